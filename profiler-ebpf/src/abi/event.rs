@@ -1,0 +1,31 @@
+//! Rare notices to user space, through the `EVENTS` ring buffer. Samples never travel this way.
+
+/// Longest cgroup path that a birth carries; a longer one is cut (user space then looks it up by id).
+pub const PATH_BYTES: usize = 512;
+
+/// A cgroup was created inside the scope: `id`, `slot` and `path` are set.
+pub const CGROUP_BORN: u32 = 1;
+/// A process was sampled for the first time: `tgid` and `exec_id` are set.
+pub const PROCESS_SEEN: u32 = 2;
+/// A watched process called `execve`: `tgid` and the new `exec_id` are set.
+pub const PROCESS_EXEC: u32 = 3;
+
+/// One notice.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Event {
+    /// [`CGROUP_BORN`], [`PROCESS_SEEN`] or [`PROCESS_EXEC`]; a reader counts and skips others.
+    pub kind: u32,
+    /// Slot of the cgroup or process.
+    pub slot: u32,
+    /// Thread group id in the initial PID namespace.
+    pub tgid: u32,
+    /// See [`super::count_key::CountKey::exec_id`].
+    pub exec_id: u32,
+    /// Kernfs id of the cgroup.
+    pub id: u64,
+    /// Path from the root of the hierarchy, NUL-terminated.
+    pub path: [u8; PATH_BYTES],
+}
+
+const _: () = assert!(size_of::<Event>() == 24 + PATH_BYTES);

@@ -1,0 +1,52 @@
+//! Everything that can be lost, one counter a cause.
+
+/// Index into the per-CPU array `LOSSES`, and the table that names each cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Loss {
+    /// A new stack found `STACKS` full: the sample is counted without it.
+    StackMapFull = 0,
+    /// Two different stacks hashed to one key: the sample carries the first one's frames.
+    StackCollision = 1,
+    /// A new row found `COUNTS` full: the sample is gone.
+    CountMapFull = 2,
+    /// The user stack could not be read: the sample is counted without it.
+    UserStackUnreadable = 3,
+    /// The kernel stack could not be read: the sample is counted without it.
+    KernelStackUnreadable = 4,
+    /// A newborn cgroup found `SCOPE` full or no slot left: its samples count as its parent's.
+    ScopeFull = 5,
+    /// A notice found the ring buffer full: a container's name or a process' binaries may be missing.
+    EventDropped = 6,
+    /// `PROCESSES` was full: the process is counted, but its binaries were not held early.
+    ProcessMapFull = 7,
+}
+
+impl Loss {
+    /// How many causes there are.
+    pub const COUNT: u32 = 8;
+
+    /// Each cause with the name it has in `summary.json` and in the report.
+    pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
+        (Self::StackMapFull, "stack_map_full"),
+        (Self::StackCollision, "stack_collision"),
+        (Self::CountMapFull, "count_map_full"),
+        (Self::UserStackUnreadable, "user_stack_unreadable"),
+        (Self::KernelStackUnreadable, "kernel_stack_unreadable"),
+        (Self::ScopeFull, "scope_full"),
+        (Self::EventDropped, "event_dropped"),
+        (Self::ProcessMapFull, "process_map_full"),
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Loss;
+
+    #[test]
+    fn the_table_is_in_index_order() {
+        for (index, (cause, _)) in Loss::ALL.iter().enumerate() {
+            assert_eq!(*cause as usize, index);
+        }
+    }
+}

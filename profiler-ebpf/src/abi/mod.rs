@@ -1,0 +1,11 @@
+//! Everything that crosses the border, one file per kind of record.
+
+pub mod count_key;
+pub mod event;
+pub mod layout;
+pub mod loss;
+pub mod scope;
+pub mod stack;
+
+/// Length of a thread name, terminator included (`TASK_COMM_LEN` in the kernel's `sched.h`).
+pub const COMM_BYTES: usize = 16;

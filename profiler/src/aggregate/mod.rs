@@ -1,0 +1,1 @@
+//! Raw counts + containers + symbols -> [`crate::model::Profile`]. Pure functions.

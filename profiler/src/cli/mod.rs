@@ -1,0 +1,1 @@
+//! Command line: what was typed, what it means, one file per subcommand.

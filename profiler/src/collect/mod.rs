@@ -1,0 +1,1 @@
+//! Drains maps into raw snapshots.

@@ -1,0 +1,3 @@
+//! Facts about this host, no policy.
+
+pub mod text;

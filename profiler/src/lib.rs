@@ -1,0 +1,13 @@
+//! The userspace half of ctprof. See `docs/architecture.md` for the map of this crate.
+
+pub mod aggregate;
+pub mod bpf;
+pub mod cli;
+pub mod collect;
+pub mod error;
+pub mod host;
+pub mod model;
+pub mod output;
+pub mod symbolize;
+
+pub use error::{Error, Result};

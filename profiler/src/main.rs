@@ -1,0 +1,3 @@
+//! `ctprof`: parse, plan, run, exit code.
+
+fn main() {}

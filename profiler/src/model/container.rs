@@ -1,0 +1,80 @@
+//! One row of every view: a container, a service, the host's own processes, or the kernel.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Stack, State};
+
+/// The Kubernetes pod that a container belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub name: String,
+}
+
+/// Who a container is. Every string is free of control characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerIdentity {
+    /// The runtime's id in full; empty for a plain cgroup, `host` and `kernel`.
+    pub id: String,
+    /// The name users know; the cgroup path where there is none.
+    pub name: String,
+    /// `docker`, `containerd`, `cri-o`, `podman`, `systemd`, `cgroup`, `host` or `kernel`.
+    pub runtime: String,
+    /// Image reference, empty if not known.
+    pub image: String,
+    /// The pod, if there is one.
+    pub pod: Option<Pod>,
+    /// Path from the root of the cgroup hierarchy, `/` first; empty for `host` and `kernel`.
+    pub cgroup: String,
+}
+
+/// The cgroup's own figures over the window, from `cpu.stat` (and `cpuacct.usage` on v1).
+///
+/// Throttled time here is a sum of run-queue time over CPUs, not thread time: it may exceed the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CfsFigures {
+    /// CPU time used.
+    pub usage_ns: u64,
+    /// Enforcement periods that passed.
+    pub periods: u64,
+    /// Periods in which the quota ran out.
+    pub throttled_periods: u64,
+    /// Sum over CPUs of the time during which the cgroup was throttled there.
+    pub throttled_ns: u64,
+}
+
+/// How far the stacks of a container reach, in samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackQuality {
+    /// Reached a function where threads begin, or a kernel thread's root.
+    pub complete: u64,
+    /// Ended early (code without frame pointers) or were deeper than 127 frames.
+    pub truncated: u64,
+    /// Could not be read at all.
+    pub unreadable: u64,
+}
+
+/// One container and everything measured about it.
+#[derive(Clone, Debug, Default)]
+pub struct Container {
+    /// Who it is.
+    pub identity: ContainerIdentity,
+    /// CPUs' worth of time that its quota allows; `None` without a limit or without a cgroup.
+    pub cpu_quota_cores: Option<f64>,
+    /// Threads alive at the end of the recording, and it may be 0.
+    pub threads: u64,
+    /// Time per state; a state that is not measured is absent.
+    pub time_ns: BTreeMap<State, u64>,
+    /// The cgroup's own figures; `None` where it has none (`host`, `kernel`) or vanished.
+    pub cfs: Option<CfsFigures>,
+    /// On-CPU samples.
+    pub samples: u64,
+    /// How far the stacks reach.
+    pub quality: StackQuality,
+    /// The stacks, in no particular order.
+    pub stacks: Vec<Stack>,
+}

@@ -1,0 +1,13 @@
+//! What a recording is, as plain data. Imports nothing of ours: every other folder may import it.
+
+pub mod container;
+pub mod profile;
+pub mod stack;
+pub mod state;
+
+pub use container::{CfsFigures, Container, ContainerIdentity, Pod, StackQuality};
+pub use profile::{Profile, Unavailable};
+pub use stack::{
+    Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,
+};
+pub use state::State;

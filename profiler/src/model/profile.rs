@@ -1,0 +1,43 @@
+//! A whole recording.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Container, FrameTable};
+
+/// A view that could not be measured, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unavailable {
+    /// The view's id.
+    pub view: String,
+    /// One line: cause and remedy.
+    pub cause: String,
+}
+
+/// Everything that one recording found out.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    /// Version of the ctprof that recorded.
+    pub ctprof_version: String,
+    /// `uname -r` of the recorded host.
+    pub kernel: String,
+    /// Start of the recording, in ns since the Unix epoch.
+    pub start_unix_ns: u64,
+    /// Length of the recording.
+    pub window_ns: u64,
+    /// Samples per second and CPU.
+    pub frequency_hz: u64,
+    /// Event that triggers samples: `cpu-clock` or `cycles`.
+    pub event: String,
+    /// CPUs that were sampled.
+    pub cpus: u64,
+    /// What was lost: cause to count, every cause present, 0 included.
+    pub lost: BTreeMap<String, u64>,
+    /// Views that this host could not give.
+    pub unavailable: Vec<Unavailable>,
+    /// One entry for each container with samples or threads.
+    pub containers: Vec<Container>,
+    /// Frames and modules that the containers' stacks refer to.
+    pub frames: FrameTable,
+}

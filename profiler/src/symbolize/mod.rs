@@ -1,0 +1,1 @@
+//! Addresses to names: kernel, ELF, Go, JIT maps.
