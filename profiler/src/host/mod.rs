@@ -1,3 +1,4 @@
 //! Facts about this host, no policy.
 
+pub mod btf;
 pub mod text;
