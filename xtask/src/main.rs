@@ -1,3 +1,38 @@
 //! `cargo xtask`: a dispatcher; every task has a file of its own.
 
-fn main() {}
+#![allow(clippy::print_stdout, reason = "a task's output is its result")]
+
+mod cmd;
+mod ebpf;
+mod paths;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Every task that a developer of ctprof needs.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the BPF object and its manifest into profiler/bpf.
+    Ebpf(ebpf::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().task {
+        Task::Ebpf(args) => ebpf::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
