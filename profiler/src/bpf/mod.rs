@@ -12,4 +12,4 @@ pub use attach::{Attached, ProbeState};
 pub use error::describe;
 pub use loader::{Kernel, LoadPlan};
 pub use maps::{Events, KernelEvent, Losses, SampleMaps, ScopeMap};
-pub use sampler::{Sampler, SamplingEvent};
+pub use sampler::{Sampler, SamplingEvent, possible_cpus};

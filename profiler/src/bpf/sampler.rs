@@ -6,7 +6,7 @@ use aya::programs::perf_event::{
     HardwareEvent, PerfEvent, PerfEventConfig, PerfEventLinkId, PerfEventScope, SamplePolicy,
     SoftwareEvent,
 };
-use aya::util::online_cpus;
+use aya::util::{nr_cpus, online_cpus};
 
 use super::{Kernel, attach::describe_load, describe, probes::ON_CPU};
 use crate::{Error, Result};
@@ -153,4 +153,10 @@ fn program(kernel: &mut Kernel) -> Result<&mut PerfEvent> {
         .ok_or_else(|| Error::Failed(format!("the BPF object has no program {}", ON_CPU.program)))?
         .try_into()
         .map_err(|error: aya::programs::ProgramError| Error::Failed(describe(&error)))
+}
+
+/// CPUs that this machine can have, offline ones included; at least 1.
+#[must_use]
+pub fn possible_cpus() -> usize {
+    nr_cpus().unwrap_or(1).max(1)
 }
