@@ -227,6 +227,12 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
+    /// Every cgroup that is watched so far.
+    #[must_use]
+    pub const fn watch(&self) -> &WatchList {
+        &self.watch
+    }
+
     /// Brings in what is left and unloads everything.
     ///
     /// # Errors
