@@ -10,6 +10,7 @@ use super::live::Live;
 use crate::aggregate::{Addresses, Names, Owners, container_stacks};
 use crate::bpf::SamplingEvent;
 use crate::collect::{Recorded, WatchList};
+use crate::host::cgroup::cpu::figures_between;
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
 use crate::host::containers::Containers;
 use crate::host::kernel;
@@ -49,7 +50,7 @@ impl Figures {
     /// What `path` used since `before`; a cgroup that was not there then started from nothing.
     fn since(&self, before: &Self, path: &str) -> Option<CfsFigures> {
         let now = self.0.get(path)?;
-        Some(before.0.get(path).map_or(*now, |then| now.minus(then)))
+        Some(before.0.get(path).map_or(*now, |then| figures_between(*then, *now)))
     }
 }
 

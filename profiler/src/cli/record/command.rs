@@ -46,7 +46,7 @@ impl RunningCommand {
     }
 
     pub(super) fn cgroup(&self) -> &str {
-        self.cgroup.path()
+        &self.cgroup.cgroup().path
     }
 
     /// Starts the command inside its cgroup.
@@ -83,7 +83,7 @@ impl RunningCommand {
             let _ = tokio::time::timeout(PATIENCE, self.exited()).await;
         }
         if self.status.is_none() {
-            say(&format!("{} still runs and goes on in its cgroup {}", self.name, self.cgroup.path()));
+            say(&format!("{} still runs and goes on in its cgroup {}", self.name, self.cgroup.cgroup().path));
             return ExitCode::SUCCESS;
         }
         if let Err(error) = self.cgroup.remove() {

@@ -27,7 +27,7 @@ use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::host::containers::Containers;
 use crate::host::{Host, kernel};
-use crate::output::{self, RecordingDir};
+use crate::output::{self, RecordingDir, report};
 use crate::{Error, Result};
 use assemble::Figures;
 use command::RunningCommand;
@@ -69,8 +69,8 @@ pub struct RecordArgs {
     #[arg(long, value_name = "PATH")]
     btf: Option<PathBuf>,
 
-    /// Containers and functions that the report shows
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    /// Functions that the report shows for each container, 0 for all
+    #[arg(long, value_name = "N", default_value_t = report::DEFAULT_TOP)]
     top: usize,
 
     /// A command to run and record in a cgroup of its own; its exit code becomes ctprof's
@@ -187,7 +187,13 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         None => ExitCode::SUCCESS,
     };
     let written = output::write_all(&dir, &profile)?;
-    output::report::print_recorded(&written, args.top, &mut std::io::stdout().lock())
+    let options = report::Options {
+        top: args.top,
+        colour: report::colour_wanted(),
+        dir: Some(&written.dir),
+        ..report::Options::default()
+    };
+    report::print(&written.view, &options, &mut std::io::stdout().lock())
         .map_err(|error| output_error(&error))?;
     Ok(code)
 }
