@@ -2,12 +2,9 @@
 //! the read-only globals that the loader sets, and logic pure enough to be tested on the host.
 //!
 //! Rules of the border: `#[repr(C)]`, explicit padding, a size assert for every type; no `Option`, `bool`
-//! or `enum`, because the other half may be a different build and must survive a value it does not know.
+//! or `enum` in a record, because the other half may be a different build and must survive a value it
+//! does not know.
 #![no_std]
 
 pub mod abi;
 pub mod hash;
-
-pub use abi::{
-    count_key::CountKey, event::Event, loss::Loss, scope::ScopeEntry, stack::StackRecord,
-};

@@ -1,5 +1,37 @@
 //! The kernel half of ctprof. On the host it is empty, so that plain cargo builds the workspace.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+// Atomic additions on map values: the BPF target has no `AtomicU64` that lowers to one instruction.
+#![cfg_attr(
+    target_arch = "bpf",
+    allow(internal_features),
+    feature(core_intrinsics)
+)]
+
+#[cfg(target_arch = "bpf")]
+mod kernel;
+#[cfg(target_arch = "bpf")]
+mod loss;
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod probes;
+#[cfg(target_arch = "bpf")]
+mod scope;
+#[cfg(target_arch = "bpf")]
+mod stack;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
+
+/// Helpers such as `bpf_get_current_task_btf` are for programs whose licence is compatible with the GPL.
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier rejects a program in which this can be reached.
+    loop {}
+}

@@ -10,7 +10,7 @@ pub struct CountKey {
     pub user_stack: u64,
     /// Key of the kernel stack in `STACKS`; 0 when the sample hit user mode.
     pub kernel_stack: u64,
-    /// Dense number of the watched cgroup; see [`super::scope`].
+    /// Number of the watched cgroup; see [`super::scope`].
     pub slot: u32,
     /// Thread group id (what users call the pid), in the initial PID namespace.
     pub tgid: u32,

@@ -41,7 +41,3 @@ pub const CGROUP_V1: GlobalName = "CGROUP_V1";
 pub const HIERARCHY_ID: GlobalName = "HIERARCHY_ID";
 /// 1 when threads outside every watched cgroup are recorded as `host`, and kernel threads as `kernel`.
 pub const RECORD_HOST: GlobalName = "RECORD_HOST";
-/// 1 when kernel frames are wanted.
-pub const KERNEL_STACKS: GlobalName = "KERNEL_STACKS";
-/// 1 when user frames are wanted.
-pub const USER_STACKS: GlobalName = "USER_STACKS";

@@ -18,13 +18,11 @@ pub enum Loss {
     ScopeFull = 5,
     /// A notice found the ring buffer full: a container's name or a process' binaries may be missing.
     EventDropped = 6,
-    /// `PROCESSES` was full: the process is counted, but its binaries were not held early.
-    ProcessMapFull = 7,
 }
 
 impl Loss {
     /// How many causes there are.
-    pub const COUNT: u32 = 8;
+    pub const COUNT: u32 = 7;
 
     /// Each cause with the name it has in `summary.json` and in the report.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
@@ -35,7 +33,6 @@ impl Loss {
         (Self::KernelStackUnreadable, "kernel_stack_unreadable"),
         (Self::ScopeFull, "scope_full"),
         (Self::EventDropped, "event_dropped"),
-        (Self::ProcessMapFull, "process_map_full"),
     ];
 }
 

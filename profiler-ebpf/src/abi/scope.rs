@@ -1,31 +1,17 @@
 //! Which cgroups are watched, and under which number.
+//!
+//! The `SCOPE` map takes a cgroup id (the kernfs id, that is the inode number of the cgroup's folder) to
+//! a *slot*. Every watched cgroup has a slot of its own; user space folds slots into containers by the
+//! cgroup's path, so the kernel half needs to know nothing about runtimes.
 
-/// Slot of processes that are in no container.
+/// Slot of processes that are in no watched cgroup.
 pub const SLOT_HOST: u32 = 0;
 /// Slot of kernel threads.
 pub const SLOT_KERNEL: u32 = 1;
-/// First slot given to a cgroup.
+/// First slot that user space gives to a cgroup it found.
 pub const SLOT_FIRST: u32 = 2;
-/// Slots that exist: 4,096 containers, their folders, and the two fixed ones.
+/// First slot that the kernel half gives to a cgroup born while recording. The two ranges are apart so
+/// that neither side has to ask the other.
+pub const SLOT_FIRST_BORN: u32 = 8_192;
+/// Slots that exist, and entries of `SCOPE`: room for 4,096 containers with a pod or inner cgroup each.
 pub const SLOTS: u32 = 16_384;
-
-/// Value of the `SCOPE` map (key: cgroup id, the kernfs id, that is the inode number of its folder).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ScopeEntry {
-    /// Dense number of the container.
-    pub slot: u32,
-    /// Bits of [`flags`].
-    pub flags: u32,
-}
-
-const _: () = assert!(size_of::<ScopeEntry>() == 8);
-
-/// Bits of [`ScopeEntry::flags`].
-pub mod flags {
-    /// Samples of this slot are recorded.
-    pub const RECORD: u32 = 1 << 0;
-    /// A folder of containers: a cgroup born below it gets a slot of its own and is a folder itself
-    /// until user space knows it; otherwise the newborn shares its parent's slot.
-    pub const FOLDER: u32 = 1 << 1;
-}

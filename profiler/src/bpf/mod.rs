@@ -1,1 +1,15 @@
-//! The only folder that imports aya: load, attach, read maps.
+//! The only folder that imports aya: load the object, attach its programs, read its maps.
+
+mod attach;
+mod error;
+mod loader;
+mod maps;
+mod object;
+pub mod probes;
+mod sampler;
+
+pub use attach::{Attached, ProbeState};
+pub use error::describe;
+pub use loader::{Kernel, LoadPlan};
+pub use maps::{Events, KernelEvent, Losses, SampleMaps, ScopeMap};
+pub use sampler::{Sampler, SamplingEvent, possible_cpus};

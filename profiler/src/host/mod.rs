@@ -1,3 +1,11 @@
 //! Facts about this host, no policy.
 
+pub mod btf;
+pub mod capabilities;
+pub mod cgroup;
+pub mod containers;
+pub mod kernel;
+pub mod proc;
 pub mod text;
+
+pub use proc::Host;

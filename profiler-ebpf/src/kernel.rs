@@ -1,0 +1,91 @@
+//! Reads of kernel structures: the only file that knows fields.
+//!
+//! Every offset is a read-only global that the loader sets from the running kernel's BTF. The verifier
+//! sees constants, so a load through a BTF pointer at such an offset is a plain, fault-safe load: a NULL
+//! or stale pointer on the way reads as 0.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{Global, helpers::generated::bpf_get_current_task_btf};
+
+/// A pointer to a kernel object whose type the verifier tracks.
+pub(crate) type Object = *const c_void;
+
+macro_rules! globals {
+    ($($name:ident),* $(,)?) => {
+        $(#[unsafe(no_mangle)] static $name: Global<u32> = Global::new(0);)*
+    };
+}
+
+globals! {
+    OFF_TASK_GROUP, OFF_TG_CSS, OFF_CSS_CGROUP, OFF_CSS_PARENT, OFF_TASK_CGROUPS, OFF_CSET_DFL,
+    OFF_CGROUP_KN, OFF_CGROUP_SELF, OFF_CGROUP_ROOT, OFF_ROOT_HIER, OFF_KN_ID,
+    OFF_TASK_FLAGS, OFF_TASK_EXEC, OFF_TASK_TGID,
+    CGROUP_V1, HIERARCHY_ID,
+}
+
+/// `PF_KTHREAD` in the kernel's `sched.h`.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+#[inline(always)]
+fn read<T: Copy>(object: Object, offset: u32) -> T {
+    // SAFETY: `object` is a BTF pointer, and the verifier checks that offset and size lie in its type.
+    unsafe { object.byte_add(offset as usize).cast::<T>().read_volatile() }
+}
+
+/// The task that this CPU runs.
+#[inline(always)]
+pub(crate) fn current() -> Object {
+    // SAFETY: has no precondition.
+    unsafe { bpf_get_current_task_btf() }.cast_const().cast()
+}
+
+#[inline(always)]
+pub(crate) fn is_kernel_thread(task: Object) -> bool {
+    read::<u32>(task, OFF_TASK_FLAGS.load()) & PF_KTHREAD != 0
+}
+
+#[inline(always)]
+pub(crate) fn tgid(task: Object) -> u32 {
+    read(task, OFF_TASK_TGID.load())
+}
+
+/// How often this process and its ancestors have called `execve`.
+#[inline(always)]
+pub(crate) fn exec_id(task: Object) -> u32 {
+    read(task, OFF_TASK_EXEC.load())
+}
+
+/// Id of the task's cgroup in the watched hierarchy; 0 means the root (an autogroup has no cgroup).
+#[inline(always)]
+pub(crate) fn cgroup_id_of_task(task: Object) -> u64 {
+    let cgroup = if CGROUP_V1.load() == 1 {
+        let group: Object = read(task, OFF_TASK_GROUP.load());
+        read(group, OFF_TG_CSS.load() + OFF_CSS_CGROUP.load())
+    } else {
+        let set: Object = read(task, OFF_TASK_CGROUPS.load());
+        read(set, OFF_CSET_DFL.load())
+    };
+    cgroup_id(cgroup)
+}
+
+/// Kernfs id of a cgroup: the inode number of its folder.
+#[inline(always)]
+pub(crate) fn cgroup_id(cgroup: Object) -> u64 {
+    let node: Object = read(cgroup, OFF_CGROUP_KN.load());
+    read(node, OFF_KN_ID.load())
+}
+
+/// Id of the cgroup above; 0 above the root.
+#[inline(always)]
+pub(crate) fn parent_cgroup_id(cgroup: Object) -> u64 {
+    let parent: Object = read(cgroup, OFF_CGROUP_SELF.load() + OFF_CSS_PARENT.load());
+    cgroup_id(read(parent, OFF_CSS_CGROUP.load()))
+}
+
+/// Whether a cgroup belongs to the watched hierarchy. Ids repeat across hierarchies.
+#[inline(always)]
+pub(crate) fn is_watched_hierarchy(cgroup: Object) -> bool {
+    let root: Object = read(cgroup, OFF_CGROUP_ROOT.load());
+    read::<u32>(root, OFF_ROOT_HIER.load()) == HIERARCHY_ID.load()
+}

@@ -1,0 +1,15 @@
+//! Counting what is lost.
+
+use ctprof_ebpf::abi::loss::Loss;
+
+use crate::maps::LOSSES;
+
+/// One more event lost to `cause`.
+#[inline(always)]
+pub(crate) fn count(cause: Loss) {
+    if let Some(counter) = LOSSES.get_ptr_mut(cause as u32) {
+        // SAFETY: the pointer is to this CPU's value. An interrupt between read and write may lose one
+        // count of a loss, which is accepted.
+        unsafe { *counter += 1 };
+    }
+}

@@ -1,0 +1,58 @@
+//! Tells user space which program images exist, early enough to open their binaries before they exit.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use ctprof_ebpf::abi::{
+    event::{Event, PROCESS_EXEC, PROCESS_SEEN},
+    loss::Loss,
+};
+
+use crate::{
+    kernel::{self, Object},
+    loss,
+    maps::{EVENTS, PROCESSES},
+    scope,
+};
+
+/// Announces a process image the first time it is sampled.
+#[inline(always)]
+pub(crate) fn announce(slot: u32, tgid: u32, exec_id: u32) {
+    let key = u64::from(exec_id) << 32 | u64::from(tgid);
+    if PROCESSES.get_ptr(key).is_none() {
+        let _ = PROCESSES.insert(key, 1, 0);
+        send(PROCESS_SEEN, slot, tgid, exec_id);
+    }
+}
+
+/// A watched process replaced its image. Arguments: task, old pid, binary.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn process_exec(ctx: BtfTracePointContext) -> i32 {
+    let task: Object = ctx.arg(0);
+    if let Some(slot) = scope::slot_of(task) {
+        send(
+            PROCESS_EXEC,
+            slot,
+            kernel::tgid(task),
+            kernel::exec_id(task),
+        );
+    }
+    0
+}
+
+#[inline(always)]
+fn send(kind: u32, slot: u32, tgid: u32, exec_id: u32) {
+    let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
+        loss::count(Loss::EventDropped);
+        return;
+    };
+    let event = entry.as_mut_ptr();
+    // SAFETY: the entry is ours until it is submitted, and large enough for an `Event`.
+    unsafe {
+        (*event).kind = kind;
+        (*event).slot = slot;
+        (*event).tgid = tgid;
+        (*event).exec_id = exec_id;
+        (*event).id = 0;
+        (*event).path[0] = 0;
+    }
+    entry.submit(0);
+}

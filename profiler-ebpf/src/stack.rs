@@ -1,0 +1,102 @@
+//! Taking a stack and storing it once.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_get_stack;
+use ctprof_ebpf::{
+    abi::{
+        loss::Loss,
+        stack::{MAX_FRAMES, StackRecord},
+    },
+    hash,
+};
+
+use crate::{
+    loss,
+    maps::{SCRATCH, STACKS},
+};
+
+/// `BPF_F_USER_STACK` in the kernel's `bpf.h`.
+const BPF_F_USER_STACK: u64 = 1 << 8;
+/// `BPF_NOEXIST`: keep the entry of a CPU that was faster.
+const BPF_NOEXIST: u64 = 1;
+const EEXIST: i32 = -17;
+
+/// Which half of the stack to take; the number is the scratch entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    User = 0,
+    Kernel = 1,
+}
+
+/// What became of a stack.
+pub(crate) struct Taken {
+    /// Key in `STACKS`; 0 if there is none.
+    pub(crate) key: u64,
+    /// Frames that the kernel returned.
+    pub(crate) frames: usize,
+    /// The stack was read but could not be stored.
+    pub(crate) lost: bool,
+    /// The stack could not be read.
+    pub(crate) unreadable: bool,
+}
+
+/// Takes one half of the current thread's stack. `ctx` is the context of the running program.
+#[inline(always)]
+pub(crate) fn take(ctx: *mut c_void, side: Side) -> Taken {
+    let mut taken = Taken {
+        key: 0,
+        frames: 0,
+        lost: false,
+        unreadable: false,
+    };
+    let Some(record) = SCRATCH.get_ptr_mut(side as u32) else {
+        return taken;
+    };
+    let flags = if side == Side::User {
+        BPF_F_USER_STACK
+    } else {
+        0
+    };
+    // SAFETY: the scratch entry belongs to this CPU, and the helper writes at most the given size.
+    let bytes = unsafe {
+        bpf_get_stack(
+            ctx,
+            (&raw mut (*record).addresses).cast(),
+            (MAX_FRAMES * size_of::<u64>()) as u32,
+            flags,
+        )
+    };
+    if bytes < 0 {
+        taken.unreadable = true;
+        return taken;
+    }
+    taken.frames = bytes as usize / size_of::<u64>();
+    if taken.frames > 0 {
+        // SAFETY: as above; nobody else writes this entry while the program runs.
+        let record = unsafe { &mut *record };
+        record.frames = taken.frames as u64;
+        store(record, &mut taken);
+    }
+    taken
+}
+
+#[inline(always)]
+fn store(record: &StackRecord, taken: &mut Taken) {
+    let key = hash::stack(&record.addresses, taken.frames);
+    taken.key = key;
+    // SAFETY: records are complete when inserted and never changed afterwards.
+    if let Some(known) = unsafe { STACKS.get(key) } {
+        if known.frames != record.frames || known.addresses[0] != record.addresses[0] {
+            loss::count(Loss::StackCollision);
+        }
+        return;
+    }
+    if let Err(error) = STACKS.insert(key, record, BPF_NOEXIST)
+        && error != EEXIST
+    {
+        loss::count(Loss::StackMapFull);
+        taken.lost = true;
+        taken.key = 0;
+    }
+}

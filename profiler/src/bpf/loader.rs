@@ -1,0 +1,125 @@
+//! Loads the object: globals from the plan, map sizes, the kernel's BTF.
+
+use std::path::Path;
+
+use aya::{Btf, Ebpf, EbpfLoader, Endianness, maps::MapData};
+use aya_log::EbpfLogger;
+use ctprof_ebpf::abi::layout;
+
+use super::{attach, describe, object::OBJECT, probes::Probe};
+use crate::host::btf::Layout;
+use crate::{Error, Result};
+
+/// Everything the kernel half has to know before it is verified.
+#[derive(Debug)]
+pub struct LoadPlan<'a> {
+    /// Offsets of kernel fields.
+    pub layout: &'a Layout,
+    /// The kernel's type information, if not where the kernel publishes it.
+    pub btf: Option<&'a Path>,
+    /// Whether the watched hierarchy is a cgroup v1 one.
+    pub cgroup_v1: bool,
+    /// Number of the watched hierarchy; 0 is cgroup v2.
+    pub hierarchy_id: u32,
+    /// Record processes outside every watched cgroup, and kernel threads.
+    pub record_host: bool,
+    /// Rows of each half of the sample counts.
+    pub count_rows: u32,
+    /// Distinct stacks held between two drains.
+    pub stacks: u32,
+    /// Let the kernel half log what it does.
+    pub log: bool,
+}
+
+/// The loaded object. Dropping it detaches and unloads everything: nothing is pinned.
+pub struct Kernel {
+    pub(super) ebpf: Ebpf,
+    btf: Btf,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+}
+
+impl Kernel {
+    /// Creates the maps and prepares the programs; nothing is attached yet.
+    ///
+    /// # Errors
+    /// The kernel refuses a map, or its BTF cannot be read.
+    pub fn load(plan: &LoadPlan<'_>) -> Result<Self> {
+        let btf = match plan.btf {
+            Some(path) => Btf::parse_file(path, Endianness::default()),
+            None => Btf::from_sys_fs(),
+        }
+        .map_err(|error| {
+            Error::Unsupported(format!(
+                "cannot read the kernel's BTF: {}",
+                describe(&error)
+            ))
+        })?;
+
+        let (cgroup_v1, record_host) = (u32::from(plan.cgroup_v1), u32::from(plan.record_host));
+        // aya-log's levels count from 1, error, to 5, trace; 0 is off.
+        let log_level: u8 = if plan.log { 4 } else { 0 };
+        let mut loader = EbpfLoader::new();
+        loader
+            .btf(Some(&btf))
+            .override_global(layout::CGROUP_V1, &cgroup_v1, true)
+            .override_global(layout::HIERARCHY_ID, &plan.hierarchy_id, true)
+            .override_global(layout::RECORD_HOST, &record_host, true)
+            .override_global(aya_log::LEVEL, &log_level, false)
+            .map_max_entries("COUNTS_A", plan.count_rows)
+            .map_max_entries("COUNTS_B", plan.count_rows)
+            .map_max_entries("STACKS", plan.stacks);
+        for (global, offset) in &plan.layout.offsets {
+            loader.override_global(global, offset, true);
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(|error| {
+            Error::Unsupported(format!(
+                "cannot create the BPF maps: {}; run `ctprof check` for what is missing",
+                describe(&error)
+            ))
+        })?;
+        let logger = if plan.log {
+            EbpfLogger::init(&mut ebpf).ok()
+        } else {
+            None
+        };
+        Ok(Self { ebpf, btf, logger })
+    }
+
+    /// Loads and attaches a tracepoint probe.
+    pub fn attach(&mut self, probe: &Probe) -> attach::ProbeState {
+        attach::tracepoint(&mut self.ebpf, &self.btf, probe)
+    }
+
+    /// Passes what the kernel half logged on to this process' log.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// Takes a map out of the object, as the type its reader expects.
+    pub(super) fn take<T>(&mut self, name: &str) -> Result<T>
+    where
+        T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+    {
+        let map = self
+            .ebpf
+            .take_map(name)
+            .ok_or_else(|| Error::Failed(format!("the BPF object has no map {name}")))?;
+        T::try_from(map).map_err(|error| {
+            Error::Failed(format!(
+                "the BPF map {name} is not what it should be: {}",
+                describe(&error)
+            ))
+        })
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").finish_non_exhaustive()
+    }
+}
+
+/// Shorthand for a map that this process owns.
+pub(super) type Owned = MapData;

@@ -1,0 +1,250 @@
+//! Typed readers of the maps. One type a purpose; nobody outside sees a map.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use aya::maps::{Array, HashMap, MapError, PerCpuArray, RingBuf};
+use ctprof_ebpf::abi::{
+    count_key::CountKey,
+    event::{self, Event},
+    loss::Loss,
+    stack::StackRecord,
+};
+
+use super::{Kernel, describe, loader::Owned};
+use crate::{Error, Result};
+
+/// Lets aya copy a record of the border in and out of a map.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Plain<T>(T);
+
+// SAFETY: the records of the border are `#[repr(C)]` integers without padding (their sizes are asserted
+// where they are defined), so every bit pattern is a value.
+unsafe impl aya::Pod for Plain<CountKey> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Plain<StackRecord> {}
+
+/// Cgroup id -> slot.
+pub struct ScopeMap(HashMap<Owned, u64, u32>);
+
+impl ScopeMap {
+    /// The object's scope.
+    ///
+    /// # Errors
+    /// The object has no such map.
+    pub fn of(kernel: &mut Kernel) -> Result<Self> {
+        kernel.take("SCOPE").map(Self)
+    }
+
+    /// Watches a cgroup under `slot`, unless the kernel half has already given it one: then that one.
+    ///
+    /// # Errors
+    /// The map is full or gone.
+    pub fn watch(&mut self, cgroup_id: u64, slot: u32) -> Result<u32> {
+        // BPF_NOEXIST: the kernel half may have adopted the cgroup at its birth.
+        match self.0.insert(cgroup_id, slot, 1) {
+            Ok(()) => Ok(slot),
+            Err(error) => self.0.get(&cgroup_id, 0).map_err(|_| {
+                Error::Failed(format!(
+                    "cannot watch cgroup {cgroup_id}: {}",
+                    describe(&error)
+                ))
+            }),
+        }
+    }
+}
+
+/// Sample counts and the stacks they refer to.
+pub struct SampleMaps {
+    counts: [HashMap<Owned, Plain<CountKey>, u64>; 2],
+    active: Array<Owned, u32>,
+    stacks: HashMap<Owned, u64, Plain<StackRecord>>,
+    half: u32,
+}
+
+impl SampleMaps {
+    /// The object's sample maps.
+    ///
+    /// # Errors
+    /// The object lacks one of them.
+    pub fn of(kernel: &mut Kernel) -> Result<Self> {
+        Ok(Self {
+            counts: [kernel.take("COUNTS_A")?, kernel.take("COUNTS_B")?],
+            active: kernel.take("ACTIVE")?,
+            stacks: kernel.take("STACKS")?,
+            half: 0,
+        })
+    }
+
+    /// Makes the kernel half count into the other half, and returns the rows of the half that rested since
+    /// the last call. It is empty afterwards. A sample that was in flight at the last switch has long ended.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn switch(&mut self) -> Result<Vec<(CountKey, u64)>> {
+        let resting = 1 - self.half;
+        let rows = self.empty(resting)?;
+        self.active
+            .set(0, resting, 0)
+            .map_err(|error| failed("switch the sample counts", &error))?;
+        self.half = resting;
+        Ok(rows)
+    }
+
+    /// The rows of both halves, after sampling has stopped.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn finish(&mut self) -> Result<Vec<(CountKey, u64)>> {
+        let mut rows = self.empty(0)?;
+        rows.extend(self.empty(1)?);
+        Ok(rows)
+    }
+
+    fn empty(&mut self, half: u32) -> Result<Vec<(CountKey, u64)>> {
+        let counts = &mut self.counts[half as usize];
+        let rows = counts
+            .iter()
+            .map(|row| row.map(|(key, count)| (key.0, count)))
+            .collect::<Result<Vec<_>, MapError>>()
+            .map_err(|error| failed("read the sample counts", &error))?;
+        for (key, _) in &rows {
+            let _ = counts.remove(&Plain(*key));
+        }
+        Ok(rows)
+    }
+
+    /// Hands every stored stack to `take` and removes it. The kernel half stores it again when it is met again.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn drain_stacks(&mut self, mut take: impl FnMut(u64, &[u64])) -> Result<()> {
+        let keys = self
+            .stacks
+            .keys()
+            .collect::<Result<Vec<_>, MapError>>()
+            .map_err(|error| failed("read the stacks", &error))?;
+        for key in keys {
+            if let Ok(Plain(record)) = self.stacks.get(&key, 0) {
+                let frames = usize::try_from(record.frames).unwrap_or(usize::MAX);
+                take(
+                    key,
+                    record.addresses.get(..frames).unwrap_or(&record.addresses),
+                );
+                let _ = self.stacks.remove(&key);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The loss counters.
+pub struct Losses(PerCpuArray<Owned, u64>);
+
+impl Losses {
+    /// The object's loss counters.
+    ///
+    /// # Errors
+    /// The object has no such map.
+    pub fn of(kernel: &mut Kernel) -> Result<Self> {
+        kernel.take("LOSSES").map(Self)
+    }
+
+    /// Every cause with its count over all CPUs.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn read(&self) -> Result<Vec<(&'static str, u64)>> {
+        Loss::ALL
+            .iter()
+            .map(|(cause, name)| {
+                let values = self
+                    .0
+                    .get(&(*cause as u32), 0)
+                    .map_err(|error| failed("read the loss counters", &error))?;
+                Ok((*name, values.iter().sum()))
+            })
+            .collect()
+    }
+}
+
+/// A notice from the kernel half.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelEvent {
+    /// A cgroup was created below a watched one.
+    CgroupBorn {
+        /// Kernfs id.
+        id: u64,
+        /// Its slot.
+        slot: u32,
+        /// Path from the root of the hierarchy.
+        path: String,
+    },
+    /// A process was sampled for the first time, or replaced its image.
+    Process {
+        /// Process id in the initial PID namespace.
+        pid: u32,
+        /// Which of its images.
+        exec_id: u32,
+    },
+    /// A kind that this version does not know.
+    Unknown(u32),
+}
+
+/// The ring of notices.
+pub struct Events(RingBuf<Owned>);
+
+impl Events {
+    /// The object's ring.
+    ///
+    /// # Errors
+    /// The object has no such map.
+    pub fn of(kernel: &mut Kernel) -> Result<Self> {
+        kernel.take("EVENTS").map(Self)
+    }
+
+    /// The next notice, if one is there.
+    pub fn next(&mut self) -> Option<KernelEvent> {
+        let item = self.0.next()?;
+        if item.len() < size_of::<Event>() {
+            return Some(KernelEvent::Unknown(0));
+        }
+        // SAFETY: the entry is at least as large as an `Event`, whose fields are integers.
+        let event: Event = unsafe { item.as_ptr().cast::<Event>().read_unaligned() };
+        Some(match event.kind {
+            event::CGROUP_BORN => {
+                let end = event
+                    .path
+                    .iter()
+                    .position(|byte| *byte == 0)
+                    .unwrap_or(event.path.len());
+                KernelEvent::CgroupBorn {
+                    id: event.id,
+                    slot: event.slot,
+                    path: String::from_utf8_lossy(&event.path[..end]).into_owned(),
+                }
+            }
+            event::PROCESS_SEEN | event::PROCESS_EXEC => KernelEvent::Process {
+                pid: event.tgid,
+                exec_id: event.exec_id,
+            },
+            other => KernelEvent::Unknown(other),
+        })
+    }
+}
+
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Events {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+fn failed(action: &str, error: &MapError) -> Error {
+    Error::Failed(format!("cannot {action}: {}", describe(error)))
+}

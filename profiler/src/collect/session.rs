@@ -1,0 +1,292 @@
+//! The recording itself: load, attach, drain on an interval, stop.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::MissedTickBehavior;
+
+use super::{Samples, WatchList};
+use crate::bpf::probes::{self, Probe};
+use crate::bpf::{
+    Events, Kernel, KernelEvent, LoadPlan, Losses, ProbeState, SampleMaps, Sampler, SamplingEvent,
+    ScopeMap, possible_cpus,
+};
+use crate::host::btf::Layout;
+use crate::host::cgroup::{Hierarchy, Version};
+use crate::model::{ProcessKey, Unavailable};
+use crate::{Error, Result};
+
+/// How often the kernel's maps are emptied while recording.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(500);
+/// Least and most rows of a half of the counts, and stacks: 0.5 MiB to 17 MiB, and 4 MiB to 128 MiB.
+const ROWS: (u64, u64) = (4_096, 131_072);
+
+/// What to record, and how.
+#[derive(Debug)]
+pub struct SessionPlan<'a> {
+    /// Offsets of kernel fields.
+    pub layout: &'a Layout,
+    /// The kernel's type information, if not where the kernel publishes it.
+    pub btf: Option<&'a Path>,
+    /// The watched hierarchy.
+    pub hierarchy: &'a Hierarchy,
+    /// Cgroups to watch with all below them; `None` for the whole host.
+    pub roots: Option<&'a [String]>,
+    /// What triggers samples.
+    pub event: SamplingEvent,
+    /// Samples per second and CPU.
+    pub frequency_hz: u64,
+    /// Let the kernel half log what it does.
+    pub log: bool,
+}
+
+/// Who is told what happens while recording.
+pub trait Observer {
+    /// A process was sampled for the first time, or replaced its image: now its binaries can be opened.
+    fn process_seen(&mut self, process: ProcessKey);
+    /// A cgroup was created inside the scope.
+    fn cgroup_born(&mut self, path: &str);
+    /// The maps were drained.
+    fn drained(&mut self, elapsed: Duration, samples: &Samples);
+}
+
+/// Why a recording ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was as long as asked for.
+    InTime,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+    /// The command that it was to record has exited.
+    CommandExited,
+    /// Every cgroup that it was to record is gone.
+    TargetsGone,
+}
+
+/// A running recording. Dropping it detaches everything.
+pub struct Session<'a> {
+    plan: SessionPlan<'a>,
+    kernel: Kernel,
+    scope: ScopeMap,
+    maps: SampleMaps,
+    losses: Losses,
+    events: Option<Events>,
+    sampler: Sampler,
+    watch: WatchList,
+    samples: Samples,
+    unavailable: Vec<Unavailable>,
+    unknown_events: u64,
+    started: Instant,
+}
+
+/// What a recording brought home.
+#[derive(Debug)]
+pub struct Recorded {
+    /// Samples and stacks.
+    pub samples: Samples,
+    /// Slots and cgroups.
+    pub watch: WatchList,
+    /// Cause -> count; every cause is there.
+    pub lost: BTreeMap<String, u64>,
+    /// What this kernel could not give.
+    pub unavailable: Vec<Unavailable>,
+    /// Time from the first sample to the last.
+    pub window: Duration,
+    /// CPUs sampled.
+    pub cpus: usize,
+}
+
+impl<'a> Session<'a> {
+    /// Loads, attaches and starts to sample.
+    ///
+    /// # Errors
+    /// The kernel refuses something that recording cannot do without.
+    pub fn start(plan: SessionPlan<'a>) -> Result<Self> {
+        let rows = rows(plan.frequency_hz);
+        let mut kernel = Kernel::load(&LoadPlan {
+            layout: plan.layout,
+            btf: plan.btf,
+            cgroup_v1: plan.hierarchy.version() == Version::V1,
+            hierarchy_id: plan.hierarchy.id(),
+            record_host: plan.roots.is_none(),
+            count_rows: rows,
+            stacks: rows,
+            log: plan.log,
+        })?;
+        let mut scope = ScopeMap::of(&mut kernel)?;
+        let maps = SampleMaps::of(&mut kernel)?;
+        let losses = Losses::of(&mut kernel)?;
+        let events = Events::of(&mut kernel)?;
+        let mut watch = WatchList::default();
+        let mut unavailable = Vec::new();
+
+        attach(&mut kernel, &probes::CGROUP_MKDIR, &mut unavailable)?;
+        let everything = ["/".to_owned()];
+        watch.fill(
+            &mut scope,
+            plan.hierarchy,
+            plan.roots.unwrap_or(&everything),
+        )?;
+        attach(&mut kernel, &probes::PROCESS_EXEC, &mut unavailable)?;
+        let sampler = Sampler::start(&mut kernel, plan.event, plan.frequency_hz)?;
+        Ok(Self {
+            plan,
+            kernel,
+            scope,
+            maps,
+            losses,
+            events: Some(events),
+            sampler,
+            watch,
+            samples: Samples::default(),
+            unavailable,
+            unknown_events: 0,
+            started: Instant::now(),
+        })
+    }
+
+    /// Records until `stop` resolves, `duration` is over or every target is gone.
+    ///
+    /// # Errors
+    /// A map cannot be read any more.
+    pub async fn run(
+        &mut self,
+        duration: Option<Duration>,
+        stop: impl Future<Output = Ended>,
+        observer: &mut impl Observer,
+    ) -> Result<Ended> {
+        let Some(events) = self.events.take() else {
+            return Err(Error::Failed("the recording has already ended".to_owned()));
+        };
+        // SAFETY: `Events` owns its descriptor, always names the same one, and lives in the `AsyncFd`.
+        let mut events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }
+            .map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
+        let mut ticks = tokio::time::interval(DRAIN_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let deadline = tokio::time::sleep(duration.unwrap_or(Duration::MAX));
+        tokio::pin!(deadline, stop);
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = &mut stop => break ended,
+                () = &mut deadline => break Ended::InTime,
+                _ = ticks.tick() => {
+                    self.tick(observer)?;
+                    if self.targets_are_gone()? {
+                        break Ended::TargetsGone;
+                    }
+                }
+                ready = events.readable_mut() => {
+                    let mut ready = ready.map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
+                    self.take_events(ready.get_inner_mut(), observer);
+                    ready.clear_ready();
+                }
+            }
+        };
+        self.sampler.stop(&mut self.kernel);
+        let mut events = events.into_inner();
+        self.take_events(&mut events, observer);
+        Ok(ended)
+    }
+
+    fn tick(&mut self, observer: &mut impl Observer) -> Result<()> {
+        self.kernel.flush_log();
+        self.samples.drain(&mut self.maps)?;
+        self.sampler.follow_cpus(&mut self.kernel)?;
+        observer.drained(self.started.elapsed(), &self.samples);
+        Ok(())
+    }
+
+    fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) {
+        while let Some(event) = events.next() {
+            match event {
+                KernelEvent::CgroupBorn { id, slot, path } => {
+                    observer.cgroup_born(&path);
+                    self.watch.born(id, slot, path);
+                }
+                KernelEvent::Process { pid, exec_id } => {
+                    observer.process_seen(ProcessKey { pid, exec_id });
+                }
+                KernelEvent::Unknown(_) => self.unknown_events += 1,
+            }
+        }
+    }
+
+    fn targets_are_gone(&self) -> Result<bool> {
+        let Some(roots) = self.plan.roots else {
+            return Ok(false);
+        };
+        for root in roots {
+            if self.plan.hierarchy.lookup(root)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Brings in what is left and unloads everything.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn finish(mut self) -> Result<Recorded> {
+        self.sampler.stop(&mut self.kernel);
+        let window = self.started.elapsed();
+        self.samples.finish(&mut self.maps)?;
+        self.kernel.flush_log();
+        let mut lost: BTreeMap<String, u64> = self
+            .losses
+            .read()?
+            .into_iter()
+            .map(|(cause, count)| (cause.to_owned(), count))
+            .collect();
+        lost.insert("unknown_event".to_owned(), self.unknown_events);
+        *lost.entry("scope_full".to_owned()).or_default() += self.watch.unwatched();
+        drop(self.scope);
+        Ok(Recorded {
+            samples: self.samples,
+            watch: self.watch,
+            lost,
+            unavailable: self.unavailable,
+            window,
+            cpus: self.sampler.cpus(),
+        })
+    }
+}
+
+impl std::fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rows that hold what can be new between two drains: a sample brings at most one row and two stacks, and
+/// the half that rests holds one interval while the other fills for the next.
+fn rows(frequency_hz: u64) -> u32 {
+    let cpus = possible_cpus() as u64;
+    let interval = DRAIN_INTERVAL.as_millis() as u64;
+    let rows = (cpus * frequency_hz * interval * 4 / 1000).clamp(ROWS.0, ROWS.1);
+    u32::try_from(rows).unwrap_or(u32::MAX)
+}
+
+fn attach(kernel: &mut Kernel, probe: &Probe, unavailable: &mut Vec<Unavailable>) -> Result<()> {
+    let cause = match kernel.attach(probe) {
+        ProbeState::Attached => return Ok(()),
+        ProbeState::Skipped(cause) | ProbeState::Failed(cause) => cause,
+    };
+    if probe.required {
+        return Err(Error::Unsupported(format!(
+            "cannot attach {}: {cause}",
+            probe.id
+        )));
+    }
+    unavailable.push(Unavailable {
+        view: probe.id.to_owned(),
+        cause: format!("{}: {cause}", probe.without),
+    });
+    Ok(())
+}

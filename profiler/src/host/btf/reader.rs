@@ -1,0 +1,294 @@
+//! A reader of BTF, the kernel's type information.
+//!
+//! Format: `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h` in the kernel's sources. Only what
+//! looking up members needs is decoded, and nothing is copied: a kernel has 100,000 types, and a reader
+//! that builds objects for all of them takes longer and more memory than the rest of the start.
+
+use std::path::Path;
+
+/// Why BTF could not be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BtfError {
+    /// The file could not be read.
+    #[error("cannot read {path}: {cause}; use --btf with a BTF file for this kernel")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The system's error.
+        cause: String,
+    },
+    /// The bytes are not BTF, or end too early.
+    #[error("not valid BTF: {0}")]
+    Malformed(&'static str),
+}
+
+/// Kinds of types, as numbered in `include/uapi/linux/btf.h`.
+mod kind {
+    pub(super) const INT: u32 = 1;
+    pub(super) const ARRAY: u32 = 3;
+    pub(super) const STRUCT: u32 = 4;
+    pub(super) const UNION: u32 = 5;
+    pub(super) const ENUM: u32 = 6;
+    pub(super) const TYPEDEF: u32 = 8;
+    pub(super) const VOLATILE: u32 = 9;
+    pub(super) const CONST: u32 = 10;
+    pub(super) const RESTRICT: u32 = 11;
+    pub(super) const FUNC_PROTO: u32 = 13;
+    pub(super) const VAR: u32 = 14;
+    pub(super) const DATASEC: u32 = 15;
+    pub(super) const DECL_TAG: u32 = 17;
+    pub(super) const TYPE_TAG: u32 = 18;
+    pub(super) const ENUM64: u32 = 19;
+}
+
+/// `struct btf_type`: name offset, info, size or type.
+const TYPE_BYTES: usize = 12;
+const MAGIC: u32 = 0xeb9f;
+
+/// Where a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Byte offset from the start of the outermost type.
+    pub offset: u32,
+    /// Bit within that byte; 0 for anything but bit fields.
+    pub bit: u32,
+}
+
+/// Parsed enough to look members up by name.
+#[derive(Debug)]
+pub struct Btf {
+    types: Vec<u8>,
+    strings: Vec<u8>,
+    /// Byte offset in `types` of each type id; id 0 is void.
+    index: Vec<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Type {
+    at: usize,
+    name: u32,
+    kind: u32,
+    vlen: usize,
+    kind_flag: bool,
+    size_or_type: u32,
+}
+
+impl Btf {
+    /// Reads a BTF file such as `/sys/kernel/btf/vmlinux`.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not BTF.
+    pub fn from_file(path: &Path) -> Result<Self, BtfError> {
+        let bytes = std::fs::read(path).map_err(|error| BtfError::Unreadable {
+            path: path.display().to_string(),
+            cause: error.to_string(),
+        })?;
+        Self::parse(&bytes)
+    }
+
+    /// Reads BTF of this machine's byte order.
+    ///
+    /// # Errors
+    /// The bytes are not BTF or end too early.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BtfError> {
+        let word = |at: usize| word(bytes, at).ok_or(BtfError::Malformed("header cut"));
+        if word(0)? & 0xffff != MAGIC {
+            return Err(BtfError::Malformed("wrong magic number"));
+        }
+        let header = word(4)? as usize;
+        let section = |at: u32, len: u32, what| {
+            let start = header.checked_add(at as usize);
+            let end = start.and_then(|start| start.checked_add(len as usize));
+            start
+                .zip(end)
+                .and_then(|(start, end)| bytes.get(start..end))
+                .ok_or(BtfError::Malformed(what))
+        };
+        let types = section(word(8)?, word(12)?, "type section cut")?.to_vec();
+        let strings = section(word(16)?, word(20)?, "string section cut")?.to_vec();
+        let mut btf = Self {
+            types,
+            strings,
+            index: vec![u32::MAX],
+        };
+        btf.build_index()?;
+        Ok(btf)
+    }
+
+    fn build_index(&mut self) -> Result<(), BtfError> {
+        let mut at = 0;
+        while at < self.types.len() {
+            let ty = self.type_at(at).ok_or(BtfError::Malformed("type cut"))?;
+            let extra = match ty.kind {
+                kind::INT | kind::VAR | kind::DECL_TAG => 4,
+                kind::ARRAY => 12,
+                kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => ty.vlen * 12,
+                kind::ENUM | kind::FUNC_PROTO => ty.vlen * 8,
+                0 | 20.. => return Err(BtfError::Malformed("unknown kind of type")),
+                _ => 0,
+            };
+            self.index
+                .push(u32::try_from(at).map_err(|_| BtfError::Malformed("too large"))?);
+            at += TYPE_BYTES + extra;
+        }
+        Ok(())
+    }
+
+    /// Where `path` (members joined by dots) lies in the struct or union `type_name`; members of
+    /// anonymous structs and unions count as the outer type's own. `None` if there is no such type or member.
+    #[must_use]
+    pub fn member(&self, type_name: &str, path: &str) -> Option<Member> {
+        self.structs(type_name)
+            .find_map(|ty| self.member_of(ty, path))
+    }
+
+    /// Whether a typedef of this name exists, such as `btf_trace_sched_switch` for a tracepoint.
+    #[must_use]
+    pub fn has_typedef(&self, name: &str) -> bool {
+        self.all()
+            .any(|ty| ty.kind == kind::TYPEDEF && self.is_named(ty, name))
+    }
+
+    /// How many arguments a tracepoint's program gets, its hidden first one left out; `None` where
+    /// the kernel has no such tracepoint.
+    #[must_use]
+    pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
+        let name = format!("btf_trace_{name}");
+        let typedef = self
+            .all()
+            .find(|ty| ty.kind == kind::TYPEDEF && self.is_named(*ty, &name))?;
+        let pointer = self.type_by_id(typedef.size_or_type)?;
+        let proto = self.type_by_id(pointer.size_or_type)?;
+        (proto.kind == kind::FUNC_PROTO).then(|| proto.vlen.saturating_sub(1))
+    }
+
+    fn member_of(&self, ty: Type, path: &str) -> Option<Member> {
+        let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+        for number in 0..ty.vlen {
+            let at = ty.at + TYPE_BYTES + number * 12;
+            let (name, id, place) = (
+                word(&self.types, at)?,
+                word(&self.types, at + 4)?,
+                word(&self.types, at + 8)?,
+            );
+            // With the kind flag set, the upper 8 bits hold the width of a bit field.
+            let bits = if ty.kind_flag {
+                place & 0x00ff_ffff
+            } else {
+                place
+            };
+            let found = if name == 0 {
+                self.aggregate(id)
+                    .and_then(|inner| self.member_of(inner, path))
+            } else if !self.name_is(name, first) {
+                continue;
+            } else if rest.is_empty() {
+                Some(Member { offset: 0, bit: 0 })
+            } else {
+                self.aggregate(id)
+                    .and_then(|inner| self.member_of(inner, rest))
+            };
+            if let Some(inner) = found {
+                return Some(Member {
+                    offset: bits / 8 + inner.offset,
+                    bit: bits % 8 + inner.bit,
+                });
+            }
+        }
+        None
+    }
+
+    /// The struct or union behind typedefs and qualifiers.
+    fn aggregate(&self, mut id: u32) -> Option<Type> {
+        // A chain of qualifiers is short; the limit ends a cycle in a hostile file.
+        for _ in 0..16 {
+            let ty = self.type_by_id(id)?;
+            match ty.kind {
+                kind::STRUCT | kind::UNION => return Some(ty),
+                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
+                    id = ty.size_or_type;
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn structs<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Type> + 'a {
+        self.all().filter(move |ty| {
+            matches!(ty.kind, kind::STRUCT | kind::UNION) && self.is_named(*ty, name)
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = Type> + '_ {
+        self.index
+            .iter()
+            .skip(1)
+            .filter_map(|at| self.type_at(*at as usize))
+    }
+
+    fn type_by_id(&self, id: u32) -> Option<Type> {
+        let at = *self.index.get(id as usize)?;
+        self.type_at(at as usize)
+    }
+
+    fn type_at(&self, at: usize) -> Option<Type> {
+        let info = word(&self.types, at + 4)?;
+        Some(Type {
+            at,
+            name: word(&self.types, at)?,
+            kind: info >> 24 & 0x1f,
+            vlen: (info & 0xffff) as usize,
+            kind_flag: info >> 31 == 1,
+            size_or_type: word(&self.types, at + 8)?,
+        })
+    }
+
+    fn is_named(&self, ty: Type, name: &str) -> bool {
+        self.name_is(ty.name, name)
+    }
+
+    fn name_is(&self, offset: u32, name: &str) -> bool {
+        let tail = self.strings.get(offset as usize..).unwrap_or_default();
+        tail.starts_with(name.as_bytes()) && tail.get(name.len()) == Some(&0)
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let word = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_ne_bytes(word.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Btf, BtfError};
+
+    #[test]
+    fn what_is_not_btf_is_an_error() {
+        assert_eq!(
+            Btf::parse(&[]).unwrap_err(),
+            BtfError::Malformed("header cut")
+        );
+        assert_eq!(
+            Btf::parse(&[0x7f; 24]).unwrap_err(),
+            BtfError::Malformed("wrong magic number")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_behind_a_good_header_never_panics(body in proptest::collection::vec(any::<u8>(), 0..400), types in 0_u32..300) {
+            let mut bytes = Vec::new();
+            for word in [0x0001_eb9f, 24, 0, types, types, 64] {
+                bytes.extend_from_slice(&u32::to_ne_bytes(word));
+            }
+            bytes.extend_from_slice(&body);
+            if let Ok(btf) = Btf::parse(&bytes) {
+                let _ = btf.member("task_struct", "se.cfs_rq");
+                let _ = btf.tracepoint_arguments("sched_switch");
+            }
+        }
+    }
+}
