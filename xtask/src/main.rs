@@ -5,6 +5,7 @@
 mod cmd;
 mod ebpf;
 mod paths;
+mod setup;
 
 use std::process::ExitCode;
 
@@ -22,11 +23,14 @@ struct Args {
 enum Task {
     /// Build the BPF object and its manifest into profiler/bpf.
     Ebpf(ebpf::Args),
+    /// Install or name what is missing.
+    Setup(setup::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Ebpf(args) => ebpf::run(&args),
+        Task::Setup(args) => setup::run(&args),
     };
     match result {
         Ok(code) => code,

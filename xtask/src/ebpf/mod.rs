@@ -3,7 +3,7 @@
 
 mod build;
 mod crates;
-mod linker;
+pub(crate) mod linker;
 #[path = "../../../profiler/bpf/manifest.rs"]
 mod manifest;
 mod strip;
@@ -18,7 +18,6 @@ use anyhow::{Context, Result, bail};
 use crate::paths;
 use manifest::{Fingerprint, MANIFEST, Manifest, OBJECT};
 
-pub(crate) use linker::find as find_linker;
 pub(crate) use toolchain::{Toolchain, find as find_toolchain};
 
 /// Build the BPF object and its manifest.
@@ -55,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Builds the object below `target_folder` and describes it.
 fn object(target_folder: &Path) -> Result<(Vec<u8>, Manifest)> {
     let toolchain = find_toolchain()?;
-    let linker = find_linker(toolchain.llvm_major)?;
+    let linker = linker::find(toolchain.llvm_major)?;
     println!("compiler: {}", toolchain.name);
     println!("linker:   {} ({})", linker.path.display(), linker.version);
     let crates = crates::list()?;

@@ -1,0 +1,39 @@
+//! Folded stacks: `container;thread;frame;frame… count`, one a line.
+
+use super::Result;
+
+/// Parsed `stacks.folded`.
+#[derive(Debug)]
+pub(crate) struct Folded {
+    stacks: Vec<(Vec<String>, u64)>,
+}
+
+impl Folded {
+    /// Parses the whole file; a malformed line is an error.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let mut stacks = Vec::new();
+        for line in text.lines() {
+            let (frames, count) = line
+                .rsplit_once(' ')
+                .ok_or_else(|| format!("folded line without a count: {line:?}"))?;
+            let frames = frames.split(';').map(str::to_owned).collect();
+            stacks.push((frames, count.parse()?));
+        }
+        Ok(Self { stacks })
+    }
+
+    /// Samples of stacks that have `frame` anywhere.
+    pub(crate) fn with(&self, frame: &str) -> u64 {
+        self.count(|frames| frames.iter().any(|name| name == frame))
+    }
+
+    /// All samples.
+    pub(crate) fn total(&self) -> u64 {
+        self.count(|_| true)
+    }
+
+    fn count(&self, wanted: impl Fn(&[String]) -> bool) -> u64 {
+        let wanted = self.stacks.iter().filter(|(frames, _)| wanted(frames));
+        wanted.map(|(_, count)| count).sum()
+    }
+}

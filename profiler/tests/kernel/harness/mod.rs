@@ -1,0 +1,76 @@
+//! What the trials are made of.
+
+pub(crate) mod cgroup;
+pub(crate) mod ctprof;
+pub(crate) mod folded;
+pub(crate) mod needs;
+pub(crate) mod recording;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use libtest_mimic::Failed;
+
+/// Result of a trial and of everything in it.
+pub(crate) type Result<T = ()> = std::result::Result<T, Failed>;
+
+/// Fails the trial with a message unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)+) => {
+        let holds: bool = $condition;
+        if !holds {
+            return Err(libtest_mimic::Failed::from(format!($($message)+)));
+        }
+    };
+}
+pub(crate) use ensure;
+
+/// True in a virtual machine without hardware support, where every instruction is translated.
+pub(crate) fn emulated() -> bool {
+    std::env::var_os("CTPROF_TEST_EMULATED").is_some()
+}
+
+/// Sampling frequency for counts: high, so that a short trial has enough samples for a tight comparison.
+pub(crate) fn frequency() -> u64 {
+    if emulated() { 199 } else { 497 }
+}
+
+/// How far samples / (frequency x CPU seconds) may be from 1. Under emulation timer interrupts come late
+/// when the host is busy, and a late one is not made up for.
+pub(crate) fn sample_tolerance() -> f64 {
+    if emulated() { 0.10 } else { 0.03 }
+}
+
+/// How long to wait for something that takes milliseconds on an idle machine.
+pub(crate) fn patience() -> Duration {
+    Duration::from_secs(if emulated() { 120 } else { 30 })
+}
+
+/// This program, to be started again as a workload.
+pub(crate) fn this_program() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?)
+}
+
+/// `check` until it returns something or [`patience`] is over.
+pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let end = std::time::Instant::now() + patience();
+    loop {
+        if let Some(value) = check()? {
+            return Ok(value);
+        }
+        ensure!(std::time::Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Fails unless `actual` is within `tolerance` (a ratio) of `expected`.
+pub(crate) fn close(what: &str, actual: f64, expected: f64, tolerance: f64) -> Result {
+    let error = (actual - expected).abs() / expected;
+    ensure!(
+        error <= tolerance,
+        "{what}: {actual:.1} is {:.1} % away from {expected:.1}; allowed are {:.1} %",
+        error * 100.0,
+        tolerance * 100.0
+    );
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Whose samples they are: targets, what is below them, what is born in them, and the rest.
+
+use libtest_mimic::Trial;
+
+use super::{cpu_ns, expected, output, workload};
+use crate::harness::cgroup::Cgroup;
+use crate::harness::ctprof::{Ctprof, Running};
+use crate::harness::needs::privileged;
+use crate::harness::{Result, close, ensure, frequency, sample_tolerance};
+
+pub(super) fn trials() -> Vec<Trial> {
+    vec![
+        privileged("scope::a_cgroup_and_all_below_it", all_below),
+        privileged("scope::a_cgroup_born_while_recording", born),
+        privileged("scope::a_folder_path_is_a_target_too", folder_path),
+        privileged("scope::a_neighbour_is_left_out", neighbour),
+        privileged("scope::a_pid_means_its_cgroup", by_pid),
+        privileged("scope::host_and_kernel_have_slots", host_and_kernel),
+    ]
+}
+
+/// Starts recording with `args` after the frequency, and waits until it samples.
+fn recording(dir: &std::path::Path, args: &[&str]) -> Result<Running> {
+    let hertz = frequency().to_string();
+    let mut ctprof = Ctprof::record(dir, &["--duration", "120s", "--frequency", &hertz]);
+    for arg in args {
+        ctprof = ctprof.arg(arg);
+    }
+    let mut running = ctprof.start()?;
+    running.wait_until_attached()?;
+    Ok(running)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn check(samples: u64, cpu_ns: u64) -> Result {
+    close(
+        "samples",
+        samples as f64,
+        expected(frequency(), cpu_ns),
+        sample_tolerance(),
+    )
+}
+
+/// Two cgroups two levels below the target.
+fn all_below() -> Result {
+    let top = Cgroup::new("top")?;
+    let middle = top.child("middle")?;
+    let (left, right) = (middle.child("left")?, middle.child("right")?);
+    let (_folder, dir) = output()?;
+    let ctprof = recording(&dir, &["--cgroup", top.path()])?;
+    let workloads = [
+        workload(Some(&left), &["burn", "--ms", "3000"])?,
+        workload(Some(&right), &["burn", "--ms", "3000"])?,
+    ];
+    for child in workloads {
+        cpu_ns(child)?;
+    }
+    let recording = ctprof.stop(&dir)?;
+    check(recording.samples_below(top.path()), top.cpu_ns()?)
+}
+
+/// Everything that ever runs in a cgroup that did not exist when the recording began, and that is gone when
+/// it ends.
+fn born() -> Result {
+    let top = Cgroup::new("parent")?;
+    let (_folder, dir) = output()?;
+    let ctprof = recording(&dir, &["--cgroup", top.path()])?;
+    for name in ["first", "second"] {
+        let newborn = top.child(name)?;
+        cpu_ns(workload(
+            Some(&newborn),
+            &["burn", "--threads", "2", "--ms", "1500"],
+        )?)?;
+    }
+    let recording = ctprof.stop(&dir)?;
+    check(recording.samples_below(top.path()), top.cpu_ns()?)
+}
+
+/// The path in the file system instead of the one from the root of the hierarchy.
+fn folder_path() -> Result {
+    let cgroup = Cgroup::new("folder")?;
+    let folder = cgroup.folder();
+    let (_folder, dir) = output()?;
+    let ctprof = recording(&dir, &["--cgroup", &folder.to_string_lossy()])?;
+    cpu_ns(workload(
+        Some(&cgroup),
+        &["burn", "--threads", "2", "--ms", "3000"],
+    )?)?;
+    let recording = ctprof.stop(&dir)?;
+    check(recording.samples_below(cgroup.path()), cgroup.cpu_ns()?)
+}
+
+/// A busy cgroup beside the target leaves no sample.
+fn neighbour() -> Result {
+    let (target, other) = (Cgroup::new("target")?, Cgroup::new("other")?);
+    let (_folder, dir) = output()?;
+    let ctprof = recording(&dir, &["--cgroup", target.path()])?;
+    let noise = workload(Some(&other), &["burn", "--ms", "3000", "--alpha", "0"])?;
+    cpu_ns(workload(
+        Some(&target),
+        &["burn", "--ms", "3000", "--alpha", "100"],
+    )?)?;
+    cpu_ns(noise)?;
+    let recording = ctprof.stop(&dir)?;
+    ensure!(
+        recording.folded.with("beta") == 0,
+        "the neighbour was sampled"
+    );
+    check(recording.samples(), target.cpu_ns()?)
+}
+
+/// `--pid` of a process inside a cgroup.
+fn by_pid() -> Result {
+    let cgroup = Cgroup::new("pid")?;
+    let sleeper = workload(Some(&cgroup), &["sleep", "--ms", "60000"])?;
+    let (_folder, dir) = output()?;
+    let ctprof = recording(&dir, &["--pid", &sleeper.id().to_string()])?;
+    cpu_ns(workload(
+        Some(&cgroup),
+        &["burn", "--threads", "2", "--ms", "3000"],
+    )?)?;
+    let recording = ctprof.stop(&dir)?;
+    cgroup.remove()?;
+    let mut sleeper = sleeper;
+    sleeper.wait()?;
+    let samples = recording.samples();
+    ensure!(samples > 0, "no samples of the process' cgroup");
+    Ok(())
+}
+
+/// Without a target everything is recorded: what is in no container, and the kernel's own threads.
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn host_and_kernel() -> Result {
+    let (_folder, dir) = output()?;
+    let ctprof = recording(&dir, &[])?;
+    let used = cpu_ns(workload(None, &["burn", "--ms", "3000"])?)?;
+    let recording = ctprof.stop(&dir)?;
+    recording.samples_of("kernel")?;
+    // Others on the host run too.
+    let least = expected(frequency(), used) * (1.0 - sample_tolerance());
+    let host = recording.samples_of("host")? as f64;
+    ensure!(
+        host >= least,
+        "{host} samples of the host, at least {least:.0} expected"
+    );
+    Ok(())
+}
