@@ -99,8 +99,8 @@ pub fn print(view: &View, options: &Options<'_>, out: &mut impl Write) -> std::i
             writeln!(out)?;
             writeln!(
                 out,
-                "{} more with less CPU time: ctprof report DIR --container NAME shows their functions",
-                units::counted((busy.len() - detailed) as u64, "container")
+                "{} with less CPU time: ctprof report DIR --container NAME shows their functions",
+                units::counted((busy.len() - detailed) as u64, "more container")
             )?;
         }
         print_notes(summary, &busy, &paint, out)?;
@@ -249,11 +249,8 @@ fn print_functions(
     table.write(paint, out)?;
     let more = functions.distinct - functions.top.len();
     if more > 0 {
-        writeln!(
-            out,
-            "{}",
-            paint.faint(&format!("{} more", units::counted(more as u64, "function")))
-        )?;
+        let more = units::counted(more as u64, "more function");
+        writeln!(out, "{}", paint.faint(&more))?;
     }
     Ok(())
 }
