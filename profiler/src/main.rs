@@ -1,3 +1,7 @@
 //! `ctprof`: parse, plan, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ctprof::cli::run()
+}

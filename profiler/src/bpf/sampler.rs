@@ -31,12 +31,17 @@ impl SamplingEvent {
     }
 
     /// Whether the hardware under this kernel counts cycles.
-    #[must_use]
-    pub fn has_cycles() -> bool {
+    fn has_cycles() -> bool {
         perf_event::Builder::new()
             .kind(perf_event::events::Hardware::CPU_CYCLES)
             .build()
             .is_ok()
+    }
+
+    /// Cycles where the hardware has them, else the clock.
+    #[must_use]
+    pub fn best() -> Self {
+        if Self::has_cycles() { Self::Cycles } else { Self::CpuClock }
     }
 
     const fn config(self) -> PerfEventConfig {

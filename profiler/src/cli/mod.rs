@@ -1,1 +1,102 @@
 //! Command line: what was typed, what it means, one file per subcommand.
+
+pub mod check;
+pub mod duration;
+pub mod inventory;
+pub mod nearest;
+pub mod ps;
+pub mod record;
+pub mod report;
+pub mod table;
+pub mod target;
+pub mod target_args;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::{Error, Result};
+
+/// Why is my container slow? Profiles containers and cgroups with eBPF, without touching them.
+#[derive(Debug, Parser)]
+#[command(name = "ctprof", version, max_term_width = 100, arg_required_else_help = true)]
+struct Args {
+    /// Log what ctprof does, to stderr; twice for more. CTPROF_LOG sets a filter instead
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Record(record::RecordArgs),
+    Report(report::ReportArgs),
+    Ps(ps::PsArgs),
+    Check(check::CheckArgs),
+}
+
+/// How a command prints its result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object, for machines
+    Json,
+}
+
+/// Parses the command line, runs the command and turns its outcome into an exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    log_to_stderr(args.verbose);
+    let result = match &args.command {
+        Command::Record(record) => record::run(record, args.verbose > 0),
+        Command::Report(args) => report::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Ps(args) => ps::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check::run(args).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        if !matches!(error, Error::OutputClosed) {
+            // Nothing is left to tell if stderr is closed, too.
+            let _ = writeln!(std::io::stderr(), "ctprof: {error}");
+        }
+        error.exit_code()
+    })
+}
+
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "ctprof=debug,ctprof_bpf=debug,info",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CTPROF_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time()
+        .init();
+}
+
+/// Prints one JSON object to stdout.
+///
+/// # Errors
+/// Stdout cannot be written.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)
+        .map_err(std::io::Error::from)
+        .and_then(|()| writeln!(out))
+        .map_err(|error| output_error(&error))
+}
+
+/// What a failure to write to stdout means.
+fn output_error(error: &std::io::Error) -> Error {
+    Error::io("write to", std::path::Path::new("standard output"), error)
+}

@@ -148,7 +148,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Records until `stop` resolves, `duration` is over or every target is gone.
+    /// Records until `stop` resolves, `duration` has passed since the start, or every target is gone.
     ///
     /// # Errors
     /// A map cannot be read any more.
@@ -166,7 +166,8 @@ impl<'a> Session<'a> {
             .map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
         let mut ticks = tokio::time::interval(DRAIN_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let deadline = tokio::time::sleep(duration.unwrap_or(Duration::MAX));
+        let rest = duration.map_or(Duration::MAX, |duration| duration.saturating_sub(self.started.elapsed()));
+        let deadline = tokio::time::sleep(rest);
         tokio::pin!(deadline, stop);
         let ended = loop {
             tokio::select! {
@@ -225,6 +226,12 @@ impl<'a> Session<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// Every cgroup that is watched so far.
+    #[must_use]
+    pub const fn watch(&self) -> &WatchList {
+        &self.watch
     }
 
     /// Brings in what is left and unloads everything.

@@ -7,7 +7,7 @@
 /// a line of a report or reorder it on screen.
 #[must_use]
 pub fn printable(text: &str, max_chars: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(max_chars * 4));
+    let mut out = String::with_capacity(text.len().min(max_chars.saturating_mul(4)));
     for (count, c) in text.chars().enumerate() {
         if count == max_chars {
             out.push('…');

@@ -10,4 +10,4 @@ pub use profile::{Profile, Unavailable};
 pub use stack::{
     Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,
 };
-pub use state::State;
+pub use state::{State, StateGroup};

@@ -162,7 +162,7 @@ fn same_folder(a: &Path, b: &Path) -> bool {
 }
 
 /// Removes a cgroup's folder, children first. Only folders can be removed from a cgroup file system.
-fn remove_tree(dir: &Path) -> io::Result<()> {
+pub(super) fn remove_tree(dir: &Path) -> io::Result<()> {
     // An exited process may take a moment to leave its cgroup.
     for _ in 0..20 {
         match fs::remove_dir(dir) {

@@ -10,6 +10,8 @@
 pub mod cpu;
 pub mod fresh;
 pub mod hierarchy;
+#[cfg(test)]
+mod tests;
 pub mod walk;
 
 pub use fresh::FreshCgroup;
@@ -40,7 +42,7 @@ pub fn is_at_or_below(path: &str, root: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+mod path_tests {
     use super::{ancestors, is_at_or_below};
 
     #[test]

@@ -4,6 +4,8 @@
 //! `/proc` says about processes and mounts. What the files mean is for the callers.
 
 pub mod confined;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod mounts;
 pub mod process;
 

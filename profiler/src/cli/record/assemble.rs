@@ -1,0 +1,162 @@
+//! Raw samples to a profile: whose they are, what their addresses are called.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
+
+use super::RecordArgs;
+use super::live::Live;
+use crate::aggregate::{Addresses, Names, Owners, container_stacks};
+use crate::bpf::SamplingEvent;
+use crate::collect::{Recorded, WatchList};
+use crate::host::cgroup::cpu::figures_between;
+use crate::host::cgroup::{Hierarchy, is_at_or_below};
+use crate::host::containers::Containers;
+use crate::host::kernel;
+use crate::model::{CfsFigures, Container, ContainerIdentity, FrameTable, Profile};
+use crate::symbolize::Symbolizer;
+
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Everything a profile is made of.
+pub(super) struct Input<'a> {
+    pub(super) args: &'a RecordArgs,
+    pub(super) start_unix: Duration,
+    pub(super) event: SamplingEvent,
+    pub(super) hierarchy: &'a Hierarchy,
+    pub(super) roots: Option<&'a [String]>,
+    pub(super) recorded: Recorded,
+    pub(super) before: &'a Figures,
+    pub(super) after: &'a Figures,
+    pub(super) live: Live,
+}
+
+/// The cgroups' own CPU figures at one moment, by path.
+#[derive(Debug, Default)]
+pub(super) struct Figures(HashMap<String, CfsFigures>);
+
+impl Figures {
+    /// Reads the figures of every watched cgroup that still exists.
+    pub(super) fn read(hierarchy: &Hierarchy, watch: &WatchList) -> Self {
+        Self(
+            watch
+                .iter()
+                .filter_map(|(_, path)| Some((path.to_owned(), hierarchy.cpu_figures(path)?)))
+                .collect(),
+        )
+    }
+
+    /// What `path` used since `before`; a cgroup that was not there then started from nothing.
+    fn since(&self, before: &Self, path: &str) -> Option<CfsFigures> {
+        let now = self.0.get(path)?;
+        Some(before.0.get(path).map_or(*now, |then| figures_between(*then, *now)))
+    }
+}
+
+/// Puts the profile together.
+pub(super) fn profile(input: Input<'_>) -> Profile {
+    let Input { args, recorded, hierarchy, roots, mut live, .. } = input;
+    live.containers.retry();
+    let mut frames = FrameTable::default();
+    let names = symbolize(&Addresses::of(&recorded.samples), &mut live.symbolizer, &mut frames);
+    let (owners, mut containers) = owners(&recorded.watch, roots, &mut live.containers);
+    let ownerless = container_stacks(
+        &recorded.samples,
+        &names,
+        &owners,
+        NS_PER_SECOND / args.frequency,
+        &mut containers,
+    );
+    for container in &mut containers {
+        let path = &container.identity.cgroup;
+        if !path.is_empty() {
+            container.cpu_quota_cores = hierarchy.quota_cores(path);
+            container.threads = hierarchy.threads_below(path).unwrap_or_default();
+            container.cfs = input.after.since(input.before, path);
+        }
+    }
+    containers.retain(|container| container.samples > 0 || container.threads > 0 || roots.is_some());
+    let mut lost = recorded.lost;
+    lost.insert("unknown_slot".to_owned(), ownerless);
+    Profile {
+        ctprof_version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: kernel::release(),
+        start_unix_ns: u64::try_from(input.start_unix.as_nanos()).unwrap_or(u64::MAX),
+        window_ns: u64::try_from(recorded.window.as_nanos()).unwrap_or(u64::MAX),
+        frequency_hz: args.frequency,
+        event: input.event.name().to_owned(),
+        cpus: recorded.cpus as u64,
+        lost,
+        unavailable: recorded.unavailable,
+        containers,
+        frames,
+    }
+}
+
+fn symbolize(addresses: &Addresses, symbolizer: &mut Symbolizer, frames: &mut FrameTable) -> Names {
+    let mut names = Names::default();
+    let kernel: Vec<u64> = addresses.kernel.iter().copied().collect();
+    names.kernel.extend(kernel.iter().copied().zip(symbolizer.kernel(&kernel, frames)));
+    for (process, user) in &addresses.user {
+        let user: Vec<u64> = user.iter().copied().collect();
+        // Once more: a process that still lives may have mapped libraries and compiled code since.
+        symbolizer.observe(*process);
+        let resolved = symbolizer.user(*process, &user, frames);
+        names.user.insert(*process, user.into_iter().zip(resolved).collect());
+    }
+    names
+}
+
+/// Folds slots into containers: rows of the profile, and which slot belongs to which.
+fn owners(
+    watch: &WatchList,
+    roots: Option<&[String]>,
+    names: &mut Containers,
+) -> (Owners, Vec<Container>) {
+    let mut owners = Owners::default();
+    let mut rows: Vec<Container> = Vec::new();
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    if roots.is_none() {
+        for (slot, name) in [(SLOT_HOST, "host"), (SLOT_KERNEL, "kernel")] {
+            owners.0.insert(slot, rows.len());
+            rows.push(row(ContainerIdentity {
+                name: name.to_owned(),
+                runtime: name.to_owned(),
+                ..ContainerIdentity::default()
+            }));
+        }
+    }
+    for (slot, path) in watch.iter() {
+        let Some(owner) = owner(path, roots, names) else {
+            // A folder of the host, such as `/`: who runs there is in no container.
+            owners.0.insert(slot, SLOT_HOST as usize);
+            continue;
+        };
+        let index = *known.entry(owner).or_insert_with_key(|owner| {
+            rows.push(row(names.identify(owner)));
+            rows.len() - 1
+        });
+        owners.0.insert(slot, index);
+    }
+    (owners, rows)
+}
+
+fn row(identity: ContainerIdentity) -> Container {
+    Container { identity, ..Container::default() }
+}
+
+/// The cgroup whose row `path` belongs to; `None` for the host's.
+///
+/// A chosen cgroup is one row with all below it, but containers and services below it keep rows of their own.
+fn owner(path: &str, roots: Option<&[String]>, names: &mut Containers) -> Option<String> {
+    let owner = names.owner(path);
+    let Some(roots) = roots else {
+        return owner;
+    };
+    let root = roots.iter().filter(|root| is_at_or_below(path, root)).max_by_key(|root| root.len())?;
+    match owner {
+        Some(owner) if is_at_or_below(&owner, root) && names.identify(&owner).runtime != "cgroup" => Some(owner),
+        _ => Some(root.clone()),
+    }
+}

@@ -1,0 +1,68 @@
+//! What is done while recording: naming newborn containers, holding binaries, showing progress.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::collect::{Ended, Observer, Samples};
+use crate::host::containers::Containers;
+use crate::model::ProcessKey;
+use crate::symbolize::{Options, Symbolizer};
+
+/// Follows a recording.
+pub(super) struct Live {
+    pub(super) containers: Containers,
+    pub(super) symbolizer: Symbolizer,
+    progress: ProgressBar,
+}
+
+impl Live {
+    /// `limit` is how long the recording is to take, if that is known. Progress shows on a terminal only.
+    pub(super) fn new(containers: Containers, limit: Option<Duration>) -> Self {
+        let progress = ProgressBar::with_draw_target(
+            limit.map(|limit| limit.as_millis() as u64),
+            ProgressDrawTarget::stderr(),
+        );
+        let template = if limit.is_some() {
+            "recording {bar:30} {elapsed} of {msg}"
+        } else {
+            "recording {spinner} {elapsed}, {msg}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            progress.set_style(style);
+        }
+        Self { containers, symbolizer: Symbolizer::new(Options::default()), progress }
+    }
+
+    /// Takes the progress line away.
+    pub(super) fn end(&self, ended: Ended) {
+        self.progress.finish_and_clear();
+        match ended {
+            Ended::InTime | Ended::CommandExited => {}
+            Ended::Interrupted => super::say("interrupted: writing what was recorded"),
+            Ended::TargetsGone => super::say("the recorded cgroups are gone: writing what was recorded"),
+        }
+    }
+}
+
+impl Observer for Live {
+    fn process_seen(&mut self, process: ProcessKey) {
+        self.symbolizer.observe(process);
+    }
+
+    fn cgroup_born(&mut self, path: &str) {
+        // Now, because a short-lived container takes its runtime's files with it.
+        self.containers.identify(path);
+    }
+
+    fn drained(&mut self, elapsed: Duration, samples: &Samples) {
+        self.containers.retry();
+        if self.progress.is_hidden() {
+            return;
+        }
+        let limit = self.progress.length().map(Duration::from_millis);
+        let total = limit.map(|limit| format!("{}s, ", limit.as_secs_f64())).unwrap_or_default();
+        self.progress.set_position(elapsed.as_millis() as u64);
+        self.progress.set_message(format!("{total}{} samples", samples.total()));
+    }
+}

@@ -1,0 +1,225 @@
+//! `ctprof record`: samples containers for a while and writes what they did.
+//!
+//! - `command`: a program to run and record, in a cgroup of its own
+//! - `live`: what is done while recording: names, binaries, progress
+//! - `assemble`: raw samples to a profile
+
+mod assemble;
+mod command;
+mod live;
+
+use std::ffi::OsString;
+use std::future::pending;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::ValueEnum;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::target_args::TargetArgs;
+use super::{duration, output_error, target};
+use crate::bpf::SamplingEvent;
+use crate::collect::{Ended, Session, SessionPlan};
+use crate::host::btf::{Btf, Layout};
+use crate::host::capabilities::Capabilities;
+use crate::host::cgroup::{Hierarchy, Version};
+use crate::host::containers::Containers;
+use crate::host::{Host, kernel};
+use crate::output::{self, RecordingDir, report};
+use crate::{Error, Result};
+use assemble::Figures;
+use command::RunningCommand;
+use live::Live;
+
+/// Length of a recording that names neither a duration nor a command.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+
+/// Record what containers do on the CPU: flame graphs, pprof, folded stacks, a summary.
+///
+/// Records the chosen containers, or with a COMMAND exactly that command's life in a cgroup of its own, or
+/// everything on the host. Ctrl-C ends a recording early and still writes everything.
+#[derive(Debug, clap::Args)]
+pub struct RecordArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+
+    /// How long to record, such as 10s or 2m. Default: 10s, or the COMMAND's life
+    #[arg(short, long, value_name = "TIME", value_parser = duration::parse)]
+    duration: Option<Duration>,
+
+    /// Samples per second on each CPU. The default avoids beating with timers that tick 100 times a second
+    #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    frequency: u64,
+
+    /// What triggers samples
+    #[arg(long, value_enum, default_value_t)]
+    event: EventChoice,
+
+    /// Folder to write to; new, or an earlier recording with --force. Default: ./ctprof-DATE-TIME
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+
+    /// Replace an earlier recording in the output folder
+    #[arg(long, requires = "output")]
+    force: bool,
+
+    /// The kernel's type information, for kernels that do not publish it at /sys/kernel/btf/vmlinux
+    #[arg(long, value_name = "PATH")]
+    btf: Option<PathBuf>,
+
+    /// Functions that the report shows for each container, 0 for all
+    #[arg(long, value_name = "N", default_value_t = report::DEFAULT_TOP)]
+    top: usize,
+
+    /// A command to run and record in a cgroup of its own; its exit code becomes ctprof's
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["cgroup", "container", "pod", "pid"])]
+    command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum EventChoice {
+    /// Hardware cycles where there are any, else cpu-clock
+    #[default]
+    Auto,
+    /// Hardware cycles; also sees code that runs with interrupts off
+    Cycles,
+    /// The kernel's clock, at an exact rate
+    CpuClock,
+}
+
+impl EventChoice {
+    fn event(self) -> SamplingEvent {
+        match self {
+            Self::Auto => SamplingEvent::best(),
+            Self::Cycles => SamplingEvent::Cycles,
+            Self::CpuClock => SamplingEvent::CpuClock,
+        }
+    }
+}
+
+/// Records, writes and reports. Returns the command's exit code where there is a command.
+///
+/// # Errors
+/// A target that does not exist, a missing privilege or kernel feature, an output that cannot be written.
+pub fn run(args: &RecordArgs, log: bool) -> Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Failed(format!("cannot start the event loop: {error}")))?
+        .block_on(record(args, log))
+}
+
+async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
+    let host = Host::default();
+    Capabilities::of_self(&host)?.require("record")?;
+    check_frequency(&host, args.frequency)?;
+    let hierarchy = Hierarchy::detect(&host)?;
+    let mut containers = Containers::new(&host, &hierarchy);
+    let resolved = target::resolve(&args.target, &host, &hierarchy, &mut containers)?;
+    for note in &resolved.notes {
+        say(note);
+    }
+    let layout = layout(args, &hierarchy)?;
+    let start_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let dir = match &args.output {
+        Some(path) => RecordingDir::open(path, args.force)?,
+        None => RecordingDir::create_default(&PathBuf::from("."), start_unix.as_secs())?,
+    };
+
+    let mut command = RunningCommand::prepare(&args.command, &hierarchy)?;
+    let roots: Option<Vec<String>> = match &command {
+        Some(command) => Some(vec![command.cgroup().to_owned()]),
+        None if resolved.roots.is_empty() => None,
+        None => Some(resolved.roots.iter().map(|root| root.cgroup.clone()).collect()),
+    };
+    // From here on Ctrl-C ends the recording, not the process.
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+
+    let event = args.event.event();
+    let mut session = Session::start(SessionPlan {
+        layout: &layout,
+        btf: args.btf.as_deref(),
+        hierarchy: &hierarchy,
+        roots: roots.as_deref(),
+        event,
+        frequency_hz: args.frequency,
+        log,
+    })?;
+    let before = Figures::read(&hierarchy, session.watch());
+    if let Some(command) = &mut command {
+        command.start()?;
+    }
+    let limit = args.duration.or(command.is_none().then_some(DEFAULT_DURATION));
+    let mut live = Live::new(containers, limit);
+    let stop = async {
+        tokio::select! {
+            _ = interrupt.recv() => Ended::Interrupted,
+            _ = terminate.recv() => Ended::Interrupted,
+            () = async {
+                match &mut command {
+                    Some(command) => command.exited().await,
+                    None => pending().await,
+                }
+            } => Ended::CommandExited,
+        }
+    };
+    let ended = session.run(limit, stop, &mut live).await?;
+    let recorded = session.finish()?;
+    let after = Figures::read(&hierarchy, &recorded.watch);
+    live.end(ended);
+
+    let profile = assemble::profile(assemble::Input {
+        args,
+        start_unix,
+        event,
+        hierarchy: &hierarchy,
+        roots: roots.as_deref(),
+        recorded,
+        before: &before,
+        after: &after,
+        live,
+    });
+    let code = match command {
+        Some(command) => command.finish(ended).await,
+        None => ExitCode::SUCCESS,
+    };
+    let written = output::write_all(&dir, &profile)?;
+    let options = report::Options {
+        top: args.top,
+        colour: report::colour_wanted(),
+        dir: Some(&written.dir),
+        ..report::Options::default()
+    };
+    report::print(&written.view, &options, &mut std::io::stdout().lock())
+        .map_err(|error| output_error(&error))?;
+    Ok(code)
+}
+
+/// perf lowers its own limit when interrupts take long; a frequency above it is refused without a word why.
+fn check_frequency(host: &Host, frequency: u64) -> Result<()> {
+    match kernel::sysctl(host, "kernel/perf_event_max_sample_rate") {
+        Some(limit) if limit >= 0 && frequency > limit.unsigned_abs() => Err(Error::Usage(format!(
+            "cannot sample at {frequency} Hz: this kernel allows {limit} Hz now; lower --frequency, or raise kernel.perf_event_max_sample_rate"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn layout(args: &RecordArgs, hierarchy: &Hierarchy) -> Result<Layout> {
+    let path = args.btf.clone().unwrap_or_else(|| PathBuf::from(kernel::BTF_PATH));
+    let btf = Btf::from_file(&path).map_err(|error| Error::Unsupported(error.to_string()))?;
+    Layout::resolve(&btf, hierarchy.version() == Version::V1)
+        .map_err(|error| Error::Unsupported(error.to_string()))
+}
+
+fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
+    signal(kind).map_err(|error| Error::Failed(format!("cannot listen for signals: {error}")))
+}
+
+/// Talks to the user, on stderr. A closed stderr is no reason to stop.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "ctprof: {line}");
+}

@@ -1,0 +1,183 @@
+//! `ctprof report`: prints a recording again, or draws its flame graph for some containers only.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::model::StateGroup;
+use crate::output::flamegraph::{self, Graph};
+use crate::output::report::{self, DEFAULT_TOP, Options};
+use crate::output::summary::{ContainerSummary, Summary};
+use crate::output::{View, reader};
+use crate::{Error, Result};
+
+/// How many names an error offers.
+const MAX_OFFERED: usize = 5;
+
+/// Names that are less alike than this are not offered (0: nothing in common, 1: equal).
+const MIN_LIKENESS: f64 = 0.6;
+
+/// Print a recording again.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// Folder that `ctprof record` wrote
+    pub dir: PathBuf,
+    /// Show only this container: its name, id or the start of its id (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub container: Vec<String>,
+    /// Functions to list for each container, 0 for all
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_TOP)]
+    pub top: usize,
+    /// Form of the report
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Also draw the on-CPU flame graph of the shown containers into this file
+    #[arg(long, value_name = "OUT.svg")]
+    pub flamegraph: Option<PathBuf>,
+}
+
+/// Form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One object with the keys of summary.json, and each container's functions.
+    Json,
+}
+
+/// Reads the recording and prints it to stdout.
+pub fn run(args: &ReportArgs) -> Result<()> {
+    let view = reader::read(&args.dir)?;
+    let only = if args.container.is_empty() {
+        None
+    } else {
+        Some(select(&view.summary, &args.container)?)
+    };
+    if let Some(path) = &args.flamegraph {
+        draw(&view, only.as_deref(), path)?;
+    }
+    let options = Options {
+        only: only.as_deref(),
+        top: args.top,
+        colour: report::colour_wanted(),
+        dir: Some(&args.dir),
+    };
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    match args.format {
+        Format::Text => report::print(&view, &options, &mut out),
+        Format::Json => report::print_json(&view, &options, &mut out),
+    }
+    .and_then(|()| out.flush())
+    .map_err(|error| Error::io("write the report to", Path::new("stdout"), &error))
+}
+
+/// Positions of the containers that the names mean, in the order of the summary.
+fn select(summary: &Summary, wanted: &[String]) -> Result<Vec<usize>> {
+    let mut positions = Vec::new();
+    for name in wanted {
+        positions.push(find(summary, name)?);
+    }
+    positions.sort_unstable();
+    positions.dedup();
+    Ok(positions)
+}
+
+fn find(summary: &Summary, wanted: &str) -> Result<usize> {
+    // A label is one container's alone; a name or the start of an id may be several's.
+    let tests: [fn(&ContainerSummary, &str) -> bool; 3] = [
+        |c, wanted| c.label == wanted,
+        |c, wanted| c.name == wanted || c.id == wanted,
+        |c, wanted| wanted.len() >= 4 && c.id.starts_with(wanted),
+    ];
+    for test in tests {
+        let mut found = (0..summary.containers.len())
+            .filter(|position| test(&summary.containers[*position], wanted));
+        match (found.next(), found.next()) {
+            (Some(one), None) => return Ok(one),
+            (Some(one), Some(two)) => {
+                let labels = [one, two]
+                    .into_iter()
+                    .chain(found)
+                    .map(|position| summary.containers[position].label.clone());
+                return Err(Error::NotFound(format!(
+                    "{wanted:?} is the name of several containers; say which: {}",
+                    quoted(labels)
+                )));
+            }
+            (None, _) => {}
+        }
+    }
+    Err(Error::NotFound(format!(
+        "no container {wanted:?} in this recording; {}",
+        offer(summary, wanted)
+    )))
+}
+
+fn offer(summary: &Summary, wanted: &str) -> String {
+    let mut near: Vec<(f64, &str)> = summary
+        .containers
+        .iter()
+        .map(|c| {
+            let likeness = strsim::jaro_winkler(&c.label, wanted);
+            (
+                likeness.max(strsim::jaro_winkler(&c.name, wanted)),
+                c.label.as_str(),
+            )
+        })
+        .filter(|(likeness, _)| *likeness >= MIN_LIKENESS)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    if !near.is_empty() {
+        return format!(
+            "did you mean {}?",
+            quoted(near.into_iter().map(|(_, label)| label))
+        );
+    }
+    if summary.containers.is_empty() {
+        return "it has none".to_owned();
+    }
+    format!(
+        "it has {}",
+        quoted(summary.containers.iter().map(|c| c.label.as_str()))
+    )
+}
+
+fn quoted(labels: impl Iterator<Item = impl AsRef<str>>) -> String {
+    let labels: Vec<String> = labels
+        .map(|label| format!("{:?}", label.as_ref()))
+        .collect();
+    match labels.len().checked_sub(MAX_OFFERED) {
+        None | Some(0) => labels.join(", "),
+        Some(more) => format!("{} and {more} more", labels[..MAX_OFFERED].join(", ")),
+    }
+}
+
+/// Draws into a file beside `path` first: a graph that was there stays whole if this fails.
+fn draw(view: &View, only: Option<&[usize]>, path: &Path) -> Result<()> {
+    let all: Vec<usize> = (0..view.summary.containers.len()).collect();
+    let mut drawn = Vec::new();
+    flamegraph::write(
+        Graph::State(StateGroup::OnCpu),
+        &view.summary,
+        &view.stacks,
+        only.unwrap_or(&all),
+        &mut drawn,
+    )
+    .map_err(|error| Error::io("draw", path, &error))?;
+    // A device or a pipe cannot be replaced, and a link's target is what is meant.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let replaceable = target.metadata().map_or(true, |meta| meta.is_file());
+    if !replaceable {
+        return std::fs::write(path, &drawn).map_err(|error| Error::io("write", path, &error));
+    }
+    let mut temporary = target.clone().into_os_string();
+    temporary.push(format!(".{}.part", std::process::id()));
+    std::fs::File::create_new(&temporary)
+        .and_then(|mut file| file.write_all(&drawn))
+        .and_then(|()| std::fs::rename(&temporary, &target))
+        .map_err(|error| {
+            let _ = std::fs::remove_file(&temporary);
+            Error::io("write", path, &error)
+        })
+}

@@ -1,0 +1,134 @@
+//! What a reader must know to trust a recording, in words: losses, stacks that end early, and why there is
+//! nothing to see.
+
+use super::summary::{ContainerSummary, Summary};
+use super::{names, units};
+use crate::host::text::printable;
+
+/// A list of containers is spelt out up to this many characters.
+const MAX_NAMES: usize = 48;
+
+/// Below this share stacks that end early are not worth a line.
+const NOTABLE_PERCENT: u64 = 5;
+
+/// Each cause of loss that has a count: `12 events lost: stack map full`.
+#[must_use]
+pub fn losses(summary: &Summary) -> Vec<String> {
+    summary
+        .lost
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(cause, count)| {
+            format!(
+                "{} lost: {}",
+                units::counted(*count, "event"),
+                names::field(&cause.replace('_', " "))
+            )
+        })
+        .collect()
+}
+
+/// All losses as one phrase; `None` if there are none.
+#[must_use]
+pub fn losses_in_short(summary: &Summary) -> Option<String> {
+    let mut losses = losses(summary);
+    if losses.len() <= 1 {
+        return losses.pop();
+    }
+    let lost = summary
+        .lost
+        .values()
+        .fold(0, |sum: u64, count| sum.saturating_add(*count));
+    Some(format!("{} lost", units::counted(lost, "event")))
+}
+
+/// The share of stacks that do not reach their thread's start; `None` if all do.
+#[must_use]
+pub fn incomplete_stacks<'a>(
+    containers: impl Iterator<Item = &'a ContainerSummary>,
+) -> Option<String> {
+    let (incomplete, all) = containers.fold((0_u64, 0_u64), |(incomplete, all), container| {
+        (
+            incomplete.saturating_add(container.incomplete_stacks()),
+            all.saturating_add(container.stack_samples()),
+        )
+    });
+    (incomplete > 0).then(|| format!("{} of stacks end early", units::percent(incomplete, all)))
+}
+
+/// The containers whose stacks often end early, each as a line that says what that means.
+#[must_use]
+pub fn containers_with_incomplete_stacks<'a>(
+    containers: impl Iterator<Item = &'a ContainerSummary>,
+) -> Vec<String> {
+    containers
+        .filter(|container| {
+            let all = container.stack_samples();
+            all > 0
+                && container.incomplete_stacks().saturating_mul(100)
+                    >= all.saturating_mul(NOTABLE_PERCENT)
+        })
+        .map(|container| {
+            format!(
+                "{}: {} of stacks end early (code without frame pointers); their callers are missing",
+                container.label,
+                units::percent(container.incomplete_stacks(), container.stack_samples())
+            )
+        })
+        .collect()
+}
+
+/// Each view that the host could not give, with its cause.
+#[must_use]
+pub fn unavailable(summary: &Summary) -> Vec<String> {
+    summary
+        .unavailable
+        .iter()
+        .map(|u| {
+            format!(
+                "{} is not available: {}",
+                names::field(&u.view),
+                names::field(&u.cause)
+            )
+        })
+        .collect()
+}
+
+/// Why these containers have no samples, as lines.
+#[must_use]
+pub fn why_empty(summary: &Summary, containers: &[usize]) -> Vec<String> {
+    let mut why = vec![if containers.is_empty() {
+        "No thread of the target was seen.".to_owned()
+    } else {
+        format!(
+            "No thread of {} was on a CPU when a sample was taken ({} at {} Hz): all slept, waited or were stopped.",
+            who(summary, containers),
+            units::seconds(summary.window_ns),
+            summary.sampling.frequency_hz
+        )
+    }];
+    why.extend(losses(summary));
+    why.extend(unavailable(summary));
+    why
+}
+
+/// The containers by name if that is short, else their number.
+#[must_use]
+pub fn who(summary: &Summary, containers: &[usize]) -> String {
+    let labels: Vec<&str> = containers
+        .iter()
+        .map(|position| summary.containers[*position].label.as_str())
+        .collect();
+    match labels.as_slice() {
+        [] => "no container".to_owned(),
+        [one] => printable(one, MAX_NAMES),
+        all => {
+            let joined = all.join(", ");
+            if joined.chars().count() <= MAX_NAMES {
+                joined
+            } else {
+                format!("{} containers", all.len())
+            }
+        }
+    }
+}

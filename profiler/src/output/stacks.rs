@@ -1,0 +1,235 @@
+//! The stacks of a recording by name: what `stacks.folded` holds, and what flame graphs and the report's
+//! function tables are made from.
+//!
+//! `record` makes it from a profile, `report` from the file. Both then go the same way, so that a recording
+//! printed again is the same text, and a graph drawn again the same graph.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::names;
+use crate::model::{FrameTable, Profile, StateGroup};
+
+/// Number of a name in [`Stacks::names`]. Numbers are in the order of the names' bytes.
+pub type NameId = u32;
+
+/// One distinct stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    container: u32,
+    state: StateGroup,
+    thread: NameId,
+    first: usize,
+    len: usize,
+    ns: u64,
+}
+
+/// A stack as views read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StackRef<'a> {
+    /// Position of the container in the summary.
+    pub container: usize,
+    /// What the thread was doing.
+    pub state: StateGroup,
+    /// The thread's name.
+    pub thread: NameId,
+    /// Root first, at least one.
+    pub frames: &'a [NameId],
+    /// Time spent.
+    pub ns: u64,
+}
+
+/// All stacks of a recording, each once, in the order container, state, thread, frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stacks {
+    names: Vec<Arc<str>>,
+    entries: Vec<Entry>,
+    frames: Vec<NameId>,
+}
+
+impl Stacks {
+    /// The stacks of `profile`, whose containers the summary shows in this `order`.
+    #[must_use]
+    pub fn of(profile: &Profile, order: &[usize]) -> Self {
+        let mut builder = Builder::default();
+        let mut frame_names = FrameNames::new(&profile.frames);
+        let mut thread_names: HashMap<&str, NameId> = HashMap::new();
+        let mut frames = Vec::new();
+        for (container, position) in order.iter().enumerate() {
+            for stack in &profile.containers[*position].stacks {
+                let thread = *thread_names
+                    .entry(&stack.thread)
+                    .or_insert_with(|| builder.name(&names::field(&stack.thread)));
+                frames.clear();
+                frames.extend(
+                    stack
+                        .frames
+                        .iter()
+                        .rev()
+                        .map(|id| frame_names.get(id.0, &mut builder)),
+                );
+                if frames.is_empty() {
+                    frames.push(builder.name(names::NO_STACK));
+                }
+                builder.push(
+                    container,
+                    stack.state.group(),
+                    thread,
+                    &frames,
+                    stack.time_ns,
+                );
+            }
+        }
+        builder.finish()
+    }
+
+    /// Every name, in the order of bytes.
+    #[must_use]
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    /// The name with this number.
+    #[must_use]
+    pub fn name(&self, id: NameId) -> &str {
+        &self.names[id as usize]
+    }
+
+    /// Number of distinct stacks.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no stack at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The stacks in order.
+    pub fn iter(&self) -> impl Iterator<Item = StackRef<'_>> {
+        self.entries.iter().map(|entry| StackRef {
+            container: entry.container as usize,
+            state: entry.state,
+            thread: entry.thread,
+            frames: &self.frames[entry.first..entry.first + entry.len],
+            ns: entry.ns,
+        })
+    }
+}
+
+/// Names of a frame table's frames, made when first used.
+struct FrameNames<'a> {
+    table: &'a FrameTable,
+    known: Vec<Option<NameId>>,
+}
+
+impl<'a> FrameNames<'a> {
+    fn new(table: &'a FrameTable) -> Self {
+        Self {
+            table,
+            known: vec![None; table.frames().len()],
+        }
+    }
+
+    fn get(&mut self, frame: u32, builder: &mut Builder) -> NameId {
+        *self.known[frame as usize].get_or_insert_with(|| {
+            builder.name(&names::frame(&self.table.frames()[frame as usize]))
+        })
+    }
+}
+
+/// Collects stacks in any order.
+#[derive(Debug, Default)]
+pub struct Builder {
+    ids: HashMap<Arc<str>, NameId>,
+    names: Vec<Arc<str>>,
+    entries: Vec<Entry>,
+    frames: Vec<NameId>,
+}
+
+impl Builder {
+    /// The number of this name until [`finish`](Self::finish), new or known. The name is taken as it is.
+    pub fn name(&mut self, name: &str) -> NameId {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        let id = NameId::try_from(self.names.len()).unwrap_or(NameId::MAX);
+        let name: Arc<str> = name.into();
+        self.names.push(Arc::clone(&name));
+        self.ids.insert(name, id);
+        id
+    }
+
+    /// Adds one stack, root first; one without time is left out.
+    pub fn push(
+        &mut self,
+        container: usize,
+        state: StateGroup,
+        thread: NameId,
+        frames: &[NameId],
+        ns: u64,
+    ) {
+        if ns == 0 {
+            return;
+        }
+        self.entries.push(Entry {
+            container: u32::try_from(container).unwrap_or(u32::MAX),
+            state,
+            thread,
+            first: self.frames.len(),
+            len: frames.len(),
+            ns,
+        });
+        self.frames.extend_from_slice(frames);
+    }
+
+    /// Puts names and stacks in order and merges equal stacks.
+    #[must_use]
+    pub fn finish(self) -> Stacks {
+        let Self {
+            names,
+            mut entries,
+            mut frames,
+            ids,
+        } = self;
+        drop(ids);
+        let mut by_name: Vec<NameId> = (0..names.len() as NameId).collect();
+        by_name.sort_unstable_by(|a, b| names[*a as usize].cmp(&names[*b as usize]));
+        let mut rank = vec![0; names.len()];
+        for (position, id) in by_name.iter().enumerate() {
+            rank[*id as usize] = position as NameId;
+        }
+        for frame in &mut frames {
+            *frame = rank[*frame as usize];
+        }
+        for entry in &mut entries {
+            entry.thread = rank[entry.thread as usize];
+        }
+        let key = |entry: &Entry| {
+            (
+                entry.container,
+                entry.state,
+                entry.thread,
+                &frames[entry.first..entry.first + entry.len],
+            )
+        };
+        entries.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+        entries.dedup_by(|next, kept| {
+            let same = key(next) == key(kept);
+            if same {
+                kept.ns = kept.ns.saturating_add(next.ns);
+            }
+            same
+        });
+        Stacks {
+            names: by_name
+                .into_iter()
+                .map(|id| Arc::clone(&names[id as usize]))
+                .collect(),
+            entries,
+            frames,
+        }
+    }
+}

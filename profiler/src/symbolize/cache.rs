@@ -1,0 +1,214 @@
+//! Files read so far: their tables, within a limit of memory, and what their addresses turned into.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::binary::{Answer, Binary, Elf, guarded};
+use super::dwarf::Budget;
+use super::elf::{Header, ReadError, Source};
+use super::problems::{Problem, Problems};
+use super::process::HeldFile;
+use super::safe_open::{Links, hold_folder, hold_in};
+use super::{DEBUG_FOLDER, Options, vdso};
+
+/// CPU time that the debug information of one file may cost. That of a large program takes a tenth.
+const MAX_DEBUG_TIME: Duration = Duration::from_secs(3);
+
+/// What there is to read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin<'a> {
+    Held(&'a HeldFile),
+    Vdso,
+}
+
+/// What is known about one file.
+#[derive(Debug)]
+struct Entry {
+    /// `None` if it has been dropped to save memory, or cannot be read.
+    binary: Option<Binary>,
+    /// Reading it failed; it is not tried again.
+    is_broken: bool,
+    /// Addresses by file offset.
+    answers: HashMap<u64, Located>,
+    build_id: Arc<str>,
+    budget: Budget,
+    /// When it was last used.
+    turn: u64,
+}
+
+/// An answer, and the address in the file's own numbering.
+#[derive(Clone, Debug)]
+pub(super) struct Located {
+    pub(super) address: u64,
+    /// `None` if the file is not an ELF file that can be read.
+    pub(super) answer: Option<Arc<Answer>>,
+}
+
+/// Every file read so far.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    entries: HashMap<Option<u32>, Entry>,
+    turn: u64,
+}
+
+impl Cache {
+    /// Names the code at file `offsets`; the result is aligned with them. Also gives the build id.
+    pub(super) fn resolve(
+        &mut self,
+        origin: Origin<'_>,
+        offsets: &[u64],
+        options: &Options,
+        problems: &mut Problems,
+    ) -> (Vec<Located>, Arc<str>) {
+        self.turn += 1;
+        let key = match origin {
+            Origin::Held(file) => Some(file.id),
+            Origin::Vdso => None,
+        };
+        let entry = self.entries.entry(key).or_insert_with(|| Entry {
+            binary: None,
+            is_broken: false,
+            answers: HashMap::new(),
+            build_id: Arc::from(""),
+            budget: Budget::new(MAX_DEBUG_TIME),
+            turn: 0,
+        });
+        entry.turn = self.turn;
+        let mut new: Vec<u64> = offsets
+            .iter()
+            .copied()
+            .filter(|offset| !entry.answers.contains_key(offset))
+            .collect();
+        new.sort_unstable();
+        new.dedup();
+        if !new.is_empty() {
+            entry.learn(origin, &new, options, problems);
+        }
+        let located = offsets
+            .iter()
+            .map(|offset| {
+                entry.answers.get(offset).cloned().unwrap_or(Located {
+                    address: *offset,
+                    answer: None,
+                })
+            })
+            .collect();
+        let build_id = Arc::clone(&entry.build_id);
+        self.trim(options.cache_bytes);
+        (located, build_id)
+    }
+
+    /// Drops the tables used longest ago until the rest fits; the answers stay.
+    fn trim(&mut self, limit: usize) {
+        let mut sizes: Vec<(u64, usize, Option<u32>)> = self
+            .entries
+            .iter()
+            .filter_map(|(key, entry)| Some((entry.turn, entry.binary.as_ref()?.bytes(), *key)))
+            .collect();
+        let mut total: usize = sizes.iter().map(|(_, bytes, _)| bytes).sum();
+        sizes.sort_unstable();
+        for (_, bytes, key) in sizes {
+            if total <= limit {
+                return;
+            }
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.binary = None;
+            }
+            total -= bytes;
+        }
+    }
+}
+
+impl Entry {
+    fn learn(
+        &mut self,
+        origin: Origin<'_>,
+        offsets: &[u64],
+        options: &Options,
+        problems: &mut Problems,
+    ) {
+        if self.binary.is_none() && !self.is_broken {
+            match guarded(|| read(origin, options, problems)).unwrap_or(Err(ReadError::Malformed)) {
+                Ok(binary) => {
+                    self.build_id = Arc::clone(&binary.build_id);
+                    self.binary = Some(binary);
+                }
+                Err(error) => {
+                    self.is_broken = true;
+                    match error {
+                        // JIT code in shared memory, Windows libraries: nothing wrong with them.
+                        ReadError::Foreign => {}
+                        ReadError::Io => problems.add(Problem::FileUnreadable),
+                        ReadError::Malformed => problems.add(Problem::FileMalformed),
+                        ReadError::TooLarge => problems.add(Problem::FileTooLarge),
+                    }
+                }
+            }
+        }
+        let Some(binary) = &mut self.binary else {
+            return;
+        };
+        let addresses: Vec<u64> = offsets
+            .iter()
+            .map(|offset| binary.address_of(*offset).unwrap_or(*offset))
+            .collect();
+        let budget = &mut self.budget;
+        let answers = guarded(|| {
+            binary.resolve(&addresses, options, budget, &mut |problem| {
+                problems.add(problem)
+            })
+        });
+        let Some(answers) = answers else {
+            problems.add(Problem::FileMalformed);
+            self.is_broken = true;
+            self.binary = None;
+            return;
+        };
+        for ((offset, address), answer) in offsets.iter().zip(&addresses).zip(answers) {
+            let located = Located {
+                address: *address,
+                answer: Some(Arc::new(answer)),
+            };
+            self.answers.insert(*offset, located);
+        }
+    }
+}
+
+fn read(
+    origin: Origin<'_>,
+    options: &Options,
+    problems: &mut Problems,
+) -> Result<Binary, ReadError> {
+    let source = match origin {
+        Origin::Vdso => vdso::read().ok_or(ReadError::Io)?,
+        Origin::Held(file) => {
+            let reader = file.held.reader().map_err(|_| ReadError::Io)?;
+            Source::file(reader).map_err(|_| ReadError::Io)?
+        }
+    };
+    let separate = |build_id: &str| match origin {
+        Origin::Held(file) => separate_debug_file(file, build_id),
+        Origin::Vdso => None,
+    };
+    Binary::read(source, options, separate, &mut |problem| {
+        problems.add(problem)
+    })
+}
+
+/// The file with the debug information of the program with this build id, where distributions install it, in the
+/// container or on the host. Another build's is not taken.
+fn separate_debug_file(file: &HeldFile, build_id: &str) -> Option<Elf> {
+    let (first, rest) = build_id.split_at_checked(2)?;
+    let path = format!("{DEBUG_FOLDER}/.build-id/{first}/{rest}.debug");
+    let host = hold_folder(Path::new("/")).ok();
+    let roots = file.debug_root.as_deref().into_iter().chain(host.as_ref());
+    roots.into_iter().find_map(|root| {
+        let held = hold_in(root.as_fd(), Path::new(&path), Links::Follow).ok()?;
+        let source = Source::file(held.reader().ok()?).ok()?;
+        let header = Header::read(&source).ok()?;
+        (header.build_id(&source) == build_id).then_some((source, header))
+    })
+}

@@ -1,0 +1,64 @@
+//! A limit on the CPU time that debug information may cost: its tables can refer to each other such that a
+//! small file takes hours to read.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Steps between two looks at the clock.
+const STEPS_PER_LOOK: u32 = 2048;
+
+/// CPU time, of this thread, that is left.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: Duration,
+    since: Duration,
+    steps: u32,
+}
+
+/// The time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exhausted;
+
+impl Budget {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self {
+            left: limit,
+            since: now(),
+            steps: 0,
+        }
+    }
+
+    /// Time spent before now, on other things, does not count.
+    pub(super) fn resume(&mut self) {
+        self.since = now();
+    }
+
+    /// Time between `resume` and now counts.
+    pub(super) fn pause(&mut self) {
+        let now = now();
+        self.left = self.left.saturating_sub(now.saturating_sub(self.since));
+        self.since = now;
+    }
+
+    /// Call this in every loop whose length a file decides.
+    pub(super) fn step(&mut self) -> Result<(), Exhausted> {
+        self.steps += 1;
+        if self.steps >= STEPS_PER_LOOK {
+            self.steps = 0;
+            self.pause();
+        }
+        if self.left.is_zero() {
+            Err(Exhausted)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn now() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
+}

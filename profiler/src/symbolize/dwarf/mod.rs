@@ -1,0 +1,225 @@
+//! Inlined functions, source files and lines from DWARF debug information.
+//!
+//! `gimli` decodes; how far to follow what a file says is decided here, because the file may be hostile:
+//! all tables are bounded, all loops count against a budget of CPU time, nothing recurses.
+
+mod budget;
+mod lines;
+mod sections;
+mod unit;
+mod units;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use gimli::{Dwarf, Unit};
+
+pub(super) use self::budget::{Budget, Exhausted};
+use self::sections::{Bytes, Sections};
+use self::unit::{Facts, UnitTables};
+use self::units::{Parsed, Units};
+use super::elf::{Header, ReadError, Source};
+use super::names;
+
+/// Deepest inlining shown.
+const MAX_INLINED: usize = 64;
+
+/// Most references that a name is followed through.
+const MAX_HOPS: usize = 8;
+
+/// One function at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Function {
+    /// `None` if the debug information does not say.
+    pub(super) name: Option<Arc<str>>,
+    pub(super) file: Option<Arc<str>>,
+    pub(super) line: u32,
+}
+
+/// The debug information of one file.
+#[derive(Debug)]
+pub(super) struct DebugInfo {
+    sections: Sections,
+    units: Units,
+    tables: HashMap<usize, UnitTables>,
+    names: HashMap<usize, Option<Arc<str>>>,
+}
+
+/// Why there is no debug information to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoDebugInfo {
+    Read(ReadError),
+    Exhausted,
+}
+
+impl DebugInfo {
+    /// Reads the debug information of a file, `None` if it has none.
+    pub(super) fn read(
+        source: &Source,
+        header: &Header,
+        limit: u64,
+        budget: &mut Budget,
+    ) -> Result<Option<Self>, NoDebugInfo> {
+        if header.section(".debug_info").is_none() {
+            return Ok(None);
+        }
+        let sections = Sections::read(source, header, limit).map_err(NoDebugInfo::Read)?;
+        budget.resume();
+        let units = Units::read(&sections, budget);
+        budget.pause();
+        let units = units.map_err(|Exhausted| NoDebugInfo::Exhausted)?;
+        Ok(Some(Self {
+            sections,
+            units,
+            tables: HashMap::new(),
+            names: HashMap::new(),
+        }))
+    }
+
+    /// The functions at each address, innermost inlined one first, the real one last; empty where unknown.
+    pub(super) fn find(
+        &mut self,
+        addresses: &[u64],
+        budget: &mut Budget,
+    ) -> Result<Vec<Vec<Function>>, Exhausted> {
+        let mut by_unit: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (at, address) in addresses.iter().enumerate() {
+            if let Some(unit) = self.units.find(*address) {
+                by_unit.entry(unit).or_default().push(at);
+            }
+        }
+        let mut found = vec![Vec::new(); addresses.len()];
+        budget.resume();
+        let dwarf = self.sections.dwarf();
+        for (number, places) in by_unit {
+            let Some(unit) = self.units.parse(&dwarf, &self.sections, number) else {
+                continue;
+            };
+            let mut tables = match self.tables.remove(&number) {
+                Some(tables) => tables,
+                None => UnitTables::read(&dwarf, &unit, budget)?,
+            };
+            let mut reader = Reader {
+                dwarf: &dwarf,
+                sections: &self.sections,
+                units: &self.units,
+                unit: &unit,
+                number,
+                others: HashMap::new(),
+                names: &mut self.names,
+            };
+            for at in places {
+                found[at] = reader.functions(&mut tables, addresses[at], budget)?;
+            }
+            self.tables.insert(number, tables);
+        }
+        budget.pause();
+        Ok(found)
+    }
+
+    /// Memory that this occupies.
+    pub(super) fn bytes(&self) -> usize {
+        let tables: usize = self.tables.values().map(UnitTables::bytes).sum();
+        self.sections.bytes() + self.units.bytes() + tables + self.names.len() * 64
+    }
+}
+
+/// Reads one unit, and what it refers to.
+struct Reader<'a, 'n> {
+    dwarf: &'n Dwarf<Bytes<'a>>,
+    sections: &'a Sections,
+    units: &'n Units,
+    unit: &'n Unit<Bytes<'a>>,
+    number: usize,
+    others: Parsed<'a>,
+    names: &'n mut HashMap<usize, Option<Arc<str>>>,
+}
+
+impl Reader<'_, '_> {
+    fn functions(
+        &mut self,
+        tables: &mut UnitTables,
+        address: u64,
+        budget: &mut Budget,
+    ) -> Result<Vec<Function>, Exhausted> {
+        let Some(entry) = tables.function(address) else {
+            return Ok(Vec::new());
+        };
+        let calls = tables.inlined(self.dwarf, self.unit, (entry, address), budget)?;
+        let (mut file, mut line) = tables.lines.find(address).unwrap_or((0, 0));
+        let mut found = Vec::with_capacity(calls.len() + 1);
+        for call in calls.iter().rev() {
+            budget.step()?;
+            let name = call.origin.and_then(|origin| self.name(origin));
+            // A call that nothing names (its unit may be in another file) stays out of the stack.
+            if name.is_some() {
+                let path = if line > 0 {
+                    tables.lines.file(file, self.dwarf, self.unit)
+                } else {
+                    None
+                };
+                found.push(Function {
+                    name,
+                    file: path,
+                    line,
+                });
+            }
+            (file, line) = (call.call_file, call.call_line);
+        }
+        let path = if line > 0 {
+            tables.lines.file(file, self.dwarf, self.unit)
+        } else {
+            None
+        };
+        let own = gimli::UnitOffset(entry)
+            .to_debug_info_offset(&self.unit.header)
+            .and_then(|offset| self.name(offset.0));
+        found.push(Function {
+            name: own,
+            file: path,
+            line,
+        });
+        Ok(found)
+    }
+
+    /// The name of the function whose entry is at `offset` of `.debug_info`.
+    fn name(&mut self, offset: usize) -> Option<Arc<str>> {
+        if let Some(name) = self.names.get(&offset) {
+            return name.clone();
+        }
+        let name = self.read_name(offset);
+        self.names.insert(offset, name.clone());
+        name
+    }
+
+    /// Follows an entry to the one that it completes, until one has the name that the linker sees; a plain name
+    /// found on the way serves if there is none.
+    fn read_name(&mut self, offset: usize) -> Option<Arc<str>> {
+        let mut plain = None;
+        let mut next = Some(offset);
+        for _ in 0..MAX_HOPS {
+            let Some(offset) = next else { break };
+            let number = self.units.containing(offset)?;
+            let unit = if number == self.number {
+                self.unit
+            } else {
+                let (units, dwarf, sections) = (self.units, self.dwarf, self.sections);
+                self.others
+                    .entry(number)
+                    .or_insert_with(|| units.parse(dwarf, sections, number))
+                    .as_ref()?
+            };
+            let start = gimli::DebugInfoOffset(offset).to_unit_offset(&unit.header)?;
+            let mut raw = unit.entries_raw(Some(start)).ok()?;
+            let abbreviation = raw.read_abbreviation().ok()??;
+            let facts = Facts::read(&mut raw, abbreviation.attributes(), unit).ok()?;
+            let text = |value| self.dwarf.attr_string(unit, value).ok();
+            if let Some(name) = facts.linkage_name.and_then(text) {
+                return Some(names::function(name.slice()));
+            }
+            plain = plain.or_else(|| facts.name.and_then(text));
+            next = facts.origin;
+        }
+        plain.map(|name| names::function(name.slice()))
+    }
+}

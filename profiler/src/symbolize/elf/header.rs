@@ -1,0 +1,302 @@
+//! ELF headers, program headers and section headers, 64 and 32 bit, little-endian.
+
+use std::io::Read as _;
+
+use super::source::{Numbers as _, ReadError, Source, c_string};
+
+/// More sections or segments than any linker writes (`-ffunction-sections` objects are not mapped).
+const MAX_HEADERS: u64 = 16_384;
+const MAX_SECTION_NAMES: u64 = 1 << 20;
+const MAX_NOTES: u64 = 64 * 1024;
+
+const PT_LOAD: u32 = 1;
+const PT_NOTE: u32 = 4;
+const SHT_NOBITS: u32 = 8;
+const SHF_EXECINSTR: u64 = 4;
+const SHF_COMPRESSED: u64 = 0x800;
+const ELFCOMPRESS_ZLIB: u32 = 1;
+const NT_GNU_BUILD_ID: u32 = 3;
+
+/// A part of the file that the kernel maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    kind: u32,
+    pub(crate) offset: u64,
+    pub(crate) address: u64,
+    pub(crate) file_size: u64,
+}
+
+/// A section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Section {
+    pub(crate) name: String,
+    pub(crate) kind: u32,
+    flags: u64,
+    pub(crate) address: u64,
+    offset: u64,
+    pub(crate) size: u64,
+    pub(crate) link: u32,
+}
+
+impl Section {
+    pub(crate) fn is_code(&self) -> bool {
+        self.flags & SHF_EXECINSTR != 0
+    }
+
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.kind != SHT_NOBITS && self.size > 0
+    }
+}
+
+/// The structure of an ELF file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Header {
+    pub(crate) is_64: bool,
+    pub(crate) machine: u16,
+    /// Address of the first instruction.
+    pub(crate) entry: u64,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) sections: Vec<Section>,
+}
+
+impl Header {
+    /// Reads the headers. Sections that cannot be read are left out: a program runs without them.
+    pub(crate) fn read(source: &Source) -> Result<Self, ReadError> {
+        let ident = source.read_some(0, 64)?;
+        if ident.get(..4) != Some(b"\x7fELF") || ident.get(5) != Some(&1) {
+            return Err(ReadError::Foreign);
+        }
+        let header = match ident.get(4) {
+            Some(2) => Self::read_64(source, &ident),
+            Some(1) => Self::read_32(source, &ident),
+            _ => None,
+        };
+        header.ok_or(ReadError::Malformed)
+    }
+
+    fn read_64(source: &Source, ident: &[u8]) -> Option<Self> {
+        let (programs, sections) = (ident.u64_at(32)?, ident.u64_at(40)?);
+        let segments = table(
+            source,
+            programs,
+            (ident.u16_at(54)?, 56),
+            ident.u16_at(56)?.into(),
+        )?;
+        let segment = |raw: &[u8]| {
+            Some(Segment {
+                kind: raw.u32_at(0)?,
+                offset: raw.u64_at(8)?,
+                address: raw.u64_at(16)?,
+                file_size: raw.u64_at(32)?,
+            })
+        };
+        let mut count = u64::from(ident.u16_at(60)?);
+        if count == 0 && sections != 0 {
+            count = source.read(sections + 32, 8, 8).ok()?.u64_at(0)?;
+        }
+        let raw_sections =
+            table(source, sections, (ident.u16_at(58)?, 64), count).unwrap_or_default();
+        let section = |raw: &[u8]| {
+            Some((
+                raw.u32_at(0)?,
+                Section {
+                    name: String::new(),
+                    kind: raw.u32_at(4)?,
+                    flags: raw.u64_at(8)?,
+                    address: raw.u64_at(16)?,
+                    offset: raw.u64_at(24)?,
+                    size: raw.u64_at(32)?,
+                    link: raw.u32_at(40)?,
+                },
+            ))
+        };
+        Some(Self {
+            is_64: true,
+            machine: ident.u16_at(18)?,
+            entry: ident.u64_at(24)?,
+            segments: segments.chunks_exact(56).filter_map(segment).collect(),
+            sections: named(
+                source,
+                raw_sections.chunks_exact(64).filter_map(section).collect(),
+                ident.u16_at(62)?,
+            ),
+        })
+    }
+
+    fn read_32(source: &Source, ident: &[u8]) -> Option<Self> {
+        let wide = |at: usize| ident.u32_at(at).map(u64::from);
+        let segments = table(
+            source,
+            wide(28)?,
+            (ident.u16_at(42)?, 32),
+            ident.u16_at(44)?.into(),
+        )?;
+        let segment = |raw: &[u8]| {
+            Some(Segment {
+                kind: raw.u32_at(0)?,
+                offset: raw.u32_at(4)?.into(),
+                address: raw.u32_at(8)?.into(),
+                file_size: raw.u32_at(16)?.into(),
+            })
+        };
+        let count = ident.u16_at(48)?.into();
+        let raw_sections =
+            table(source, wide(32)?, (ident.u16_at(46)?, 40), count).unwrap_or_default();
+        let section = |raw: &[u8]| {
+            Some((
+                raw.u32_at(0)?,
+                Section {
+                    name: String::new(),
+                    kind: raw.u32_at(4)?,
+                    flags: raw.u32_at(8)?.into(),
+                    address: raw.u32_at(12)?.into(),
+                    offset: raw.u32_at(16)?.into(),
+                    size: raw.u32_at(20)?.into(),
+                    link: raw.u32_at(24)?,
+                },
+            ))
+        };
+        Some(Self {
+            is_64: false,
+            machine: ident.u16_at(18)?,
+            entry: wide(24)?,
+            segments: segments.chunks_exact(32).filter_map(segment).collect(),
+            sections: named(
+                source,
+                raw_sections.chunks_exact(40).filter_map(section).collect(),
+                ident.u16_at(50)?,
+            ),
+        })
+    }
+
+    /// The address that the linker gave to the byte at `offset` of the file.
+    pub(crate) fn address_of(&self, offset: u64) -> Option<u64> {
+        let segment = self.loads().find(|segment| {
+            segment.offset <= offset && offset - segment.offset < segment.file_size
+        })?;
+        segment.address.checked_add(offset - segment.offset)
+    }
+
+    /// Where in the file the byte at `address` is.
+    pub(crate) fn offset_of(&self, address: u64) -> Option<u64> {
+        let segment = self.loads().find(|segment| {
+            segment.address <= address && address - segment.address < segment.file_size
+        })?;
+        segment.offset.checked_add(address - segment.address)
+    }
+
+    fn loads(&self) -> impl Iterator<Item = &Segment> {
+        self.segments
+            .iter()
+            .filter(|segment| segment.kind == PT_LOAD)
+    }
+
+    pub(crate) fn section(&self, name: &str) -> Option<&Section> {
+        self.sections
+            .iter()
+            .find(|section| section.name == name && section.has_bytes())
+    }
+
+    /// The GNU build id in lower-case hex, empty if there is none.
+    pub(crate) fn build_id(&self, source: &Source) -> String {
+        let notes = self
+            .segments
+            .iter()
+            .filter(|segment| segment.kind == PT_NOTE)
+            .map(|segment| (segment.offset, segment.file_size));
+        let section = self.section(".note.gnu.build-id");
+        notes
+            .chain(section.map(|section| (section.offset, section.size)))
+            .take(64)
+            .filter_map(|(offset, size)| source.read(offset, size, MAX_NOTES).ok())
+            .find_map(|notes| build_id(&notes))
+            .unwrap_or_default()
+    }
+}
+
+/// `count` table entries, if they have the size that this format gives them.
+fn table(
+    source: &Source,
+    offset: u64,
+    (size, expected): (u16, u16),
+    count: u64,
+) -> Option<Vec<u8>> {
+    if count == 0 {
+        return Some(Vec::new());
+    }
+    if size != expected || count > MAX_HEADERS {
+        return None;
+    }
+    let len = count * u64::from(size);
+    source.read(offset, len, len).ok()
+}
+
+fn named(source: &Source, raw: Vec<(u32, Section)>, names: u16) -> Vec<Section> {
+    let names = raw
+        .get(usize::from(names))
+        .and_then(|(_, section)| {
+            source
+                .read(section.offset, section.size, MAX_SECTION_NAMES)
+                .ok()
+        })
+        .unwrap_or_default();
+    raw.into_iter()
+        .map(|(name, mut section)| {
+            let name = c_string(&names, name as usize).unwrap_or_default();
+            section.name = String::from_utf8_lossy(&name[..name.len().min(64)]).into_owned();
+            section
+        })
+        .collect()
+}
+
+fn build_id(notes: &[u8]) -> Option<String> {
+    let mut at = 0usize;
+    loop {
+        let name_len = notes.u32_at(at)? as usize;
+        let value_len = notes.u32_at(at + 4)? as usize;
+        let kind = notes.u32_at(at + 8)?;
+        let name = at + 12;
+        let value = name.checked_add(name_len.checked_next_multiple_of(4)?)?;
+        let next = value.checked_add(value_len.checked_next_multiple_of(4)?)?;
+        if kind == NT_GNU_BUILD_ID && notes.get(name..name + name_len)? == b"GNU\0" {
+            let id = notes.get(value..value + value_len.min(64))?;
+            return Some(id.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        at = next;
+    }
+}
+
+/// The bytes of a section, decompressed; more than `limit` of them is an error, before and after.
+pub(crate) fn section_bytes(
+    source: &Source,
+    header: &Header,
+    section: &Section,
+    limit: u64,
+) -> Result<Vec<u8>, ReadError> {
+    if !section.has_bytes() {
+        return Ok(Vec::new());
+    }
+    let bytes = source.read(section.offset, section.size, limit)?;
+    if section.flags & SHF_COMPRESSED == 0 {
+        return Ok(bytes);
+    }
+    let (kind, size, start) = if header.is_64 {
+        (bytes.u32_at(0), bytes.u64_at(8), 24)
+    } else {
+        (bytes.u32_at(0), bytes.u32_at(4).map(u64::from), 12)
+    };
+    let (Some(ELFCOMPRESS_ZLIB), Some(size), Some(packed)) = (kind, size, bytes.get(start..))
+    else {
+        return Err(ReadError::Malformed);
+    };
+    if size > limit {
+        return Err(ReadError::TooLarge);
+    }
+    // Memory grows with what really comes out, not with what the header promises.
+    let mut unpacked = Vec::new();
+    flate2::read::ZlibDecoder::new(packed)
+        .take(limit)
+        .read_to_end(&mut unpacked)
+        .map_err(|_| ReadError::Malformed)?;
+    Ok(unpacked)
+}

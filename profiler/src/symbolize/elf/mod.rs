@@ -1,0 +1,11 @@
+//! ELF files, read defensively: nothing in them is trusted, whatever is wrong just has no names.
+
+mod header;
+mod source;
+mod symbols;
+mod unwind;
+
+pub(super) use header::{Header, Section, section_bytes};
+pub(super) use source::{Numbers, ReadError, Source, c_string};
+pub(super) use symbols::Symbols;
+pub(super) use unwind::UnwindTable;

@@ -1,0 +1,327 @@
+//! The table of functions, and the little programs that give a line, a file and an inlined call for each address.
+
+use super::moduledata::{self, ModuleData};
+use crate::symbolize::elf::{Header, Numbers as _, Section, Source, c_string, section_bytes};
+
+const MAGIC_118: u32 = 0xffff_fff0;
+const MAGIC_120: u32 = 0xffff_fff1;
+
+/// Largest `.gopclntab`: that of a large program (Kubernetes) is 40 MB.
+const MAX_TABLE: u64 = 256 << 20;
+
+/// Largest function that a look-up walks through, in steps of its line program.
+const MAX_STEPS: usize = 1 << 20;
+
+/// Deepest inlining shown.
+const MAX_INLINED: usize = 64;
+
+const PCDATA_INL_TREE_INDEX: usize = 2;
+const FUNCDATA_INL_TREE: usize = 3;
+const FUNC_FLAG_TOP_FRAME: u8 = 1;
+const NONE: u32 = u32::MAX;
+
+/// Sections of `.gopclntab`, by offset.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    names: usize,
+    units: usize,
+    files: usize,
+    programs: usize,
+    functions: usize,
+}
+
+/// A `.gopclntab`, and what `moduledata` adds.
+#[derive(Debug)]
+pub(crate) struct GoTable {
+    bytes: Vec<u8>,
+    parts: Parts,
+    count: usize,
+    since_120: bool,
+    /// Smallest instruction: unit of the addresses in the programs.
+    quantum: u64,
+    text: u64,
+    inline: Option<Inline>,
+}
+
+/// Where the inlining trees are.
+#[derive(Debug)]
+enum Inline {
+    /// In the table itself, from this offset: Go 1.26.
+    Within(usize),
+    /// In read-only data: these bytes.
+    Apart(Vec<u8>),
+}
+
+/// One function at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GoFunction<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) file: Option<&'a [u8]>,
+    pub(crate) line: u32,
+    pub(crate) inlined: bool,
+    /// The runtime marks it as the first of its stack.
+    pub(crate) is_root: bool,
+}
+
+/// A `_func` record.
+#[derive(Clone, Copy)]
+struct Record {
+    at: usize,
+    entry: u64,
+}
+
+impl GoTable {
+    /// The table of a Go program; `None` if it is not one, or one that cannot be read.
+    pub(crate) fn read(source: &Source, header: &Header) -> Option<Self> {
+        let section = [".gopclntab", ".data.rel.ro.gopclntab"]
+            .iter()
+            .find_map(|name| header.section(name))?;
+        let bytes = section_bytes(source, header, section, MAX_TABLE).ok()?;
+        let since_120 = match bytes.u32_at(0)? {
+            MAGIC_120 => true,
+            MAGIC_118 => false,
+            _ => return None,
+        };
+        // Two zero bytes, the smallest instruction, the size of a pointer.
+        let quantum = u64::from(*bytes.get(6)?);
+        if bytes.get(4..6)? != [0, 0] || !matches!(quantum, 1 | 2 | 4) || bytes.get(7) != Some(&8) {
+            return None;
+        }
+        let word = |number: usize| usize::try_from(bytes.u64_at(8 + 8 * number)?).ok();
+        let parts = Parts {
+            names: word(3)?,
+            units: word(4)?,
+            files: word(5)?,
+            programs: word(6)?,
+            functions: word(7)?,
+        };
+        let room = bytes.len().checked_sub(parts.functions)? / 8;
+        let count = word(0)?.min(room.checked_sub(1)?);
+        let names = section.address.checked_add(parts.names as u64)?;
+        let module = moduledata::find(source, header, (section.address, names), since_120);
+        let text = match module {
+            Some(ModuleData { text, .. }) => text,
+            // Stored here up to Go 1.25; the only hope if `moduledata` is not where it should be.
+            None => match bytes.u64_at(8 + 8 * 2)? {
+                0 => header.section(".text")?.address,
+                text => text,
+            },
+        };
+        let inline = module.and_then(|module| inline_trees(source, header, section, module.gofunc));
+        Some(Self {
+            bytes,
+            parts,
+            count,
+            since_120,
+            quantum,
+            text,
+            inline,
+        })
+    }
+
+    /// The functions at `address`, innermost inlined one first, the real one last; empty if it is not Go code.
+    pub(crate) fn find(&self, address: u64) -> Vec<GoFunction<'_>> {
+        self.try_find(address).unwrap_or_default()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+            + match &self.inline {
+                Some(Inline::Apart(bytes)) => bytes.len(),
+                _ => 0,
+            }
+    }
+
+    fn try_find(&self, address: u64) -> Option<Vec<GoFunction<'_>>> {
+        let record = self.record(address)?;
+        let outer_name = self.name(self.field(record, 1)?)?;
+        let flags = *self.bytes.get(record.at + self.fixed_size() - 3)?;
+        let is_root = flags & FUNC_FLAG_TOP_FRAME != 0;
+        let mut found = Vec::new();
+        // Where in the function the call of the next function is: an inlined call names its own place.
+        let mut place = address;
+        while found.len() < MAX_INLINED {
+            let (file, line) = self.file_and_line(record, place);
+            let Some((name, call)) = self.inlined_at(record, place) else {
+                found.push(GoFunction {
+                    name: outer_name,
+                    file,
+                    line,
+                    inlined: false,
+                    is_root,
+                });
+                return Some(found);
+            };
+            found.push(GoFunction {
+                name,
+                file,
+                line,
+                inlined: true,
+                is_root: false,
+            });
+            place = call;
+        }
+        // A tree without end: garbage.
+        Some(vec![GoFunction {
+            name: outer_name,
+            file: None,
+            line: 0,
+            inlined: false,
+            is_root,
+        }])
+    }
+
+    /// Binary search in pairs of (function, record), ended by the end of the last function.
+    fn record(&self, address: u64) -> Option<Record> {
+        let offset = u32::try_from(address.checked_sub(self.text)?).ok()?;
+        let start = |number: usize| self.bytes.u32_at(self.parts.functions + number * 8);
+        if offset >= start(self.count)? {
+            return None;
+        }
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if start(middle)? <= offset {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let pair = self.parts.functions + low.checked_sub(1)? * 8;
+        let at = self
+            .parts
+            .functions
+            .checked_add(self.bytes.u32_at(pair + 4)? as usize)?;
+        Some(Record {
+            at,
+            entry: self.text.checked_add(self.bytes.u32_at(at)?.into())?,
+        })
+    }
+
+    /// The `number`th 32-bit field of a record.
+    fn field(&self, record: Record, number: usize) -> Option<u32> {
+        self.bytes.u32_at(record.at.checked_add(number * 4)?)
+    }
+
+    /// Size of a record before its variable part; Go 1.20 added `startLine`.
+    fn fixed_size(&self) -> usize {
+        if self.since_120 { 44 } else { 40 }
+    }
+
+    fn name(&self, offset: u32) -> Option<&[u8]> {
+        c_string(&self.bytes, self.parts.names.checked_add(offset as usize)?)
+            .filter(|name| !name.is_empty())
+    }
+
+    fn file_and_line(&self, record: Record, address: u64) -> (Option<&[u8]>, u32) {
+        let line = self
+            .field(record, 6)
+            .and_then(|program| self.run(record, program, address));
+        let line = line.and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
+        (self.file(record, address), line)
+    }
+
+    fn file(&self, record: Record, address: u64) -> Option<&[u8]> {
+        let number = self.run(record, self.field(record, 5)?, address)?;
+        let unit = self.field(record, 8).filter(|unit| *unit != NONE)?;
+        let entry = u64::from(unit).checked_add(u64::try_from(number).ok()?)?;
+        let at = self
+            .parts
+            .units
+            .checked_add(usize::try_from(entry.checked_mul(4)?).ok()?)?;
+        let offset = self.bytes.u32_at(at).filter(|offset| *offset != NONE)?;
+        c_string(&self.bytes, self.parts.files.checked_add(offset as usize)?)
+    }
+
+    /// The function inlined at `address`, and the address of its call in the function around.
+    fn inlined_at(&self, record: Record, address: u64) -> Option<(&[u8], u64)> {
+        let (tree, start) = match self.inline.as_ref()? {
+            Inline::Within(start) => (self.bytes.as_slice(), *start),
+            Inline::Apart(bytes) => (bytes.as_slice(), 0),
+        };
+        let programs = self.field(record, 7)? as usize;
+        let data = usize::from(
+            *self
+                .bytes
+                .get(record.at.checked_add(self.fixed_size() - 1)?)?,
+        );
+        if programs <= PCDATA_INL_TREE_INDEX || data <= FUNCDATA_INL_TREE {
+            return None;
+        }
+        let variable = record.at + self.fixed_size();
+        let program = self.bytes.u32_at(variable + PCDATA_INL_TREE_INDEX * 4)?;
+        let index = usize::try_from(self.run(record, program, address)?).ok()?;
+        let data_at = variable.checked_add(programs.checked_mul(4)?)? + FUNCDATA_INL_TREE * 4;
+        let offset = self
+            .bytes
+            .u32_at(data_at)
+            .filter(|offset| *offset != NONE)?;
+        // `inlinedCall`: before Go 1.20 it had the file and line of the call too.
+        let (size, name_at, call_at) = if self.since_120 {
+            (16, 4, 8)
+        } else {
+            (20, 12, 16)
+        };
+        let call = start
+            .checked_add(offset as usize)?
+            .checked_add(index.checked_mul(size)?)?;
+        let name = self.name(tree.u32_at(call + name_at)?)?;
+        let place = record
+            .entry
+            .checked_add(tree.u32_at(call + call_at)?.into())?;
+        Some((name, place))
+    }
+
+    /// Runs a program: pairs of (value change, address change), until it is past `address`.
+    fn run(&self, record: Record, program: u32, address: u64) -> Option<i32> {
+        if program == 0 {
+            return None;
+        }
+        let mut at = self.parts.programs.checked_add(program as usize)?;
+        let mut place = record.entry;
+        let mut value = -1i32;
+        for step in 0..MAX_STEPS {
+            let change = self.varint(&mut at)?;
+            if change == 0 && step > 0 {
+                return None;
+            }
+            // Zigzag: the lowest bit is the sign.
+            let signed = (change >> 1).cast_signed() ^ -(change & 1).cast_signed();
+            value = value.wrapping_add(signed);
+            place = place.checked_add(u64::from(self.varint(&mut at)?) * self.quantum)?;
+            if address < place {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn varint(&self, at: &mut usize) -> Option<u32> {
+        let mut value = 0;
+        for shift in (0..35).step_by(7) {
+            let byte = *self.bytes.get(*at)?;
+            *at += 1;
+            value |= u32::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+}
+
+/// Finds `go:func.*`, which starts at `gofunc`.
+fn inline_trees(source: &Source, header: &Header, table: &Section, gofunc: u64) -> Option<Inline> {
+    let holds = |section: &Section| {
+        section.has_bytes() && section.address <= gofunc && gofunc - section.address < section.size
+    };
+    if holds(table) {
+        return usize::try_from(gofunc - table.address)
+            .ok()
+            .map(Inline::Within);
+    }
+    let section = header.sections.iter().find(|section| holds(section))?;
+    let rest = section.size - (gofunc - section.address);
+    let offset = header.offset_of(gofunc)?;
+    source.read(offset, rest, MAX_TABLE).ok().map(Inline::Apart)
+}

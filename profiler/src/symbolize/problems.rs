@@ -1,0 +1,131 @@
+//! Why some frames have no names: every cause, counted once per process or file, for the report.
+
+use std::collections::BTreeMap;
+
+/// A cause for frames without names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Problem {
+    /// `/proc/kallsyms` shows zeros only (`kptr_restrict`, no `CAP_SYSLOG`).
+    KernelAddressesHidden,
+    /// `/proc/kallsyms` could not be read.
+    KernelSymbolsUnreadable,
+    /// The process exited, or called `execve`, before its mappings were read.
+    ProcessGone,
+    /// The process' mappings or files may not be read.
+    ProcessDenied,
+    /// More processes than the limit.
+    TooManyProcesses,
+    /// More mapped files than the limit on open files.
+    TooManyFiles,
+    /// A process with more executable mappings than the limit.
+    TooManyMappings,
+    /// A mapped file could not be opened or read.
+    FileUnreadable,
+    /// A mapped file is on a file system that a process serves (FUSE): reading it could block forever.
+    FileOnFuse,
+    /// A mapped file has a damaged or absurd ELF structure.
+    FileMalformed,
+    /// A table of a mapped file is larger than the limit.
+    FileTooLarge,
+    /// Debug information is larger than the limit; symbols without inlined functions were used.
+    DebugInfoTooLarge,
+    /// Debug information is damaged, or compressed in a way that is not supported.
+    DebugInfoMalformed,
+    /// Reading debug information took more CPU time than the limit.
+    DebugInfoTooSlow,
+    /// A perf map is not a regular file (FIFO, device, folder).
+    PerfMapNotRegular,
+    /// A perf map is a symbolic link, or leads out of the container.
+    PerfMapOutside,
+    /// A perf map belongs to another user than its process.
+    PerfMapForeignOwner,
+    /// A perf map is larger than the limit.
+    PerfMapTooLarge,
+    /// A perf map could not be read.
+    PerfMapUnreadable,
+}
+
+impl Problem {
+    /// Name in machine-readable output.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::KernelAddressesHidden => "kernel_addresses_hidden",
+            Self::KernelSymbolsUnreadable => "kernel_symbols_unreadable",
+            Self::ProcessGone => "process_gone",
+            Self::ProcessDenied => "process_denied",
+            Self::TooManyProcesses => "too_many_processes",
+            Self::TooManyFiles => "too_many_files",
+            Self::TooManyMappings => "too_many_mappings",
+            Self::FileUnreadable => "file_unreadable",
+            Self::FileOnFuse => "file_on_fuse",
+            Self::FileMalformed => "file_malformed",
+            Self::FileTooLarge => "file_too_large",
+            Self::DebugInfoTooLarge => "debug_info_too_large",
+            Self::DebugInfoMalformed => "debug_info_malformed",
+            Self::DebugInfoTooSlow => "debug_info_too_slow",
+            Self::PerfMapNotRegular => "perf_map_not_regular",
+            Self::PerfMapOutside => "perf_map_outside",
+            Self::PerfMapForeignOwner => "perf_map_foreign_owner",
+            Self::PerfMapTooLarge => "perf_map_too_large",
+            Self::PerfMapUnreadable => "perf_map_unreadable",
+        }
+    }
+
+    /// One line for people: the cause and, where there is one, the remedy.
+    #[must_use]
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::KernelAddressesHidden => {
+                "kernel addresses are hidden: run as root or set kernel.kptr_restrict to 0 or 1"
+            }
+            Self::KernelSymbolsUnreadable => "/proc/kallsyms cannot be read",
+            Self::ProcessGone => "processes exited before their mappings could be read",
+            Self::ProcessDenied => "processes may not be inspected: run as root",
+            Self::TooManyProcesses => "more processes than ctprof keeps mappings of",
+            Self::TooManyFiles => "more mapped files than may be held open: raise `ulimit -n`",
+            Self::TooManyMappings => "a process has more executable mappings than ctprof keeps",
+            Self::FileUnreadable => "mapped files could not be read",
+            Self::FileOnFuse => {
+                "mapped files on FUSE are not read: their server could block ctprof"
+            }
+            Self::FileMalformed => "mapped files are not well-formed ELF files",
+            Self::FileTooLarge => "mapped files have symbol tables above the size limit",
+            Self::DebugInfoTooLarge => "debug information above the size limit was left out",
+            Self::DebugInfoMalformed => "debug information is damaged or of an unsupported kind",
+            Self::DebugInfoTooSlow => "debug information took too long to read and was left out",
+            Self::PerfMapNotRegular => "perf maps that are not regular files were left out",
+            Self::PerfMapOutside => "perf maps that are symbolic links were left out",
+            Self::PerfMapForeignOwner => "perf maps that belong to another user were left out",
+            Self::PerfMapTooLarge => "perf maps above the size limit were left out",
+            Self::PerfMapUnreadable => "perf maps could not be read",
+        }
+    }
+}
+
+/// How often each [`Problem`] occurred: once per process or file that it befell, not per frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(BTreeMap<Problem, u64>);
+
+impl Problems {
+    pub(super) fn add(&mut self, problem: Problem) {
+        *self.0.entry(problem).or_default() += 1;
+    }
+
+    /// Occurrences of one problem.
+    #[must_use]
+    pub fn count(&self, problem: Problem) -> u64 {
+        self.0.get(&problem).copied().unwrap_or(0)
+    }
+
+    /// The problems that occurred, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (Problem, u64)> + '_ {
+        self.0.iter().map(|(problem, count)| (*problem, *count))
+    }
+
+    /// Nothing went wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

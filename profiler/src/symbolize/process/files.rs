@@ -1,0 +1,109 @@
+//! Mapped files that are held open, one descriptor for each distinct file however many processes map it.
+//!
+//! The descriptor keeps the inode alive: a binary that is deleted, replaced, or whose container is gone
+//! can still be read at the end of the recording.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use crate::symbolize::safe_open::{Held, Refused, hold_link};
+
+/// A mapped file, held.
+#[derive(Debug)]
+pub(crate) struct HeldFile {
+    /// Number of the file, never reused.
+    pub(crate) id: u32,
+    pub(crate) held: Held,
+    /// Root folder of a process that maps it, where its separate debug file may be; `None` if looking there
+    /// could block.
+    pub(crate) debug_root: Option<Arc<OwnedFd>>,
+}
+
+type Device = (u32, u32);
+
+/// The files held for all processes.
+#[derive(Debug)]
+pub(crate) struct Files {
+    limit: usize,
+    next_id: u32,
+    /// By what `/proc/PID/maps` says, with the path, since file systems such as overlayfs may show one
+    /// device and inode number for two files.
+    by_mapping: HashMap<(Device, u64, Arc<str>), Weak<HeldFile>>,
+    /// By what `fstat` says: device, inode, size and time of change.
+    by_stat: HashMap<(u64, u64, i64, i64), Weak<HeldFile>>,
+}
+
+impl Files {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            next_id: 0,
+            by_mapping: HashMap::new(),
+            by_stat: HashMap::new(),
+        }
+    }
+
+    /// The file of a mapping, if it is held already.
+    pub(crate) fn known(
+        &self,
+        device: Device,
+        inode: u64,
+        path: &Arc<str>,
+    ) -> Option<Arc<HeldFile>> {
+        self.by_mapping
+            .get(&(device, inode, Arc::clone(path)))?
+            .upgrade()
+    }
+
+    /// Holds the file behind `link`, an entry of `/proc/PID/map_files`.
+    pub(crate) fn hold(
+        &mut self,
+        link: &Path,
+        (device, inode, path): (Device, u64, &Arc<str>),
+        root: Option<&Arc<OwnedFd>>,
+    ) -> Result<Arc<HeldFile>, Refused> {
+        if self.by_stat.len() >= self.limit {
+            self.by_stat.retain(|_, file| file.strong_count() > 0);
+            self.by_mapping.retain(|_, file| file.strong_count() > 0);
+            if self.by_stat.len() >= self.limit {
+                return Err(Refused::TooManyFiles);
+            }
+        }
+        let held = hold_link(link)?;
+        let key = (
+            held.stat.st_dev,
+            held.stat.st_ino,
+            held.stat.st_size,
+            held.stat
+                .st_ctime
+                .wrapping_mul(1_000_000_000)
+                .wrapping_add(held.stat.st_ctime_nsec.cast_signed()),
+        );
+        let file = match self.by_stat.get(&key).and_then(Weak::upgrade) {
+            Some(file) => file,
+            None => {
+                let file = Arc::new(HeldFile {
+                    id: self.next_id,
+                    held,
+                    debug_root: root.map(Arc::clone),
+                });
+                self.next_id += 1;
+                self.by_stat.insert(key, Arc::downgrade(&file));
+                file
+            }
+        };
+        self.by_mapping
+            .insert((device, inode, Arc::clone(path)), Arc::downgrade(&file));
+        Ok(file)
+    }
+
+    /// Files held now.
+    pub(crate) fn count(&self) -> usize {
+        self.by_stat
+            .values()
+            .filter(|file| file.strong_count() > 0)
+            .count()
+    }
+}

@@ -1,0 +1,331 @@
+//! Processes seen during the recording: their mappings, files and perf maps, held while they can be read.
+
+mod facts;
+mod files;
+mod image;
+mod maps;
+mod mounts;
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use rustix::fs::{AtFlags, StatxFlags};
+
+use self::facts::{ProcFolder, Stat};
+use self::files::Files;
+pub(super) use self::files::HeldFile;
+pub(super) use self::image::{Content, Image, Mapping, PerfMap};
+use self::maps::Backing;
+use self::mounts::Mounts;
+use super::problems::{Problem, Problems};
+use super::safe_open::{Links, Refused, hold_in};
+use super::{DEBUG_FOLDER, Options, names};
+use crate::model::ProcessKey;
+
+/// Identity of a root folder: device, inode, mount id.
+type RootKey = (u32, u32, u64, u64);
+
+/// Every process image seen.
+#[derive(Debug)]
+pub(super) struct Processes {
+    proc_root: PathBuf,
+    max_processes: usize,
+    max_mappings: usize,
+    images: HashMap<ProcessKey, Image>,
+    exec_ids: HashMap<u32, Vec<u32>>,
+    files: Files,
+    roots: HashMap<RootKey, Weak<OwnedFd>>,
+}
+
+impl Processes {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            proc_root: options.proc_root.clone(),
+            max_processes: options.max_processes,
+            max_mappings: options.max_mappings,
+            images: HashMap::new(),
+            exec_ids: HashMap::new(),
+            files: Files::new(options.max_files),
+            roots: HashMap::new(),
+        }
+    }
+
+    pub(super) fn image(&self, key: ProcessKey) -> Option<&Image> {
+        self.images.get(&key)
+    }
+
+    /// Lets go of an image and of the files that no other image maps.
+    pub(super) fn forget(&mut self, key: ProcessKey) {
+        self.images.remove(&key);
+        if let Some(ids) = self.exec_ids.get_mut(&key.pid) {
+            ids.retain(|id| *id != key.exec_id);
+            if ids.is_empty() {
+                self.exec_ids.remove(&key.pid);
+            }
+        }
+    }
+
+    /// Files held and images known.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.files.count(), self.images.len())
+    }
+
+    /// Looks at a process: the first time to hold what it maps, later to see what was mapped since.
+    pub(super) fn observe(&mut self, key: ProcessKey, problems: &mut Problems) {
+        let known = match self.images.get(&key) {
+            // Gone when it was first looked at; whoever has the pid now is someone else.
+            Some(image) if image.identity.is_none() => return,
+            Some(image) => image.identity,
+            None if self.images.len() >= self.max_processes => {
+                problems.add(Problem::TooManyProcesses);
+                return;
+            }
+            None => None,
+        };
+        match self.look(key, known, problems) {
+            Ok(()) => {}
+            Err(_) if known.is_some() => {}
+            Err(refused) => {
+                problems.add(match refused {
+                    Refused::Denied => Problem::ProcessDenied,
+                    Refused::TooManyFiles => Problem::TooManyFiles,
+                    _ => Problem::ProcessGone,
+                });
+                self.insert(key, Image::default());
+            }
+        }
+    }
+
+    fn look(
+        &mut self,
+        key: ProcessKey,
+        known: Option<facts::ImageIdentity>,
+        problems: &mut Problems,
+    ) -> Result<(), Refused> {
+        let folder = ProcFolder::open(&self.proc_root, key.pid)?;
+        let (stat, text) = consistent_maps(&folder)?;
+        if known.is_some_and(|identity| identity != stat.identity) {
+            return Err(Refused::Missing);
+        }
+        if known.is_none() {
+            if text.is_empty() && !stat.kernel_thread {
+                return Err(Refused::Missing); // exiting: its memory is gone
+            }
+            self.settle_claims(key, stat, problems)?;
+        }
+        let mut image = self.images.remove(&key).unwrap_or_default();
+        image.identity = Some(stat.identity);
+        self.refresh(key, &folder, &text, &mut image, problems);
+        self.insert(key, image);
+        Ok(())
+    }
+
+    /// Two images of one pid cannot be the same program: the one with the lower `exec_id` had already been
+    /// replaced when it was looked at.
+    fn settle_claims(
+        &mut self,
+        key: ProcessKey,
+        stat: Stat,
+        problems: &mut Problems,
+    ) -> Result<(), Refused> {
+        for exec_id in self.exec_ids.get(&key.pid).into_iter().flatten() {
+            let other = ProcessKey {
+                pid: key.pid,
+                exec_id: *exec_id,
+            };
+            let Some(image) = self.images.get_mut(&other) else {
+                continue;
+            };
+            if image.identity != Some(stat.identity) {
+                continue;
+            }
+            if *exec_id > key.exec_id {
+                return Err(Refused::Missing);
+            }
+            *image = Image::default();
+            problems.add(Problem::ProcessGone);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, key: ProcessKey, image: Image) {
+        let ids = self.exec_ids.entry(key.pid).or_default();
+        if !ids.contains(&key.exec_id) {
+            ids.push(key.exec_id);
+        }
+        self.images.insert(key, image);
+    }
+
+    fn refresh(
+        &mut self,
+        key: ProcessKey,
+        folder: &ProcFolder,
+        text: &str,
+        image: &mut Image,
+        problems: &mut Problems,
+    ) {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let hash = hasher.finish();
+        if hash != image.text_hash {
+            image.text_hash = hash;
+            if image.root.is_none() {
+                image.root = folder.root().ok().map(|root| self.share_root(root));
+            }
+            let mappings = self.mappings(key, folder, text, image, problems);
+            image.update(mappings, self.max_mappings);
+        }
+        if matches!(image.perf_map, PerfMap::None) && image.may_have_jit() {
+            image.perf_map = find_perf_map(folder, image, problems);
+        }
+    }
+
+    fn mappings(
+        &mut self,
+        key: ProcessKey,
+        folder: &ProcFolder,
+        text: &str,
+        image: &Image,
+        problems: &mut Problems,
+    ) -> Vec<Mapping> {
+        let mut mounts = None;
+        let mut found = Vec::new();
+        for line in maps::executable(text) {
+            if found.len() >= self.max_mappings {
+                problems.add(Problem::TooManyMappings);
+                break;
+            }
+            let content = match line.backing {
+                Backing::Vdso => Content::Vdso,
+                Backing::Anonymous => Content::Anonymous,
+                Backing::Special(name) => Content::Special(names::clean(name)),
+                Backing::File {
+                    device,
+                    inode,
+                    path,
+                } => match image.same(line.start, path) {
+                    Some(content) => content.clone(),
+                    None => {
+                        let path: Arc<str> = Arc::from(path);
+                        let file = self.files.known(device, inode, &path).map_or_else(
+                            || {
+                                let mounts = mounts.get_or_insert_with(|| all_mounts(folder));
+                                if !mounts.may_read(device, &path) {
+                                    return Err(Problem::FileOnFuse);
+                                }
+                                let link = map_file(&self.proc_root, key.pid, line.start, line.end);
+                                let root = image.root.as_ref();
+                                let root = root.filter(|_| mounts.may_walk(DEBUG_FOLDER));
+                                self.files
+                                    .hold(&link, (device, inode, &path), root)
+                                    .map_err(|refused| match refused {
+                                        Refused::TooManyFiles => Problem::TooManyFiles,
+                                        _ => Problem::FileUnreadable,
+                                    })
+                            },
+                            Ok,
+                        );
+                        match file {
+                            Ok(file) => Content::File { file, path },
+                            Err(problem) => {
+                                problems.add(problem);
+                                Content::Unheld { path }
+                            }
+                        }
+                    }
+                },
+            };
+            found.push(Mapping {
+                start: line.start,
+                end: line.end,
+                offset: line.offset,
+                content,
+            });
+        }
+        found.sort_unstable_by_key(|mapping| mapping.start);
+        found
+    }
+
+    /// One descriptor for all processes of a container.
+    fn share_root(&mut self, root: OwnedFd) -> Arc<OwnedFd> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let Ok(stat) = rustix::fs::statx(
+            root.as_fd(),
+            "",
+            flags,
+            StatxFlags::INO | StatxFlags::MNT_ID,
+        ) else {
+            return Arc::new(root);
+        };
+        let key = (
+            stat.stx_dev_major,
+            stat.stx_dev_minor,
+            stat.stx_ino,
+            stat.stx_mnt_id,
+        );
+        if let Some(shared) = self.roots.get(&key).and_then(Weak::upgrade) {
+            return shared;
+        }
+        self.roots.retain(|_, root| root.strong_count() > 0);
+        let root = Arc::new(root);
+        self.roots.insert(key, Arc::downgrade(&root));
+        root
+    }
+}
+
+/// The mappings and the image that they are of: read again if the process called `execve` in between.
+fn consistent_maps(folder: &ProcFolder) -> Result<(Stat, String), Refused> {
+    let mut before = folder.stat()?;
+    for _ in 0..3 {
+        let text = folder.maps()?;
+        let after = folder.stat()?;
+        if after == before {
+            return Ok((after, text));
+        }
+        before = after;
+    }
+    Err(Refused::Failed)
+}
+
+fn all_mounts(folder: &ProcFolder) -> Mounts {
+    let mut mounts = Mounts::default();
+    mounts.add(&folder.mountinfo().unwrap_or_default());
+    // Some kernels show the device of the layer below for overlayfs files; the host mounts that one.
+    mounts.add(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
+    mounts
+}
+
+fn map_file(proc_root: &Path, pid: u32, start: u64, end: u64) -> PathBuf {
+    proc_root.join(format!("{pid}/map_files/{start:x}-{end:x}"))
+}
+
+/// Looks for `/tmp/perf-PID.map` in the process' own root, where JIT compilers write it.
+fn find_perf_map(folder: &ProcFolder, image: &Image, problems: &mut Problems) -> PerfMap {
+    let (Some(root), Ok(status)) = (&image.root, folder.status()) else {
+        return PerfMap::None;
+    };
+    let path = format!("/tmp/perf-{}.map", status.namespace_pid);
+    let mut mounts = Mounts::default();
+    mounts.add(&folder.mountinfo().unwrap_or_default());
+    let found = if mounts.may_walk(&path) {
+        hold_in(root.as_fd(), Path::new(&path), Links::Refuse)
+    } else {
+        Err(Refused::Failed)
+    };
+    let problem = match found {
+        Ok(held) if held.stat.st_uid == 0 || status.uids.contains(&held.stat.st_uid) => {
+            return PerfMap::Held(held);
+        }
+        Ok(_) => Problem::PerfMapForeignOwner,
+        Err(Refused::Missing) => return PerfMap::None,
+        Err(Refused::NotRegular) => Problem::PerfMapNotRegular,
+        Err(Refused::Outside) => Problem::PerfMapOutside,
+        Err(Refused::TooManyFiles) => Problem::TooManyFiles,
+        Err(Refused::Denied | Refused::Failed) => Problem::PerfMapUnreadable,
+    };
+    problems.add(problem);
+    PerfMap::Refused
+}

@@ -1,0 +1,12 @@
+//! The files and the report of a recording, from profiles made up here: golden files, hostile names, other
+//! people's parsers, full disks. Needs no privilege; what a missing tool or right prevents is named and
+//! skipped.
+
+mod browser;
+mod cost;
+mod directory;
+mod golden;
+mod hostile;
+mod pprof;
+mod report;
+mod synthetic;

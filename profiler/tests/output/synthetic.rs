@@ -1,0 +1,285 @@
+//! Profiles whose every number is known.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ctprof::model::{
+    CfsFigures, Container, ContainerIdentity, Frame, FrameId, FrameKind, Module, ModuleId, Pod,
+    Profile, Stack, StackQuality, State, Unavailable,
+};
+
+/// A sample at 99 Hz stands for this long.
+pub(crate) const PERIOD_NS: u64 = 10_101_010;
+
+/// Builds a profile frame by frame.
+pub(crate) struct Maker {
+    pub(crate) profile: Profile,
+    program: ModuleId,
+    kernel: ModuleId,
+    next_address: u64,
+}
+
+impl Maker {
+    pub(crate) fn new() -> Self {
+        let mut profile = Profile {
+            ctprof_version: "0.1.0".into(),
+            kernel: "6.18.44".into(),
+            start_unix_ns: 1_767_225_599_000_000_000,
+            window_ns: 10_000_000_000,
+            frequency_hz: 99,
+            event: "cpu-clock".into(),
+            cpus: 2,
+            lost: BTreeMap::from([
+                ("stack_map_full".into(), 0),
+                ("thread_table_full".into(), 0),
+            ]),
+            ..Profile::default()
+        };
+        let program = profile.frames.intern_module(Module {
+            path: "/usr/bin/server".into(),
+            build_id: "0123456789abcdef0123456789abcdef01234567".into(),
+        });
+        let kernel = profile.frames.intern_module(Module {
+            path: "[kernel]".into(),
+            build_id: "".into(),
+        });
+        Self {
+            profile,
+            program,
+            kernel,
+            next_address: 0x1000,
+        }
+    }
+
+    fn frame(&mut self, function: &str, kind: FrameKind, inlined: bool) -> FrameId {
+        let module = match kind {
+            FrameKind::User => self.program,
+            FrameKind::Kernel => self.kernel,
+        };
+        // One address for each name, so that a name is one frame.
+        let known = self
+            .profile
+            .frames
+            .frames()
+            .iter()
+            .position(|f| &*f.function == function && f.kind == kind && f.inlined == inlined);
+        if let Some(known) = known {
+            return FrameId(known as u32);
+        }
+        self.next_address += 0x10;
+        self.profile.frames.intern(Frame {
+            function: function.into(),
+            kind,
+            module: Some(module),
+            address: self.next_address,
+            inlined,
+            file: None,
+            line: 0,
+        })
+    }
+
+    pub(crate) fn user(&mut self, function: &str) -> FrameId {
+        self.frame(function, FrameKind::User, false)
+    }
+
+    pub(crate) fn inlined(&mut self, function: &str) -> FrameId {
+        self.frame(function, FrameKind::User, true)
+    }
+
+    pub(crate) fn kernel(&mut self, function: &str) -> FrameId {
+        self.frame(function, FrameKind::Kernel, false)
+    }
+
+    /// Adds a container; its totals are sums over its stacks.
+    pub(crate) fn container(&mut self, identity: ContainerIdentity) -> &mut Container {
+        self.profile.containers.push(Container {
+            identity,
+            threads: 1,
+            ..Container::default()
+        });
+        self.profile.containers.last_mut().unwrap()
+    }
+
+    /// A stack, root first as people read it, in the container added last.
+    pub(crate) fn stack(&mut self, pid: u32, thread: &str, root_first: &[FrameId], samples: u64) {
+        let kernel = root_first
+            .last()
+            .is_some_and(|leaf| self.profile.frames.frame(*leaf).kind == FrameKind::Kernel);
+        let state = if kernel {
+            State::OnCpuKernel
+        } else {
+            State::OnCpuUser
+        };
+        let container = self.profile.containers.last_mut().unwrap();
+        container.stacks.push(Stack {
+            state,
+            pid,
+            thread: Arc::from(thread),
+            frames: root_first.iter().rev().copied().collect(),
+            samples,
+            time_ns: samples * PERIOD_NS,
+        });
+        container.samples += samples;
+        container.quality.complete += samples;
+        *container.time_ns.entry(state).or_default() += samples * PERIOD_NS;
+    }
+}
+
+pub(crate) fn named(name: &str, runtime: &str, id: &str) -> ContainerIdentity {
+    ContainerIdentity {
+        id: id.into(),
+        name: name.into(),
+        runtime: runtime.into(),
+        cgroup: format!("/{runtime}/{name}"),
+        ..ContainerIdentity::default()
+    }
+}
+
+/// Three containers that ran, one that did not; throttling, losses, a missing view.
+pub(crate) fn small() -> Profile {
+    let mut m = Maker::new();
+
+    m.container(ContainerIdentity {
+        image: "redis:7".into(),
+        ..named("cache", "docker", &"c0ffee".repeat(10))
+    });
+    let (main, event_loop) = (m.user("main"), m.user("aeProcessEvents"));
+    let (command, lookup) = (m.user("processCommand"), m.inlined("lookupKey"));
+    let (write, syscall) = (m.user("write"), m.kernel("entry_SYSCALL_64"));
+    let (sys_write, tcp) = (m.kernel("ksys_write"), m.kernel("tcp_sendmsg"));
+    m.stack(100, "redis-server", &[main, event_loop, command], 120);
+    m.stack(
+        100,
+        "redis-server",
+        &[main, event_loop, command, lookup],
+        80,
+    );
+    m.stack(
+        100,
+        "redis-server",
+        &[main, event_loop, write, syscall, sys_write, tcp],
+        200,
+    );
+    let idle = m.user("bioProcessBackgroundJobs");
+    m.stack(100, "bio_aof", &[idle], 3);
+    m.stack(100, "bio_lazy_free", &[idle], 1);
+
+    m.container(ContainerIdentity {
+        image: "shop/web:1.4".into(),
+        pod: Some(Pod {
+            namespace: "shop".into(),
+            name: "web-7f9c".into(),
+        }),
+        ..named("app", "containerd", &"feed".repeat(16))
+    });
+    let (start, render) = (m.user("_start"), m.user("render"));
+    let fact = m.user("factorial");
+    m.stack(200, "worker-1", &[start, render], 420);
+    m.stack(200, "worker-2", &[start, render], 130);
+    // Recursion: `factorial` counts once for its total.
+    m.stack(200, "worker-1", &[start, render, fact, fact, fact], 50);
+    let app = m.profile.containers.last_mut().unwrap();
+    app.cpu_quota_cores = Some(0.5);
+    app.threads = 2;
+    app.cfs = Some(CfsFigures {
+        usage_ns: 6_061_000_000,
+        periods: 100,
+        throttled_periods: 41,
+        throttled_ns: 3_210_000_000,
+    });
+    app.quality = StackQuality {
+        complete: 500,
+        truncated: 90,
+        unreadable: 10,
+    };
+
+    m.container(ContainerIdentity {
+        cgroup: String::new(),
+        ..named("kernel", "kernel", "")
+    });
+    let (fork, kthread) = (m.kernel("ret_from_fork"), m.kernel("kthread"));
+    m.stack(2, "kworker/0:1", &[fork, kthread], 12);
+    m.stack(3, "kworker/1:2", &[fork, kthread], 3);
+
+    m.container(named("sleepy", "docker", &"aa".repeat(32)));
+
+    m.profile.lost.insert("stack_map_full".into(), 7);
+    m.profile.unavailable.push(Unavailable {
+        view: "throttled".into(),
+        cause: "this kernel has no clock of throttled time; use 6.6 or newer".into(),
+    });
+    m.profile
+}
+
+/// `stacks` distinct stacks of about `depth` frames over some containers, as a busy host has them: a few hot
+/// paths and a long tail.
+pub(crate) fn large(stacks: usize, depth: usize) -> Profile {
+    let mut m = Maker::new();
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let functions: Vec<FrameId> = (0..8000)
+        .map(|i| {
+            let name = format!("project::module_{}::Type{}::function_{i}", i % 97, i % 401);
+            m.next_address += 0x40;
+            m.profile.frames.intern(Frame {
+                function: name.into(),
+                kind: FrameKind::User,
+                module: Some(m.program),
+                address: m.next_address,
+                inlined: i % 9 == 0,
+                file: None,
+                line: 0,
+            })
+        })
+        .collect();
+    let kernel: Vec<FrameId> = (0..500)
+        .map(|i| m.kernel(&format!("kernel_function_{i}")))
+        .collect();
+    let containers = 20;
+    let mut path: Vec<FrameId> = Vec::new();
+    for c in 0..containers {
+        m.container(named(
+            &format!("service-{c:02}"),
+            "docker",
+            &format!("{c:064x}"),
+        ));
+        for i in 0..stacks / containers {
+            // Neighbours share all but the last few frames, as siblings in a call tree do.
+            let keep = if i % 50 == 0 { 0 } else { depth * 2 / 3 };
+            path.truncate(keep);
+            while path.len() < depth - (i % 5) {
+                let pool = if path.len() > depth * 4 / 5 && i % 3 == 0 {
+                    &kernel
+                } else {
+                    &functions
+                };
+                // Towards low numbers: some functions are on many stacks.
+                let pick = (random.next() % pool.len() as u64) * (random.next() % 1000) / 1000;
+                path.push(pool[pick as usize]);
+            }
+            let samples = if i % 100 == 0 {
+                200
+            } else {
+                1 + random.next() % 3
+            };
+            m.stack(
+                1000 + c as u32,
+                &format!("worker-{}", i % 16),
+                &path,
+                samples,
+            );
+        }
+    }
+    m.profile
+}
+
+/// The same numbers on every run and host.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 11
+    }
+}
