@@ -6,6 +6,8 @@ mod cmd;
 mod ebpf;
 mod paths;
 mod setup;
+mod summary;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -25,12 +27,15 @@ enum Task {
     Ebpf(ebpf::Args),
     /// Install or name what is missing.
     Setup(setup::Args),
+    /// Run the kernel tests on other kernels, in QEMU.
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Ebpf(args) => ebpf::run(&args),
         Task::Setup(args) => setup::run(&args),
+        Task::Vm(args) => vm::run(&args),
     };
     match result {
         Ok(code) => code,

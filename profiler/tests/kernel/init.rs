@@ -58,7 +58,6 @@ fn trials() -> Result<i32, String> {
     let child = Command::new("/init")
         .args(std::env::args().skip(1))
         .env("CTPROF_BIN", "/bin/ctprof")
-        .env("CTPROF_TEST_EMULATED", "1")
         .env("PATH", "/bin")
         .spawn()
         .map_err(|error| format!("cannot start the trials: {error}"))?;

@@ -1,0 +1,112 @@
+//! Reading the output of test programs: Rust's own harness and libtest-mimic print the same lines.
+
+/// What one or several test programs reported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// Tests that passed.
+    pub(crate) passed: usize,
+    /// Names of tests that failed.
+    pub(crate) failed: Vec<String>,
+    /// Names of tests that did not run, each with the reason.
+    pub(crate) skipped: Vec<(String, String)>,
+}
+
+impl Summary {
+    /// Reads `output` of a test program; `runner` goes before every name.
+    pub(crate) fn parse(runner: &str, output: &str) -> Self {
+        let mut summary = Self::default();
+        let mut pending = None;
+        for line in output.lines() {
+            let line = line.trim_end();
+            if let Some((name, outcome)) = test_line(line) {
+                // What a test prints can come between its name and its outcome.
+                pending = Some(format!("{runner}: {name}"));
+                summary.outcome(&mut pending, outcome);
+            } else {
+                summary.outcome(&mut pending, line);
+            }
+        }
+        if let Some(name) = pending {
+            summary.failed.push(format!("{name} (did not end)"));
+        }
+        summary
+    }
+
+    fn outcome(&mut self, pending: &mut Option<String>, text: &str) {
+        let Some(name) = pending.take() else { return };
+        if text == "ok" {
+            self.passed += 1;
+        } else if text == "FAILED" {
+            self.failed.push(name);
+        } else if text == "ignored" {
+            self.skipped.push((name, "marked as ignored".to_owned()));
+        } else if let Some(reason) = text.strip_prefix("ignored, ") {
+            self.skipped.push((name, reason.to_owned()));
+        } else {
+            *pending = Some(name);
+        }
+    }
+
+    /// Records a runner, or a group of its tests, that could not run.
+    pub(crate) fn skip(&mut self, name: &str, reason: &str) {
+        self.skipped.push((name.to_owned(), reason.to_owned()));
+    }
+
+    /// Adds the results of another runner.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed.extend(other.failed);
+        self.skipped.extend(other.skipped);
+    }
+
+    /// Prints the names of what did not pass, and as the very last line the counts.
+    pub(crate) fn print(&self) {
+        println!();
+        for (name, reason) in &self.skipped {
+            println!("skipped: {name}: {reason}");
+        }
+        for name in &self.failed {
+            println!("FAILED: {name}");
+        }
+        println!(
+            "{} passed, {} failed, {} skipped",
+            self.passed,
+            self.failed.len(),
+            self.skipped.len()
+        );
+    }
+}
+
+/// Name and (perhaps empty) outcome of a line `test NAME ... OUTCOME`.
+fn test_line(line: &str) -> Option<(&str, &str)> {
+    let (name, outcome) = line.strip_prefix("test ")?.split_once(" ...")?;
+    Some((name.trim_end(), outcome.trim_start()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Summary;
+
+    #[test]
+    fn every_outcome_is_counted_under_its_name() {
+        let output = "\nrunning 4 tests\r\ntest a::b   ... ok\r\ntest c ... FAILED\n\
+                      test d ... ignored, needs root\ntest e ... ignored\ntest result: FAILED. 1 passed";
+        let summary = Summary::parse("unit", output);
+        assert_eq!(summary.passed, 1);
+        assert_eq!(summary.failed, ["unit: c"]);
+        assert_eq!(
+            summary.skipped,
+            [
+                ("unit: d".to_owned(), "needs root".to_owned()),
+                ("unit: e".to_owned(), "marked as ignored".to_owned())
+            ]
+        );
+    }
+
+    #[test]
+    fn output_between_name_and_outcome_is_passed_over() {
+        let summary = Summary::parse("vm", "test a ... \n[ 1.0] kernel says\nok\ntest b ... x");
+        assert_eq!(summary.passed, 1);
+        assert_eq!(summary.failed, ["vm: b (did not end)"]);
+    }
+}

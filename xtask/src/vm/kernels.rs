@@ -1,0 +1,182 @@
+//! Debian's cloud kernels: downloaded once by apt, verified, unpacked and kept in `target/vm`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::setup::Apt;
+use crate::{cmd, paths};
+
+/// A kernel series of the matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Series {
+    /// The oldest one that is supported.
+    V6_1,
+    /// The first long-term one with per-queue throttling clocks.
+    V6_12,
+}
+
+impl Series {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::V6_1, Self::V6_12];
+
+    /// As in `uname -r`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::V6_1 => "6.1",
+            Self::V6_12 => "6.12",
+        }
+    }
+}
+
+/// A kernel, ready to boot.
+pub(crate) struct Kernel {
+    /// Package and version.
+    pub(crate) name: String,
+    /// The compressed kernel image.
+    pub(crate) image: PathBuf,
+}
+
+/// The newest kernel of `series` that apt knows, from the cache if it is there. Without package lists the
+/// newest cached one.
+///
+/// # Errors
+/// When there is no such package, or it cannot be downloaded or verified.
+pub(crate) fn get(series: Series) -> Result<Kernel> {
+    let cache = paths::target().join("vm");
+    fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
+    let package = match newest(series) {
+        Ok(package) => package,
+        Err(error) => return cached(&cache, series).ok_or(error),
+    };
+    let version = crate::setup::candidate(&package).context("apt knows no version of it")?;
+    let name = format!("{package}_{version}").replace(':', "%");
+    let image = cache.join(&name).join("vmlinuz");
+    if !image.exists() {
+        fetch(&cache, &package, &version, &image)
+            .with_context(|| format!("cannot get {package}"))?;
+    }
+    Ok(Kernel { name, image })
+}
+
+/// Name of the newest package of `series`.
+fn newest(series: Series) -> Result<String> {
+    if cmd::find("apt-cache").is_none() || cmd::find("dpkg-deb").is_none() {
+        bail!("the kernels come from Debian by apt, which is not here");
+    }
+    let search = || {
+        let pattern = format!(
+            "^linux-image-{}[.][0-9]+.*-cloud-amd64-unsigned$",
+            series.name().replace('.', "[.]")
+        );
+        let mut command = Command::new("apt-cache");
+        let text = cmd::output(command.args(["search", "--names-only", &pattern]))?;
+        let names = text.lines().filter_map(|line| line.split(' ').next());
+        Ok::<_, anyhow::Error>(names.max_by_key(|name| numbers(name)).map(str::to_owned))
+    };
+    if let Some(package) = search()? {
+        return Ok(package);
+    }
+    Apt::new().update()?;
+    search()?.with_context(|| format!("apt knows no cloud kernel of Linux {}", series.name()))
+}
+
+/// The newest kernel of `series` in the cache.
+fn cached(cache: &Path, series: Series) -> Option<Kernel> {
+    let prefix = format!("linux-image-{}.", series.name());
+    let names = fs::read_dir(cache).ok()?.flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let name = names
+        .filter(|name| name.starts_with(&prefix) && cache.join(name).join("vmlinuz").exists())
+        .max_by_key(|name| numbers(name))?;
+    let image = cache.join(&name).join("vmlinuz");
+    Some(Kernel { name, image })
+}
+
+/// Downloads, verifies and unpacks `package`, and puts its kernel at `image`.
+fn fetch(cache: &Path, package: &str, version: &str, image: &Path) -> Result<()> {
+    println!("downloading {package} {version}");
+    let work = cache.join(format!("download-{}", std::process::id()));
+    let result = unpack(&work, package, version, image);
+    // A left-over folder only costs space; the result matters.
+    let _ = fs::remove_dir_all(&work);
+    result
+}
+
+fn unpack(work: &Path, package: &str, version: &str, image: &Path) -> Result<()> {
+    fs::create_dir_all(work)?;
+    let exact = format!("{package}={version}");
+    let download = || {
+        let mut command = Command::new("apt-get");
+        cmd::output(command.args(["-q", "download", &exact]).current_dir(work))
+    };
+    if download().is_err() {
+        // The lists may be older than the mirror.
+        Apt::new().update()?;
+        download()?;
+    }
+    let deb = only_file(work)?;
+    let wanted = field(&exact, "SHA256")?;
+    let sum = cmd::output(Command::new("sha256sum").arg(&deb))?;
+    ensure!(
+        sum.starts_with(&wanted),
+        "{} has another SHA-256 than the package list says",
+        deb.display()
+    );
+    cmd::output(
+        Command::new("dpkg-deb")
+            .arg("-x")
+            .arg(&deb)
+            .arg(work.join("root")),
+    )?;
+    let boot = work.join("root/boot");
+    let kernel = fs::read_dir(&boot)?
+        .flatten()
+        .find(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz-"))
+        .with_context(|| format!("no vmlinuz in {package}"))?;
+    if let Some(folder) = image.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::rename(kernel.path(), image).with_context(|| format!("cannot write {}", image.display()))
+}
+
+fn only_file(folder: &Path) -> Result<PathBuf> {
+    let mut files = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    let file = files.find(|path| path.extension().is_some_and(|extension| extension == "deb"));
+    file.context("apt-get download wrote no package")
+}
+
+/// A field of the package list's entry.
+fn field(package: &str, name: &str) -> Result<String> {
+    let text = cmd::output(Command::new("apt-cache").args(["show", "--no-all-versions", package]))?;
+    let prefix = format!("{name}: ");
+    let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
+    Ok(value
+        .with_context(|| format!("{package} has no {name}"))?
+        .to_owned())
+}
+
+/// The numbers in a name, for comparing versions.
+fn numbers(name: &str) -> Vec<u64> {
+    name.split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbers;
+
+    #[test]
+    fn versions_compare_by_number() {
+        let old = "linux-image-6.1.0-9-cloud-amd64-unsigned";
+        let new = "linux-image-6.1.0-56-cloud-amd64-unsigned";
+        assert!(numbers(old) < numbers(new));
+        assert_eq!(
+            numbers("linux-image-6.12.117+deb12-cloud-amd64"),
+            [6, 12, 117, 12, 64]
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! `cargo xtask vm`: the kernel matrix. Boots Debian's cloud kernels in QEMU with the kernel tests as init.
+
+mod build;
+pub(crate) mod initramfs;
+pub(crate) mod kernels;
+mod qemu;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::summary::Summary;
+use initramfs::Initramfs;
+use kernels::Series;
+
+/// Run the kernel tests on other kernels, in QEMU.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Which kernel series.
+    #[arg(long, value_enum, default_value = "all")]
+    kernel: Choice,
+    /// Longest time that one kernel may take, in seconds.
+    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    timeout: u64,
+    /// Arguments for the test program, such as a part of a test's name.
+    #[arg(last = true)]
+    test_args: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    /// Linux 6.1.
+    #[value(name = "6.1")]
+    V6_1,
+    /// Linux 6.12.
+    #[value(name = "6.12")]
+    V6_12,
+    /// Every series.
+    All,
+}
+
+/// Runs the task.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let series: &[Series] = match args.kernel {
+        Choice::V6_1 => &[Series::V6_1],
+        Choice::V6_12 => &[Series::V6_12],
+        Choice::All => &Series::ALL,
+    };
+    let summary = matrix(series, Duration::from_secs(args.timeout), &args.test_args)?;
+    summary.print();
+    // A kernel that cannot be had is no success when it was asked for.
+    let good = summary.failed.is_empty() && summary.passed > 0;
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Boots every kernel in `series`, one after the other. What cannot be had is skipped, with the reason.
+///
+/// # Errors
+/// When the test programs cannot be built.
+pub(crate) fn matrix(series: &[Series], limit: Duration, args: &[String]) -> Result<Summary> {
+    let mut summary = Summary::default();
+    let mut initramfs = None;
+    for series in series {
+        let runner = format!("vm {}", series.name());
+        let kernel = match qemu::available().and_then(|()| kernels::get(*series)) {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                summary.skip(&runner, &format!("{error:#}"));
+                continue;
+            }
+        };
+        let initramfs = match &initramfs {
+            Some(built) => built,
+            None => initramfs.insert(archive()?),
+        };
+        println!("{runner}: booting {}", kernel.name);
+        let (ended, output) = qemu::boot(&runner, &kernel.image, initramfs, limit, args)?;
+        let mut result = Summary::parse(&runner, &output);
+        if let Err(error) = ended
+            && result.failed.is_empty()
+        {
+            result.failed.push(format!("{runner}: {error:#}"));
+        }
+        summary.add(result);
+    }
+    Ok(summary)
+}
+
+/// The file system of the machine: the test program as init, ctprof, and an almost empty `/dev`.
+fn archive() -> Result<std::path::PathBuf> {
+    let programs = build::programs()?;
+    let mut archive = Initramfs::new();
+    for folder in ["bin", "dev", "proc", "sys", "tmp", "run", "root"] {
+        archive.folder(folder);
+    }
+    archive.character_device("dev/console", 5, 1);
+    archive.character_device("dev/null", 1, 3);
+    archive.program("init", &std::fs::read(&programs.tests)?);
+    archive.program("bin/ctprof", &std::fs::read(&programs.ctprof)?);
+    archive.write(&crate::paths::target().join("vm/initramfs.cpio"))
+}

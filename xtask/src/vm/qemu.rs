@@ -1,0 +1,122 @@
+//! Booting a kernel in QEMU and reading its serial console.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cmd;
+
+const QEMU: &str = "qemu-system-x86_64";
+/// What init prints before it turns the machine off, followed by the exit code of the trials.
+const VERDICT: &str = "ctprof-vm: trials ended with ";
+
+/// Fails where QEMU is not installed or the tests are for another architecture.
+pub(crate) fn available() -> Result<()> {
+    if std::env::consts::ARCH != "x86_64" {
+        bail!("the kernels of the matrix are for x86_64");
+    }
+    if cmd::find(QEMU).is_none() {
+        bail!("{QEMU} is not installed; run `cargo xtask setup --only vm`");
+    }
+    Ok(())
+}
+
+/// Boots `kernel` with `initramfs`, and shows and returns what comes over the serial console. The first
+/// part of the result is an error when the trials did not end well, or not within `limit`.
+pub(crate) fn boot(
+    runner: &str,
+    kernel: &Path,
+    initramfs: &Path,
+    limit: Duration,
+    args: &[String],
+) -> Result<(Result<()>, String)> {
+    let mut command = command(kernel, initramfs, args);
+    let mut machine = command
+        .spawn()
+        .with_context(|| format!("cannot run `{}`", cmd::line(&command)))?;
+    let mut output = String::new();
+    let ended = console(runner, &mut machine, limit, &mut output);
+    // It has ended, or must.
+    let _ = machine.kill();
+    let _ = machine.wait();
+    let verdict = ended.and_then(|()| verdict(&output));
+    Ok((verdict, output))
+}
+
+fn command(kernel: &Path, initramfs: &Path, args: &[String]) -> Command {
+    let mut line = "console=ttyS0 quiet panic=-1 reboot=t".to_owned();
+    let mut command = Command::new(QEMU);
+    if OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_ok()
+    {
+        command.args(["-accel", "kvm", "-cpu", "host"]);
+    } else {
+        // The kernel passes a variable that it does not know to init.
+        line += " CTPROF_TEST_EMULATED=1";
+        command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
+    }
+    if !args.is_empty() {
+        line += &format!(" -- {}", args.join(" "));
+    }
+    command
+        .args(["-smp", "2", "-m", "1G", "-nodefaults", "-no-reboot"])
+        .args(["-display", "none", "-serial", "stdio", "-kernel"])
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(initramfs)
+        .args(["-append", &line])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    command
+}
+
+/// Copies the console to our output and into `output`, until the machine ends.
+fn console(runner: &str, machine: &mut Child, limit: Duration, output: &mut String) -> Result<()> {
+    let pipe = machine.stdout.take().context("QEMU has no output")?;
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while reader
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|read| read > 0)
+        {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            line.clear();
+            if sender.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    let end = Instant::now() + limit;
+    loop {
+        match receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                println!("{runner}: {line}");
+                output.push_str(&line);
+                output.push('\n');
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => bail!("did not end within {limit:?}"),
+        }
+    }
+}
+
+fn verdict(output: &str) -> Result<()> {
+    let code = output
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(VERDICT))
+        .context("the machine ended before the trials did")?;
+    if code != "0" {
+        bail!("the trials ended with {code}");
+    }
+    Ok(())
+}
