@@ -10,8 +10,8 @@ mod tree;
 use std::io::Write;
 
 use inferno::flamegraph as inferno_graph;
-use inferno_graph::TextTruncateDirection;
 use inferno_graph::color::{BackgroundColor, PaletteMap};
+use inferno_graph::{Direction, TextTruncateDirection};
 
 use super::stacks::Stacks;
 use super::summary::Summary;
@@ -102,6 +102,8 @@ pub fn write(
     options.count_name = unit.name.to_owned();
     options.factor = unit.factor;
     options.min_width = 0.0;
+    // Root on top: the containers are in sight however deep the deepest stack is.
+    options.direction = Direction::Inverted;
     options.bgcolors = Some(BackgroundColor::Flat(colour::BACKGROUND));
     options.palette_map = Some(&mut palette);
     // Takes the lines in the order given, last first, instead of sorting them by their text: containers
