@@ -158,7 +158,7 @@ impl Entry {
         let budget = &mut self.budget;
         let answers = guarded(|| {
             binary.resolve(&addresses, options, budget, &mut |problem| {
-                problems.add(problem)
+                problems.add(problem);
             })
         });
         let Some(answers) = answers else {
@@ -194,7 +194,7 @@ fn read(
         Origin::Vdso => None,
     };
     Binary::read(source, options, separate, &mut |problem| {
-        problems.add(problem)
+        problems.add(problem);
     })
 }
 

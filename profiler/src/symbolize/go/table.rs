@@ -41,6 +41,8 @@ pub(crate) struct GoTable {
     quantum: u64,
     text: u64,
     inline: Option<Inline>,
+    /// Function id of the compiler's wrappers. The number changes with Go's version; it always is the highest.
+    wrapper: u8,
 }
 
 /// Where the inlining trees are.
@@ -58,9 +60,16 @@ pub(crate) struct GoFunction<'a> {
     pub(crate) name: &'a [u8],
     pub(crate) file: Option<&'a [u8]>,
     pub(crate) line: u32,
-    pub(crate) inlined: bool,
     /// The runtime marks it as the first of its stack.
     pub(crate) is_root: bool,
+}
+
+/// An inlined call.
+struct InlinedCall<'a> {
+    id: u8,
+    name: &'a [u8],
+    /// Address of the call in the function around.
+    place: u64,
 }
 
 /// A `_func` record.
@@ -108,7 +117,8 @@ impl GoTable {
             },
         };
         let inline = module.and_then(|module| inline_trees(source, header, section, module.gofunc));
-        Some(Self {
+        let mut table = Self {
+            wrapper: u8::MAX,
             bytes,
             parts,
             count,
@@ -116,7 +126,23 @@ impl GoTable {
             quantum,
             text,
             inline,
-        })
+        };
+        let ids = (0..table.count).filter_map(|number| {
+            let pair = table.parts.functions + number * 8;
+            let at = table
+                .parts
+                .functions
+                .checked_add(table.bytes.u32_at(pair + 4)? as usize)?;
+            table.function_id(at)
+        });
+        table.wrapper = ids.max()?;
+        Some(table)
+    }
+
+    fn function_id(&self, record: usize) -> Option<u8> {
+        self.bytes
+            .get(record.checked_add(self.fixed_size() - 4)?)
+            .copied()
     }
 
     /// The functions at `address`, innermost inlined one first, the real one last; empty if it is not Go code.
@@ -137,36 +163,38 @@ impl GoTable {
         let outer_name = self.name(self.field(record, 1)?)?;
         let flags = *self.bytes.get(record.at + self.fixed_size() - 3)?;
         let is_root = flags & FUNC_FLAG_TOP_FRAME != 0;
-        let mut found = Vec::new();
+        let mut found: Vec<GoFunction<'_>> = Vec::new();
         // Where in the function the call of the next function is: an inlined call names its own place.
         let mut place = address;
-        while found.len() < MAX_INLINED {
+        for _ in 0..MAX_INLINED {
             let (file, line) = self.file_and_line(record, place);
-            let Some((name, call)) = self.inlined_at(record, place) else {
+            let inlined = self.inlined_at(record, place);
+            let (name, id) = match &inlined {
+                Some(call) => (call.name, call.id),
+                None => (outer_name, self.function_id(record.at)?),
+            };
+            // As in Go's own stacks, the compiler's wrappers are left out unless they themselves run.
+            if found.is_empty() || id != self.wrapper {
                 found.push(GoFunction {
-                    name: outer_name,
+                    name,
                     file,
                     line,
-                    inlined: false,
-                    is_root,
+                    is_root: false,
                 });
+            }
+            let Some(call) = inlined else {
+                if let Some(last) = found.last_mut() {
+                    last.is_root = is_root;
+                }
                 return Some(found);
             };
-            found.push(GoFunction {
-                name,
-                file,
-                line,
-                inlined: true,
-                is_root: false,
-            });
-            place = call;
+            place = call.place;
         }
         // A tree without end: garbage.
         Some(vec![GoFunction {
             name: outer_name,
             file: None,
             line: 0,
-            inlined: false,
             is_root,
         }])
     }
@@ -233,8 +261,8 @@ impl GoTable {
         c_string(&self.bytes, self.parts.files.checked_add(offset as usize)?)
     }
 
-    /// The function inlined at `address`, and the address of its call in the function around.
-    fn inlined_at(&self, record: Record, address: u64) -> Option<(&[u8], u64)> {
+    /// The function inlined at `address`.
+    fn inlined_at(&self, record: Record, address: u64) -> Option<InlinedCall<'_>> {
         let (tree, start) = match self.inline.as_ref()? {
             Inline::Within(start) => (self.bytes.as_slice(), *start),
             Inline::Apart(bytes) => (bytes.as_slice(), 0),
@@ -257,19 +285,21 @@ impl GoTable {
             .u32_at(data_at)
             .filter(|offset| *offset != NONE)?;
         // `inlinedCall`: before Go 1.20 it had the file and line of the call too.
-        let (size, name_at, call_at) = if self.since_120 {
-            (16, 4, 8)
+        let (size, id_at, name_at, call_at) = if self.since_120 {
+            (16, 0, 4, 8)
         } else {
-            (20, 12, 16)
+            (20, 2, 12, 16)
         };
         let call = start
             .checked_add(offset as usize)?
             .checked_add(index.checked_mul(size)?)?;
         let name = self.name(tree.u32_at(call + name_at)?)?;
-        let place = record
-            .entry
-            .checked_add(tree.u32_at(call + call_at)?.into())?;
-        Some((name, place))
+        let place = tree.u32_at(call + call_at)?;
+        Some(InlinedCall {
+            id: *tree.get(call + id_at)?,
+            name,
+            place: record.entry.checked_add(place.into())?,
+        })
     }
 
     /// Runs a program: pairs of (value change, address change), until it is past `address`.
