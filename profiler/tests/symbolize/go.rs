@@ -66,13 +66,25 @@ impl Drop for Walk {
 }
 
 fn build(output: &Path, linker: &str, flags: &[&str]) {
-    run(Command::new("go")
-        .current_dir(fixture("go"))
-        .args(["build", "-o"])
-        .arg(output)
-        .arg(format!("-ldflags=-checklinkname=0 {linker}"))
-        .args(flags)
-        .arg("."));
+    let command = |linker: &str| {
+        let mut command = Command::new("go");
+        command
+            .current_dir(fixture("go"))
+            .args(["build", "-o"])
+            .arg(output);
+        command
+            .arg(format!("-ldflags={linker}"))
+            .args(flags)
+            .arg(".");
+        command
+    };
+    // Needed since Go 1.23 for the use of a function of the runtime, and unknown before.
+    let checked = command(&format!("-checklinkname=0 {linker}"))
+        .output()
+        .unwrap();
+    if !checked.status.success() {
+        run(&mut command(linker));
+    }
 }
 
 /// What the symbolizer says at the same addresses.
@@ -95,6 +107,22 @@ fn resolve(symbolizer: &mut Symbolizer, walk: &Walk) -> Vec<Vec<Place>> {
     places.collect()
 }
 
+/// Before Go 1.21, the runtime left out a wrapper around an inlined function only if it was inlined itself.
+fn is_kept_wrapper(said: &[Place], found: &[Place]) -> bool {
+    said.split_last().is_some_and(|(_, rest)| rest == found)
+}
+
+fn keeps_wrappers() -> bool {
+    let output = Command::new("go")
+        .args(["env", "GOVERSION"])
+        .output()
+        .unwrap();
+    let version = String::from_utf8(output.stdout).unwrap();
+    ["go1.18", "go1.19", "go1.20"]
+        .iter()
+        .any(|old| version.starts_with(old))
+}
+
 fn compare(linker: &str, flags: &[&str]) {
     if !has("go") {
         skip!("no Go compiler");
@@ -110,13 +138,14 @@ fn compare(linker: &str, flags: &[&str]) {
         .iter()
         .filter(|(_, places)| places.len() > 1)
         .count();
-    assert!(walk.said.len() > 20_000, "{}", walk.said.len());
-    assert!(inlined > 2_000, "{inlined}");
+    assert!(walk.said.len() > 10_000, "{}", walk.said.len());
+    assert!(inlined > 1_000, "{inlined}");
+    let keeps = keeps_wrappers();
     let different: Vec<_> = walk
         .said
         .iter()
         .zip(&found)
-        .filter(|((_, said), found)| said != *found)
+        .filter(|((_, said), found)| said != *found && !(keeps && is_kept_wrapper(said, found)))
         .collect();
     assert!(
         different.is_empty(),
@@ -176,7 +205,13 @@ fn goroutines_begin_in_roots_and_inlining_can_be_left_out() {
     for ((_, said), resolved) in walk.said.iter().zip(&resolved) {
         assert_eq!(resolved.frames.len(), 1);
         let name = &table.frame(resolved.frames[0]).function;
-        assert_eq!(name.as_ref(), said.last().unwrap().0);
+        assert!(
+            said.iter()
+                .rev()
+                .take(2)
+                .any(|(said, _, _)| said == name.as_ref()),
+            "{name}: {said:?}"
+        );
         if resolved.is_root {
             roots.insert(name.to_string());
         }
