@@ -1,7 +1,7 @@
 //! The table of functions, and the little programs that give a line, a file and an inlined call for each address.
 
 use super::moduledata::{self, ModuleData};
-use crate::symbolize::elf::{Header, Numbers as _, Section, Source, c_string, section_bytes};
+use crate::symbolize::elf::{Header, Numbers as _, Source, c_string, section_bytes};
 
 const MAGIC_118: u32 = 0xffff_fff0;
 const MAGIC_120: u32 = 0xffff_fff1;
@@ -82,20 +82,9 @@ struct Record {
 impl GoTable {
     /// The table of a Go program; `None` if it is not one, or one that cannot be read.
     pub(crate) fn read(source: &Source, header: &Header) -> Option<Self> {
-        let section = [".gopclntab", ".data.rel.ro.gopclntab"]
-            .iter()
-            .find_map(|name| header.section(name))?;
-        let bytes = section_bytes(source, header, section, MAX_TABLE).ok()?;
-        let since_120 = match bytes.u32_at(0)? {
-            MAGIC_120 => true,
-            MAGIC_118 => false,
-            _ => return None,
-        };
-        // Two zero bytes, the smallest instruction, the size of a pointer.
+        let (address, bytes) = find_table(source, header)?;
+        let since_120 = bytes.u32_at(0)? == MAGIC_120;
         let quantum = u64::from(*bytes.get(6)?);
-        if bytes.get(4..6)? != [0, 0] || !matches!(quantum, 1 | 2 | 4) || bytes.get(7) != Some(&8) {
-            return None;
-        }
         let word = |number: usize| usize::try_from(bytes.u64_at(8 + 8 * number)?).ok();
         let parts = Parts {
             names: word(3)?,
@@ -106,8 +95,8 @@ impl GoTable {
         };
         let room = bytes.len().checked_sub(parts.functions)? / 8;
         let count = word(0)?.min(room.checked_sub(1)?);
-        let names = section.address.checked_add(parts.names as u64)?;
-        let module = moduledata::find(source, header, (section.address, names), since_120);
+        let names = address.checked_add(parts.names as u64)?;
+        let module = moduledata::find(source, header, (address, names), since_120);
         let text = match module {
             Some(ModuleData { text, .. }) => text,
             // Stored here up to Go 1.25; the only hope if `moduledata` is not where it should be.
@@ -116,7 +105,8 @@ impl GoTable {
                 text => text,
             },
         };
-        let inline = module.and_then(|module| inline_trees(source, header, section, module.gofunc));
+        let inline = module
+            .and_then(|module| inline_trees(source, header, (address, bytes.len()), module.gofunc));
         let mut table = Self {
             wrapper: u8::MAX,
             bytes,
@@ -340,17 +330,44 @@ impl GoTable {
     }
 }
 
-/// Finds `go:func.*`, which starts at `gofunc`.
-fn inline_trees(source: &Source, header: &Header, table: &Section, gofunc: u64) -> Option<Inline> {
-    let holds = |section: &Section| {
-        section.has_bytes() && section.address <= gofunc && gofunc - section.address < section.size
-    };
-    if holds(table) {
-        return usize::try_from(gofunc - table.address)
-            .ok()
-            .map(Inline::Within);
+/// The table and its address. It has a section of its own, except in position-independent executables that the
+/// system's linker made of what Go up to 1.25 compiled: there it is one of many parts of `.data.rel.ro`.
+fn find_table(source: &Source, header: &Header) -> Option<(u64, Vec<u8>)> {
+    let own = [".gopclntab", ".data.rel.ro.gopclntab"];
+    if let Some(section) = own.iter().find_map(|name| header.section(name)) {
+        let bytes = section_bytes(source, header, section, MAX_TABLE).ok()?;
+        return starts_table(&bytes).then_some((section.address, bytes));
     }
-    let section = header.sections.iter().find(|section| holds(section))?;
+    header.section(".go.buildinfo")?;
+    let section = header.section(".data.rel.ro")?;
+    let mut bytes = section_bytes(source, header, section, MAX_TABLE).ok()?;
+    let at = (0..bytes.len())
+        .step_by(16)
+        .find(|at| starts_table(&bytes[*at..]))?;
+    Some((section.address.checked_add(at as u64)?, bytes.split_off(at)))
+}
+
+/// A header: magic number, two zero bytes, the smallest instruction, the size of a pointer.
+fn starts_table(bytes: &[u8]) -> bool {
+    matches!(bytes.u32_at(0), Some(MAGIC_118 | MAGIC_120))
+        && bytes.get(4..6) == Some(&[0, 0])
+        && matches!(bytes.get(6), Some(1 | 2 | 4))
+        && bytes.get(7) == Some(&8)
+}
+
+/// Finds `go:func.*`, which starts at `gofunc`.
+fn inline_trees(
+    source: &Source,
+    header: &Header,
+    (table, len): (u64, usize),
+    gofunc: u64,
+) -> Option<Inline> {
+    if table <= gofunc && gofunc - table < len as u64 {
+        return usize::try_from(gofunc - table).ok().map(Inline::Within);
+    }
+    let section = header.sections.iter().find(|section| {
+        section.has_bytes() && section.address <= gofunc && gofunc - section.address < section.size
+    })?;
     let rest = section.size - (gofunc - section.address);
     let offset = header.offset_of(gofunc)?;
     source.read(offset, rest, MAX_TABLE).ok().map(Inline::Apart)
