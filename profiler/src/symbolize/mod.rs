@@ -15,6 +15,8 @@ mod elf;
 mod go;
 mod jit;
 mod kernel;
+#[cfg(test)]
+mod mutated_files;
 mod names;
 mod problems;
 mod process;

@@ -81,9 +81,9 @@ fn inlined_functions_with_file_and_line() {
         assert_eq!(
             found,
             [
-                ("inner", true, "program.c", 20),
-                ("middle", true, "program.c", 25),
-                ("outer", false, "program.c", 29),
+                ("inner", true, "program.c", 21),
+                ("middle", true, "program.c", 26),
+                ("outer", false, "program.c", 30),
             ],
             "{flags:?}"
         );

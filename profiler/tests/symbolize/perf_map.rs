@@ -93,6 +93,16 @@ fn names_of_jit_compiled_code_inside_a_container() {
     assert!(symbolizer.problems().is_empty());
 }
 
+/// The program's own file lies below the container's `/tmp`, where no path leads to it any more.
+#[test]
+fn names_of_a_program_that_no_path_leads_to() {
+    let contained = contained!();
+    let mut symbolizer = symbolizer();
+    let alpha = contained.program.value("alpha");
+    assert_eq!(names(&mut symbolizer, contained.key, alpha), ["alpha"]);
+    assert!(symbolizer.problems().is_empty());
+}
+
 #[test]
 fn a_perf_map_outlives_its_process() {
     let mut contained = contained!();
