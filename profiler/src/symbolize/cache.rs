@@ -190,8 +190,8 @@ fn read(
         }
     };
     let separate = |build_id: &str| match origin {
-        Origin::Held(file) => separate_debug_file(file, build_id),
-        Origin::Vdso => None,
+        Origin::Held(file) if options.separate_debug_files => separate_debug_file(file, build_id),
+        _ => None,
     };
     Binary::read(source, options, separate, &mut |problem| {
         problems.add(problem);

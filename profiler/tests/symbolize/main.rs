@@ -5,6 +5,7 @@ mod files;
 mod go;
 mod hostile;
 mod kernel;
+mod measure;
 mod native;
 mod perf_map;
 mod support;

@@ -1,10 +1,14 @@
 //! C, C++ and Rust programs.
 
+use std::path::Path;
 use std::process::Command;
 
 use ctprof::model::{FrameKind, ProcessKey};
+use ctprof::symbolize::{Options, Symbolizer};
 
-use crate::support::{Program, compile, frames, has, module, names, run, skip, symbolizer};
+use crate::support::{
+    Program, compile, frames, has, is_root, module, names, run, skip, symbolizer,
+};
 
 /// Every way in which a program can be linked gives the same names.
 #[test]
@@ -129,14 +133,19 @@ fn threads_and_main_begin_in_roots() {
         let path = dir.path().join(name);
         compile("cc", "program.c", &path, flags);
         let program = Program::start(&path);
-        let mut symbolizer = symbolizer();
-        for caller in ["main_caller", "thread_caller"] {
-            let (frames, is_root) =
-                frames(&mut symbolizer, program.key(), program.value(caller) - 1);
-            assert!(is_root, "{name} {caller}: {}", frames[0].function);
+        // The C library's own symbols do not name these functions; its debug information, if installed, does.
+        for separate_debug_files in [false, true] {
+            let mut symbolizer = Symbolizer::new(Options {
+                separate_debug_files,
+                ..Options::default()
+            });
+            let mut at = |value| frames(&mut symbolizer, program.key(), program.value(value) - 1);
+            for caller in ["main_caller", "thread_caller"] {
+                let (frames, is_root) = at(caller);
+                assert!(is_root, "{name} {caller}: {}", frames[0].function);
+            }
+            assert!(!at("inlined").1, "{name}");
         }
-        let (_, is_root) = frames(&mut symbolizer, program.key(), program.value("alpha"));
-        assert!(!is_root, "{name}");
     }
 }
 
@@ -176,6 +185,40 @@ fn cpp_names_are_demangled() {
         names(&mut symbolizer, program.key(), program.value("here") - 1),
         ["shop::checkout"]
     );
+}
+
+/// Debug information installed apart from its program, where the program's own root has it.
+#[test]
+fn separate_debug_files_are_found_by_build_id() {
+    if !is_root() || !has("cc") || !has("objcopy") || !has("unshare") {
+        skip!("not root, or no C compiler, binutils or unshare");
+    }
+    if !Path::new("/usr/lib/debug").is_dir() {
+        skip!("no folder /usr/lib/debug to mount over");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (path, debug) = (dir.path().join("program"), dir.path().join("debug"));
+    compile(
+        "cc",
+        "program.c",
+        &path,
+        &["-O2", "-g", "-Wl,--build-id=0xfeedbeef0042"],
+    );
+    run(Command::new("objcopy")
+        .arg("--only-keep-debug")
+        .arg(&path)
+        .arg(&debug));
+    run(Command::new("strip").arg(&path));
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+    command.arg(
+        "mount -t tmpfs tmpfs /usr/lib/debug && mkdir -p /usr/lib/debug/.build-id/fe && \
+         cp \"$1\" /usr/lib/debug/.build-id/fe/edbeef0042.debug && exec \"$0\"",
+    );
+    let program = Program::spawn(command.arg(&path).arg(&debug));
+    let mut symbolizer = symbolizer();
+    let mut at = |value| names(&mut symbolizer, program.key(), program.value(value) - 1);
+    assert_eq!(at("inlined"), ["inner", "middle", "outer"]);
 }
 
 mod town {
