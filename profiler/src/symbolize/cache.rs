@@ -158,7 +158,7 @@ impl Entry {
         let budget = &mut self.budget;
         let answers = guarded(|| {
             binary.resolve(&addresses, options, budget, &mut |problem| {
-                problems.add(problem)
+                problems.add(problem);
             })
         });
         let Some(answers) = answers else {
@@ -190,11 +190,11 @@ fn read(
         }
     };
     let separate = |build_id: &str| match origin {
-        Origin::Held(file) => separate_debug_file(file, build_id),
-        Origin::Vdso => None,
+        Origin::Held(file) if options.separate_debug_files => separate_debug_file(file, build_id),
+        _ => None,
     };
     Binary::read(source, options, separate, &mut |problem| {
-        problems.add(problem)
+        problems.add(problem);
     })
 }
 

@@ -15,6 +15,8 @@ mod elf;
 mod go;
 mod jit;
 mod kernel;
+#[cfg(test)]
+mod mutated_files;
 mod names;
 mod problems;
 mod process;
@@ -43,6 +45,8 @@ pub struct Options {
     pub proc_root: PathBuf,
     /// Show inlined functions, source files and lines, where debug information is there.
     pub inlined: bool,
+    /// Look for debug information that is installed apart from its program, in the container and on the host.
+    pub separate_debug_files: bool,
     /// Mapped files held open; each costs a file descriptor.
     pub max_files: usize,
     /// Process images known.
@@ -69,6 +73,7 @@ impl Default for Options {
         Self {
             proc_root: PathBuf::from("/proc"),
             inlined: true,
+            separate_debug_files: true,
             max_files: (descriptors / 2).min(16_384),
             max_processes: 65_536,
             max_mappings: 16_384,

@@ -5,7 +5,7 @@ mod source;
 mod symbols;
 mod unwind;
 
-pub(super) use header::{Header, Section, section_bytes};
+pub(super) use header::{Header, section_bytes};
 pub(super) use source::{Numbers, ReadError, Source, c_string};
 pub(super) use symbols::Symbols;
 pub(super) use unwind::UnwindTable;
