@@ -171,7 +171,10 @@ impl Symbolizer {
             .iter()
             .zip(resolved)
             .map(|(address, found)| {
-                found.unwrap_or_else(|| plain(table, "unmapped", *address, None))
+                found.unwrap_or_else(|| Resolved {
+                    is_code: false,
+                    ..plain(table, "unmapped", *address, None)
+                })
             })
             .collect()
     }
@@ -212,6 +215,7 @@ impl Symbolizer {
                 Resolved {
                     frames: vec![table.intern(frame)],
                     is_root,
+                    is_code: true,
                 }
             })
             .collect()
@@ -339,6 +343,7 @@ impl Lookup<'_> {
         Resolved {
             frames,
             is_root: answer.is_root,
+            is_code: true,
         }
     }
 
@@ -368,6 +373,7 @@ impl Lookup<'_> {
                 Resolved {
                     frames: vec![self.table.intern(frame)],
                     is_root: false,
+                    is_code: true,
                 }
             });
             self.resolved[at] = Some(found.unwrap_or(otherwise));
@@ -396,5 +402,6 @@ fn plain(table: &mut FrameTable, what: &str, offset: u64, module: Option<ModuleI
     Resolved {
         frames: vec![table.intern(frame)],
         is_root: false,
+        is_code: true,
     }
 }
