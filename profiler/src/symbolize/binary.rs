@@ -24,6 +24,9 @@ const START_SIZE: u64 = 64;
 const BEFORE_START_MAIN: u64 = 0x100;
 const BEFORE_PTHREAD_CREATE: u64 = 0x800;
 
+/// The same for musl, whose thread function is short and has no unwind tables.
+const BEFORE_MUSL_PTHREAD_CREATE: u64 = 0x200;
+
 /// One function at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
@@ -239,10 +242,14 @@ impl Binary {
         let is_before = |function: Option<u64>, distance| {
             function.is_some_and(|function| start < function && function - start <= distance)
         };
+        let before_pthread_create = match bounds {
+            Some(_) => BEFORE_PTHREAD_CREATE,
+            None => BEFORE_MUSL_PTHREAD_CREATE,
+        };
         let is_root = bounds.is_some_and(|bounds| bounds.is_outermost)
             || header.entry != 0 && address.wrapping_sub(header.entry) < START_SIZE
             || is_before(self.start_main, BEFORE_START_MAIN)
-            || bounds.is_some() && is_before(self.pthread_create, BEFORE_PTHREAD_CREATE);
+            || is_before(self.pthread_create, before_pthread_create);
         Answer {
             parts: Vec::new(),
             start,

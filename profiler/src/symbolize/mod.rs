@@ -32,11 +32,14 @@ use self::binary::Answer;
 use self::cache::{Cache, Origin};
 use self::kernel::KernelSymbols;
 pub use self::problems::{Problem, Problems};
-use self::process::{Content, HeldFile, Image, PerfMap, Processes};
+use self::process::{Absent, Content, HeldFile, Image, PerfMap, Processes};
 use crate::model::{Frame, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved};
 
 /// Where distributions install debug information apart from programs.
 const DEBUG_FOLDER: &str = "/usr/lib/debug";
+
+/// Processes forgotten between two looks for files that nobody maps any more.
+const FORGOTTEN_PER_SWEEP: u64 = 256;
 
 /// How far the symbolizer goes. Each limit has its [`Problem`], counted when it bites.
 #[derive(Clone, Debug)]
@@ -93,6 +96,7 @@ pub struct Symbolizer {
     cache: Cache,
     kernel: Option<KernelSymbols>,
     problems: Problems,
+    forgotten: u64,
 }
 
 impl Symbolizer {
@@ -105,6 +109,7 @@ impl Symbolizer {
             cache: Cache::default(),
             kernel: None,
             problems: Problems::default(),
+            forgotten: 0,
         }
     }
 
@@ -119,6 +124,10 @@ impl Symbolizer {
     /// Lets go of a process and of the files that only it maps. Names already given out stay valid.
     pub fn forget(&mut self, process: ProcessKey) {
         self.processes.forget(process);
+        self.forgotten += 1;
+        if self.forgotten.is_multiple_of(FORGOTTEN_PER_SWEEP) {
+            self.cache.retain(&self.processes.holds());
+        }
     }
 
     /// Number of mapped files held open, and of process images known.
@@ -145,15 +154,19 @@ impl Symbolizer {
         if self.processes.image(process).is_none() {
             self.observe(process);
         }
-        let Some(image) = self
-            .processes
-            .image(process)
-            .filter(|image| image.identity.is_some())
-        else {
-            return addresses
-                .iter()
-                .map(|address| plain(table, "exited", *address, None))
-                .collect();
+        let image = match self.processes.image(process) {
+            Some(image) if image.identity.is_some() => image,
+            other => {
+                let what = match other.map(|image| image.absent) {
+                    Some(Absent::Exited) => "exited",
+                    Some(Absent::Unreadable) => "unreadable",
+                    None => "unknown", // above the limit on processes
+                };
+                let addresses = addresses.iter();
+                return addresses
+                    .map(|address| plain(table, what, *address, None))
+                    .collect();
+            }
         };
         let mut lookup = Lookup {
             image,

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::Options;
 use super::binary::{Answer, Binary};
 use super::dwarf::Budget;
-use super::elf::{Header, ReadError, Source};
+use super::elf::{Header, ReadError, Section, Source};
 use super::problems::{Problem, Problems};
 
 /// Sources are among the fixtures of the integration tests.
@@ -143,7 +143,7 @@ fn apply(bytes: &mut [u8], mutations: &[Mutation]) {
                                 ".symtab" | ".strtab" | ".eh_frame_hdr" | ".eh_frame"
                             )
                     })
-                    .filter_map(|section| section.file_range())
+                    .filter_map(Section::file_range)
                     .collect();
                 wanted[mutation.place as usize % wanted.len()].clone()
             }

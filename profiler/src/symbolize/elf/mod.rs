@@ -5,6 +5,8 @@ mod source;
 mod symbols;
 mod unwind;
 
+#[cfg(test)]
+pub(super) use header::Section;
 pub(super) use header::{Header, section_bytes};
 pub(super) use source::{Numbers, ReadError, Source, c_string};
 pub(super) use symbols::Symbols;
