@@ -90,6 +90,8 @@ pub fn write_all(dir: &RecordingDir, profile: &Profile) -> Result<Written> {
             flamegraph::write(graph, &view.summary, &view.stacks, all, out)
         })
     };
+    // First, while there is room: what it says is worth more than any other file.
+    let summary = write_file(dir, SUMMARY, |out| view.summary.write(out));
     // The largest two beside the graphs, which take most memory: one after the other.
     let results = std::thread::scope(|scope| {
         let pprof = scope.spawn(|| {
@@ -102,16 +104,18 @@ pub fn write_all(dir: &RecordingDir, profile: &Profile) -> Result<Written> {
                 folded::write(&view.stacks, &view.labels(), out)
             })
         });
-        let mut results = vec![write_file(dir, SUMMARY, |out| view.summary.write(out))];
-        results.extend(
-            StateGroup::ALL
-                .into_iter()
-                .map(Graph::State)
-                .chain([Graph::WallClock])
-                .map(graph),
-        );
-        results.insert(1, joined(folded, dir, FOLDED));
-        results.push(joined(pprof, dir, PPROF));
+        let graphs: Vec<_> = StateGroup::ALL
+            .into_iter()
+            .map(Graph::State)
+            .chain([Graph::WallClock])
+            .map(graph)
+            .collect();
+        let mut results = vec![
+            summary,
+            joined(folded, dir, FOLDED),
+            joined(pprof, dir, PPROF),
+        ];
+        results.extend(graphs);
         results
     });
     let files = publish(dir, results)?;

@@ -1,5 +1,6 @@
 //! Whole files of a small profile, byte for byte. `INSTA_UPDATE=always` writes them anew.
 
+use ctprof::output::flamegraph::{self, Graph};
 use ctprof::output::{self, RecordingDir, View, reader};
 
 use crate::synthetic;
@@ -28,9 +29,9 @@ fn files_of_a_small_recording() {
         [
             "summary.json",
             "stacks.folded",
+            "profile.pb.gz",
             "on-cpu.svg",
-            "flamegraph.svg",
-            "profile.pb.gz"
+            "flamegraph.svg"
         ]
     );
     for file in &written.files {
@@ -88,5 +89,32 @@ fn folded_time_is_the_containers_time() {
             .map(ctprof::output::summary::ContainerSummary::on_cpu_ns)
             .collect();
         assert_eq!(sums, on_cpu);
+    }
+}
+
+#[test]
+fn a_large_graph_is_thinned_and_still_adds_up() {
+    let (view, order) = View::of(&synthetic::large(20_000, 30));
+    let all: Vec<usize> = (0..order.len()).collect();
+    let mut svg = Vec::new();
+    flamegraph::write(
+        Graph::WallClock,
+        &view.summary,
+        &view.stacks,
+        &all,
+        &mut svg,
+    )
+    .unwrap();
+    let svg = String::from_utf8(svg).unwrap();
+    let total = view.summary.on_cpu_ns();
+    assert!(svg.contains(&format!("total_samples=\"{total}\"")));
+    let frames = svg.matches("<title>").count();
+    assert!((1000..=40_000).contains(&frames), "{frames}");
+    for container in &view.summary.containers {
+        let title = format!("<title>{} (", container.label);
+        let own = svg.split_once(&title).unwrap().1;
+        let share = own.split([' ', '%']).nth(2).unwrap();
+        let expected = 100.0 * container.on_cpu_ns() as f64 / total as f64;
+        assert_eq!(share, format!("{expected:.2}"));
     }
 }

@@ -172,9 +172,15 @@ fn what_is_no_recording_is_named() {
     view.summary
         .write(&mut std::fs::File::create(&summary).unwrap())
         .unwrap();
+    let read = reader::read(dir).unwrap();
+    assert!(text(&read, &Options::default()).contains(
+        "no samples: sleepy\n\nThe recording has no stacks: its functions are not known.\n\nNote\n"
+    ));
+    let mut draw = args.clone();
+    draw.flamegraph = Some(dir.join("x.svg"));
     assert_eq!(
-        failure(&args),
-        "cannot read DIR/stacks.folded: No such file or directory (os error 2)"
+        failure(&draw),
+        "cannot draw DIR/x.svg: the recording has no stacks"
     );
     for (text, problem) in [
         (
