@@ -31,6 +31,22 @@ pub fn losses(summary: &Summary) -> Vec<String> {
         .collect()
 }
 
+/// Each cause of frames without names: `3 × processes exited before their mappings could be read`.
+#[must_use]
+pub fn unnamed(summary: &Summary) -> Vec<String> {
+    summary
+        .unnamed
+        .iter()
+        .map(|it| {
+            let explanation = printable(&it.explanation, MAX_CAUSE);
+            format!(
+                "frames without names: {explanation} ({})",
+                units::count(it.count)
+            )
+        })
+        .collect()
+}
+
 /// All losses as one phrase; `None` if there are none.
 #[must_use]
 pub fn losses_in_short(summary: &Summary) -> Option<String> {

@@ -287,6 +287,7 @@ fn print_notes(
             .map(|position| &summary.containers[*position]),
     ));
     lines.extend(notes::unavailable(summary));
+    lines.extend(notes::unnamed(summary));
     if lines.is_empty() {
         return Ok(());
     }
