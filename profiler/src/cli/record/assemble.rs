@@ -84,16 +84,34 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         NS_PER_SECOND / args.frequency,
         &mut containers,
     );
+    let cgroups: Vec<String> = containers
+        .iter()
+        .map(|it| it.identity.cgroup.clone())
+        .collect();
+    let has_rows_below = |cgroup: &str| {
+        cgroups
+            .iter()
+            .any(|other| other != cgroup && is_at_or_below(other, cgroup))
+    };
     for container in &mut containers {
         let path = &container.identity.cgroup;
         if !path.is_empty() {
             container.cpu_quota_cores = hierarchy.quota_cores(path);
-            container.threads = hierarchy.threads_below(path).unwrap_or_default();
             container.cfs = input.after.since(input.before, path);
         }
     }
-    containers
-        .retain(|container| container.samples > 0 || container.threads > 0 || roots.is_some());
+    for (slot, path) in recorded.watch.iter() {
+        if let Some(container) = owners
+            .0
+            .get(&slot)
+            .and_then(|owner| containers.get_mut(*owner))
+        {
+            container.threads += hierarchy.threads(path).unwrap_or_default();
+        }
+    }
+    // What was asked for is shown even with nothing in it, unless it is but a folder of what is shown.
+    let asked_for = |it: &Container| roots.is_some() && !has_rows_below(&it.identity.cgroup);
+    containers.retain(|it| it.samples > 0 || it.threads > 0 || asked_for(it));
     let mut lost = recorded.lost;
     lost.insert("unknown_slot".to_owned(), ownerless);
     Profile {
