@@ -41,7 +41,11 @@ impl SamplingEvent {
     /// Cycles where the hardware has them, else the clock.
     #[must_use]
     pub fn best() -> Self {
-        if Self::has_cycles() { Self::Cycles } else { Self::CpuClock }
+        if Self::has_cycles() {
+            Self::Cycles
+        } else {
+            Self::CpuClock
+        }
     }
 
     const fn config(self) -> PerfEventConfig {

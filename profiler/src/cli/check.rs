@@ -61,9 +61,16 @@ struct Findings {
 pub fn run(args: &CheckArgs) -> Result<()> {
     let checks = findings(args.btf.as_deref());
     let recording_works = checks.iter().all(|check| check.status != Status::Failed);
-    let failed = checks.iter().filter(|check| check.status == Status::Failed).count();
-    let findings =
-        Findings { schema_version: 1, ctprof_version: env!("CARGO_PKG_VERSION"), recording_works, checks };
+    let failed = checks
+        .iter()
+        .filter(|check| check.status == Status::Failed)
+        .count();
+    let findings = Findings {
+        schema_version: 1,
+        ctprof_version: env!("CARGO_PKG_VERSION"),
+        recording_works,
+        checks,
+    };
     match args.format {
         Format::Json => super::print_json(&findings)?,
         Format::Text => print(&findings).map_err(|error| output_error(&error))?,
@@ -98,7 +105,10 @@ fn print(findings: &Findings) -> std::io::Result<()> {
 
 fn findings(btf_path: Option<&Path>) -> Vec<Finding> {
     let host = Host::default();
-    let mut all = vec![ok("kernel", format!("Linux {} {}", kernel::release(), kernel::machine()))];
+    let mut all = vec![ok(
+        "kernel",
+        format!("Linux {} {}", kernel::release(), kernel::machine()),
+    )];
     let capabilities = privilege(&host, &mut all);
     all.push(lockdown(&host));
     let hierarchy = cgroups(&host, &mut all);
@@ -109,7 +119,11 @@ fn findings(btf_path: Option<&Path>) -> Vec<Finding> {
             programs(&host, btf_path, &hierarchy, &layout, &mut all);
         }
         _ => all.extend(probes::ALL.iter().map(|probe| {
-            failed(probe.id, "not tried: it needs what failed above".to_owned(), None)
+            failed(
+                probe.id,
+                "not tried: it needs what failed above".to_owned(),
+                None,
+            )
         })),
     }
     all
@@ -124,14 +138,33 @@ fn privilege(host: &Host, all: &mut Vec<Finding>) -> bool {
         }
     };
     let missing: Vec<_> = capabilities.missing().collect();
-    let list = missing.iter().map(|it| format!("{} ({})", it.name, it.reason)).collect::<Vec<_>>().join(", ");
+    let list = missing
+        .iter()
+        .map(|it| format!("{} ({})", it.name, it.reason))
+        .collect::<Vec<_>>()
+        .join(", ");
     let enough = missing.iter().all(|capability| !capability.required);
     all.push(if missing.is_empty() {
-        ok("privilege", capabilities::ALL.iter().map(|it| it.name).collect::<Vec<_>>().join(" "))
+        ok(
+            "privilege",
+            capabilities::ALL
+                .iter()
+                .map(|it| it.name)
+                .collect::<Vec<_>>()
+                .join(" "),
+        )
     } else if enough {
-        limited("privilege", format!("missing {list}"), "run with sudo for complete names")
+        limited(
+            "privilege",
+            format!("missing {list}"),
+            "run with sudo for complete names",
+        )
     } else {
-        failed("privilege", format!("missing {list}"), Some("run with sudo".to_owned()))
+        failed(
+            "privilege",
+            format!("missing {list}"),
+            Some("run with sudo".to_owned()),
+        )
     });
     enough
 }
@@ -174,7 +207,11 @@ fn cgroups(host: &Host, all: &mut Vec<Finding>) -> Option<Hierarchy> {
     }
 }
 
-fn types(path: Option<&Path>, hierarchy: Option<&Hierarchy>, all: &mut Vec<Finding>) -> Option<Layout> {
+fn types(
+    path: Option<&Path>,
+    hierarchy: Option<&Hierarchy>,
+    all: &mut Vec<Finding>,
+) -> Option<Layout> {
     let path = path.unwrap_or(Path::new(kernel::BTF_PATH));
     let v1 = hierarchy.is_some_and(|hierarchy| hierarchy.version() == Version::V1);
     let resolved = Btf::from_file(path)
@@ -184,7 +221,12 @@ fn types(path: Option<&Path>, hierarchy: Option<&Hierarchy>, all: &mut Vec<Findi
         Ok(layout) => {
             all.push(ok(
                 "btf",
-                format!("{}: {} of {} fields", path.display(), layout.offsets.len(), FIELDS.len()),
+                format!(
+                    "{}: {} of {} fields",
+                    path.display(),
+                    layout.offsets.len(),
+                    FIELDS.len()
+                ),
             ));
             Some(layout)
         }
@@ -203,7 +245,9 @@ fn kernel_symbols(host: &Host) -> Finding {
     let restrict = kernel::sysctl(host, "kernel/kptr_restrict").unwrap_or_default();
     limited(
         "kernel_symbols",
-        format!("/proc/kallsyms hides addresses (kernel.kptr_restrict={restrict}): kernel frames have no names"),
+        format!(
+            "/proc/kallsyms hides addresses (kernel.kptr_restrict={restrict}): kernel frames have no names"
+        ),
         "run with sudo, or sysctl kernel.kptr_restrict=1 and CAP_SYSLOG",
     )
 }
@@ -249,9 +293,11 @@ fn programs(
             ProbeState::Skipped(cause) | ProbeState::Failed(cause) if probe.required => {
                 failed(probe.id, cause, None)
             }
-            ProbeState::Skipped(cause) | ProbeState::Failed(cause) => {
-                limited(probe.id, format!("{}: {cause}", probe.without), "use a newer kernel")
-            }
+            ProbeState::Skipped(cause) | ProbeState::Failed(cause) => limited(
+                probe.id,
+                format!("{}: {cause}", probe.without),
+                "use a newer kernel",
+            ),
         });
     }
     all.push(match event {
@@ -268,13 +314,28 @@ fn programs(
 }
 
 fn ok(id: &'static str, detail: String) -> Finding {
-    Finding { id, status: Status::Ok, detail, remedy: None }
+    Finding {
+        id,
+        status: Status::Ok,
+        detail,
+        remedy: None,
+    }
 }
 
 fn limited(id: &'static str, detail: String, remedy: &str) -> Finding {
-    Finding { id, status: Status::Limited, detail, remedy: Some(remedy.to_owned()) }
+    Finding {
+        id,
+        status: Status::Limited,
+        detail,
+        remedy: Some(remedy.to_owned()),
+    }
 }
 
 fn failed(id: &'static str, detail: String, remedy: Option<String>) -> Finding {
-    Finding { id, status: Status::Failed, detail, remedy }
+    Finding {
+        id,
+        status: Status::Failed,
+        detail,
+        remedy,
+    }
 }

@@ -21,7 +21,12 @@ use crate::{Error, Result};
 
 /// Why is my container slow? Profiles containers and cgroups with eBPF, without touching them.
 #[derive(Debug, Parser)]
-#[command(name = "ctprof", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "ctprof",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 struct Args {
     /// Log what ctprof does, to stderr; twice for more. CTPROF_LOG sets a filter instead
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

@@ -166,7 +166,9 @@ impl<'a> Session<'a> {
             .map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
         let mut ticks = tokio::time::interval(DRAIN_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let rest = duration.map_or(Duration::MAX, |duration| duration.saturating_sub(self.started.elapsed()));
+        let rest = duration.map_or(Duration::MAX, |duration| {
+            duration.saturating_sub(self.started.elapsed())
+        });
         let deadline = tokio::time::sleep(rest);
         tokio::pin!(deadline, stop);
         let ended = loop {

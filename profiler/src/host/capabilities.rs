@@ -20,8 +20,18 @@ const SYS_ADMIN: u32 = 21;
 
 /// Every capability that ctprof can use.
 pub const ALL: &[Capability] = &[
-    Capability { bit: 39, name: "CAP_BPF", reason: "to load BPF programs", required: true },
-    Capability { bit: 38, name: "CAP_PERFMON", reason: "to sample CPUs and read kernel memory", required: true },
+    Capability {
+        bit: 39,
+        name: "CAP_BPF",
+        reason: "to load BPF programs",
+        required: true,
+    },
+    Capability {
+        bit: 38,
+        name: "CAP_PERFMON",
+        reason: "to sample CPUs and read kernel memory",
+        required: true,
+    },
     Capability {
         bit: 19,
         name: "CAP_SYS_PTRACE",
@@ -34,7 +44,12 @@ pub const ALL: &[Capability] = &[
         reason: "to read container runtimes' files and binaries inside containers",
         required: false,
     },
-    Capability { bit: 34, name: "CAP_SYSLOG", reason: "to read kernel symbol addresses", required: false },
+    Capability {
+        bit: 34,
+        name: "CAP_SYSLOG",
+        reason: "to read kernel symbol addresses",
+        required: false,
+    },
 ];
 
 /// The effective capabilities of this process.
@@ -48,10 +63,9 @@ impl Capabilities {
     /// `/proc` is not mounted.
     pub fn of_self(host: &Host) -> Result<Self> {
         let status = host.read("/proc/self/status").ok().flatten();
-        status
-            .as_deref()
-            .and_then(parse)
-            .ok_or_else(|| Error::Unsupported("cannot read /proc/self/status; is /proc mounted?".to_owned()))
+        status.as_deref().and_then(parse).ok_or_else(|| {
+            Error::Unsupported("cannot read /proc/self/status; is /proc mounted?".to_owned())
+        })
     }
 
     /// Whether the capability is there.
@@ -71,8 +85,11 @@ impl Capabilities {
     /// # Errors
     /// [`Error::Unsupported`] with the names and the remedy.
     pub fn require(self, to: &str) -> Result<()> {
-        let missing: Vec<&str> =
-            self.missing().filter(|capability| capability.required).map(|capability| capability.name).collect();
+        let missing: Vec<&str> = self
+            .missing()
+            .filter(|capability| capability.required)
+            .map(|capability| capability.name)
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -85,7 +102,9 @@ impl Capabilities {
 }
 
 fn parse(status: &str) -> Option<Capabilities> {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(line.trim(), 16).ok().map(Capabilities)
 }
 
@@ -108,6 +127,12 @@ mod tests {
         let admin = parse("CapEff:\t0000000000200000\n").unwrap();
         assert!(admin.require("record").is_ok());
         let bpf_only = parse("CapEff:\t0000008000000000\n").unwrap();
-        assert!(bpf_only.require("record").unwrap_err().to_string().contains("missing CAP_PERFMON;"));
+        assert!(
+            bpf_only
+                .require("record")
+                .unwrap_err()
+                .to_string()
+                .contains("missing CAP_PERFMON;")
+        );
     }
 }

@@ -10,13 +10,19 @@ pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 /// Release of the running kernel, as `uname -r` prints it.
 #[must_use]
 pub fn release() -> String {
-    rustix::system::uname().release().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Machine name of the running kernel, as `uname -m` prints it.
 #[must_use]
 pub fn machine() -> String {
-    rustix::system::uname().machine().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .machine()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The active lockdown mode: `none`, `integrity` or `confidentiality`; `None` where it cannot be told
@@ -43,6 +49,13 @@ pub fn shows_kernel_addresses(host: &Host) -> bool {
     let Ok(file) = std::fs::File::open(host.at("/proc/kallsyms")) else {
         return false;
     };
-    let mut lines = BufReader::new(file).lines().take(1000).map_while(Result::ok);
-    lines.any(|line| line.split(' ').next().is_some_and(|address| address.trim_start_matches('0') != ""))
+    let mut lines = BufReader::new(file)
+        .lines()
+        .take(1000)
+        .map_while(Result::ok);
+    lines.any(|line| {
+        line.split(' ')
+            .next()
+            .is_some_and(|address| address.trim_start_matches('0') != "")
+    })
 }

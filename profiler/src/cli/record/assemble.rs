@@ -50,16 +50,32 @@ impl Figures {
     /// What `path` used since `before`; a cgroup that was not there then started from nothing.
     fn since(&self, before: &Self, path: &str) -> Option<CfsFigures> {
         let now = self.0.get(path)?;
-        Some(before.0.get(path).map_or(*now, |then| figures_between(*then, *now)))
+        Some(
+            before
+                .0
+                .get(path)
+                .map_or(*now, |then| figures_between(*then, *now)),
+        )
     }
 }
 
 /// Puts the profile together.
 pub(super) fn profile(input: Input<'_>) -> Profile {
-    let Input { args, recorded, hierarchy, roots, mut live, .. } = input;
+    let Input {
+        args,
+        recorded,
+        hierarchy,
+        roots,
+        mut live,
+        ..
+    } = input;
     live.containers.retry();
     let mut frames = FrameTable::default();
-    let names = symbolize(&Addresses::of(&recorded.samples), &mut live.symbolizer, &mut frames);
+    let names = symbolize(
+        &Addresses::of(&recorded.samples),
+        &mut live.symbolizer,
+        &mut frames,
+    );
     let (owners, mut containers) = owners(&recorded.watch, roots, &mut live.containers);
     let ownerless = container_stacks(
         &recorded.samples,
@@ -76,7 +92,8 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
             container.cfs = input.after.since(input.before, path);
         }
     }
-    containers.retain(|container| container.samples > 0 || container.threads > 0 || roots.is_some());
+    containers
+        .retain(|container| container.samples > 0 || container.threads > 0 || roots.is_some());
     let mut lost = recorded.lost;
     lost.insert("unknown_slot".to_owned(), ownerless);
     Profile {
@@ -97,13 +114,20 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
 fn symbolize(addresses: &Addresses, symbolizer: &mut Symbolizer, frames: &mut FrameTable) -> Names {
     let mut names = Names::default();
     let kernel: Vec<u64> = addresses.kernel.iter().copied().collect();
-    names.kernel.extend(kernel.iter().copied().zip(symbolizer.kernel(&kernel, frames)));
+    names.kernel.extend(
+        kernel
+            .iter()
+            .copied()
+            .zip(symbolizer.kernel(&kernel, frames)),
+    );
     for (process, user) in &addresses.user {
         let user: Vec<u64> = user.iter().copied().collect();
         // Once more: a process that still lives may have mapped libraries and compiled code since.
         symbolizer.observe(*process);
         let resolved = symbolizer.user(*process, &user, frames);
-        names.user.insert(*process, user.into_iter().zip(resolved).collect());
+        names
+            .user
+            .insert(*process, user.into_iter().zip(resolved).collect());
     }
     names
 }
@@ -143,7 +167,10 @@ fn owners(
 }
 
 fn row(identity: ContainerIdentity) -> Container {
-    Container { identity, ..Container::default() }
+    Container {
+        identity,
+        ..Container::default()
+    }
 }
 
 /// The cgroup whose row `path` belongs to; `None` for the host's.
@@ -154,9 +181,16 @@ fn owner(path: &str, roots: Option<&[String]>, names: &mut Containers) -> Option
     let Some(roots) = roots else {
         return owner;
     };
-    let root = roots.iter().filter(|root| is_at_or_below(path, root)).max_by_key(|root| root.len())?;
+    let root = roots
+        .iter()
+        .filter(|root| is_at_or_below(path, root))
+        .max_by_key(|root| root.len())?;
     match owner {
-        Some(owner) if is_at_or_below(&owner, root) && names.identify(&owner).runtime != "cgroup" => Some(owner),
+        Some(owner)
+            if is_at_or_below(&owner, root) && names.identify(&owner).runtime != "cgroup" =>
+        {
+            Some(owner)
+        }
         _ => Some(root.clone()),
     }
 }

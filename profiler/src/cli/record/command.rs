@@ -52,7 +52,10 @@ impl RunningCommand {
     /// Starts the command inside its cgroup.
     pub(super) fn start(&mut self) -> Result<()> {
         let mut child = self.cgroup.spawn(&mut self.command).map_err(|error| {
-            Error::Failed(format!("cannot run {}: {error}; check the path after --", self.name))
+            Error::Failed(format!(
+                "cannot run {}: {error}; check the path after --",
+                self.name
+            ))
         })?;
         self.pid = Pid::from_raw(child.id().cast_signed());
         let (sender, receiver) = oneshot::channel();
@@ -83,7 +86,11 @@ impl RunningCommand {
             let _ = tokio::time::timeout(PATIENCE, self.exited()).await;
         }
         if self.status.is_none() {
-            say(&format!("{} still runs and goes on in its cgroup {}", self.name, self.cgroup.cgroup().path));
+            say(&format!(
+                "{} still runs and goes on in its cgroup {}",
+                self.name,
+                self.cgroup.cgroup().path
+            ));
             return ExitCode::SUCCESS;
         }
         if let Err(error) = self.cgroup.remove() {
@@ -91,7 +98,9 @@ impl RunningCommand {
         }
         self.status.map_or(ExitCode::SUCCESS, |status| {
             // As shells have it: 128 and the signal.
-            let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+            let code = status
+                .code()
+                .or_else(|| status.signal().map(|signal| 128 + signal));
             ExitCode::from(u8::try_from(code.unwrap_or(1)).unwrap_or(1))
         })
     }

@@ -31,7 +31,11 @@ impl Live {
         if let Ok(style) = ProgressStyle::with_template(template) {
             progress.set_style(style);
         }
-        Self { containers, symbolizer: Symbolizer::new(Options::default()), progress }
+        Self {
+            containers,
+            symbolizer: Symbolizer::new(Options::default()),
+            progress,
+        }
     }
 
     /// Takes the progress line away.
@@ -40,7 +44,9 @@ impl Live {
         match ended {
             Ended::InTime | Ended::CommandExited => {}
             Ended::Interrupted => super::say("interrupted: writing what was recorded"),
-            Ended::TargetsGone => super::say("the recorded cgroups are gone: writing what was recorded"),
+            Ended::TargetsGone => {
+                super::say("the recorded cgroups are gone: writing what was recorded")
+            }
         }
     }
 }
@@ -61,8 +67,11 @@ impl Observer for Live {
             return;
         }
         let limit = self.progress.length().map(Duration::from_millis);
-        let total = limit.map(|limit| format!("{}s, ", limit.as_secs_f64())).unwrap_or_default();
+        let total = limit
+            .map(|limit| format!("{}s, ", limit.as_secs_f64()))
+            .unwrap_or_default();
         self.progress.set_position(elapsed.as_millis() as u64);
-        self.progress.set_message(format!("{total}{} samples", samples.total()));
+        self.progress
+            .set_message(format!("{total}{} samples", samples.total()));
     }
 }

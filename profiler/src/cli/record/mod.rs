@@ -122,7 +122,9 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         say(note);
     }
     let layout = layout(args, &hierarchy)?;
-    let start_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let start_unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let dir = match &args.output {
         Some(path) => RecordingDir::open(path, args.force)?,
         None => RecordingDir::create_default(&PathBuf::from("."), start_unix.as_secs())?,
@@ -132,7 +134,13 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let roots: Option<Vec<String>> = match &command {
         Some(command) => Some(vec![command.cgroup().to_owned()]),
         None if resolved.roots.is_empty() => None,
-        None => Some(resolved.roots.iter().map(|root| root.cgroup.clone()).collect()),
+        None => Some(
+            resolved
+                .roots
+                .iter()
+                .map(|root| root.cgroup.clone())
+                .collect(),
+        ),
     };
     // From here on Ctrl-C ends the recording, not the process.
     let mut interrupt = listen(SignalKind::interrupt())?;
@@ -152,7 +160,9 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     if let Some(command) = &mut command {
         command.start()?;
     }
-    let limit = args.duration.or(command.is_none().then_some(DEFAULT_DURATION));
+    let limit = args
+        .duration
+        .or(command.is_none().then_some(DEFAULT_DURATION));
     let mut live = Live::new(containers, limit);
     let stop = async {
         tokio::select! {
@@ -201,15 +211,20 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
 /// perf lowers its own limit when interrupts take long; a frequency above it is refused without a word why.
 fn check_frequency(host: &Host, frequency: u64) -> Result<()> {
     match kernel::sysctl(host, "kernel/perf_event_max_sample_rate") {
-        Some(limit) if limit >= 0 && frequency > limit.unsigned_abs() => Err(Error::Usage(format!(
-            "cannot sample at {frequency} Hz: this kernel allows {limit} Hz now; lower --frequency, or raise kernel.perf_event_max_sample_rate"
-        ))),
+        Some(limit) if limit >= 0 && frequency > limit.unsigned_abs() => {
+            Err(Error::Usage(format!(
+                "cannot sample at {frequency} Hz: this kernel allows {limit} Hz now; lower --frequency, or raise kernel.perf_event_max_sample_rate"
+            )))
+        }
         _ => Ok(()),
     }
 }
 
 fn layout(args: &RecordArgs, hierarchy: &Hierarchy) -> Result<Layout> {
-    let path = args.btf.clone().unwrap_or_else(|| PathBuf::from(kernel::BTF_PATH));
+    let path = args
+        .btf
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(kernel::BTF_PATH));
     let btf = Btf::from_file(&path).map_err(|error| Error::Unsupported(error.to_string()))?;
     Layout::resolve(&btf, hierarchy.version() == Version::V1)
         .map_err(|error| Error::Unsupported(error.to_string()))

@@ -89,20 +89,26 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Waits until it samples on every CPU: it then holds a perf event for each.
+    /// Waits until it samples on every CPU: it then holds a perf event for each, or the BPF link that keeps
+    /// the event.
     pub(crate) fn wait_until_attached(&mut self) -> Result {
         let cpus = std::thread::available_parallelism()?.get();
-        let folder = PathBuf::from(format!("/proc/{}/fd", self.child.id()));
+        let process = PathBuf::from(format!("/proc/{}", self.child.id()));
         wait_for("ctprof to attach its programs", || {
             if let Some(status) = self.child.try_wait()? {
                 let errors = self.stderr.take().map(JoinHandle::join);
                 let errors = errors.and_then(std::result::Result::ok).unwrap_or_default();
                 return Err(format!("ctprof ended with {status}: {errors}").into());
             }
-            let events = fs::read_dir(&folder)?
+            let events = fs::read_dir(process.join("fd"))?
                 .flatten()
-                .filter_map(|entry| fs::read_link(entry.path()).ok())
-                .filter(|target| target.as_os_str() == "anon_inode:[perf_event]")
+                .filter(|entry| {
+                    let target = fs::read_link(entry.path()).unwrap_or_default();
+                    let info = process.join("fdinfo").join(entry.file_name());
+                    let info = fs::read_to_string(info).unwrap_or_default();
+                    target.as_os_str() == "anon_inode:[perf_event]"
+                        || info.lines().any(|line| line == "link_type:\tperf")
+                })
                 .count();
             Ok((events >= cpus).then_some(()))
         })
@@ -153,6 +159,14 @@ impl Running {
     pub(crate) fn stop(self, output: &Path) -> Result<Recording> {
         self.interrupt()?;
         self.finish()?.recording(output)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Only a trial that failed leaves it running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
