@@ -54,7 +54,7 @@ pub fn container_stacks(
         let quality = &mut container.quality;
         match () {
             () if key.flags & (flags::USER_UNREADABLE | flags::STACK_LOST) != 0 => {
-                quality.unreadable += count
+                quality.unreadable += count;
             }
             () if reaches_root && key.flags & flags::USER_CUT == 0 => quality.complete += count,
             () => quality.truncated += count,
@@ -111,11 +111,16 @@ fn frames(samples: &Samples, names: &Names, key: &CountKey) -> (Vec<FrameId>, bo
         }
     }
     if let Some(known) = names.user.get(&image(key)) {
-        for address in user_call_sites(samples, key) {
-            if let Some(resolved) = known.get(&address) {
-                frames.extend_from_slice(&resolved.frames);
-                outermost = Some(resolved);
+        for (depth, address) in user_call_sites(samples, key).enumerate() {
+            let Some(resolved) = known.get(&address) else {
+                continue;
+            };
+            // The leaf is where the CPU was, mapped or not.
+            if depth > 0 && !resolved.is_code {
+                break;
             }
+            frames.extend_from_slice(&resolved.frames);
+            outermost = Some(resolved);
         }
     }
     // A kernel thread has no user half: its kernel stack is unwound to the end by the kernel itself.
@@ -144,7 +149,47 @@ mod tests {
         Resolved {
             frames: frames.iter().map(|id| FrameId(*id)).collect(),
             is_root,
+            is_code: true,
         }
+    }
+
+    #[test]
+    fn noise_behind_the_last_real_caller_is_cut() {
+        let mut samples = Samples::default();
+        samples.add_stack(1, &[0x100, 0x201, 0x301]);
+        samples.add_counts([(
+            CountKey {
+                user_stack: 1,
+                ..CountKey::default()
+            },
+            1,
+        )]);
+        let mut names = Names::default();
+        let user = names
+            .user
+            .entry(ProcessKey { pid: 0, exec_id: 0 })
+            .or_default();
+        user.insert(0x100, resolved(&[1], false));
+        user.insert(
+            0x200,
+            Resolved {
+                is_code: false,
+                ..resolved(&[2], false)
+            },
+        );
+        user.insert(0x300, resolved(&[3], true));
+        let mut containers = [Container::default()];
+
+        container_stacks(
+            &samples,
+            &names,
+            &Owners([(0, 0)].into()),
+            1,
+            &mut containers,
+        );
+
+        assert_eq!(containers[0].stacks[0].frames, [FrameId(1)]);
+        assert_eq!(containers[0].quality.truncated, 1);
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl Events {
     }
 
     /// The next notice, if one is there.
-    pub fn next(&mut self) -> Option<KernelEvent> {
+    pub fn take(&mut self) -> Option<KernelEvent> {
         let item = self.0.next()?;
         if item.len() < size_of::<Event>() {
             return Some(KernelEvent::Unknown(0));

@@ -56,7 +56,10 @@ pub enum Format {
 /// Parses the command line, runs the command and turns its outcome into an exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return refuse(&error),
+    };
     log_to_stderr(args.verbose);
     let result = match &args.command {
         Command::Record(record) => record::run(record, args.verbose > 0),
@@ -71,6 +74,38 @@ pub fn run() -> ExitCode {
         }
         error.exit_code()
     })
+}
+
+/// Help and version as clap prints them; a wrong command line in one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr()
+        || error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    {
+        // Help that cannot be written is help that nobody reads.
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+    }
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    let rest: Vec<&str> = lines
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .collect();
+    let separator = if what.ends_with(':') || rest.is_empty() {
+        " "
+    } else {
+        "; "
+    };
+    let line = format!("{what}{separator}{}", rest.join(", "));
+    let _ = writeln!(
+        std::io::stderr(),
+        "ctprof: {}; see ctprof --help",
+        line.trim_end()
+    );
+    ExitCode::from(2)
 }
 
 fn log_to_stderr(verbose: u8) {

@@ -155,6 +155,12 @@ fn quoted(labels: impl Iterator<Item = impl AsRef<str>>) -> String {
 
 /// Draws into a file beside `path` first: a graph that was there stays whole if this fails.
 fn draw(view: &View, only: Option<&[usize]>, path: &Path) -> Result<()> {
+    if view.stacks.is_empty() && view.summary.samples() > 0 {
+        return Err(Error::Failed(format!(
+            "cannot draw {}: the recording has no stacks",
+            path.display()
+        )));
+    }
     let all: Vec<usize> = (0..view.summary.containers.len()).collect();
     let mut drawn = Vec::new();
     flamegraph::write(

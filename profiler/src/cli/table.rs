@@ -1,4 +1,4 @@
-//! Text tables: columns padded to their widest cell, the last one cut at the edge of the terminal.
+//! Text tables: columns padded to their widest cell, as far as that fits the terminal.
 
 use std::io::{self, Write};
 
@@ -6,6 +6,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Blanks between two columns.
 const GAP: usize = 2;
+/// A column of text is made no narrower than this, to fit a terminal.
+const LEAST: usize = 10;
 
 /// How the cells of a column stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +45,14 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Writes headings and rows. With a `width`, in character cells, lines are cut there with `…`.
+    /// Writes headings and rows. With a `width`, in character cells, the last column is cut there with `…`;
+    /// where that would leave nothing of it, the widest columns of text before it are made narrower.
     ///
     /// # Errors
     /// What the writer fails with.
     pub fn write(&self, out: &mut impl Write, width: Option<usize>) -> io::Result<()> {
         let headings: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
-        let widths: Vec<usize> = (0..self.columns.len())
+        let mut widths: Vec<usize> = (0..self.columns.len())
             .map(|column| {
                 std::iter::once(&headings)
                     .chain(&self.rows)
@@ -58,13 +61,17 @@ impl Table {
                     .unwrap_or(0)
             })
             .collect();
+        if let Some(width) = width {
+            self.narrow(&mut widths, width);
+        }
         for row in std::iter::once(&headings).chain(&self.rows) {
             let mut line = String::new();
             for ((cell, width), (_, align)) in row.iter().zip(&widths).zip(&self.columns) {
-                let padding = " ".repeat(width - cell.width());
+                let cell = cut(cell, *width);
+                let padding = " ".repeat(width.saturating_sub(cell.width()));
                 match align {
-                    Align::Left => line.extend([cell.as_str(), &padding]),
-                    Align::Right => line.extend([padding.as_str(), cell]),
+                    Align::Left => line.extend([cell, padding]),
+                    Align::Right => line.extend([padding, cell]),
                 }
                 line.push_str(&" ".repeat(GAP));
             }
@@ -75,6 +82,24 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// Takes from the widest columns of text what the last one lacks.
+    fn narrow(&self, widths: &mut [usize], width: usize) {
+        let Some(last) = widths.len().checked_sub(1) else {
+            return;
+        };
+        let least_last = widths[last].min(LEAST);
+        let needed: usize = widths[..last].iter().map(|width| width + GAP).sum();
+        for _ in width..needed + least_last {
+            let widest = (0..last)
+                .filter(|column| self.columns[*column].1 == Align::Left && widths[*column] > LEAST)
+                .max_by_key(|column| widths[*column]);
+            match widest {
+                Some(column) => widths[column] -= 1,
+                None => return,
+            }
+        }
     }
 }
 
@@ -125,6 +150,36 @@ mod tests {
         assert_eq!(
             text(&table, None),
             "NAME   CPU  X\ngröße  0.5  /a\n網      12\n"
+        );
+    }
+
+    #[test]
+    fn wide_columns_give_way_to_the_last() {
+        let mut table = Table::new([
+            ("NAME", Align::Left),
+            ("IMAGE", Align::Left),
+            ("THREADS", Align::Right),
+            ("CGROUP", Align::Left),
+        ]);
+        table.row([
+            "web".into(),
+            "registry.example.com/shop/web:2.3".into(),
+            "12".into(),
+            "/docker/fe5215765b75d118956d04673775e556".into(),
+        ]);
+        assert_eq!(
+            text(&table, Some(50)),
+            "\
+NAME  IMAGE                    THREADS  CGROUP
+web   registry.example.com/s…       12  /docker/f…
+"
+        );
+        assert_eq!(
+            text(&table, Some(20)),
+            "\
+NAME  IMAGE       T…
+web   registry.…   …
+"
         );
     }
 

@@ -204,7 +204,7 @@ impl<'a> Session<'a> {
     }
 
     fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) {
-        while let Some(event) = events.next() {
+        while let Some(event) = events.take() {
             match event {
                 KernelEvent::CgroupBorn { id, slot, path } => {
                     observer.cgroup_born(&path);

@@ -56,6 +56,6 @@ pub fn shows_kernel_addresses(host: &Host) -> bool {
     lines.any(|line| {
         line.split(' ')
             .next()
-            .is_some_and(|address| address.trim_start_matches('0') != "")
+            .is_some_and(|address| !address.trim_start_matches('0').is_empty())
     })
 }

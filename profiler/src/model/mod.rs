@@ -6,7 +6,7 @@ pub mod stack;
 pub mod state;
 
 pub use container::{CfsFigures, Container, ContainerIdentity, Pod, StackQuality};
-pub use profile::{Profile, Unavailable};
+pub use profile::{Profile, Unavailable, Unnamed};
 pub use stack::{
     Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,
 };

@@ -15,6 +15,17 @@ pub struct Unavailable {
     pub cause: String,
 }
 
+/// Why some frames have no names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unnamed {
+    /// The cause's id.
+    pub cause: String,
+    /// Processes or files that it befell, not frames.
+    pub count: u64,
+    /// One line for people: the cause and, where there is one, the remedy.
+    pub explanation: String,
+}
+
 /// Everything that one recording found out.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
@@ -36,6 +47,8 @@ pub struct Profile {
     pub lost: BTreeMap<String, u64>,
     /// Views that this host could not give.
     pub unavailable: Vec<Unavailable>,
+    /// Why some frames have no names; empty if nothing stood in the way.
+    pub unnamed: Vec<Unnamed>,
     /// One entry for each container with samples or threads.
     pub containers: Vec<Container>,
     /// Frames and modules that the containers' stacks refer to.

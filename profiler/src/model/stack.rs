@@ -67,6 +67,9 @@ pub struct Resolved {
     /// The function is one where threads begin (`_start`, `clone`, `runtime.goexit`, …): a stack that
     /// ends here is complete.
     pub is_root: bool,
+    /// The address can be code. Unwinding by frame pointers runs into data where code has none; what it
+    /// finds from there on is noise.
+    pub is_code: bool,
 }
 
 /// Every distinct frame and module of a recording.

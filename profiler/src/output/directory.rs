@@ -4,7 +4,7 @@
 //! then on, so that what was checked is what is written to, wherever its name points by then.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -45,17 +45,43 @@ pub struct RecordingDir {
 impl RecordingDir {
     /// Opens or creates the folder. It must be new or empty, or with `force` an earlier recording.
     pub fn open(path: &Path, force: bool) -> Result<Self> {
-        let created = match std::fs::create_dir(path) {
-            Ok(()) => true,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::Failed(format!(
-                    "cannot create {}: the folder above it does not exist; create it or choose another --output",
-                    path.display()
-                )));
+        match std::fs::create_dir(path) {
+            Ok(()) => Self::created(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let dir = Self::hold(path, false)?;
+                dir.check_content(force)?;
+                dir.check_writable()?;
+                Ok(dir)
             }
-            Err(error) => return Err(Error::io("create folder", path, &error)),
-        };
+            Err(error) => Err(cannot_create(path, &error)),
+        }
+    }
+
+    /// Creates `ctprof-YYYYmmdd-HHMMSS` (UTC) in `parent`, with a number at the end where that is taken.
+    pub fn create_default(parent: &Path, unix_seconds: u64) -> Result<Self> {
+        let name = default_name(unix_seconds);
+        let mut path = parent.join(&name);
+        let mut number = 2;
+        loop {
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Self::created(&path),
+                // Another ctprof's of this second, which may be recording still.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && number < 1000 => {
+                    path = parent.join(format!("{name}-{number}"));
+                    number += 1;
+                }
+                Err(error) => return Err(cannot_create(&path, &error)),
+            }
+        }
+    }
+
+    fn created(path: &Path) -> Result<Self> {
+        let dir = Self::hold(path, true)?;
+        dir.check_writable()?;
+        Ok(dir)
+    }
+
+    fn hold(path: &Path, created: bool) -> Result<Self> {
         let fd = rustix::fs::open(
             path,
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -68,29 +94,11 @@ impl RecordingDir {
             )),
             error => Error::io("open folder", path, &error.into()),
         })?;
-        let dir = Self {
+        Ok(Self {
             path: path.to_owned(),
             fd,
             created,
-        };
-        if !created {
-            dir.check_content(force)?;
-        }
-        dir.check_writable()?;
-        Ok(dir)
-    }
-
-    /// Creates `ctprof-YYYYmmdd-HHMMSS` (UTC) in `parent`, with a number at the end where that is taken.
-    pub fn create_default(parent: &Path, unix_seconds: u64) -> Result<Self> {
-        let name = default_name(unix_seconds);
-        let mut path = parent.join(&name);
-        for number in 2..100 {
-            if !path.exists() {
-                break;
-            }
-            path = parent.join(format!("{name}-{number}"));
-        }
-        Self::open(&path, false)
+        })
     }
 
     /// The folder's path as it was given.
@@ -251,6 +259,16 @@ impl Drop for NewFile<'_> {
             let _ = rustix::fs::unlinkat(&self.dir.fd, &self.temporary, AtFlags::empty());
         }
     }
+}
+
+fn cannot_create(path: &Path, error: &std::io::Error) -> Error {
+    if error.kind() == ErrorKind::NotFound {
+        return Error::Failed(format!(
+            "cannot create {}: the folder above it does not exist; create it or choose another --output",
+            path.display()
+        ));
+    }
+    Error::io("create folder", path, error)
 }
 
 /// `ctprof-20260131-235959`, in UTC: it sorts by time, also across a change of the clock.

@@ -11,6 +11,7 @@ use std::io::Write;
 
 use inferno::flamegraph as inferno_graph;
 use inferno_graph::color::{BackgroundColor, PaletteMap};
+use inferno_graph::{Direction, TextTruncateDirection};
 
 use super::stacks::Stacks;
 use super::summary::Summary;
@@ -46,7 +47,7 @@ impl Graph {
     fn title(self) -> &'static str {
         match self {
             Self::State(StateGroup::OnCpu) => "On-CPU",
-            Self::WallClock => "Wall clock",
+            Self::WallClock => "Flame graph",
         }
     }
 
@@ -83,6 +84,8 @@ pub fn write(
         return svg::write_empty(&title, &notes::why_empty(summary, containers), out);
     }
     let mut palette = PaletteMap::default();
+    // The frame "all", which inferno adds.
+    palette.insert("", colour::ROOT);
     for (name, class) in tree.names() {
         palette.insert(name, colour::of(name, class));
     }
@@ -93,10 +96,14 @@ pub fn write(
     // Keeps the room that the legend takes.
     options.subtitle = Some(" ".to_owned());
     options.notes = String::new();
-    options.name_type = "".to_owned();
+    options.name_type = String::new();
+    // As in the picture without the script, and names of containers and C functions start with what matters.
+    options.text_truncate_direction = TextTruncateDirection::Right;
     options.count_name = unit.name.to_owned();
     options.factor = unit.factor;
     options.min_width = 0.0;
+    // Root on top: the containers are in sight however deep the deepest stack is.
+    options.direction = Direction::Inverted;
     options.bgcolors = Some(BackgroundColor::Flat(colour::BACKGROUND));
     options.palette_map = Some(&mut palette);
     // Takes the lines in the order given, last first, instead of sorting them by their text: containers
@@ -136,6 +143,12 @@ impl Unit {
 }
 
 fn title(graph: Graph, summary: &Summary, containers: &[usize]) -> String {
+    let seen: Vec<usize> = containers
+        .iter()
+        .copied()
+        .filter(|position| summary.containers[*position].samples > 0)
+        .collect();
+    let containers = if seen.is_empty() { containers } else { &seen };
     let samples = containers.iter().fold(0, |sum: u64, position| {
         sum.saturating_add(summary.containers[*position].samples)
     });

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, Read, Write};
 
 use super::names;
-use super::stacks::{Builder, Stacks};
+use super::stacks::{Builder, NameId, Stacks};
 use super::summary::Summary;
 use crate::model::StateGroup;
 
@@ -112,13 +112,23 @@ pub fn read(input: impl BufRead, summary: &Summary) -> Result<Stacks, ReadError>
         let Some(state) = StateGroup::ALL.into_iter().find(|s| s.name() == state) else {
             continue;
         };
-        let thread = builder.name(&names::field_read_back(thread));
+        let thread = name(&mut builder, thread);
         frames.clear();
-        frames.extend(fields.map(|frame| builder.name(&names::field_read_back(frame))));
+        frames.extend(fields.map(|frame| name(&mut builder, frame)));
         if frames.is_empty() {
             return Err(fail("a stack without frames"));
+        }
+        if builder.is_full(frames.len()) {
+            return Err(fail("more frames than a recording can hold"));
         }
         builder.push(container, state, thread, &frames, ns);
     }
     Ok(builder.finish())
+}
+
+/// Names that are known are clean; another's file may hold others.
+fn name(builder: &mut Builder, name: &str) -> NameId {
+    builder
+        .known_name(name)
+        .unwrap_or_else(|| builder.name(&names::field_read_back(name)))
 }

@@ -30,7 +30,8 @@ pub struct Functions {
     pub total_ns: u64,
 }
 
-/// The `limit` functions (0: all) with most self time of each of `containers` containers, in `group`.
+/// The `limit` functions with most self time of each of `containers` containers, in `group`. A limit of 0
+/// means all, also those that only call others.
 ///
 /// A function counts as one whether it was inlined or called.
 #[must_use]
@@ -133,7 +134,8 @@ impl Sums {
         let shown = if limit == 0 {
             ids.len()
         } else {
-            limit.min(ids.len())
+            let leaves = ids.partition_point(|id| self.self_ns[*id as usize] > 0);
+            limit.min(leaves)
         };
         into.top = ids[..shown]
             .iter()

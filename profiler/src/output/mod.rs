@@ -90,32 +90,32 @@ pub fn write_all(dir: &RecordingDir, profile: &Profile) -> Result<Written> {
             flamegraph::write(graph, &view.summary, &view.stacks, all, out)
         })
     };
-    // Compressing takes as long as all the rest together.
+    // First, while there is room: what it says is worth more than any other file.
+    let summary = write_file(dir, SUMMARY, |out| view.summary.write(out));
+    // The largest two beside the graphs, which take most memory: one after the other.
     let results = std::thread::scope(|scope| {
         let pprof = scope.spawn(|| {
             write_file(dir, PPROF, |out| {
                 pprof::write(profile, &view.summary, &order, out)
             })
         });
-        let mut results = vec![
-            write_file(dir, SUMMARY, |out| view.summary.write(out)),
+        let folded = scope.spawn(|| {
             write_file(dir, FOLDED, |out| {
                 folded::write(&view.stacks, &view.labels(), out)
-            }),
+            })
+        });
+        let graphs: Vec<_> = StateGroup::ALL
+            .into_iter()
+            .map(Graph::State)
+            .chain([Graph::WallClock])
+            .map(graph)
+            .collect();
+        let mut results = vec![
+            summary,
+            joined(folded, dir, FOLDED),
+            joined(pprof, dir, PPROF),
         ];
-        results.extend(
-            StateGroup::ALL
-                .into_iter()
-                .map(Graph::State)
-                .chain([Graph::WallClock])
-                .map(graph),
-        );
-        results.push(pprof.join().unwrap_or_else(|_| {
-            Err(Error::Failed(format!(
-                "cannot write {}: its writer panicked",
-                dir.path().join(PPROF).display()
-            )))
-        }));
+        results.extend(graphs);
         results
     });
     let files = publish(dir, results)?;
@@ -123,6 +123,19 @@ pub fn write_all(dir: &RecordingDir, profile: &Profile) -> Result<Written> {
         dir: dir.path().to_owned(),
         files,
         view,
+    })
+}
+
+fn joined<'a>(
+    writer: std::thread::ScopedJoinHandle<'_, Result<NewFile<'a>>>,
+    dir: &RecordingDir,
+    name: &str,
+) -> Result<NewFile<'a>> {
+    writer.join().unwrap_or_else(|_| {
+        Err(Error::Failed(format!(
+            "cannot write {}: its writer panicked",
+            dir.path().join(name).display()
+        )))
     })
 }
 

@@ -2,11 +2,14 @@
 //! nothing to see.
 
 use super::summary::{ContainerSummary, Summary};
-use super::{names, units};
+use super::units;
 use crate::host::text::printable;
 
 /// A list of containers is spelt out up to this many characters.
 const MAX_NAMES: usize = 48;
+
+/// A cause is cut here.
+const MAX_CAUSE: usize = 300;
 
 /// Below this share stacks that end early are not worth a line.
 const NOTABLE_PERCENT: u64 = 5;
@@ -22,7 +25,23 @@ pub fn losses(summary: &Summary) -> Vec<String> {
             format!(
                 "{} lost: {}",
                 units::counted(*count, "event"),
-                names::field(&cause.replace('_', " "))
+                printable(&cause.replace('_', " "), MAX_CAUSE)
+            )
+        })
+        .collect()
+}
+
+/// Each cause of frames without names: `3 × processes exited before their mappings could be read`.
+#[must_use]
+pub fn unnamed(summary: &Summary) -> Vec<String> {
+    summary
+        .unnamed
+        .iter()
+        .map(|it| {
+            let explanation = printable(&it.explanation, MAX_CAUSE);
+            format!(
+                "frames without names: {explanation} ({})",
+                units::count(it.count)
             )
         })
         .collect()
@@ -87,8 +106,8 @@ pub fn unavailable(summary: &Summary) -> Vec<String> {
         .map(|u| {
             format!(
                 "{} is not available: {}",
-                names::field(&u.view),
-                names::field(&u.cause)
+                printable(&u.view, MAX_CAUSE),
+                printable(&u.cause, MAX_CAUSE)
             )
         })
         .collect()

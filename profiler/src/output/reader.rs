@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::directory::{FOLDED, SUMMARY};
+use super::stacks::Stacks;
 use super::summary::{SCHEMA_VERSION, Summary};
 use super::{View, folded, names, units};
 use crate::{Error, Result};
@@ -17,10 +18,17 @@ const MAX_SUMMARY_BYTES: u64 = 256 << 20;
 /// A hundred times the stacks of a busy host.
 const MAX_FOLDED_BYTES: u64 = 4 << 30;
 
-/// The recording in this folder.
+/// The recording in this folder. Without its stacks, if there was no room to write them, it has none.
 pub fn read(dir: &Path) -> Result<View> {
     let summary = read_summary(dir)?;
     let path = dir.join(FOLDED);
+    if path
+        .symlink_metadata()
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    {
+        let stacks = Stacks::default();
+        return Ok(View { summary, stacks });
+    }
     let file = open(&path, MAX_FOLDED_BYTES)?;
     let stacks = folded::read(BufReader::with_capacity(256 << 10, file), &summary)
         .map_err(|error| Error::Failed(format!("cannot read {}: {error}", path.display())))?;

@@ -81,27 +81,14 @@ pub fn print(view: &View, options: &Options<'_>, out: &mut impl Write) -> std::i
     } else {
         container_table(summary, &busy).write(&paint, out)?;
         print_idle(summary, &idle, out)?;
-        let functions = functions::top(
-            &view.stacks,
-            summary.containers.len(),
-            StateGroup::OnCpu,
-            options.top,
-        );
-        let detailed = match options.only {
-            Some(_) => busy.len(),
-            None => busy.len().min(DETAILED_CONTAINERS),
-        };
-        for position in &busy[..detailed] {
-            let container = &summary.containers[*position];
-            print_functions(container, &functions[*position], &paint, out)?;
-        }
-        if detailed < busy.len() {
+        if view.stacks.is_empty() {
             writeln!(out)?;
             writeln!(
                 out,
-                "{} more with less CPU time: ctprof report DIR --container NAME shows their functions",
-                units::counted((busy.len() - detailed) as u64, "container")
+                "The recording has no stacks: its functions are not known."
             )?;
+        } else {
+            print_all_functions(view, &busy, options, &paint, out)?;
         }
         print_notes(summary, &busy, &paint, out)?;
     }
@@ -220,6 +207,38 @@ fn print_idle(summary: &Summary, idle: &[usize], out: &mut impl Write) -> std::i
     writeln!(out, "no samples: {}", names.join(", "))
 }
 
+fn print_all_functions(
+    view: &View,
+    busy: &[usize],
+    options: &Options<'_>,
+    paint: &Paint,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    let containers = &view.summary.containers;
+    let functions = functions::top(
+        &view.stacks,
+        containers.len(),
+        StateGroup::OnCpu,
+        options.top,
+    );
+    let detailed = match options.only {
+        Some(_) => busy.len(),
+        None => busy.len().min(DETAILED_CONTAINERS),
+    };
+    for position in &busy[..detailed] {
+        print_functions(&containers[*position], &functions[*position], paint, out)?;
+    }
+    if detailed < busy.len() {
+        let more = units::counted((busy.len() - detailed) as u64, "more container");
+        writeln!(out)?;
+        writeln!(
+            out,
+            "{more} with less CPU time: ctprof report DIR --container NAME shows their functions"
+        )?;
+    }
+    Ok(())
+}
+
 fn print_functions(
     container: &ContainerSummary,
     functions: &Functions,
@@ -249,11 +268,8 @@ fn print_functions(
     table.write(paint, out)?;
     let more = functions.distinct - functions.top.len();
     if more > 0 {
-        writeln!(
-            out,
-            "{}",
-            paint.faint(&format!("{} more", units::counted(more as u64, "function")))
-        )?;
+        let more = units::counted(more as u64, "more function");
+        writeln!(out, "{}", paint.faint(&more))?;
     }
     Ok(())
 }
@@ -271,6 +287,7 @@ fn print_notes(
             .map(|position| &summary.containers[*position]),
     ));
     lines.extend(notes::unavailable(summary));
+    lines.extend(notes::unnamed(summary));
     if lines.is_empty() {
         return Ok(());
     }

@@ -19,9 +19,16 @@ struct Entry {
     container: u32,
     state: StateGroup,
     thread: NameId,
-    first: usize,
-    len: usize,
+    /// Where its frames are in `frames`.
+    first: u32,
+    len: u32,
     ns: u64,
+}
+
+impl Entry {
+    const fn range(&self) -> std::ops::Range<usize> {
+        self.first as usize..self.first as usize + self.len as usize
+    }
 }
 
 /// A stack as views read it.
@@ -40,11 +47,18 @@ pub struct StackRef<'a> {
 }
 
 /// All stacks of a recording, each once, in the order container, state, thread, frames.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Stacks {
     names: Vec<Arc<str>>,
     entries: Vec<Entry>,
     frames: Vec<NameId>,
+}
+
+impl PartialEq for Stacks {
+    fn eq(&self, other: &Self) -> bool {
+        // Where the frames of a stack are stored does not matter.
+        self.names == other.names && self.iter().eq(other.iter())
+    }
 }
 
 impl Stacks {
@@ -109,13 +123,20 @@ impl Stacks {
 
     /// The stacks in order.
     pub fn iter(&self) -> impl Iterator<Item = StackRef<'_>> {
-        self.entries.iter().map(|entry| StackRef {
+        (0..self.entries.len()).map(|position| self.get(position))
+    }
+
+    /// The stack at this position of the order.
+    #[must_use]
+    pub fn get(&self, position: usize) -> StackRef<'_> {
+        let entry = &self.entries[position];
+        StackRef {
             container: entry.container as usize,
             state: entry.state,
             thread: entry.thread,
-            frames: &self.frames[entry.first..entry.first + entry.len],
+            frames: &self.frames[entry.range()],
             ns: entry.ns,
-        })
+        }
     }
 }
 
@@ -150,10 +171,16 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// The number of this name if it is known.
+    #[must_use]
+    pub fn known_name(&self, name: &str) -> Option<NameId> {
+        self.ids.get(name).copied()
+    }
+
     /// The number of this name until [`finish`](Self::finish), new or known. The name is taken as it is.
     pub fn name(&mut self, name: &str) -> NameId {
-        if let Some(id) = self.ids.get(name) {
-            return *id;
+        if let Some(id) = self.known_name(name) {
+            return id;
         }
         let id = NameId::try_from(self.names.len()).unwrap_or(NameId::MAX);
         let name: Arc<str> = name.into();
@@ -171,18 +198,24 @@ impl Builder {
         frames: &[NameId],
         ns: u64,
     ) {
-        if ns == 0 {
+        if ns == 0 || self.is_full(frames.len()) {
             return;
         }
         self.entries.push(Entry {
-            container: u32::try_from(container).unwrap_or(u32::MAX),
+            container: container as u32,
             state,
             thread,
-            first: self.frames.len(),
-            len: frames.len(),
+            first: self.frames.len() as u32,
+            len: frames.len() as u32,
             ns,
         });
         self.frames.extend_from_slice(frames);
+    }
+
+    /// Whether a stack with so many more frames no longer fits: 4 billion frames are 16 GB.
+    #[must_use]
+    pub fn is_full(&self, more_frames: usize) -> bool {
+        self.frames.len().saturating_add(more_frames) > u32::MAX as usize
     }
 
     /// Puts names and stacks in order and merges equal stacks.
@@ -212,7 +245,7 @@ impl Builder {
                 entry.container,
                 entry.state,
                 entry.thread,
-                &frames[entry.first..entry.first + entry.len],
+                &frames[entry.range()],
             )
         };
         entries.sort_unstable_by(|a, b| key(a).cmp(&key(b)));

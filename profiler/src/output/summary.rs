@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{functions::Function, names};
 use crate::model::{
-    CfsFigures, Container, Pod, Profile, StackQuality, State, StateGroup, Unavailable,
+    CfsFigures, Container, Pod, Profile, StackQuality, State, StateGroup, Unavailable, Unnamed,
 };
 
 /// Version of the layout of `summary.json`.
@@ -35,6 +35,9 @@ pub struct Summary {
     pub lost: BTreeMap<String, u64>,
     /// Views that this host could not give.
     pub unavailable: Vec<Unavailable>,
+    /// Why some frames have no names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unnamed: Vec<Unnamed>,
     /// Most CPU time first.
     pub containers: Vec<ContainerSummary>,
 }
@@ -154,6 +157,7 @@ impl Summary {
             },
             lost: profile.lost.clone(),
             unavailable: profile.unavailable.clone(),
+            unnamed: profile.unnamed.clone(),
             containers,
         };
         (summary, order)

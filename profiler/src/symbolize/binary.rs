@@ -24,6 +24,9 @@ const START_SIZE: u64 = 64;
 const BEFORE_START_MAIN: u64 = 0x100;
 const BEFORE_PTHREAD_CREATE: u64 = 0x800;
 
+/// The same for musl, whose thread function is short and has no unwind tables.
+const BEFORE_MUSL_PTHREAD_CREATE: u64 = 0x200;
+
 /// One function at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
@@ -124,26 +127,26 @@ impl Binary {
     ) -> Vec<Answer> {
         let mut answers: Vec<Option<Answer>> = addresses
             .iter()
-            .map(|address| self.from_go(*address, options.inlined))
+            .map(|address| self.by_go(*address, options.inlined))
             .collect();
         let rest: Vec<usize> = (0..addresses.len())
             .filter(|at| answers[*at].is_none())
             .collect();
         let asked: Vec<u64> = rest.iter().map(|at| addresses[*at]).collect();
-        let debug = self.from_debug(&asked, options, budget, problem);
+        let debug = self.by_debug_info(&asked, options, budget, problem);
         for (at, functions) in rest.into_iter().zip(debug) {
-            answers[at] = Some(self.from_symbols(addresses[at], functions));
+            answers[at] = Some(self.by_symbols(addresses[at], functions));
         }
         answers.into_iter().flatten().collect()
     }
 
-    fn from_go(&self, address: u64, inlined: bool) -> Option<Answer> {
+    fn by_go(&self, address: u64, inlined: bool) -> Option<Answer> {
         let functions = self.go.as_ref()?.find(address);
         let real = functions.last()?;
         let is_root = real.is_root || is_user_root(&String::from_utf8_lossy(real.name));
         let skip = if inlined { 0 } else { functions.len() - 1 };
         let parts = functions[skip..].iter().map(|function| Part {
-            name: names::clean(&String::from_utf8_lossy(function.name)),
+            name: names::go_function(function.name),
             file: function
                 .file
                 .map(|file| names::clean(&String::from_utf8_lossy(file))),
@@ -156,7 +159,7 @@ impl Binary {
         })
     }
 
-    fn from_debug(
+    fn by_debug_info(
         &mut self,
         addresses: &[u64],
         options: &Options,
@@ -190,7 +193,7 @@ impl Binary {
         }
     }
 
-    fn from_symbols(&mut self, address: u64, functions: Vec<super::dwarf::Function>) -> Answer {
+    fn by_symbols(&mut self, address: u64, functions: Vec<super::dwarf::Function>) -> Answer {
         let symbol = self.symbols.find(address).map(|found| {
             let known = self.names.entry(found.start);
             let name = known.or_insert_with(|| names::function(found.raw_name));
@@ -239,10 +242,14 @@ impl Binary {
         let is_before = |function: Option<u64>, distance| {
             function.is_some_and(|function| start < function && function - start <= distance)
         };
+        let before_pthread_create = match bounds {
+            Some(_) => BEFORE_PTHREAD_CREATE,
+            None => BEFORE_MUSL_PTHREAD_CREATE,
+        };
         let is_root = bounds.is_some_and(|bounds| bounds.is_outermost)
             || header.entry != 0 && address.wrapping_sub(header.entry) < START_SIZE
             || is_before(self.start_main, BEFORE_START_MAIN)
-            || bounds.is_some() && is_before(self.pthread_create, BEFORE_PTHREAD_CREATE);
+            || is_before(self.pthread_create, before_pthread_create);
         Answer {
             parts: Vec::new(),
             start,

@@ -1,6 +1,6 @@
 //! Files read so far: their tables, within a limit of memory, and what their addresses turned into.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -84,7 +84,8 @@ impl Cache {
             .collect();
         new.sort_unstable();
         new.dedup();
-        if !new.is_empty() {
+        let is_new = !new.is_empty();
+        if is_new {
             entry.learn(origin, &new, options, problems);
         }
         let located = offsets
@@ -97,8 +98,16 @@ impl Cache {
             })
             .collect();
         let build_id = Arc::clone(&entry.build_id);
-        self.trim(options.cache_bytes);
+        if is_new {
+            self.trim(options.cache_bytes);
+        }
         (located, build_id)
+    }
+
+    /// Drops all that is known about files that are held no more.
+    pub(super) fn retain(&mut self, held: &HashSet<u32>) {
+        self.entries
+            .retain(|key, _| key.is_none_or(|id| held.contains(&id)));
     }
 
     /// Drops the tables used longest ago until the rest fits; the answers stay.
@@ -158,7 +167,7 @@ impl Entry {
         let budget = &mut self.budget;
         let answers = guarded(|| {
             binary.resolve(&addresses, options, budget, &mut |problem| {
-                problems.add(problem)
+                problems.add(problem);
             })
         });
         let Some(answers) = answers else {
@@ -190,11 +199,11 @@ fn read(
         }
     };
     let separate = |build_id: &str| match origin {
-        Origin::Held(file) => separate_debug_file(file, build_id),
-        Origin::Vdso => None,
+        Origin::Held(file) if options.separate_debug_files => separate_debug_file(file, build_id),
+        _ => None,
     };
     Binary::read(source, options, separate, &mut |problem| {
-        problems.add(problem)
+        problems.add(problem);
     })
 }
 

@@ -15,6 +15,8 @@ mod elf;
 mod go;
 mod jit;
 mod kernel;
+#[cfg(test)]
+mod mutated_files;
 mod names;
 mod problems;
 mod process;
@@ -30,11 +32,14 @@ use self::binary::Answer;
 use self::cache::{Cache, Origin};
 use self::kernel::KernelSymbols;
 pub use self::problems::{Problem, Problems};
-use self::process::{Content, HeldFile, Image, PerfMap, Processes};
+use self::process::{Absent, Content, HeldFile, Image, PerfMap, Processes};
 use crate::model::{Frame, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved};
 
 /// Where distributions install debug information apart from programs.
 const DEBUG_FOLDER: &str = "/usr/lib/debug";
+
+/// Processes forgotten between two looks for files that nobody maps any more.
+const FORGOTTEN_PER_SWEEP: u64 = 256;
 
 /// How far the symbolizer goes. Each limit has its [`Problem`], counted when it bites.
 #[derive(Clone, Debug)]
@@ -43,6 +48,8 @@ pub struct Options {
     pub proc_root: PathBuf,
     /// Show inlined functions, source files and lines, where debug information is there.
     pub inlined: bool,
+    /// Look for debug information that is installed apart from its program, in the container and on the host.
+    pub separate_debug_files: bool,
     /// Mapped files held open; each costs a file descriptor.
     pub max_files: usize,
     /// Process images known.
@@ -69,6 +76,7 @@ impl Default for Options {
         Self {
             proc_root: PathBuf::from("/proc"),
             inlined: true,
+            separate_debug_files: true,
             max_files: (descriptors / 2).min(16_384),
             max_processes: 65_536,
             max_mappings: 16_384,
@@ -88,6 +96,7 @@ pub struct Symbolizer {
     cache: Cache,
     kernel: Option<KernelSymbols>,
     problems: Problems,
+    forgotten: u64,
 }
 
 impl Symbolizer {
@@ -100,6 +109,7 @@ impl Symbolizer {
             cache: Cache::default(),
             kernel: None,
             problems: Problems::default(),
+            forgotten: 0,
         }
     }
 
@@ -114,6 +124,10 @@ impl Symbolizer {
     /// Lets go of a process and of the files that only it maps. Names already given out stay valid.
     pub fn forget(&mut self, process: ProcessKey) {
         self.processes.forget(process);
+        self.forgotten += 1;
+        if self.forgotten.is_multiple_of(FORGOTTEN_PER_SWEEP) {
+            self.cache.retain(&self.processes.holds());
+        }
     }
 
     /// Number of mapped files held open, and of process images known.
@@ -140,15 +154,19 @@ impl Symbolizer {
         if self.processes.image(process).is_none() {
             self.observe(process);
         }
-        let Some(image) = self
-            .processes
-            .image(process)
-            .filter(|image| image.identity.is_some())
-        else {
-            return addresses
-                .iter()
-                .map(|address| plain(table, "exited", *address, None))
-                .collect();
+        let image = match self.processes.image(process) {
+            Some(image) if image.identity.is_some() => image,
+            other => {
+                let what = match other.map(|image| image.absent) {
+                    Some(Absent::Exited) => "exited",
+                    Some(Absent::Unreadable) => "unreadable",
+                    None => "unknown", // above the limit on processes
+                };
+                let addresses = addresses.iter();
+                return addresses
+                    .map(|address| plain(table, what, *address, None))
+                    .collect();
+            }
         };
         let mut lookup = Lookup {
             image,
@@ -166,7 +184,10 @@ impl Symbolizer {
             .iter()
             .zip(resolved)
             .map(|(address, found)| {
-                found.unwrap_or_else(|| plain(table, "unmapped", *address, None))
+                found.unwrap_or_else(|| Resolved {
+                    is_code: false,
+                    ..plain(table, "unmapped", *address, None)
+                })
             })
             .collect()
     }
@@ -207,6 +228,7 @@ impl Symbolizer {
                 Resolved {
                     frames: vec![table.intern(frame)],
                     is_root,
+                    is_code: true,
                 }
             })
             .collect()
@@ -334,6 +356,7 @@ impl Lookup<'_> {
         Resolved {
             frames,
             is_root: answer.is_root,
+            is_code: true,
         }
     }
 
@@ -363,6 +386,7 @@ impl Lookup<'_> {
                 Resolved {
                     frames: vec![self.table.intern(frame)],
                     is_root: false,
+                    is_code: true,
                 }
             });
             self.resolved[at] = Some(found.unwrap_or(otherwise));
@@ -391,5 +415,6 @@ fn plain(table: &mut FrameTable, what: &str, offset: u64, module: Option<ModuleI
     Resolved {
         frames: vec![table.intern(frame)],
         is_root: false,
+        is_code: true,
     }
 }

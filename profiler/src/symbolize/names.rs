@@ -23,6 +23,18 @@ pub(super) fn function(raw: &[u8]) -> Arc<str> {
     }
 }
 
+/// The name of a Go function as Go's own tools write it: `slices.Sorted[...]`, since what is in the brackets is
+/// the compiler's (`go.shape.string`).
+pub(super) fn go_function(raw: &[u8]) -> Arc<str> {
+    let raw = String::from_utf8_lossy(raw);
+    match (raw.find('['), raw.rfind(']')) {
+        (Some(open), Some(close)) if open < close => {
+            clean(&format!("{}[...]{}", &raw[..open], &raw[close + 1..]))
+        }
+        _ => clean(&raw),
+    }
+}
+
 /// `text` with the cut and the character set of a function name.
 pub(super) fn clean(text: &str) -> Arc<str> {
     if text.len() <= MAX_NAME && text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
@@ -48,13 +60,13 @@ fn demangle(raw: &str) -> Option<String> {
         return None;
     }
     // Rust's legacy mangling is valid C++ too, so it has to be asked first.
-    if raw.starts_with("_R") || raw.starts_with("_ZN") || raw.starts_with("__ZN") {
-        if let Ok(symbol) = rustc_demangle::try_demangle(raw) {
-            let mut out = Bounded::default();
-            // An error is the bound: what was written so far is the cut name.
-            let _ = fmt::write(&mut out, format_args!("{symbol:#}"));
-            return out.finish();
-        }
+    if (raw.starts_with("_R") || raw.starts_with("_ZN") || raw.starts_with("__ZN"))
+        && let Ok(symbol) = rustc_demangle::try_demangle(raw)
+    {
+        let mut out = Bounded::default();
+        // An error is the bound: what was written so far is the cut name.
+        let _ = fmt::write(&mut out, format_args!("{symbol:#}"));
+        return out.finish();
     }
     if raw.starts_with("_Z") || raw.starts_with("__Z") {
         // `.cold`, `.part.0`, `.constprop.1`: clones that the compiler made; mangled names have no dots.
@@ -128,6 +140,14 @@ mod tests {
         assert_eq!(name("_Znonsense"), "_Znonsense");
         assert_eq!(name("a\x1b[2Jb\n"), "a?[2Jb?");
         assert_eq!(name("main.(*T).run·f"), "main.(*T).run·f");
+    }
+
+    #[test]
+    fn go_type_arguments_are_left_out() {
+        let name = |raw: &str| go_function(raw.as_bytes()).to_string();
+        assert_eq!(name("a.B[go.shape.int].C[x,y]-range1"), "a.B[...]-range1");
+        assert_eq!(name("main.(*T).run"), "main.(*T).run");
+        assert_eq!(name("odd]["), "odd][");
     }
 
     #[test]

@@ -34,7 +34,8 @@ const USER: &[&str] = &[
     "__libc_init",
     "__pthread_start",
     "__start_thread",
-    // Go: a goroutine's and an M's first function.
+    // Go: a goroutine's and an M's first function, and the switch to the scheduler's own stack.
+    "runtime.mcall",
     "runtime.goexit",
     "runtime.goexit.abi0",
     "runtime.mstart",

@@ -2,6 +2,11 @@
 //! people's parsers, full disks. Needs no privilege; what a missing tool or right prevents is named and
 //! skipped.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test's helpers may panic as the test does"
+)]
+
 mod browser;
 mod cost;
 mod directory;

@@ -1,1 +1,274 @@
-//! todo
+//! The report: what it says, and that it says the same again.
+
+use ctprof::cli::report::{Format, ReportArgs};
+use ctprof::output::report::{self, Options};
+use ctprof::output::{self, RecordingDir, View, reader};
+
+use crate::golden::assert_golden;
+use crate::synthetic;
+
+fn text(view: &View, options: &Options<'_>) -> String {
+    let mut out = Vec::new();
+    report::print(view, options, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn the_report_of_a_small_recording() {
+    let (view, _) = View::of(&synthetic::small());
+    assert_golden!("report", text(&view, &Options::default()));
+    let one = Options {
+        only: Some(&[0]),
+        top: 2,
+        ..Options::default()
+    };
+    assert_golden!("report.one", text(&view, &one));
+}
+
+#[test]
+fn it_is_the_same_when_read_back() {
+    let temp = tempfile::tempdir().unwrap();
+    for (name, profile) in [
+        ("small", synthetic::small()),
+        ("large", synthetic::large(3000, 20)),
+    ] {
+        let path = temp.path().join(name);
+        let dir = RecordingDir::open(&path, false).unwrap();
+        let written = output::write_all(&dir, &profile).unwrap();
+        let options = Options {
+            dir: Some(&path),
+            ..Options::default()
+        };
+        let recorded = text(&written.view, &options);
+        assert_eq!(text(&reader::read(&path).unwrap(), &options), recorded);
+        assert!(
+            recorded.ends_with(
+                "summary.json, stacks.folded, profile.pb.gz, flamegraph.svg, on-cpu.svg\n"
+            )
+        );
+    }
+}
+
+#[test]
+fn colour_is_only_around_the_text() {
+    let (view, _) = View::of(&synthetic::small());
+    let coloured = text(
+        &view,
+        &Options {
+            colour: true,
+            ..Options::default()
+        },
+    );
+    let plain = coloured
+        .replace("\x1b[0m", "")
+        .replace("\x1b[1m", "")
+        .replace("\x1b[2m", "");
+    assert_eq!(plain, text(&view, &Options::default()));
+    assert_ne!(plain, coloured);
+}
+
+#[test]
+fn nothing_recorded_says_why() {
+    let mut profile = synthetic::small();
+    profile.containers.retain(|c| c.samples == 0);
+    let (view, _) = View::of(&profile);
+    assert_golden!("report.empty", text(&view, &Options::default()));
+}
+
+#[test]
+fn json_has_the_functions() {
+    let (view, _) = View::of(&synthetic::small());
+    let mut out = Vec::new();
+    let options = Options {
+        only: Some(&[1]),
+        top: 2,
+        ..Options::default()
+    };
+    report::print_json(&view, &options, &mut out).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(json["schema_version"], 1);
+    let containers = json["containers"].as_array().unwrap();
+    assert_eq!(containers.len(), 1);
+    assert_eq!(containers[0]["name"], "cache");
+    let functions = containers[0]["functions"].as_array().unwrap();
+    assert_eq!(functions.len(), 2);
+    assert_eq!(
+        functions[0],
+        serde_json::json!({
+            "name": "tcp_sendmsg",
+            "kernel": true,
+            "self_ns": 200 * synthetic::PERIOD_NS,
+            "total_ns": 200 * synthetic::PERIOD_NS,
+        })
+    );
+    // Inlined into its caller, but a function all the same.
+    assert_eq!(functions[1]["name"], "processCommand");
+    assert_eq!(functions[1]["self_ns"], 120 * synthetic::PERIOD_NS);
+    assert_eq!(functions[1]["total_ns"], 200 * synthetic::PERIOD_NS);
+}
+
+fn args(dir: &std::path::Path) -> ReportArgs {
+    ReportArgs {
+        dir: dir.to_owned(),
+        container: Vec::new(),
+        top: 10,
+        format: Format::Text,
+        flamegraph: None,
+    }
+}
+
+/// The error of `ctprof report` on this folder, without the folder's name.
+fn failure(args: &ReportArgs) -> String {
+    let error = ctprof::cli::report::run(args).unwrap_err();
+    format!("{error}").replace(&args.dir.display().to_string(), "DIR")
+}
+
+#[test]
+fn what_is_no_recording_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let args = args(dir);
+    assert_eq!(
+        failure(&args),
+        "no recording at DIR: it has no summary.json; give the folder that ctprof record wrote"
+    );
+    let summary = dir.join("summary.json");
+    let folded = dir.join("stacks.folded");
+
+    std::fs::write(&summary, "{\n  \"schema_version\": 1,\n  oops }").unwrap();
+    assert_eq!(
+        failure(&args),
+        "cannot read DIR/summary.json: key must be a string at line 3 column 3"
+    );
+    std::fs::write(
+        &summary,
+        "{\"schema_version\": 7, \"ctprof_version\": \"9.0\\u001b[1m\"}",
+    )
+    .unwrap();
+    assert_eq!(
+        failure(&args),
+        format!(
+            "cannot read DIR/summary.json: it has schema version 7 (ctprof 9.0?[1m) and this ctprof {} \
+             reads up to 1; use a newer ctprof",
+            env!("CARGO_PKG_VERSION")
+        )
+    );
+    std::fs::remove_file(&summary).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &summary,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    assert_eq!(
+        failure(&args),
+        "cannot read DIR/summary.json: not a regular file"
+    );
+    std::fs::remove_file(&summary).unwrap();
+
+    let (view, _) = View::of(&synthetic::small());
+    view.summary
+        .write(&mut std::fs::File::create(&summary).unwrap())
+        .unwrap();
+    let read = reader::read(dir).unwrap();
+    assert!(text(&read, &Options::default()).contains(
+        "no samples: sleepy\n\nThe recording has no stacks: its functions are not known.\n\nNote\n"
+    ));
+    let mut draw = args.clone();
+    draw.flamegraph = Some(dir.join("x.svg"));
+    assert_eq!(
+        failure(&draw),
+        "cannot draw DIR/x.svg: the recording has no stacks"
+    );
+    for (text, problem) in [
+        (
+            "cache;on_cpu;t;main 1\ncache;on_cpu 1\n",
+            "line 2: not container;state;thread;frames",
+        ),
+        ("cache;on_cpu;t 1\n", "line 1: a stack without frames"),
+        (
+            "cache;on_cpu;t;main x\n",
+            "line 1: no number of nanoseconds at the end",
+        ),
+        (
+            "cache;on_cpu;t;main\n",
+            "line 1: no number of nanoseconds at the end",
+        ),
+        (
+            "nobody\x1b;on_cpu;t;main 5\n",
+            "line 1: container nobody? is not in summary.json",
+        ),
+        (
+            "cache;on_cpu;t;main 9999999999999999999\n",
+            "line 1: more time than a recording can hold",
+        ),
+    ] {
+        std::fs::write(&folded, text).unwrap();
+        assert_eq!(
+            failure(&args),
+            format!("cannot read DIR/stacks.folded: {problem}")
+        );
+    }
+    std::fs::write(&folded, b"cache;on_cpu;t;\xff 1\n").unwrap();
+    assert_eq!(
+        failure(&args),
+        "cannot read DIR/stacks.folded: line 1: not UTF-8"
+    );
+    // Sparse: neither size takes room on the disk.
+    for (size, problem) in [
+        (3 << 30, "line 1: too long to be a stack"),
+        (
+            10 << 30,
+            "it has 10.7 GB, and no recording has more than 4.3 GB",
+        ),
+    ] {
+        std::fs::File::create(&folded)
+            .unwrap()
+            .set_len(size)
+            .unwrap();
+        assert_eq!(
+            failure(&args),
+            format!("cannot read DIR/stacks.folded: {problem}")
+        );
+    }
+}
+
+#[test]
+fn containers_are_found_by_name_id_and_start_of_id() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("rec");
+    let dir = RecordingDir::open(&path, false).unwrap();
+    output::write_all(&dir, &synthetic::small()).unwrap();
+
+    let graph = temp.path().join("one.svg");
+    for name in ["cache", "c0ffee", &"c0ffee".repeat(10)] {
+        let mut args = args(&path);
+        args.container = vec![name.to_owned()];
+        args.flamegraph = Some(graph.clone());
+        ctprof::cli::report::run(&args).unwrap();
+        let svg = std::fs::read_to_string(&graph).unwrap();
+        assert!(
+            svg.contains("On-CPU: cache · 10.00 s · 404 samples at 99 Hz"),
+            "{name}"
+        );
+        assert!(
+            svg.contains("<title>cache (4,080,808 µs, 100.00%)</title>"),
+            "{name}"
+        );
+        assert!(!svg.contains("<title>render"), "{name}");
+        std::fs::remove_file(&graph).unwrap();
+    }
+    let mut args = args(&path);
+    args.container = vec!["cahce".to_owned()];
+    assert_eq!(
+        failure(&args),
+        "no container \"cahce\" in this recording; did you mean \"cache\"?"
+    );
+    args.container = vec!["zzz".to_owned()];
+    assert_eq!(
+        failure(&args),
+        "no container \"zzz\" in this recording; it has \"shop/web-7f9c/app\", \"cache\", \"kernel\", \"sleepy\""
+    );
+}

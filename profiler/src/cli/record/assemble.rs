@@ -14,7 +14,7 @@ use crate::host::cgroup::cpu::figures_between;
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
 use crate::host::containers::Containers;
 use crate::host::kernel;
-use crate::model::{CfsFigures, Container, ContainerIdentity, FrameTable, Profile};
+use crate::model::{CfsFigures, Container, ContainerIdentity, FrameTable, Profile, Unnamed};
 use crate::symbolize::Symbolizer;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
@@ -106,9 +106,22 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         cpus: recorded.cpus as u64,
         lost,
         unavailable: recorded.unavailable,
+        unnamed: unnamed(&live.symbolizer),
         containers,
         frames,
     }
+}
+
+fn unnamed(symbolizer: &Symbolizer) -> Vec<Unnamed> {
+    symbolizer
+        .problems()
+        .iter()
+        .map(|(problem, count)| Unnamed {
+            cause: problem.id().to_owned(),
+            count,
+            explanation: problem.explain().to_owned(),
+        })
+        .collect()
 }
 
 fn symbolize(addresses: &Addresses, symbolizer: &mut Symbolizer, frames: &mut FrameTable) -> Names {

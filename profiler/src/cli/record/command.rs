@@ -49,6 +49,11 @@ impl RunningCommand {
         &self.cgroup.cgroup().path
     }
 
+    /// The program, as it was typed.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Starts the command inside its cgroup.
     pub(super) fn start(&mut self) -> Result<()> {
         let mut child = self.cgroup.spawn(&mut self.command).map_err(|error| {

@@ -38,6 +38,16 @@ impl Live {
         }
     }
 
+    /// Says that recording has begun, where no progress line shows it.
+    pub(super) fn begin(&self, what: &str, limit: Option<Duration>) {
+        if self.progress.is_hidden() {
+            let limit = limit
+                .map(|limit| format!(" for {limit:?}"))
+                .unwrap_or_default();
+            super::say(&format!("recording {what}{limit}; Ctrl-C ends it early"));
+        }
+    }
+
     /// Takes the progress line away.
     pub(super) fn end(&self, ended: Ended) {
         self.progress.finish_and_clear();
@@ -45,7 +55,7 @@ impl Live {
             Ended::InTime | Ended::CommandExited => {}
             Ended::Interrupted => super::say("interrupted: writing what was recorded"),
             Ended::TargetsGone => {
-                super::say("the recorded cgroups are gone: writing what was recorded")
+                super::say("the recorded cgroups are gone: writing what was recorded");
             }
         }
     }

@@ -164,6 +164,17 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         .duration
         .or(command.is_none().then_some(DEFAULT_DURATION));
     let mut live = Live::new(containers, limit);
+    let what = match (&roots, &command) {
+        (_, Some(command)) => command.name(),
+        (None, None) => "everything",
+        (Some(_), None) => &resolved
+            .roots
+            .iter()
+            .map(|root| root.label.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    live.begin(what, limit);
     let stop = async {
         tokio::select! {
             _ = interrupt.recv() => Ended::Interrupted,

@@ -154,6 +154,18 @@ impl Hierarchy {
         Some(format!("/{}", inside.to_str()?.trim_end_matches('/')))
     }
 
+    /// The path that the kernel reports for a cgroup (from the true root of the hierarchy, whatever is mounted
+    /// here) as a path of this hierarchy; `None` when only [`Hierarchy::lookup_id`] can tell.
+    #[must_use]
+    pub fn path_from_kernel(&self, kernel_path: &str) -> Option<String> {
+        match self.cpu.root.as_str() {
+            // The whole hierarchy, seen from inside a cgroup namespace.
+            root if root.starts_with("/..") => Some(kernel_path.to_owned()),
+            _ if self.namespaced => None,
+            root => relative_to_mount(kernel_path, root),
+        }
+    }
+
     /// The cgroup of a process, as a path of this hierarchy; `None` when the process is gone.
     ///
     /// `/proc/PID/cgroup` counts from our cgroup namespace's root, the mount may start somewhere else
@@ -312,6 +324,21 @@ mod tests {
         );
         let hierarchy = Hierarchy::detect(&host).unwrap();
         assert_eq!(hierarchy.mount_point(), Path::new("/host/cgroup"));
+        assert_eq!(
+            hierarchy.path_from_kernel("/docker/a").unwrap(),
+            "/docker/a"
+        );
+    }
+
+    #[test]
+    fn a_part_of_the_hierarchy_alone() {
+        let (_dir, host) = host(
+            "0::/docker/ab\n",
+            "30 23 0:26 /docker/ab /sys/fs/cgroup ro - cgroup2 cgroup rw\n",
+        );
+        let hierarchy = Hierarchy::detect(&host).unwrap();
+        assert_eq!(hierarchy.path_from_kernel("/docker/ab/x").unwrap(), "/x");
+        assert_eq!(hierarchy.path_from_kernel("/docker/cd"), None);
     }
 
     #[test]

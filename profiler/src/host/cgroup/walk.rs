@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::Hierarchy;
+use super::{Hierarchy, Version};
 use crate::host::proc::{is_gone, read_optional};
 use crate::{Error, Result};
 
@@ -81,7 +81,12 @@ impl Hierarchy {
     /// Threads in this cgroup itself, not below it; `None` when it is gone.
     #[must_use]
     pub fn threads(&self, path: &str) -> Option<u64> {
-        self.count_lines(path, ["cgroup.threads", "tasks"])
+        let file = match self.version() {
+            Version::V1 => "tasks",
+            Version::V2 => "cgroup.threads",
+        };
+        let text = read_optional(&self.dir(path)?.join(file)).ok()??;
+        Some(text.lines().count() as u64)
     }
 
     /// Ids of the processes with a thread in this cgroup itself; empty when it is gone. A process in a PID
@@ -112,15 +117,6 @@ impl Hierarchy {
             .ok()?
             .into_iter()
             .find(|cgroup| self.processes(&cgroup.path).contains(&pid))
-    }
-
-    /// Lines of the first of these files that the cgroup has.
-    fn count_lines(&self, path: &str, files: [&str; 2]) -> Option<u64> {
-        let dir = self.dir(path)?;
-        let text = files
-            .iter()
-            .find_map(|file| read_optional(&dir.join(file)).ok()?)?;
-        Some(text.lines().count() as u64)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Lookup;
 use super::kubernetes::{self, Labels, SANDBOX};
-use super::sources::read_json;
+use super::sources::{Denied, read_json};
 use crate::host::proc::ConfinedRoot;
 use crate::model::ContainerIdentity;
 
@@ -49,7 +49,7 @@ pub(super) fn read(root: &ConfinedRoot, task_dir: &Path, id: &str) -> Lookup {
         match read_json::<Spec>(root, &path) {
             Ok(Some(spec)) => return from_annotations(&spec.annotations.unwrap_or_default(), id),
             Ok(None) => {}
-            Err(denied) => return denied,
+            Err(Denied) => return Lookup::Denied,
         }
     }
     Lookup::Missing

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Lookup;
 use super::kubernetes::{self, Labels, SANDBOX};
-use super::sources::read_json;
+use super::sources::{Denied, read_json};
 use crate::host::proc::ConfinedRoot;
 use crate::model::ContainerIdentity;
 
@@ -54,7 +54,7 @@ pub(super) fn read(root: &ConfinedRoot, data_root: &Path, id: &str) -> Lookup {
     let found: ConfigV2 = match read_json(root, &path) {
         Ok(Some(found)) => found,
         Ok(None) => return Lookup::Missing,
-        Err(denied) => return denied,
+        Err(Denied) => return Lookup::Denied,
     };
     if found.id != id {
         return Lookup::Missing;

@@ -5,14 +5,13 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
 use super::pattern::{ContainerRef, Place, place};
 use super::{Lookup, containerd, docker, storage};
 use crate::host::Host;
-use crate::host::proc::ConfinedRoot;
+use crate::host::proc::{ConfinedRoot, is_gone};
 
 /// Largest file of a runtime that is read. A `config.json` with all system calls listed has 100 kB, a
 /// podman index 1 kB for each container.
@@ -28,15 +27,25 @@ enum Kind {
     Storage { containers: PathBuf },
 }
 
+/// A process of a runtime. Its root is opened for each look and not kept: that would keep the mounts of a
+/// container alive that the host wants to remove.
+struct Process {
+    pid: u32,
+    cgroup: String,
+}
+
 struct Source {
     kind: Kind,
-    root: Arc<ConfinedRoot>,
+    /// Through whose root the files are read; `None` for the host's.
+    process: Option<Process>,
     /// cgroup of the container in which the runtime runs; empty for the host's.
     scope: String,
 }
 
 /// Every place that is known.
 pub(super) struct Sources {
+    host: Host,
+    hierarchy_id: u32,
     found: Vec<Source>,
     /// A runtime runs whose files we may not see.
     hidden: bool,
@@ -46,14 +55,20 @@ impl Sources {
     /// Looks at the usual places and through all processes.
     pub(super) fn scan(host: &Host, hierarchy_id: u32) -> Self {
         let mut sources = Self {
+            host: host.clone(),
+            hierarchy_id,
             found: Vec::new(),
             hidden: false,
         };
-        let Ok(root) = host.confined() else {
-            return sources;
-        };
-        let root = Arc::new(root);
-        let configured = docker::configured_data_root(&root, Path::new(docker::DAEMON_JSON));
+        if let Ok(root) = host.confined() {
+            sources.add_usual_places(&root);
+        }
+        sources.add_processes();
+        sources
+    }
+
+    fn add_usual_places(&mut self, root: &ConfinedRoot) {
+        let configured = docker::configured_data_root(root, Path::new(docker::DAEMON_JSON));
         let docker_roots = configured
             .into_iter()
             .chain(docker::DATA_ROOTS.map(str::to_owned))
@@ -63,79 +78,90 @@ impl Sources {
         let containerd_dirs = containerd::TASK_DIRS.map(|dir| Kind::Containerd {
             task_dir: dir.into(),
         });
-        let storage_dirs = storage::STORAGE_ROOTS.map(Path::new);
-        let storage_dirs = storage_dirs
-            .into_iter()
-            .flat_map(|dir| storage_folders(&root, dir));
-        for kind in docker_roots.chain(containerd_dirs).chain(storage_dirs) {
-            sources.found.push(Source {
-                kind,
-                root: Arc::clone(&root),
-                scope: String::new(),
-            });
-        }
-        sources.add_processes(host, hierarchy_id);
-        sources
+        let storage_dirs = storage::STORAGE_ROOTS
+            .iter()
+            .flat_map(|dir| storage_folders(root, Path::new(dir)));
+        let kinds = docker_roots.chain(containerd_dirs).chain(storage_dirs);
+        self.found.extend(kinds.map(|kind| Source {
+            kind,
+            process: None,
+            scope: String::new(),
+        }));
     }
 
-    fn add_processes(&mut self, host: &Host, hierarchy_id: u32) {
+    fn add_processes(&mut self) {
         let mut seen = HashSet::new();
-        for pid in host.pids() {
+        for pid in self.host.pids() {
             if self.found.len() >= MAX_SOURCES {
                 return;
             }
-            let Some(comm) = host.comm(pid).filter(|comm| is_runtime(comm)) else {
+            let Some(comm) = self.host.comm(pid).filter(|comm| is_runtime(comm)) else {
                 continue;
             };
-            let root = match ConfinedRoot::open(&host.at(format!("/proc/{pid}/root"))) {
-                Ok(root) => root,
+            let Ok(Some(cgroup)) = self.host.cgroup_of(pid, self.hierarchy_id) else {
+                continue;
+            };
+            let process = Process { pid, cgroup };
+            let root = match self.root_of(&process) {
+                Ok(Some(root)) => root,
+                Ok(None) => continue,
                 Err(error) => {
                     self.hidden |= error.kind() == std::io::ErrorKind::PermissionDenied;
                     continue;
                 }
             };
-            let Some(kind) = kind_of(host, pid, &comm, &root) else {
+            let Some(kind) = kind_of(&self.host, pid, &comm, &root) else {
                 continue;
             };
-            let Ok(Some(cgroup)) = host.cgroup_of(pid, hierarchy_id) else {
-                continue;
-            };
-            let scope = match place(&cgroup) {
+            let scope = match place(&process.cgroup) {
                 Place::Container(containers) => containers[0].path.to_owned(),
                 _ => String::new(),
             };
-            let namespace = std::fs::read_link(host.at(format!("/proc/{pid}/ns/mnt"))).ok();
-            if !seen.insert((kind.clone(), scope.clone(), namespace)) {
-                continue;
-            }
-            // The process may have ended, and its id be another's by now.
-            if host.cgroup_of(pid, hierarchy_id).ok().flatten() == Some(cgroup) {
+            let namespace = std::fs::read_link(self.host.at(format!("/proc/{pid}/ns/mnt"))).ok();
+            if seen.insert((kind.clone(), scope.clone(), namespace)) {
                 self.found.push(Source {
                     kind,
-                    root: Arc::new(root),
+                    process: Some(process),
                     scope,
                 });
             }
         }
     }
 
+    /// `None` when the process has ended, and its id may be another's by now.
+    fn root_of(&self, process: &Process) -> std::io::Result<Option<ConfinedRoot>> {
+        let pid = process.pid;
+        let root = match ConfinedRoot::open(&self.host.at(format!("/proc/{pid}/root"))) {
+            Err(error) if is_gone(&error) => return Ok(None),
+            root => root?,
+        };
+        let now = self.host.cgroup_of(pid, self.hierarchy_id)?;
+        Ok((now.as_ref() == Some(&process.cgroup)).then_some(root))
+    }
+
     /// The container as its runtime names it, asking those that run in the container `scope` (empty: on
     /// the host).
     pub(super) fn look_up(&self, container: &ContainerRef<'_>, scope: &str) -> Lookup {
         let mut denied = self.hidden;
+        let Ok(host_root) = self.host.confined() else {
+            return Lookup::Missing;
+        };
         for source in self.found.iter().filter(|source| source.scope == scope) {
-            let root = &source.root;
-            let looked = match (&source.kind, container.runtime) {
-                (Kind::Docker { data_root }, None | Some("docker")) => {
-                    docker::read(root, data_root, container.id)
-                }
-                (Kind::Containerd { task_dir }, None | Some("containerd")) => {
-                    containerd::read(root, task_dir, container.id)
-                }
-                (Kind::Storage { containers }, None | Some("cri-o" | "podman")) => {
-                    storage::read(root, containers, container.id)
-                }
-                _ => Lookup::Missing,
+            if !source.kind.may_hold(container.runtime) {
+                continue;
+            }
+            let process_root = match &source.process {
+                None => None,
+                Some(process) => match self.root_of(process) {
+                    Ok(Some(root)) => Some(root),
+                    _ => continue,
+                },
+            };
+            let root = process_root.as_ref().unwrap_or(&host_root);
+            let looked = match &source.kind {
+                Kind::Docker { data_root } => docker::read(root, data_root, container.id),
+                Kind::Containerd { task_dir } => containerd::read(root, task_dir, container.id),
+                Kind::Storage { containers } => storage::read(root, containers, container.id),
             };
             match looked {
                 Lookup::Found(_) => return looked,
@@ -147,6 +173,20 @@ impl Sources {
             Lookup::Denied
         } else {
             Lookup::Missing
+        }
+    }
+}
+
+impl Kind {
+    /// A container of this runtime (`None`: unknown) may be found here.
+    fn may_hold(&self, runtime: Option<&str>) -> bool {
+        let Some(runtime) = runtime else {
+            return true;
+        };
+        match self {
+            Self::Docker { .. } => runtime == "docker",
+            Self::Containerd { .. } => runtime == "containerd",
+            Self::Storage { .. } => matches!(runtime, "cri-o" | "podman"),
         }
     }
 }
@@ -234,14 +274,17 @@ fn storage_folders(root: &ConfinedRoot, storage_root: &Path) -> Vec<Kind> {
         .collect()
 }
 
+/// There may be a file, but we may not read it.
+pub(super) struct Denied;
+
 /// A JSON file of a runtime; `None` when it is not there, too large, or not (yet) in the expected form.
 pub(super) fn read_json<T: DeserializeOwned>(
     root: &ConfinedRoot,
     path: &Path,
-) -> Result<Option<T>, Lookup> {
+) -> Result<Option<T>, Denied> {
     match root.read(path, FILE_CAP) {
         Ok(bytes) => Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(Lookup::Denied),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(Denied),
         Err(_) => Ok(None),
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::Lookup;
 use super::kubernetes::{self, Labels, SANDBOX};
-use super::sources::read_json;
+use super::sources::{Denied, read_json};
 use crate::host::proc::ConfinedRoot;
 use crate::model::ContainerIdentity;
 
@@ -57,12 +57,12 @@ pub(super) fn read(root: &ConfinedRoot, containers: &Path, id: &str) -> Lookup {
             }
         }
         Ok(None) => {}
-        Err(denied) => return denied,
+        Err(Denied) => return Lookup::Denied,
     }
     for index in ["containers.json", "volatile-containers.json"] {
         let entries = match read_json::<Vec<IndexEntry>>(root, &containers.join(index)) {
             Ok(entries) => entries.unwrap_or_default(),
-            Err(denied) => return denied,
+            Err(Denied) => return Lookup::Denied,
         };
         if let Some(found) = entries
             .into_iter()

@@ -13,6 +13,13 @@ pub(super) const BACKGROUND: Color = Color {
     b: 250,
 };
 
+/// The frame below all containers.
+pub(super) const ROOT: Color = Color {
+    r: 186,
+    g: 191,
+    b: 198,
+};
+
 /// What a frame stands for, in the order of the legend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {

@@ -38,7 +38,8 @@ fn write_legend(
 ) -> std::io::Result<()> {
     const BASELINE: usize = 48;
     let mut x = 10;
-    out.write_all(b"<g id=\"legend\">")?;
+    // As inferno has it, the way to the search is nearly invisible until it is found.
+    out.write_all(b"<style>#search { opacity: 0.6; }</style><g id=\"legend\">")?;
     for (name, color) in legend {
         write!(
             out,

@@ -56,35 +56,41 @@ impl<'a> Tree<'a> {
         for (order, position) in levels.containers.iter().enumerate() {
             place[*position] = Some(order);
         }
-        let mut shown: Vec<(usize, NameId, StackRef<'a>)> = stacks
-            .iter()
-            .filter(|stack| levels.graph.shows(stack.state))
-            .filter_map(|stack| Some((place[stack.container]?, threads.group(stack.thread), stack)))
+        let place = |stack: &StackRef<'_>| place[stack.container];
+        let mut shown: Vec<usize> = (0..stacks.len())
+            .filter(|position| {
+                let stack = stacks.get(*position);
+                levels.graph.shows(stack.state) && place(&stack).is_some()
+            })
             .collect();
         // Almost in order already: only threads that share a group are not.
         shown.sort_by(|a, b| {
-            (a.0, a.2.state, a.1, a.2.frames).cmp(&(b.0, b.2.state, b.1, b.2.frames))
+            let (a, b) = (stacks.get(*a), stacks.get(*b));
+            let key = |s: &StackRef<'_>| (place(s), s.state, threads.group(s.thread));
+            key(&a).cmp(&key(&b)).then_with(|| a.frames.cmp(b.frames))
         });
-        let total_ns = shown
-            .iter()
-            .fold(0_u64, |sum, (_, _, stack)| sum.saturating_add(stack.ns));
+        let total_ns = shown.iter().fold(0_u64, |sum, position| {
+            sum.saturating_add(stacks.get(*position).ns)
+        });
         let floor = (total_ns as f64 * min_share) as u64;
 
-        let mut drawn = DrawnNames::default();
+        let mut drawn = DrawnNames::new(stacks.names().len());
         let mut nodes = Growing::new(floor);
         let mut path = Vec::new();
-        for (_, thread, stack) in &shown {
+        for position in shown {
+            let stack = stacks.get(position);
+            let thread = threads.group(stack.thread);
             path.clear();
             path.push(drawn.label(levels.labels[stack.container]));
             if levels.graph == Graph::WallClock {
                 path.push(drawn.state(stack.state));
             }
-            path.push(drawn.thread(threads.name(stacks, *thread), *thread, stack.state));
+            path.push(drawn.thread(threads.name(stacks, thread), thread));
             path.extend(
                 stack
                     .frames
                     .iter()
-                    .map(|f| drawn.frame(stacks.name(*f), *f, stack.state)),
+                    .map(|frame| drawn.frame(stacks.name(*frame), *frame, stack.state)),
             );
             nodes.add(&path, stack.ns);
         }
@@ -223,8 +229,8 @@ fn keep_largest(nodes: &mut Vec<Node>, max: usize) {
 
 /// Threads whose names differ in digits only are one: pools number their threads.
 struct ThreadGroups {
-    /// First thread with the same pattern, for each name that is a thread's.
-    first: HashMap<NameId, NameId>,
+    /// First thread with the same pattern, for each name that is a thread's, else the name itself.
+    first: Vec<NameId>,
     /// Name of the groups with more than one member.
     patterns: HashMap<NameId, String>,
 }
@@ -232,7 +238,7 @@ struct ThreadGroups {
 impl ThreadGroups {
     fn of(stacks: &Stacks) -> Self {
         let mut by_pattern: HashMap<String, NameId> = HashMap::new();
-        let mut first: HashMap<NameId, NameId> = HashMap::new();
+        let mut first: Vec<NameId> = (0..stacks.names().len() as NameId).collect();
         let mut patterns = HashMap::new();
         let mut threads: Vec<NameId> = stacks.iter().map(|stack| stack.thread).collect();
         threads.sort_unstable();
@@ -243,13 +249,13 @@ impl ThreadGroups {
             if leader != thread {
                 patterns.insert(leader, pattern);
             }
-            first.insert(thread, leader);
+            first[thread as usize] = leader;
         }
         Self { first, patterns }
     }
 
     fn group(&self, thread: NameId) -> NameId {
-        self.first.get(&thread).copied().unwrap_or(thread)
+        self.first[thread as usize]
     }
 
     fn name<'a>(&'a self, stacks: &'a Stacks, group: NameId) -> &'a str {
@@ -275,16 +281,26 @@ fn without_digits(name: &str) -> String {
 }
 
 /// Names with their marks, each made once.
-#[derive(Default)]
 struct DrawnNames<'a> {
     names: Vec<(String, Class)>,
     labels: HashMap<&'a str, Drawn>,
     states: HashMap<StateGroup, Drawn>,
-    threads: HashMap<(NameId, StateGroup), Drawn>,
-    frames: HashMap<(NameId, StateGroup), Drawn>,
+    threads: HashMap<NameId, Drawn>,
+    /// Of every frame of every stack: no place for hashing.
+    frames: Vec<[Option<Drawn>; StateGroup::ALL.len()]>,
 }
 
 impl<'a> DrawnNames<'a> {
+    fn new(names: usize) -> Self {
+        Self {
+            names: Vec::new(),
+            labels: HashMap::new(),
+            states: HashMap::new(),
+            threads: HashMap::new(),
+            frames: vec![[None; StateGroup::ALL.len()]; names],
+        }
+    }
+
     fn label(&mut self, label: &'a str) -> Drawn {
         let names = &mut self.names;
         *self
@@ -301,17 +317,17 @@ impl<'a> DrawnNames<'a> {
             .or_insert_with(|| drawn(names, state.title(), Class::State(state)))
     }
 
-    fn thread(&mut self, name: &str, id: NameId, state: StateGroup) -> Drawn {
+    fn thread(&mut self, name: &str, id: NameId) -> Drawn {
         let names = &mut self.names;
         *self
             .threads
-            .entry((id, state))
+            .entry(id)
             .or_insert_with(|| drawn(names, name, Class::Thread))
     }
 
     fn frame(&mut self, name: &str, id: NameId, state: StateGroup) -> Drawn {
         let names = &mut self.names;
-        *self.frames.entry((id, state)).or_insert_with(|| {
+        *self.frames[id as usize][state as usize].get_or_insert_with(|| {
             if let Some(plain) = name.strip_suffix(KERNEL_SUFFIX) {
                 drawn(names, plain, Class::Kernel(state))
             } else if let Some(plain) = name.strip_suffix(INLINED_SUFFIX) {

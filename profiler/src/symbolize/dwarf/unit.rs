@@ -3,6 +3,7 @@
 //! The tree of entries is walked in a loop, not by recursion: a file decides how deep it is.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use gimli::{AttributeValue, Dwarf, EntriesRaw, Range, Unit, constants};
 
@@ -116,11 +117,10 @@ impl UnitTables {
         (entry, address): (usize, u64),
         budget: &mut Budget,
     ) -> Result<Vec<Inlined>, Exhausted> {
-        if !self.inlined.contains_key(&entry) {
-            let calls = read_inlined(dwarf, unit, entry, budget)?;
-            self.inlined.insert(entry, calls);
-        }
-        let calls = self.inlined.get(&entry).map_or(&[][..], Vec::as_slice);
+        let calls = match self.inlined.entry(entry) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(read_inlined(dwarf, unit, entry, budget)?),
+        };
         let before = calls.partition_point(|call| call.begin <= address);
         let mut found: Vec<Inlined> = Vec::new();
         for call in &calls[..before] {

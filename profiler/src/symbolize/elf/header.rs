@@ -43,6 +43,14 @@ impl Section {
         self.flags & SHF_EXECINSTR != 0
     }
 
+    /// Where its bytes are in the file.
+    #[cfg(test)]
+    pub(crate) fn file_range(&self) -> Option<std::ops::Range<usize>> {
+        let (start, end) = (self.offset, self.offset.checked_add(self.size)?);
+        self.has_bytes()
+            .then_some(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+    }
+
     pub(crate) fn has_bytes(&self) -> bool {
         self.kind != SHT_NOBITS && self.size > 0
     }
@@ -92,7 +100,10 @@ impl Header {
         };
         let mut count = u64::from(ident.u16_at(60)?);
         if count == 0 && sections != 0 {
-            count = source.read(sections + 32, 8, 8).ok()?.u64_at(0)?;
+            count = source
+                .read(sections.checked_add(32)?, 8, 8)
+                .ok()?
+                .u64_at(0)?;
         }
         let raw_sections =
             table(source, sections, (ident.u16_at(58)?, 64), count).unwrap_or_default();

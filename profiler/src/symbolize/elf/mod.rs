@@ -5,7 +5,9 @@ mod source;
 mod symbols;
 mod unwind;
 
-pub(super) use header::{Header, Section, section_bytes};
+#[cfg(test)]
+pub(super) use header::Section;
+pub(super) use header::{Header, section_bytes};
 pub(super) use source::{Numbers, ReadError, Source, c_string};
 pub(super) use symbols::Symbols;
 pub(super) use unwind::UnwindTable;

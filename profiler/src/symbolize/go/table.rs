@@ -1,7 +1,7 @@
 //! The table of functions, and the little programs that give a line, a file and an inlined call for each address.
 
 use super::moduledata::{self, ModuleData};
-use crate::symbolize::elf::{Header, Numbers as _, Section, Source, c_string, section_bytes};
+use crate::symbolize::elf::{Header, Numbers as _, Source, c_string, section_bytes};
 
 const MAGIC_118: u32 = 0xffff_fff0;
 const MAGIC_120: u32 = 0xffff_fff1;
@@ -41,6 +41,8 @@ pub(crate) struct GoTable {
     quantum: u64,
     text: u64,
     inline: Option<Inline>,
+    /// Function id of the compiler's wrappers. The number changes with Go's version; it always is the highest.
+    wrapper: u8,
 }
 
 /// Where the inlining trees are.
@@ -58,9 +60,16 @@ pub(crate) struct GoFunction<'a> {
     pub(crate) name: &'a [u8],
     pub(crate) file: Option<&'a [u8]>,
     pub(crate) line: u32,
-    pub(crate) inlined: bool,
     /// The runtime marks it as the first of its stack.
     pub(crate) is_root: bool,
+}
+
+/// An inlined call.
+struct InlinedCall<'a> {
+    id: u8,
+    name: &'a [u8],
+    /// Address of the call in the function around.
+    place: u64,
 }
 
 /// A `_func` record.
@@ -73,20 +82,9 @@ struct Record {
 impl GoTable {
     /// The table of a Go program; `None` if it is not one, or one that cannot be read.
     pub(crate) fn read(source: &Source, header: &Header) -> Option<Self> {
-        let section = [".gopclntab", ".data.rel.ro.gopclntab"]
-            .iter()
-            .find_map(|name| header.section(name))?;
-        let bytes = section_bytes(source, header, section, MAX_TABLE).ok()?;
-        let since_120 = match bytes.u32_at(0)? {
-            MAGIC_120 => true,
-            MAGIC_118 => false,
-            _ => return None,
-        };
-        // Two zero bytes, the smallest instruction, the size of a pointer.
+        let (address, bytes) = find_table(source, header)?;
+        let since_120 = bytes.u32_at(0)? == MAGIC_120;
         let quantum = u64::from(*bytes.get(6)?);
-        if bytes.get(4..6)? != [0, 0] || !matches!(quantum, 1 | 2 | 4) || bytes.get(7) != Some(&8) {
-            return None;
-        }
         let word = |number: usize| usize::try_from(bytes.u64_at(8 + 8 * number)?).ok();
         let parts = Parts {
             names: word(3)?,
@@ -97,8 +95,8 @@ impl GoTable {
         };
         let room = bytes.len().checked_sub(parts.functions)? / 8;
         let count = word(0)?.min(room.checked_sub(1)?);
-        let names = section.address.checked_add(parts.names as u64)?;
-        let module = moduledata::find(source, header, (section.address, names), since_120);
+        let names = address.checked_add(parts.names as u64)?;
+        let module = moduledata::find(source, header, (address, names), since_120);
         let text = match module {
             Some(ModuleData { text, .. }) => text,
             // Stored here up to Go 1.25; the only hope if `moduledata` is not where it should be.
@@ -107,8 +105,10 @@ impl GoTable {
                 text => text,
             },
         };
-        let inline = module.and_then(|module| inline_trees(source, header, section, module.gofunc));
-        Some(Self {
+        let inline = module
+            .and_then(|module| inline_trees(source, header, (address, bytes.len()), module.gofunc));
+        let mut table = Self {
+            wrapper: u8::MAX,
             bytes,
             parts,
             count,
@@ -116,7 +116,23 @@ impl GoTable {
             quantum,
             text,
             inline,
-        })
+        };
+        let ids = (0..table.count).filter_map(|number| {
+            let pair = table.parts.functions + number * 8;
+            let at = table
+                .parts
+                .functions
+                .checked_add(table.bytes.u32_at(pair + 4)? as usize)?;
+            table.function_id(at)
+        });
+        table.wrapper = ids.max()?;
+        Some(table)
+    }
+
+    fn function_id(&self, record: usize) -> Option<u8> {
+        self.bytes
+            .get(record.checked_add(self.fixed_size() - 4)?)
+            .copied()
     }
 
     /// The functions at `address`, innermost inlined one first, the real one last; empty if it is not Go code.
@@ -137,36 +153,38 @@ impl GoTable {
         let outer_name = self.name(self.field(record, 1)?)?;
         let flags = *self.bytes.get(record.at + self.fixed_size() - 3)?;
         let is_root = flags & FUNC_FLAG_TOP_FRAME != 0;
-        let mut found = Vec::new();
+        let mut found: Vec<GoFunction<'_>> = Vec::new();
         // Where in the function the call of the next function is: an inlined call names its own place.
         let mut place = address;
-        while found.len() < MAX_INLINED {
+        for _ in 0..MAX_INLINED {
             let (file, line) = self.file_and_line(record, place);
-            let Some((name, call)) = self.inlined_at(record, place) else {
+            let inlined = self.inlined_at(record, place);
+            let (name, id) = match &inlined {
+                Some(call) => (call.name, call.id),
+                None => (outer_name, self.function_id(record.at)?),
+            };
+            // As in Go's own stacks, the compiler's wrappers are left out unless they themselves run.
+            if found.is_empty() || id != self.wrapper {
                 found.push(GoFunction {
-                    name: outer_name,
+                    name,
                     file,
                     line,
-                    inlined: false,
-                    is_root,
+                    is_root: false,
                 });
+            }
+            let Some(call) = inlined else {
+                if let Some(last) = found.last_mut() {
+                    last.is_root = is_root;
+                }
                 return Some(found);
             };
-            found.push(GoFunction {
-                name,
-                file,
-                line,
-                inlined: true,
-                is_root: false,
-            });
-            place = call;
+            place = call.place;
         }
         // A tree without end: garbage.
         Some(vec![GoFunction {
             name: outer_name,
             file: None,
             line: 0,
-            inlined: false,
             is_root,
         }])
     }
@@ -233,8 +251,8 @@ impl GoTable {
         c_string(&self.bytes, self.parts.files.checked_add(offset as usize)?)
     }
 
-    /// The function inlined at `address`, and the address of its call in the function around.
-    fn inlined_at(&self, record: Record, address: u64) -> Option<(&[u8], u64)> {
+    /// The function inlined at `address`.
+    fn inlined_at(&self, record: Record, address: u64) -> Option<InlinedCall<'_>> {
         let (tree, start) = match self.inline.as_ref()? {
             Inline::Within(start) => (self.bytes.as_slice(), *start),
             Inline::Apart(bytes) => (bytes.as_slice(), 0),
@@ -257,19 +275,21 @@ impl GoTable {
             .u32_at(data_at)
             .filter(|offset| *offset != NONE)?;
         // `inlinedCall`: before Go 1.20 it had the file and line of the call too.
-        let (size, name_at, call_at) = if self.since_120 {
-            (16, 4, 8)
+        let (size, id_at, name_at, call_at) = if self.since_120 {
+            (16, 0, 4, 8)
         } else {
-            (20, 12, 16)
+            (20, 2, 12, 16)
         };
         let call = start
             .checked_add(offset as usize)?
             .checked_add(index.checked_mul(size)?)?;
         let name = self.name(tree.u32_at(call + name_at)?)?;
-        let place = record
-            .entry
-            .checked_add(tree.u32_at(call + call_at)?.into())?;
-        Some((name, place))
+        let place = tree.u32_at(call + call_at)?;
+        Some(InlinedCall {
+            id: *tree.get(call + id_at)?,
+            name,
+            place: record.entry.checked_add(place.into())?,
+        })
     }
 
     /// Runs a program: pairs of (value change, address change), until it is past `address`.
@@ -310,17 +330,44 @@ impl GoTable {
     }
 }
 
-/// Finds `go:func.*`, which starts at `gofunc`.
-fn inline_trees(source: &Source, header: &Header, table: &Section, gofunc: u64) -> Option<Inline> {
-    let holds = |section: &Section| {
-        section.has_bytes() && section.address <= gofunc && gofunc - section.address < section.size
-    };
-    if holds(table) {
-        return usize::try_from(gofunc - table.address)
-            .ok()
-            .map(Inline::Within);
+/// The table and its address. It has a section of its own, except in position-independent executables that the
+/// system's linker made of what Go up to 1.25 compiled: there it is one of many parts of `.data.rel.ro`.
+fn find_table(source: &Source, header: &Header) -> Option<(u64, Vec<u8>)> {
+    let own = [".gopclntab", ".data.rel.ro.gopclntab"];
+    if let Some(section) = own.iter().find_map(|name| header.section(name)) {
+        let bytes = section_bytes(source, header, section, MAX_TABLE).ok()?;
+        return starts_table(&bytes).then_some((section.address, bytes));
     }
-    let section = header.sections.iter().find(|section| holds(section))?;
+    header.section(".go.buildinfo")?;
+    let section = header.section(".data.rel.ro")?;
+    let mut bytes = section_bytes(source, header, section, MAX_TABLE).ok()?;
+    let at = (0..bytes.len())
+        .step_by(16)
+        .find(|at| starts_table(&bytes[*at..]))?;
+    Some((section.address.checked_add(at as u64)?, bytes.split_off(at)))
+}
+
+/// A header: magic number, two zero bytes, the smallest instruction, the size of a pointer.
+fn starts_table(bytes: &[u8]) -> bool {
+    matches!(bytes.u32_at(0), Some(MAGIC_118 | MAGIC_120))
+        && bytes.get(4..6) == Some(&[0, 0])
+        && matches!(bytes.get(6), Some(1 | 2 | 4))
+        && bytes.get(7) == Some(&8)
+}
+
+/// Finds `go:func.*`, which starts at `gofunc`.
+fn inline_trees(
+    source: &Source,
+    header: &Header,
+    (table, len): (u64, usize),
+    gofunc: u64,
+) -> Option<Inline> {
+    if table <= gofunc && gofunc - table < len as u64 {
+        return usize::try_from(gofunc - table).ok().map(Inline::Within);
+    }
+    let section = header.sections.iter().find(|section| {
+        section.has_bytes() && section.address <= gofunc && gofunc - section.address < section.size
+    })?;
     let rest = section.size - (gofunc - section.address);
     let offset = header.offset_of(gofunc)?;
     source.read(offset, rest, MAX_TABLE).ok().map(Inline::Apart)

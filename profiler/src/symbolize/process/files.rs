@@ -3,12 +3,12 @@
 //! The descriptor keeps the inode alive: a binary that is deleted, replaced, or whose container is gone
 //! can still be read at the end of the recording.
 
-use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use crate::symbolize::safe_open::{Held, Refused, hold_link};
+use crate::symbolize::safe_open::{Held, Links, Refused, hold_in, hold_link};
 
 /// A mapped file, held.
 #[derive(Debug)]
@@ -57,12 +57,13 @@ impl Files {
             .upgrade()
     }
 
-    /// Holds the file behind `link`, an entry of `/proc/PID/map_files`.
+    /// Holds the file behind `link`, an entry of `/proc/PID/map_files`. `root` is the root folder of the process,
+    /// `debug_root` the same if debug information may be looked for there.
     pub(crate) fn hold(
         &mut self,
         link: &Path,
         (device, inode, path): (Device, u64, &Arc<str>),
-        root: Option<&Arc<OwnedFd>>,
+        (root, debug_root): (Option<&Arc<OwnedFd>>, Option<&Arc<OwnedFd>>),
     ) -> Result<Arc<HeldFile>, Refused> {
         if self.by_stat.len() >= self.limit {
             self.by_stat.retain(|_, file| file.strong_count() > 0);
@@ -71,7 +72,11 @@ impl Files {
                 return Err(Refused::TooManyFiles);
             }
         }
-        let held = hold_link(link)?;
+        let held = match hold_link(link) {
+            // map_files takes CAP_CHECKPOINT_RESTORE; the path will do if it still leads to the same file.
+            Err(Refused::Denied) => by_path(device, inode, path, root)?,
+            held => held?,
+        };
         let key = (
             held.stat.st_dev,
             held.stat.st_ino,
@@ -87,7 +92,7 @@ impl Files {
                 let file = Arc::new(HeldFile {
                     id: self.next_id,
                     held,
-                    debug_root: root.map(Arc::clone),
+                    debug_root: debug_root.map(Arc::clone),
                 });
                 self.next_id += 1;
                 self.by_stat.insert(key, Arc::downgrade(&file));
@@ -99,11 +104,37 @@ impl Files {
         Ok(file)
     }
 
+    /// Numbers of the files held now.
+    pub(crate) fn ids(&self) -> HashSet<u32> {
+        let files = self.by_stat.values().filter_map(Weak::upgrade);
+        files.map(|file| file.id).collect()
+    }
+
     /// Files held now.
     pub(crate) fn count(&self) -> usize {
         self.by_stat
             .values()
             .filter(|file| file.strong_count() > 0)
             .count()
+    }
+}
+
+fn by_path(
+    device: Device,
+    inode: u64,
+    path: &str,
+    root: Option<&Arc<OwnedFd>>,
+) -> Result<Held, Refused> {
+    let root = root.ok_or(Refused::Denied)?;
+    let held = hold_in(root.as_fd(), Path::new(path), Links::Follow)?;
+    let number = (
+        rustix::fs::major(held.stat.st_dev),
+        rustix::fs::minor(held.stat.st_dev),
+    );
+    let is_same = held.stat.st_ino == inode && number == device;
+    if is_same {
+        Ok(held)
+    } else {
+        Err(Refused::Denied)
     }
 }

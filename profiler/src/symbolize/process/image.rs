@@ -44,11 +44,23 @@ pub(crate) enum PerfMap {
     Refused,
 }
 
+/// Why an image has no mappings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// The process was gone, or ran another program, before it was read.
+    #[default]
+    Exited,
+    /// It may not be read.
+    Unreadable,
+}
+
 /// One program image.
 #[derive(Debug, Default)]
 pub(crate) struct Image {
-    /// `None` if the process was gone before it could be read.
+    /// `None` if it could not be read.
     pub(crate) identity: Option<ImageIdentity>,
+    /// Why not.
+    pub(crate) absent: Absent,
     /// By address, not overlapping.
     mappings: Vec<Mapping>,
     /// Hash of the text the mappings are from: most refreshes find nothing new.
@@ -58,6 +70,14 @@ pub(crate) struct Image {
 }
 
 impl Image {
+    /// An image that could not be read.
+    pub(crate) fn absent(absent: Absent) -> Self {
+        Self {
+            absent,
+            ..Self::default()
+        }
+    }
+
     /// The mapping that contains `address`.
     pub(crate) fn mapping(&self, address: u64) -> Option<&Mapping> {
         let after = self.mappings.partition_point(|m| m.start <= address);

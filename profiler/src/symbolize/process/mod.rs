@@ -6,7 +6,7 @@ mod image;
 mod maps;
 mod mounts;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, StatxFlags};
 use self::facts::{ProcFolder, Stat};
 use self::files::Files;
 pub(super) use self::files::HeldFile;
-pub(super) use self::image::{Content, Image, Mapping, PerfMap};
+pub(super) use self::image::{Absent, Content, Image, Mapping, PerfMap};
 use self::maps::Backing;
 use self::mounts::Mounts;
 use super::problems::{Problem, Problems};
@@ -36,7 +36,11 @@ pub(super) struct Processes {
     max_mappings: usize,
     images: HashMap<ProcessKey, Image>,
     exec_ids: HashMap<u32, Vec<u32>>,
+    /// Images not taken because of the limit, each counted once.
+    refused: HashSet<ProcessKey>,
     files: Files,
+    perf_maps: usize,
+    max_perf_maps: usize,
     roots: HashMap<RootKey, Weak<OwnedFd>>,
 }
 
@@ -48,7 +52,10 @@ impl Processes {
             max_mappings: options.max_mappings,
             images: HashMap::new(),
             exec_ids: HashMap::new(),
+            refused: HashSet::new(),
             files: Files::new(options.max_files),
+            perf_maps: 0,
+            max_perf_maps: options.max_files / 2,
             roots: HashMap::new(),
         }
     }
@@ -59,13 +66,23 @@ impl Processes {
 
     /// Lets go of an image and of the files that no other image maps.
     pub(super) fn forget(&mut self, key: ProcessKey) {
-        self.images.remove(&key);
+        if let Some(image) = self.images.remove(&key)
+            && matches!(image.perf_map, PerfMap::Held(_))
+        {
+            self.perf_maps -= 1;
+        }
+        self.refused.remove(&key);
         if let Some(ids) = self.exec_ids.get_mut(&key.pid) {
             ids.retain(|id| *id != key.exec_id);
             if ids.is_empty() {
                 self.exec_ids.remove(&key.pid);
             }
         }
+    }
+
+    /// Numbers of the files held.
+    pub(super) fn holds(&self) -> HashSet<u32> {
+        self.files.ids()
     }
 
     /// Files held and images known.
@@ -80,7 +97,9 @@ impl Processes {
             Some(image) if image.identity.is_none() => return,
             Some(image) => image.identity,
             None if self.images.len() >= self.max_processes => {
-                problems.add(Problem::TooManyProcesses);
+                if self.refused.len() < self.max_processes && self.refused.insert(key) {
+                    problems.add(Problem::TooManyProcesses);
+                }
                 return;
             }
             None => None,
@@ -94,7 +113,11 @@ impl Processes {
                     Refused::TooManyFiles => Problem::TooManyFiles,
                     _ => Problem::ProcessGone,
                 });
-                self.insert(key, Image::default());
+                let absent = match refused {
+                    Refused::Missing => Absent::Exited,
+                    _ => Absent::Unreadable,
+                };
+                self.insert(key, Image::absent(absent));
             }
         }
     }
@@ -145,6 +168,9 @@ impl Processes {
             if *exec_id > key.exec_id {
                 return Err(Refused::Missing);
             }
+            if matches!(image.perf_map, PerfMap::Held(_)) {
+                self.perf_maps -= 1;
+            }
             *image = Image::default();
             problems.add(Problem::ProcessGone);
         }
@@ -179,7 +205,15 @@ impl Processes {
             image.update(mappings, self.max_mappings);
         }
         if matches!(image.perf_map, PerfMap::None) && image.may_have_jit() {
-            image.perf_map = find_perf_map(folder, image, problems);
+            if self.perf_maps >= self.max_perf_maps {
+                problems.add(Problem::TooManyFiles);
+                image.perf_map = PerfMap::Refused;
+            } else {
+                image.perf_map = find_perf_map(folder, image, problems);
+            }
+            if matches!(image.perf_map, PerfMap::Held(_)) {
+                self.perf_maps += 1;
+            }
         }
     }
 
@@ -199,6 +233,10 @@ impl Processes {
                 break;
             }
             let content = match line.backing {
+                // A 32-bit process has another vDSO than ctprof.
+                Backing::Vdso if line.end <= u64::from(u32::MAX) => {
+                    Content::Special("[vdso]".into())
+                }
                 Backing::Vdso => Content::Vdso,
                 Backing::Anonymous => Content::Anonymous,
                 Backing::Special(name) => Content::Special(names::clean(name)),
@@ -218,9 +256,9 @@ impl Processes {
                                 }
                                 let link = map_file(&self.proc_root, key.pid, line.start, line.end);
                                 let root = image.root.as_ref();
-                                let root = root.filter(|_| mounts.may_walk(DEBUG_FOLDER));
+                                let debug_root = root.filter(|_| mounts.may_walk(DEBUG_FOLDER));
                                 self.files
-                                    .hold(&link, (device, inode, &path), root)
+                                    .hold(&link, (device, inode, &path), (root, debug_root))
                                     .map_err(|refused| match refused {
                                         Refused::TooManyFiles => Problem::TooManyFiles,
                                         _ => Problem::FileUnreadable,

@@ -1,9 +1,9 @@
 //! Running the real `ctprof`.
 
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -66,8 +66,8 @@ impl Ctprof {
     /// Starts it and returns at once.
     pub(crate) fn start(mut self) -> Result<Running> {
         let mut child = self.command.spawn()?;
-        let stdout = collect(child.stdout.take());
-        let stderr = collect(child.stderr.take());
+        let stdout = Pipe::read(child.stdout.take());
+        let stderr = Pipe::read(child.stderr.take());
         Ok(Running {
             child,
             stdout,
@@ -84,33 +84,21 @@ impl Ctprof {
 /// A ctprof that runs.
 pub(crate) struct Running {
     child: Child,
-    stdout: Option<JoinHandle<String>>,
-    stderr: Option<JoinHandle<String>>,
+    stdout: Pipe,
+    stderr: Pipe,
 }
 
 impl Running {
-    /// Waits until it samples on every CPU: it then holds a perf event for each, or the BPF link that keeps
-    /// the event.
+    /// Waits until it says that it records: then every program is attached.
     pub(crate) fn wait_until_attached(&mut self) -> Result {
-        let cpus = std::thread::available_parallelism()?.get();
-        let process = PathBuf::from(format!("/proc/{}", self.child.id()));
         wait_for("ctprof to attach its programs", || {
-            if let Some(status) = self.child.try_wait()? {
-                let errors = self.stderr.take().map(JoinHandle::join);
-                let errors = errors.and_then(std::result::Result::ok).unwrap_or_default();
-                return Err(format!("ctprof ended with {status}: {errors}").into());
+            if self.stderr.text().contains("ctprof: recording ") {
+                return Ok(Some(()));
             }
-            let events = fs::read_dir(process.join("fd"))?
-                .flatten()
-                .filter(|entry| {
-                    let target = fs::read_link(entry.path()).unwrap_or_default();
-                    let info = process.join("fdinfo").join(entry.file_name());
-                    let info = fs::read_to_string(info).unwrap_or_default();
-                    target.as_os_str() == "anon_inode:[perf_event]"
-                        || info.lines().any(|line| line == "link_type:\tperf")
-                })
-                .count();
-            Ok((events >= cpus).then_some(()))
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("ctprof ended with {status}: {}", self.stderr.text()).into());
+            }
+            Ok(None)
         })
     }
 
@@ -136,15 +124,10 @@ impl Running {
             }
             std::thread::sleep(std::time::Duration::from_millis(5));
         };
-        let join = |thread: Option<JoinHandle<String>>| {
-            thread
-                .and_then(|thread| thread.join().ok())
-                .unwrap_or_default()
-        };
         let finished = Finished {
             code: status.and_then(|status| status.code()),
-            stdout: join(self.stdout.take()),
-            stderr: join(self.stderr.take()),
+            stdout: self.stdout.end(),
+            stderr: self.stderr.end(),
         };
         ensure!(
             status.is_some(),
@@ -195,13 +178,41 @@ impl Finished {
     }
 }
 
-/// Reads a pipe to its end on a thread of its own, so that the writer never blocks.
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Option<JoinHandle<String>> {
-    let mut pipe = pipe?;
-    Some(std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // What was read before an error is still worth showing.
-        let _ = pipe.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }))
+/// What comes out of a pipe, read on a thread of its own, so that the writer never blocks.
+struct Pipe {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Pipe {
+    fn read(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&bytes);
+        let reader = pipe.map(|mut pipe| {
+            std::thread::spawn(move || {
+                let mut chunk = [0; 4096];
+                while let Ok(read @ 1..) = pipe.read(&mut chunk) {
+                    if let Ok(mut bytes) = into.lock() {
+                        bytes.extend_from_slice(&chunk[..read]);
+                    }
+                }
+            })
+        });
+        Self { bytes, reader }
+    }
+
+    /// What has come so far.
+    fn text(&self) -> String {
+        let bytes = self.bytes.lock().map(|bytes| bytes.clone());
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    }
+
+    /// Everything, once the writer is gone.
+    fn end(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            // A reader that panicked has read less: what there is, is shown.
+            let _ = reader.join();
+        }
+        self.text()
+    }
 }

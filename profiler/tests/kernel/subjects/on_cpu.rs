@@ -60,9 +60,11 @@ fn measure(cores: Option<f64>, ms: &str, args: &[&str], frequency: u64) -> Resul
     // A Poisson-like spread of one standard deviation is 1 / sqrt(n); timers are steadier than that, but
     // the frequency is low enough for it to matter in short runs on a busy machine.
     close("samples", samples as f64, truth, sample_tolerance())?;
+    // Each sample stands for one period, and folded stacks are in nanoseconds.
+    let folded_ns = samples * (1_000_000_000 / frequency);
     ensure!(
-        recording.folded.total() == samples,
-        "stacks.folded has {} samples, summary.json {samples}",
+        recording.folded.total() == folded_ns,
+        "stacks.folded has {} ns, {samples} samples stand for {folded_ns} ns",
         recording.folded.total()
     );
     ensure!(
