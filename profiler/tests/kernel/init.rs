@@ -56,6 +56,7 @@ fn trials() -> Result<i32, String> {
     println!("ctprof-vm: Linux {}", release.trim());
     // The kernel passes what it does not know itself: `--` and our arguments.
     let child = Command::new("/init")
+        .arg("--color=never")
         .args(std::env::args().skip(1))
         .env("CTPROF_BIN", "/bin/ctprof")
         .env("PATH", "/bin")

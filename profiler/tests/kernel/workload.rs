@@ -45,8 +45,12 @@ fn burn(threads: u64, duration: Duration, alpha_percent: u64) {
         for _ in 0..threads {
             scope.spawn(|| {
                 while Instant::now() < end {
-                    black_box(alpha(alpha_units));
-                    black_box(beta(ROUND - alpha_units));
+                    if alpha_units > 0 {
+                        black_box(alpha(alpha_units));
+                    }
+                    if alpha_units < ROUND {
+                        black_box(beta(ROUND - alpha_units));
+                    }
                 }
             });
         }

@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use crate::summary::Summary;
 use initramfs::Initramfs;
 use kernels::Series;
+pub(crate) use qemu::Options;
 
 /// Run the kernel tests on other kernels, in QEMU.
 #[derive(clap::Args)]
@@ -21,6 +22,9 @@ pub(crate) struct Args {
     /// Which kernel series.
     #[arg(long, value_enum, default_value = "all")]
     kernel: Choice,
+    /// Use /dev/kvm instead of emulation.
+    #[arg(long)]
+    kvm: bool,
     /// Longest time that one kernel may take, in seconds.
     #[arg(long, default_value_t = 900, value_name = "SECONDS")]
     timeout: u64,
@@ -48,7 +52,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Choice::V6_12 => &[Series::V6_12],
         Choice::All => &Series::ALL,
     };
-    let summary = matrix(series, Duration::from_secs(args.timeout), &args.test_args)?;
+    let options = Options {
+        limit: Duration::from_secs(args.timeout),
+        kvm: args.kvm,
+        test_args: args.test_args.clone(),
+    };
+    let summary = matrix(series, &options)?;
     summary.print();
     // A kernel that cannot be had is no success when it was asked for.
     let good = summary.failed.is_empty() && summary.passed > 0;
@@ -63,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 ///
 /// # Errors
 /// When the test programs cannot be built.
-pub(crate) fn matrix(series: &[Series], limit: Duration, args: &[String]) -> Result<Summary> {
+pub(crate) fn matrix(series: &[Series], options: &Options) -> Result<Summary> {
     let mut summary = Summary::default();
     let mut initramfs = None;
     for series in series {
@@ -80,7 +89,7 @@ pub(crate) fn matrix(series: &[Series], limit: Duration, args: &[String]) -> Res
             None => initramfs.insert(archive()?),
         };
         println!("{runner}: booting {}", kernel.name);
-        let (ended, output) = qemu::boot(&runner, &kernel.image, initramfs, limit, args)?;
+        let (ended, output) = qemu::boot(&runner, &kernel.image, initramfs, options)?;
         let mut result = Summary::parse(&runner, &output);
         if let Err(error) = ended
             && result.failed.is_empty()

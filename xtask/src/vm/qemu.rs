@@ -1,6 +1,5 @@
 //! Booting a kernel in QEMU and reading its serial console.
 
-use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,6 +14,17 @@ const QEMU: &str = "qemu-system-x86_64";
 /// What init prints before it turns the machine off, followed by the exit code of the trials.
 const VERDICT: &str = "ctprof-vm: trials ended with ";
 
+/// How to run a machine.
+pub(crate) struct Options {
+    /// Longest time that it may take.
+    pub(crate) limit: Duration,
+    /// Use the CPU's virtualisation instead of emulation. Never chosen by itself: a nested `/dev/kvm` may
+    /// open and still not run a kernel.
+    pub(crate) kvm: bool,
+    /// Arguments for the test program.
+    pub(crate) test_args: Vec<String>,
+}
+
 /// Fails where QEMU is not installed or the tests are for another architecture.
 pub(crate) fn available() -> Result<()> {
     if std::env::consts::ARCH != "x86_64" {
@@ -27,20 +37,19 @@ pub(crate) fn available() -> Result<()> {
 }
 
 /// Boots `kernel` with `initramfs`, and shows and returns what comes over the serial console. The first
-/// part of the result is an error when the trials did not end well, or not within `limit`.
+/// part of the result is an error when the trials did not end well, or not in time.
 pub(crate) fn boot(
     runner: &str,
     kernel: &Path,
     initramfs: &Path,
-    limit: Duration,
-    args: &[String],
+    options: &Options,
 ) -> Result<(Result<()>, String)> {
-    let mut command = command(kernel, initramfs, args);
+    let mut command = command(kernel, initramfs, options);
     let mut machine = command
         .spawn()
         .with_context(|| format!("cannot run `{}`", cmd::line(&command)))?;
     let mut output = String::new();
-    let ended = console(runner, &mut machine, limit, &mut output);
+    let ended = console(runner, &mut machine, options.limit, &mut output);
     // It has ended, or must.
     let _ = machine.kill();
     let _ = machine.wait();
@@ -48,23 +57,18 @@ pub(crate) fn boot(
     Ok((verdict, output))
 }
 
-fn command(kernel: &Path, initramfs: &Path, args: &[String]) -> Command {
+fn command(kernel: &Path, initramfs: &Path, options: &Options) -> Command {
     let mut line = "console=ttyS0 quiet panic=-1 reboot=t".to_owned();
     let mut command = Command::new(QEMU);
-    if OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm")
-        .is_ok()
-    {
+    if options.kvm {
         command.args(["-accel", "kvm", "-cpu", "host"]);
     } else {
         // The kernel passes a variable that it does not know to init.
         line += " CTPROF_TEST_EMULATED=1";
         command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
     }
-    if !args.is_empty() {
-        line += &format!(" -- {}", args.join(" "));
+    if !options.test_args.is_empty() {
+        line += &format!(" -- {}", options.test_args.join(" "));
     }
     command
         .args(["-smp", "2", "-m", "1G", "-nodefaults", "-no-reboot"])

@@ -145,6 +145,14 @@ impl Running {
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Only a trial that failed leaves it running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Finished {
     /// Fails unless the exit code is `code` and, for an error, stderr is one line.
     pub(crate) fn expect_code(&self, code: i32) -> Result {

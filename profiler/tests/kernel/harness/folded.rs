@@ -1,4 +1,4 @@
-//! Folded stacks: `container;thread;frame;frame… count`, one a line.
+//! Folded stacks: `container;thread;frame;frame… ns`, one a line.
 
 use super::Result;
 
@@ -22,12 +22,12 @@ impl Folded {
         Ok(Self { stacks })
     }
 
-    /// Samples of stacks that have `frame` anywhere.
+    /// Time of stacks that have `frame` anywhere, in ns.
     pub(crate) fn with(&self, frame: &str) -> u64 {
         self.count(|frames| frames.iter().any(|name| name == frame))
     }
 
-    /// All samples.
+    /// Time of all stacks, in ns.
     pub(crate) fn total(&self) -> u64 {
         self.count(|_| true)
     }
