@@ -17,9 +17,18 @@ const MAX_MANGLED: usize = 16 * 1024;
 /// Rust without its hash), printable, at most [`MAX_NAME`] characters.
 pub(super) fn function(raw: &[u8]) -> Arc<str> {
     let raw = String::from_utf8_lossy(&raw[..raw.len().min(4 * MAX_MANGLED)]);
-    match demangle(&raw) {
+    let raw = without_version(&raw);
+    match demangle(raw) {
         Some(name) => clean(&name),
-        None => clean(&raw),
+        None => clean(raw),
+    }
+}
+
+/// `clock_gettime` of `clock_gettime@@GLIBC_2.17`: symbol tables carry the version, people do not.
+fn without_version(raw: &str) -> &str {
+    match raw.split_once('@') {
+        Some((name, _)) if !name.is_empty() => name,
+        _ => raw,
     }
 }
 
@@ -123,6 +132,13 @@ mod tests {
         assert_eq!(name("_ZN2ns6WidgetIiE4spinEv"), "ns::Widget<int>::spin");
         assert_eq!(name("_Z3fooIcEiv"), "foo<char>");
         assert_eq!(name("_Z4burnmb.cold"), "burn.cold");
+    }
+
+    #[test]
+    fn symbol_versions_are_cut() {
+        assert_eq!(&*function(b"clock_gettime@@GLIBC_2.17"), "clock_gettime");
+        assert_eq!(&*function(b"memcpy@GLIBC_2.2.5"), "memcpy");
+        assert_eq!(&*function(b"@odd"), "@odd");
     }
 
     #[test]

@@ -83,7 +83,10 @@ impl Btf {
             path: path.display().to_string(),
             cause: error.to_string(),
         })?;
-        Self::parse(&bytes)
+        Self::parse(&bytes).map_err(|error| BtfError::Unreadable {
+            path: path.display().to_string(),
+            cause: error.to_string(),
+        })
     }
 
     /// Reads BTF of this machine's byte order.
