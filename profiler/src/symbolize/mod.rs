@@ -5,10 +5,11 @@
 //! [`Symbolizer::user`] and [`Symbolizer::kernel`] turn unique addresses into frames.
 //!
 //! Containers control every file read here. What that means is said where it is dealt with: [`safe_open`] (names,
-//! links, FIFOs), [`elf::source`] (sizes, truncation), [`dwarf`] (time and memory), [`jit`] (perf maps),
+//! links, FIFOs), [`elf::source`] (sizes, truncation), [`budget`] (time), [`dwarf`] (memory), [`jit`] (perf maps),
 //! [`names`] (what is shown), `process::mounts` (files that a process serves).
 
 mod binary;
+mod budget;
 mod cache;
 mod dwarf;
 mod elf;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use gimli::{Dwarf, Unit};
 
-use super::budget::{Budget, Exhausted};
 use super::sections::Bytes;
+use crate::symbolize::budget::{Budget, Exhausted};
 use crate::symbolize::names;
 
 /// More than any real unit has.

@@ -3,7 +3,6 @@
 //! `gimli` decodes; how far to follow what a file says is decided here, because the file may be hostile:
 //! all tables are bounded, all loops count against a budget of CPU time, nothing recurses.
 
-mod budget;
 mod lines;
 mod sections;
 mod unit;
@@ -14,10 +13,10 @@ use std::sync::Arc;
 
 use gimli::{Dwarf, Unit};
 
-pub(super) use self::budget::{Budget, Exhausted};
 use self::sections::{Bytes, Sections};
 use self::unit::{Facts, UnitTables};
 use self::units::{Parsed, Units};
+use super::budget::{Budget, Exhausted};
 use super::elf::{Header, ReadError, Source};
 use super::names;
 

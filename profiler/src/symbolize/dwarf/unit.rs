@@ -7,9 +7,9 @@ use std::collections::hash_map::Entry;
 
 use gimli::{AttributeValue, Dwarf, EntriesRaw, Range, RngListIter, Unit, constants};
 
-use super::budget::{Budget, Exhausted};
 use super::lines::Lines;
 use super::sections::Bytes;
+use crate::symbolize::budget::{Budget, Exhausted};
 
 /// More than any real unit has; each entry costs 24 bytes.
 const MAX_ENTRIES: usize = 4 << 20;

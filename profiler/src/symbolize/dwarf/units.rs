@@ -8,9 +8,9 @@ use gimli::{
     LittleEndian, SectionId, Unit, UnitHeader, UnitType, constants,
 };
 
-use super::budget::{Budget, Exhausted};
 use super::sections::{Bytes, Sections};
 use super::unit::Facts;
+use crate::symbolize::budget::{Budget, Exhausted};
 use crate::symbolize::elf::Numbers as _;
 
 /// Limits far above what compilers write for one unit: what they bound is memory, since the parsed

@@ -1,5 +1,5 @@
-//! A limit on the CPU time that debug information may cost: its tables can refer to each other such that a
-//! small file takes hours to read.
+//! A limit on the CPU time that the tables of one file may cost: they can refer to each other, or repeat
+//! themselves, such that a small file takes hours to read.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const STEPS_PER_LOOK: usize = 4096;
 
 /// CPU time, of this thread, that is left.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(super) struct Budget {
     left: Duration,
     since: Duration,
     steps: usize,
@@ -18,10 +18,10 @@ pub(crate) struct Budget {
 
 /// The time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Exhausted;
+pub(super) struct Exhausted;
 
 impl Budget {
-    pub(crate) fn new(limit: Duration) -> Self {
+    pub(super) fn new(limit: Duration) -> Self {
         Self {
             left: limit,
             since: now(),
