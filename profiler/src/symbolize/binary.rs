@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::Options;
-use super::dwarf::{Budget, DebugInfo, NoDebugInfo};
+use super::budget::Budget;
+use super::dwarf::{DebugInfo, NoDebugInfo};
 use super::elf::{Header, ReadError, Source, Symbols, UnwindTable};
 use super::go::GoTable;
 use super::names;
@@ -125,10 +126,17 @@ impl Binary {
         budget: &mut Budget,
         problem: &mut impl FnMut(Problem),
     ) -> Vec<Answer> {
-        let mut answers: Vec<Option<Answer>> = addresses
-            .iter()
-            .map(|address| self.by_go(*address, options.inlined))
-            .collect();
+        let mut answers: Vec<Option<Answer>> = Vec::with_capacity(addresses.len());
+        budget.resume();
+        for address in addresses {
+            answers.push(self.by_go(*address, options.inlined));
+            let steps = self.go.as_ref().map_or(0, GoTable::take_steps);
+            if self.go.is_some() && budget.steps(steps).is_err() {
+                problem(Problem::FileTooSlow);
+                self.go = None;
+            }
+        }
+        budget.pause();
         let rest: Vec<usize> = (0..addresses.len())
             .filter(|at| answers[*at].is_none())
             .collect();
@@ -175,7 +183,7 @@ impl Binary {
             let (source, header) = self.separate.as_ref().unwrap_or(&self.elf);
             match DebugInfo::read(source, header, options.max_debug_bytes, budget) {
                 Ok(debug) => self.debug = debug.map(Box::new),
-                Err(NoDebugInfo::Exhausted) => problem(Problem::DebugInfoTooSlow),
+                Err(NoDebugInfo::Exhausted) => problem(Problem::FileTooSlow),
                 Err(NoDebugInfo::Read(ReadError::TooLarge)) => problem(Problem::DebugInfoTooLarge),
                 Err(NoDebugInfo::Read(_)) => problem(Problem::DebugInfoMalformed),
             }
@@ -186,7 +194,7 @@ impl Binary {
         match debug.find(addresses, budget) {
             Ok(found) => found,
             Err(_) => {
-                problem(Problem::DebugInfoTooSlow);
+                problem(Problem::FileTooSlow);
                 self.debug = None;
                 nothing
             }

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::binary::{Answer, Binary, Elf, guarded};
-use super::dwarf::Budget;
+use super::budget::Budget;
 use super::elf::{Header, ReadError, Source};
 use super::problems::{Problem, Problems};
 use super::process::HeldFile;
 use super::safe_open::{Links, hold_folder, hold_in};
 use super::{DEBUG_FOLDER, Options, vdso};
 
-/// CPU time that the debug information of one file may cost. That of a large program takes a tenth.
-const MAX_DEBUG_TIME: Duration = Duration::from_secs(3);
+/// CPU time that the tables of one file may cost. Those of large programs take a tenth.
+const MAX_TIME: Duration = Duration::from_secs(3);
 
 /// What there is to read.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl Cache {
             is_broken: false,
             answers: HashMap::new(),
             build_id: Arc::from(""),
-            budget: Budget::new(MAX_DEBUG_TIME),
+            budget: Budget::new(MAX_TIME),
             turn: 0,
         });
         entry.turn = self.turn;

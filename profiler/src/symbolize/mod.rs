@@ -5,16 +5,18 @@
 //! [`Symbolizer::user`] and [`Symbolizer::kernel`] turn unique addresses into frames.
 //!
 //! Containers control every file read here. What that means is said where it is dealt with: [`safe_open`] (names,
-//! links, FIFOs), [`elf::source`] (sizes, truncation), [`dwarf`] (time and memory), [`jit`] (perf maps),
+//! links, FIFOs), [`elf::source`] (sizes, truncation), [`budget`] (time), [`dwarf`] (memory), [`jit`] (perf maps),
 //! [`names`] (what is shown), `process::mounts` (files that a process serves).
 
 mod binary;
+mod budget;
 mod cache;
 mod dwarf;
 mod elf;
 mod go;
 mod jit;
 mod kernel;
+mod lookup;
 #[cfg(test)]
 mod mutated_files;
 mod names;
@@ -24,16 +26,15 @@ mod roots;
 mod safe_open;
 mod vdso;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use self::binary::Answer;
-use self::cache::{Cache, Origin};
+use self::cache::Cache;
 use self::kernel::KernelSymbols;
+use self::lookup::{Lookup, plain};
 pub use self::problems::{Problem, Problems};
-use self::process::{Absent, Content, HeldFile, Image, PerfMap, Processes};
-use crate::model::{Frame, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved};
+use self::process::{Absent, Processes};
+use crate::model::{Frame, FrameKind, FrameTable, Module, ProcessKey, Resolved};
 
 /// Where distributions install debug information apart from programs.
 const DEBUG_FOLDER: &str = "/usr/lib/debug";
@@ -168,28 +169,14 @@ impl Symbolizer {
                     .collect();
             }
         };
-        let mut lookup = Lookup {
+        let lookup = Lookup {
             image,
             cache: &mut self.cache,
             options: &self.options,
             problems: &mut self.problems,
             table,
-            resolved: vec![None; addresses.len()],
-            perf: Vec::new(),
         };
-        lookup.by_mapping(addresses);
-        lookup.by_perf_map(addresses);
-        let resolved = lookup.resolved;
-        addresses
-            .iter()
-            .zip(resolved)
-            .map(|(address, found)| {
-                found.unwrap_or_else(|| Resolved {
-                    is_code: false,
-                    ..plain(table, "unmapped", *address, None)
-                })
-            })
-            .collect()
+        lookup.resolve(addresses)
     }
 
     /// Resolves unique kernel addresses; the result is aligned with `addresses`.
@@ -232,189 +219,5 @@ impl Symbolizer {
                 }
             })
             .collect()
-    }
-}
-
-/// The lookup of the addresses of one process.
-struct Lookup<'a> {
-    image: &'a Image,
-    cache: &'a mut Cache,
-    options: &'a Options,
-    problems: &'a mut Problems,
-    table: &'a mut FrameTable,
-    resolved: Vec<Option<Resolved>>,
-    /// Addresses that may be JIT-compiled, with what they read otherwise.
-    perf: Vec<(usize, Resolved)>,
-}
-
-/// Addresses of one file: place in the result, and offset in the file.
-type Batch<'a> = (Origin<'a>, &'a str, Vec<(usize, u64)>);
-
-impl Lookup<'_> {
-    fn by_mapping(&mut self, addresses: &[u64]) {
-        let image = self.image;
-        // A file may be mapped under several paths: each is a module of its own.
-        let mut batches: BTreeMap<(Option<u32>, &str), Batch<'_>> = BTreeMap::new();
-        for (at, address) in addresses.iter().enumerate() {
-            let Some(mapping) = image.mapping(*address) else {
-                continue;
-            };
-            let offset = (address - mapping.start).wrapping_add(mapping.offset);
-            match &mapping.content {
-                Content::File { file, path } => {
-                    let file: &HeldFile = file;
-                    let batch = batches
-                        .entry((Some(file.id), path))
-                        .or_insert_with(|| (Origin::Held(file), path, Vec::new()));
-                    batch.2.push((at, offset));
-                }
-                Content::Vdso => {
-                    let batch = batches
-                        .entry((None, "[vdso]"))
-                        .or_insert_with(|| (Origin::Vdso, "[vdso]", Vec::new()));
-                    batch.2.push((at, offset));
-                }
-                Content::Unheld { path } => {
-                    let module = self.module(path, "");
-                    let found = plain(self.table, names::base_name(path), offset, Some(module));
-                    self.perf.push((at, found));
-                }
-                Content::Special(name) => {
-                    let module = self.module(name, "");
-                    let name = name.trim_matches(['[', ']']);
-                    self.resolved[at] = Some(plain(self.table, name, *address, Some(module)));
-                }
-                Content::Anonymous => {
-                    let name = match image.perf_map {
-                        PerfMap::Held(_) => "jit",
-                        PerfMap::None | PerfMap::Refused => "anon",
-                    };
-                    let module = self.module(&format!("[{name}]"), "");
-                    let found = plain(self.table, name, *address, Some(module));
-                    self.perf.push((at, found));
-                }
-            }
-        }
-        for (origin, path, places) in batches.into_values() {
-            self.by_file(origin, path, &places);
-        }
-    }
-
-    fn by_file(&mut self, origin: Origin<'_>, path: &str, places: &[(usize, u64)]) {
-        let offsets: Vec<u64> = places.iter().map(|(_, offset)| *offset).collect();
-        let (located, build_id) = self
-            .cache
-            .resolve(origin, &offsets, self.options, self.problems);
-        let module = self.module(path, &build_id);
-        let base = match origin {
-            Origin::Held(_) => names::clean(names::base_name(path)),
-            Origin::Vdso => Arc::from("vdso"),
-        };
-        for ((at, _), located) in places.iter().zip(located) {
-            match &located.answer {
-                Some(answer) => {
-                    let found = self.frames(located.address, answer, module, &base);
-                    self.resolved[*at] = Some(found);
-                }
-                None => {
-                    let found = plain(self.table, &base, located.address, Some(module));
-                    self.perf.push((*at, found));
-                }
-            }
-        }
-    }
-
-    fn frames(&mut self, address: u64, answer: &Answer, module: ModuleId, base: &str) -> Resolved {
-        let mut frame = |name: Arc<str>, inlined, file, line| {
-            self.table.intern(Frame {
-                function: name,
-                kind: FrameKind::User,
-                module: Some(module),
-                address,
-                inlined,
-                file,
-                line,
-            })
-        };
-        let count = answer.parts.len();
-        let mut frames: Vec<_> = answer
-            .parts
-            .iter()
-            .enumerate()
-            .map(|(at, part)| {
-                frame(
-                    Arc::clone(&part.name),
-                    at + 1 < count,
-                    part.file.clone(),
-                    part.line,
-                )
-            })
-            .collect();
-        if frames.is_empty() {
-            frames.push(frame(names::unnamed(base, answer.start), false, None, 0));
-        }
-        Resolved {
-            frames,
-            is_root: answer.is_root,
-            is_code: true,
-        }
-    }
-
-    fn by_perf_map(&mut self, addresses: &[u64]) {
-        let mut places = std::mem::take(&mut self.perf);
-        places.sort_unstable_by_key(|(at, _)| addresses[*at]);
-        let mut names = vec![None; places.len()];
-        if let (PerfMap::Held(map), false) = (&self.image.perf_map, places.is_empty()) {
-            let wanted: Vec<u64> = places.iter().map(|(at, _)| addresses[*at]).collect();
-            match jit::resolve(map, &wanted, self.options.max_perf_map_bytes) {
-                Ok(found) => names = found,
-                Err(problem) => self.problems.add(problem),
-            }
-        }
-        for ((at, otherwise), name) in places.into_iter().zip(names) {
-            let found = name.map(|name| {
-                let module = self.module("[jit]", "");
-                let frame = Frame {
-                    function: name,
-                    kind: FrameKind::User,
-                    module: Some(module),
-                    address: addresses[at],
-                    inlined: false,
-                    file: None,
-                    line: 0,
-                };
-                Resolved {
-                    frames: vec![self.table.intern(frame)],
-                    is_root: false,
-                    is_code: true,
-                }
-            });
-            self.resolved[at] = Some(found.unwrap_or(otherwise));
-        }
-    }
-
-    fn module(&mut self, path: &str, build_id: &str) -> ModuleId {
-        self.table.intern_module(Module {
-            path: names::clean(path),
-            build_id: Arc::from(build_id),
-        })
-    }
-}
-
-/// A frame without a name: `[what+0xoffset]`.
-fn plain(table: &mut FrameTable, what: &str, offset: u64, module: Option<ModuleId>) -> Resolved {
-    let frame = Frame {
-        function: names::unnamed(&names::clean(what), offset),
-        kind: FrameKind::User,
-        module,
-        address: offset,
-        inlined: false,
-        file: None,
-        line: 0,
-    };
-    Resolved {
-        frames: vec![table.intern(frame)],
-        is_root: false,
-        is_code: true,
     }
 }

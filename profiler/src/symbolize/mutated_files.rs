@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::Options;
 use super::binary::{Answer, Binary};
-use super::dwarf::Budget;
+use super::budget::Budget;
 use super::elf::{Header, ReadError, Section, Source};
 use super::problems::{Problem, Problems};
 
@@ -205,7 +205,7 @@ fn limits_on_debug_information_leave_the_symbols() {
         ..options()
     };
     for (options, time, problem) in [
-        (options(), Duration::ZERO, Problem::DebugInfoTooSlow),
+        (options(), Duration::ZERO, Problem::FileTooSlow),
         (small, Duration::from_secs(2), Problem::DebugInfoTooLarge),
     ] {
         let (answers, problems) = read_with(original.clone(), &options, time).unwrap();

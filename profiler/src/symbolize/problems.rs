@@ -27,12 +27,12 @@ pub enum Problem {
     FileMalformed,
     /// A table of a mapped file is larger than the limit.
     FileTooLarge,
+    /// Reading debug information or Go's tables took more CPU time than the limit.
+    FileTooSlow,
     /// Debug information is larger than the limit; symbols without inlined functions were used.
     DebugInfoTooLarge,
     /// Debug information is damaged, or compressed in a way that is not supported.
     DebugInfoMalformed,
-    /// Reading debug information took more CPU time than the limit.
-    DebugInfoTooSlow,
     /// A perf map is not a regular file (FIFO, device, folder).
     PerfMapNotRegular,
     /// A perf map is a symbolic link, or leads out of the container.
@@ -61,9 +61,9 @@ impl Problem {
             Self::FileOnFuse => "file_on_fuse",
             Self::FileMalformed => "file_malformed",
             Self::FileTooLarge => "file_too_large",
+            Self::FileTooSlow => "file_too_slow",
             Self::DebugInfoTooLarge => "debug_info_too_large",
             Self::DebugInfoMalformed => "debug_info_malformed",
-            Self::DebugInfoTooSlow => "debug_info_too_slow",
             Self::PerfMapNotRegular => "perf_map_not_regular",
             Self::PerfMapOutside => "perf_map_outside",
             Self::PerfMapForeignOwner => "perf_map_foreign_owner",
@@ -91,9 +91,9 @@ impl Problem {
             }
             Self::FileMalformed => "mapped files are not well-formed ELF files",
             Self::FileTooLarge => "mapped files have symbol tables above the size limit",
+            Self::FileTooSlow => "mapped files whose tables took too long to read were left out",
             Self::DebugInfoTooLarge => "debug information above the size limit was left out",
             Self::DebugInfoMalformed => "debug information is damaged or of an unsupported kind",
-            Self::DebugInfoTooSlow => "debug information took too long to read and was left out",
             Self::PerfMapNotRegular => "perf maps that are not regular files were left out",
             Self::PerfMapOutside => "perf maps that are symbolic links were left out",
             Self::PerfMapForeignOwner => "perf maps that belong to another user were left out",

@@ -149,3 +149,77 @@ impl Layout {
         Ok(Self { offsets })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{FIELDS, Layout, MissingField};
+    use crate::host::btf::Btf;
+
+    fn fixture(kernel: &str) -> Btf {
+        let path: PathBuf = [
+            env!("CARGO_MANIFEST_DIR"),
+            "tests/fixtures/btf",
+            &format!("{kernel}.btf"),
+        ]
+        .iter()
+        .collect();
+        Btf::from_file(&path).unwrap()
+    }
+
+    /// Offsets as `pahole` and the kernels' own BTF have them: they drift from kernel to kernel.
+    #[test]
+    fn offsets_of_three_kernels() {
+        let expected = [
+            ("6.1.192", [664, 3600, 128, 248, 104]),
+            ("6.12.117", [688, 3584, 128, 256, 96]),
+            ("6.18.44", [712, 2376, 112, 256, 96]),
+        ];
+        let globals = [
+            "OFF_TASK_GROUP",
+            "OFF_TASK_CGROUPS",
+            "OFF_CSET_DFL",
+            "OFF_CGROUP_KN",
+            "OFF_KN_ID",
+        ];
+        for (kernel, offsets) in expected {
+            let btf = fixture(kernel);
+            for cgroup_v1 in [false, true] {
+                let layout = Layout::resolve(&btf, cgroup_v1).unwrap();
+                assert_eq!(layout.offsets.len(), FIELDS.len(), "{kernel}");
+                for (global, offset) in globals.iter().zip(offsets) {
+                    let found = layout.offsets.iter().find(|(name, _)| name == global);
+                    assert_eq!(found, Some(&(*global, offset)), "{kernel}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn members_of_anonymous_and_nested_structs() {
+        let btf = fixture("6.18.44");
+        assert_eq!(
+            btf.member("task_struct", "se.cfs_rq").map(|it| it.offset),
+            Some(296)
+        );
+        assert_eq!(btf.member("task_struct", "no_such_field"), None);
+        assert_eq!(btf.member("no_such_struct", "se"), None);
+        // `throttled` became a bit field: one bit at a byte of its own.
+        let throttled = btf.member("cfs_rq", "throttled").unwrap();
+        assert_eq!(throttled.offset * 8 + throttled.bit, 3328);
+    }
+
+    #[test]
+    fn a_missing_field_is_named_if_this_host_needs_it() {
+        let only_v2 = fixture("6.12.117").without("task_group");
+        assert!(Layout::resolve(&only_v2, false).is_ok());
+        assert_eq!(
+            Layout::resolve(&only_v2, true),
+            Err(MissingField {
+                type_name: "task_group",
+                member: "css"
+            })
+        );
+    }
+}

@@ -165,6 +165,18 @@ impl Btf {
         (proto.kind == kind::FUNC_PROTO).then(|| proto.vlen.saturating_sub(1))
     }
 
+    /// As if the kernel had no type of this name.
+    #[cfg(test)]
+    pub(super) fn without(mut self, name: &str) -> Self {
+        let at = self.strings.windows(name.len() + 2).position(|window| {
+            window.first() == Some(&0)
+                && window.last() == Some(&0)
+                && &window[1..=name.len()] == name.as_bytes()
+        });
+        self.strings[at.unwrap() + 1] = b'?';
+        self
+    }
+
     fn member_of(&self, ty: Type, path: &str) -> Option<Member> {
         let (first, rest) = path.split_once('.').unwrap_or((path, ""));
         for number in 0..ty.vlen {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use gimli::{Dwarf, Unit};
 
-use super::budget::{Budget, Exhausted};
 use super::sections::Bytes;
+use crate::symbolize::budget::{Budget, Exhausted};
 use crate::symbolize::names;
 
 /// More than any real unit has.
@@ -35,6 +35,8 @@ impl Lines {
         let Some(program) = unit.line_program.clone() else {
             return Ok(Self::default());
         };
+        // Many instructions in a row may make no row.
+        budget.bytes(program.header().raw_program_buf().len())?;
         let mut rows = program.rows();
         let mut start = 0;
         // An error ends the table; what was read so far is still right.
@@ -86,11 +88,17 @@ impl Lines {
         number: u64,
         dwarf: &Dwarf<Bytes<'_>>,
         unit: &Unit<Bytes<'_>>,
-    ) -> Option<Arc<str>> {
-        self.files
-            .entry(number)
-            .or_insert_with(|| path(number, dwarf, unit).map(|path| names::clean(&path)))
-            .clone()
+        budget: &mut Budget,
+    ) -> Result<Option<Arc<str>>, Exhausted> {
+        if let Some(known) = self.files.get(&number) {
+            return Ok(known.clone());
+        }
+        let mut looked_through = 0;
+        let path = path(number, dwarf, unit, &mut looked_through);
+        budget.bytes(looked_through)?;
+        let path = path.map(|path| names::clean(&path));
+        self.files.insert(number, path.clone());
+        Ok(path)
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -98,17 +106,23 @@ impl Lines {
     }
 }
 
-fn path(number: u64, dwarf: &Dwarf<Bytes<'_>>, unit: &Unit<Bytes<'_>>) -> Option<String> {
+fn path(
+    number: u64,
+    dwarf: &Dwarf<Bytes<'_>>,
+    unit: &Unit<Bytes<'_>>,
+    looked_through: &mut usize,
+) -> Option<String> {
     let header = unit.line_program.as_ref()?.header();
     let file = header.file(number)?;
-    let text = |value| {
+    let mut text = |value| {
         let bytes: Bytes<'_> = dwarf.attr_string(unit, value).ok()?;
+        *looked_through += bytes.len();
         let bytes = &bytes.slice()[..bytes.len().min(4096)];
         Some(String::from_utf8_lossy(bytes).into_owned())
     };
     let mut path = text(file.path_name())?;
     for folder in [
-        file.directory(header).and_then(text),
+        file.directory(header).and_then(&mut text),
         unit.comp_dir.map(|folder| {
             String::from_utf8_lossy(&folder.slice()[..folder.len().min(4096)]).into_owned()
         }),

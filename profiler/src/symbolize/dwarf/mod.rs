@@ -3,7 +3,6 @@
 //! `gimli` decodes; how far to follow what a file says is decided here, because the file may be hostile:
 //! all tables are bounded, all loops count against a budget of CPU time, nothing recurses.
 
-mod budget;
 mod lines;
 mod sections;
 mod unit;
@@ -14,10 +13,10 @@ use std::sync::Arc;
 
 use gimli::{Dwarf, Unit};
 
-pub(super) use self::budget::{Budget, Exhausted};
 use self::sections::{Bytes, Sections};
 use self::unit::{Facts, UnitTables};
 use self::units::{Parsed, Units};
+use super::budget::{Budget, Exhausted};
 use super::elf::{Header, ReadError, Source};
 use super::names;
 
@@ -92,7 +91,7 @@ impl DebugInfo {
         budget.resume();
         let dwarf = self.sections.dwarf();
         for (number, places) in by_unit {
-            let Some(unit) = self.units.parse(&dwarf, &self.sections, number) else {
+            let Some(unit) = self.units.parse(&dwarf, &self.sections, number, budget)? else {
                 continue;
             };
             let mut tables = match self.tables.remove(&number) {
@@ -135,7 +134,7 @@ struct Reader<'a, 'n> {
     names: &'n mut HashMap<usize, Option<Arc<str>>>,
 }
 
-impl Reader<'_, '_> {
+impl<'a> Reader<'a, '_> {
     fn functions(
         &mut self,
         tables: &mut UnitTables,
@@ -150,76 +149,109 @@ impl Reader<'_, '_> {
         let mut found = Vec::with_capacity(calls.len() + 1);
         for call in calls.iter().rev() {
             budget.step()?;
-            let name = call.origin.and_then(|origin| self.name(origin));
+            let name = match call.origin {
+                Some(origin) => self.name(origin, budget)?,
+                None => None,
+            };
             // A call that nothing names (its unit may be in another file) stays out of the stack.
             if name.is_some() {
-                let path = if line > 0 {
-                    tables.lines.file(file, self.dwarf, self.unit)
-                } else {
-                    None
-                };
-                found.push(Function {
-                    name,
-                    file: path,
-                    line,
-                });
+                let file = self.file(tables, (file, line), budget)?;
+                found.push(Function { name, file, line });
             }
             (file, line) = (call.call_file, call.call_line);
         }
-        let path = if line > 0 {
-            tables.lines.file(file, self.dwarf, self.unit)
-        } else {
-            None
+        let offset = gimli::UnitOffset(entry).to_debug_info_offset(&self.unit.header);
+        let name = match offset {
+            Some(offset) => self.name(offset.0, budget)?,
+            None => None,
         };
-        let own = gimli::UnitOffset(entry)
-            .to_debug_info_offset(&self.unit.header)
-            .and_then(|offset| self.name(offset.0));
-        found.push(Function {
-            name: own,
-            file: path,
-            line,
-        });
+        let file = self.file(tables, (file, line), budget)?;
+        found.push(Function { name, file, line });
         Ok(found)
     }
 
-    /// The name of the function whose entry is at `offset` of `.debug_info`.
-    fn name(&mut self, offset: usize) -> Option<Arc<str>> {
-        if let Some(name) = self.names.get(&offset) {
-            return name.clone();
+    /// The path of a file; none without a line, since the number means nothing then.
+    fn file(
+        &self,
+        tables: &mut UnitTables,
+        (file, line): (u64, u32),
+        budget: &mut Budget,
+    ) -> Result<Option<Arc<str>>, Exhausted> {
+        if line == 0 {
+            return Ok(None);
         }
-        let name = self.read_name(offset);
+        tables.lines.file(file, self.dwarf, self.unit, budget)
+    }
+
+    /// The name of the function whose entry is at `offset` of `.debug_info`.
+    fn name(&mut self, offset: usize, budget: &mut Budget) -> Result<Option<Arc<str>>, Exhausted> {
+        if let Some(name) = self.names.get(&offset) {
+            return Ok(name.clone());
+        }
+        let name = self.read_name(offset, budget)?;
         self.names.insert(offset, name.clone());
-        name
+        Ok(name)
     }
 
     /// Follows an entry to the one that it completes, until one has the name that the linker sees; a plain name
     /// found on the way serves if there is none.
-    fn read_name(&mut self, offset: usize) -> Option<Arc<str>> {
+    fn read_name(
+        &mut self,
+        offset: usize,
+        budget: &mut Budget,
+    ) -> Result<Option<Arc<str>>, Exhausted> {
         let mut plain = None;
         let mut next = Some(offset);
         for _ in 0..MAX_HOPS {
             let Some(offset) = next else { break };
-            let number = self.units.containing(offset)?;
-            let unit = if number == self.number {
-                self.unit
-            } else {
-                let (units, dwarf, sections) = (self.units, self.dwarf, self.sections);
-                self.others
-                    .entry(number)
-                    .or_insert_with(|| units.parse(dwarf, sections, number))
-                    .as_ref()?
+            let Some(number) = self.units.containing(offset) else {
+                break;
             };
-            let start = gimli::DebugInfoOffset(offset).to_unit_offset(&unit.header)?;
-            let mut raw = unit.entries_raw(Some(start)).ok()?;
-            let abbreviation = raw.read_abbreviation().ok()??;
-            let facts = Facts::read(&mut raw, abbreviation.attributes(), unit).ok()?;
-            let text = |value| self.dwarf.attr_string(unit, value).ok();
-            if let Some(name) = facts.linkage_name.and_then(text) {
-                return Some(names::function(name.slice()));
+            if number != self.number && !self.others.contains_key(&number) {
+                let unit = self
+                    .units
+                    .parse(self.dwarf, self.sections, number, budget)?;
+                self.others.insert(number, unit);
             }
-            plain = plain.or_else(|| facts.name.and_then(text));
-            next = facts.origin;
+            let unit = match self.others.get(&number) {
+                Some(other) => other.as_ref(),
+                None => Some(self.unit),
+            };
+            let Some(names) = unit.and_then(|unit| self.names_at(unit, offset)) else {
+                break;
+            };
+            budget.steps(names.attributes)?;
+            for text in names.linkage.iter().chain(&names.plain) {
+                budget.bytes(text.len())?;
+            }
+            if let Some(name) = names.linkage {
+                return Ok(Some(names::function(name.slice())));
+            }
+            plain = plain.or(names.plain);
+            next = names.origin;
         }
-        plain.map(|name| names::function(name.slice()))
+        Ok(plain.map(|name| names::function(name.slice())))
     }
+
+    fn names_at(&self, unit: &Unit<Bytes<'a>>, offset: usize) -> Option<Names<'a>> {
+        let start = gimli::DebugInfoOffset(offset).to_unit_offset(&unit.header)?;
+        let mut raw = unit.entries_raw(Some(start)).ok()?;
+        let abbreviation = raw.read_abbreviation().ok()??;
+        let facts = Facts::read(&mut raw, abbreviation.attributes(), unit).ok()?;
+        let text = |value| self.dwarf.attr_string(unit, value).ok();
+        Some(Names {
+            linkage: facts.linkage_name.and_then(text),
+            plain: facts.name.and_then(text),
+            origin: facts.origin,
+            attributes: abbreviation.attributes().len(),
+        })
+    }
+}
+
+/// What an entry says about the name of its function.
+struct Names<'a> {
+    linkage: Option<Bytes<'a>>,
+    plain: Option<Bytes<'a>>,
+    origin: Option<usize>,
+    attributes: usize,
 }

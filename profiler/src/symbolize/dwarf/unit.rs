@@ -5,11 +5,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use gimli::{AttributeValue, Dwarf, EntriesRaw, Range, Unit, constants};
+use gimli::{AttributeValue, Dwarf, EntriesRaw, Range, RngListIter, Unit, constants};
 
-use super::budget::{Budget, Exhausted};
 use super::lines::Lines;
 use super::sections::Bytes;
+use crate::symbolize::budget::{Budget, Exhausted};
 
 /// More than any real unit has; each entry costs 24 bytes.
 const MAX_ENTRIES: usize = 4 << 20;
@@ -64,6 +64,7 @@ impl UnitTables {
             let Some(abbreviation) = abbreviation else {
                 continue;
             };
+            budget.steps(abbreviation.attributes().len())?;
             if abbreviation.tag() != constants::DW_TAG_subprogram {
                 if raw.skip_attributes(abbreviation.attributes()).is_err() {
                     break;
@@ -167,6 +168,7 @@ fn read_inlined(
         let Some(abbreviation) = abbreviation else {
             continue;
         };
+        budget.steps(abbreviation.attributes().len())?;
         if nested.is_some_and(|limit| depth <= limit) {
             nested = None;
         }
@@ -252,7 +254,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Adds the addresses that the entry covers; what starts at 0 was removed by the linker.
-    fn ranges(
+    pub(super) fn ranges(
         &self,
         dwarf: &Dwarf<Bytes<'a>>,
         unit: &Unit<Bytes<'a>>,
@@ -265,7 +267,7 @@ impl<'a> Facts<'a> {
             }
         };
         if let Some(list) = self.list {
-            let Ok(Some(mut list)) = dwarf.attr_ranges(unit, list) else {
+            let Ok(Some(mut list)) = list_of(list, dwarf, unit, budget)? else {
                 return Ok(());
             };
             while let Ok(Some(range)) = list.next() {
@@ -287,6 +289,23 @@ impl<'a> Facts<'a> {
         }
         Ok(())
     }
+}
+
+/// The ranges of a list. Its entries are counted first: many in a row may hold no range.
+fn list_of<'a>(
+    value: AttributeValue<Bytes<'a>>,
+    dwarf: &Dwarf<Bytes<'a>>,
+    unit: &Unit<Bytes<'a>>,
+    budget: &mut Budget,
+) -> Result<gimli::Result<Option<RngListIter<Bytes<'a>>>>, Exhausted> {
+    if let Ok(Some(offset)) = dwarf.attr_ranges_offset(unit, value)
+        && let Ok(mut entries) = dwarf.raw_ranges(unit, offset)
+    {
+        while let Ok(Some(_)) = entries.next() {
+            budget.step()?;
+        }
+    }
+    Ok(dwarf.attr_ranges(unit, value))
 }
 
 fn reference(value: &AttributeValue<Bytes<'_>>, unit: &Unit<Bytes<'_>>) -> Option<usize> {

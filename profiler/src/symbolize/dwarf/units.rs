@@ -8,8 +8,9 @@ use gimli::{
     LittleEndian, SectionId, Unit, UnitHeader, UnitType, constants,
 };
 
-use super::budget::{Budget, Exhausted};
 use super::sections::{Bytes, Sections};
+use super::unit::Facts;
+use crate::symbolize::budget::{Budget, Exhausted};
 use crate::symbolize::elf::Numbers as _;
 
 /// Limits far above what compilers write for one unit: what they bound is memory, since the parsed
@@ -53,26 +54,28 @@ impl Units {
             places: places(&dwarf, sections, budget)?,
             pieces: Vec::new(),
         };
+        let mut ranges = Vec::new();
         for number in 0..units.places.len() {
             budget.step()?;
-            let Some(unit) = units.parse(&dwarf, sections, number) else {
+            let Some(unit) = units.parse(&dwarf, sections, number, budget)? else {
                 continue;
             };
-            let Ok(mut ranges) = dwarf.unit_ranges(&unit) else {
-                continue;
-            };
-            while let Ok(Some(range)) = ranges.next() {
-                budget.step()?;
-                // What starts at 0 was removed by the linker.
-                if range.begin != 0 && range.begin < range.end && units.pieces.len() < MAX_RANGES {
-                    units.pieces.push(Piece {
-                        begin: range.begin,
-                        end: range.end,
-                        reach: 0,
-                        unit: u32::try_from(number).unwrap_or(u32::MAX),
-                    });
-                }
+            ranges.clear();
+            if let Ok(mut entries) = unit.entries_raw(None)
+                && let Ok(Some(root)) = entries.read_abbreviation()
+                && let Ok(facts) = Facts::read(&mut entries, root.attributes(), &unit)
+            {
+                facts.ranges(&dwarf, &unit, &mut ranges, budget)?;
             }
+            let room = MAX_RANGES.saturating_sub(units.pieces.len());
+            units
+                .pieces
+                .extend(ranges.iter().take(room).map(|range| Piece {
+                    begin: range.begin,
+                    end: range.end,
+                    reach: 0,
+                    unit: u32::try_from(number).unwrap_or(u32::MAX),
+                }));
         }
         units.pieces.sort_unstable_by_key(|piece| piece.begin);
         let mut reach = 0;
@@ -103,27 +106,43 @@ impl Units {
         (offset < self.places.get(number)?.end).then_some(number)
     }
 
-    /// Parses the head of a unit.
+    /// Parses the head of a unit; `None` if it cannot be read.
     pub(super) fn parse<'a>(
         &self,
         dwarf: &Dwarf<Bytes<'a>>,
         sections: &'a Sections,
         number: usize,
-    ) -> Option<Unit<Bytes<'a>>> {
-        let place = self.places.get(number)?;
-        let header = dwarf
-            .debug_info
-            .header_from_offset(DebugInfoOffset(place.offset))
-            .ok()?;
+        budget: &mut Budget,
+    ) -> Result<Option<Unit<Bytes<'a>>>, Exhausted> {
+        let Some(place) = self.places.get(number) else {
+            return Ok(None);
+        };
         let (from, to) = place.abbreviations;
-        let bytes = sections.get(SectionId::DebugAbbrev).get(from..to)?;
-        let abbreviations = DebugAbbrev::new(bytes, LittleEndian)
-            .abbreviations(DebugAbbrevOffset(0))
-            .ok()?;
-        if line_header_size(&header, &abbreviations, sections) > MAX_LINE_HEADER {
-            return None;
+        budget.bytes(to.saturating_sub(from))?;
+        let parsed = || {
+            let header = dwarf
+                .debug_info
+                .header_from_offset(DebugInfoOffset(place.offset))
+                .ok()?;
+            let bytes = sections.get(SectionId::DebugAbbrev).get(from..to)?;
+            let abbreviations = DebugAbbrev::new(bytes, LittleEndian);
+            let abbreviations = abbreviations.abbreviations(DebugAbbrevOffset(0)).ok()?;
+            let lines = line_header_size(&header, &abbreviations, sections);
+            Some((header, abbreviations, lines))
+        };
+        let Some((header, abbreviations, lines)) = parsed() else {
+            return Ok(None);
+        };
+        if lines > MAX_LINE_HEADER {
+            return Ok(None);
         }
-        Unit::new_with_abbreviations(dwarf, header, Arc::new(abbreviations)).ok()
+        budget.bytes(usize::try_from(lines).unwrap_or(usize::MAX))?;
+        let unit = Unit::new_with_abbreviations(dwarf, header, Arc::new(abbreviations)).ok();
+        if let Some(unit) = &unit {
+            let text = |text: Option<Bytes<'_>>| text.map_or(0, |text| text.len());
+            budget.bytes(text(unit.name).saturating_add(text(unit.comp_dir)))?;
+        }
+        Ok(unit)
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -1,5 +1,7 @@
 //! The table of functions, and the little programs that give a line, a file and an inlined call for each address.
 
+use std::cell::Cell;
+
 use super::moduledata::{self, ModuleData};
 use crate::symbolize::elf::{Header, Numbers as _, Source, c_string, section_bytes};
 
@@ -10,7 +12,7 @@ const MAGIC_120: u32 = 0xffff_fff1;
 const MAX_TABLE: u64 = 256 << 20;
 
 /// Largest function that a look-up walks through, in steps of its line program.
-const MAX_STEPS: usize = 1 << 20;
+const MAX_STEPS: usize = 1 << 16;
 
 /// Deepest inlining shown.
 const MAX_INLINED: usize = 64;
@@ -43,6 +45,8 @@ pub(crate) struct GoTable {
     inline: Option<Inline>,
     /// Function id of the compiler's wrappers. The number changes with Go's version; it always is the highest.
     wrapper: u8,
+    /// Steps of programs run since the last look.
+    steps: Cell<usize>,
 }
 
 /// Where the inlining trees are.
@@ -109,6 +113,7 @@ impl GoTable {
             .and_then(|module| inline_trees(source, header, (address, bytes.len()), module.gofunc));
         let mut table = Self {
             wrapper: u8::MAX,
+            steps: Cell::new(0),
             bytes,
             parts,
             count,
@@ -138,6 +143,11 @@ impl GoTable {
     /// The functions at `address`, innermost inlined one first, the real one last; empty if it is not Go code.
     pub(crate) fn find(&self, address: u64) -> Vec<GoFunction<'_>> {
         self.try_find(address).unwrap_or_default()
+    }
+
+    /// How many steps the look-ups took since this was last asked: what a file makes them cost.
+    pub(crate) fn take_steps(&self) -> usize {
+        self.steps.take()
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -309,6 +319,7 @@ impl GoTable {
             let signed = (change >> 1).cast_signed() ^ -(change & 1).cast_signed();
             value = value.wrapping_add(signed);
             place = place.checked_add(u64::from(self.varint(&mut at)?) * self.quantum)?;
+            self.steps.set(self.steps.get() + 1);
             if address < place {
                 return Some(value);
             }

@@ -1,27 +1,27 @@
-//! A limit on the CPU time that debug information may cost: its tables can refer to each other such that a
-//! small file takes hours to read.
+//! A limit on the CPU time that the tables of one file may cost: they can refer to each other, or repeat
+//! themselves, such that a small file takes hours to read.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Steps between two looks at the clock.
-const STEPS_PER_LOOK: u32 = 2048;
+/// Steps between two looks at the clock, which takes a system call. A step is some tens of nanoseconds.
+const STEPS_PER_LOOK: usize = 4096;
 
 /// CPU time, of this thread, that is left.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(super) struct Budget {
     left: Duration,
     since: Duration,
-    steps: u32,
+    steps: usize,
 }
 
 /// The time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Exhausted;
+pub(super) struct Exhausted;
 
 impl Budget {
-    pub(crate) fn new(limit: Duration) -> Self {
+    pub(super) fn new(limit: Duration) -> Self {
         Self {
             left: limit,
             since: now(),
@@ -43,7 +43,12 @@ impl Budget {
 
     /// Call this in every loop whose length a file decides.
     pub(super) fn step(&mut self) -> Result<(), Exhausted> {
-        self.steps += 1;
+        self.steps(1)
+    }
+
+    /// Call this for work that a file makes as long as `count` steps.
+    pub(super) fn steps(&mut self, count: usize) -> Result<(), Exhausted> {
+        self.steps = self.steps.saturating_add(count);
         if self.steps >= STEPS_PER_LOOK {
             self.steps = 0;
             self.pause();
@@ -53,6 +58,11 @@ impl Budget {
         } else {
             Ok(())
         }
+    }
+
+    /// Bytes that were looked through for the end of a string, or decoded as a table.
+    pub(super) fn bytes(&mut self, count: usize) -> Result<(), Exhausted> {
+        self.steps(count / 16)
     }
 }
 

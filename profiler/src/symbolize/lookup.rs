@@ -1,0 +1,229 @@
+//! The addresses of one process, sorted out by what they lie in, and turned into frames.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::binary::Answer;
+use super::cache::{Cache, Origin};
+use super::problems::Problems;
+use super::process::{Content, HeldFile, Image, PerfMap};
+use super::{Options, jit, names};
+use crate::model::{Frame, FrameKind, FrameTable, Module, ModuleId, Resolved};
+
+/// What the lookup of the addresses of one process needs.
+pub(super) struct Lookup<'a> {
+    pub(super) image: &'a Image,
+    pub(super) cache: &'a mut Cache,
+    pub(super) options: &'a Options,
+    pub(super) problems: &'a mut Problems,
+    pub(super) table: &'a mut FrameTable,
+}
+
+/// What has been found out about each address, by its place.
+struct Found {
+    resolved: Vec<Option<Resolved>>,
+    /// Addresses that may be JIT-compiled, with what they read otherwise.
+    maybe_jit: Vec<(usize, Resolved)>,
+}
+
+/// Addresses of one file: place in the result, and offset in the file.
+type Batch<'a> = (Origin<'a>, &'a str, Vec<(usize, u64)>);
+
+impl Lookup<'_> {
+    /// The frames at each address; the result is aligned with `addresses`.
+    pub(super) fn resolve(mut self, addresses: &[u64]) -> Vec<Resolved> {
+        let mut found = Found {
+            resolved: vec![None; addresses.len()],
+            maybe_jit: Vec::new(),
+        };
+        self.by_mapping(addresses, &mut found);
+        self.by_perf_map(addresses, &mut found);
+        let all = addresses.iter().zip(found.resolved);
+        all.map(|(address, resolved)| {
+            resolved.unwrap_or_else(|| Resolved {
+                is_code: false,
+                ..plain(self.table, "unmapped", *address, None)
+            })
+        })
+        .collect()
+    }
+
+    fn by_mapping(&mut self, addresses: &[u64], found: &mut Found) {
+        let image = self.image;
+        // A file may be mapped under several paths: each is a module of its own.
+        let mut batches: BTreeMap<(Option<u32>, &str), Batch<'_>> = BTreeMap::new();
+        for (at, address) in addresses.iter().enumerate() {
+            let Some(mapping) = image.mapping(*address) else {
+                continue;
+            };
+            let offset = (address - mapping.start).wrapping_add(mapping.offset);
+            match &mapping.content {
+                Content::File { file, path } => {
+                    let file: &HeldFile = file;
+                    let batch = batches
+                        .entry((Some(file.id), path))
+                        .or_insert_with(|| (Origin::Held(file), path, Vec::new()));
+                    batch.2.push((at, offset));
+                }
+                Content::Vdso => {
+                    let batch = batches
+                        .entry((None, "[vdso]"))
+                        .or_insert_with(|| (Origin::Vdso, "[vdso]", Vec::new()));
+                    batch.2.push((at, offset));
+                }
+                Content::Unheld { path } => {
+                    let module = self.module(path, "");
+                    let plain = plain(self.table, names::base_name(path), offset, Some(module));
+                    found.maybe_jit.push((at, plain));
+                }
+                Content::Special(name) => {
+                    let module = self.module(name, "");
+                    let name = name.trim_matches(['[', ']']);
+                    let plain = plain(self.table, name, *address, Some(module));
+                    found.resolved[at] = Some(plain);
+                }
+                Content::Anonymous => {
+                    let name = match image.perf_map {
+                        PerfMap::Held(_) => "jit",
+                        PerfMap::None | PerfMap::Refused => "anon",
+                    };
+                    let module = self.module(&format!("[{name}]"), "");
+                    let plain = plain(self.table, name, *address, Some(module));
+                    found.maybe_jit.push((at, plain));
+                }
+            }
+        }
+        for (origin, path, places) in batches.into_values() {
+            self.by_file(origin, path, &places, found);
+        }
+    }
+
+    fn by_file(
+        &mut self,
+        origin: Origin<'_>,
+        path: &str,
+        places: &[(usize, u64)],
+        found: &mut Found,
+    ) {
+        let offsets: Vec<u64> = places.iter().map(|(_, offset)| *offset).collect();
+        let (located, build_id) = self
+            .cache
+            .resolve(origin, &offsets, self.options, self.problems);
+        let module = self.module(path, &build_id);
+        let base = match origin {
+            Origin::Held(_) => names::clean(names::base_name(path)),
+            Origin::Vdso => Arc::from("vdso"),
+        };
+        for ((at, _), located) in places.iter().zip(located) {
+            match &located.answer {
+                Some(answer) => {
+                    let frames = self.frames(located.address, answer, module, &base);
+                    found.resolved[*at] = Some(frames);
+                }
+                None => {
+                    let plain = plain(self.table, &base, located.address, Some(module));
+                    found.maybe_jit.push((*at, plain));
+                }
+            }
+        }
+    }
+
+    fn frames(&mut self, address: u64, answer: &Answer, module: ModuleId, base: &str) -> Resolved {
+        let mut frame = |name: Arc<str>, inlined, file, line| {
+            self.table.intern(Frame {
+                function: name,
+                kind: FrameKind::User,
+                module: Some(module),
+                address,
+                inlined,
+                file,
+                line,
+            })
+        };
+        let count = answer.parts.len();
+        let mut frames: Vec<_> = answer
+            .parts
+            .iter()
+            .enumerate()
+            .map(|(at, part)| {
+                frame(
+                    Arc::clone(&part.name),
+                    at + 1 < count,
+                    part.file.clone(),
+                    part.line,
+                )
+            })
+            .collect();
+        if frames.is_empty() {
+            frames.push(frame(names::unnamed(base, answer.start), false, None, 0));
+        }
+        Resolved {
+            frames,
+            is_root: answer.is_root,
+            is_code: true,
+        }
+    }
+
+    fn by_perf_map(&mut self, addresses: &[u64], found: &mut Found) {
+        let mut places = std::mem::take(&mut found.maybe_jit);
+        places.sort_unstable_by_key(|(at, _)| addresses[*at]);
+        let mut names = vec![None; places.len()];
+        if let (PerfMap::Held(map), false) = (&self.image.perf_map, places.is_empty()) {
+            let wanted: Vec<u64> = places.iter().map(|(at, _)| addresses[*at]).collect();
+            match jit::resolve(map, &wanted, self.options.max_perf_map_bytes) {
+                Ok(all) => names = all,
+                Err(problem) => self.problems.add(problem),
+            }
+        }
+        for ((at, otherwise), name) in places.into_iter().zip(names) {
+            let jit = name.map(|name| {
+                let module = self.module("[jit]", "");
+                let frame = Frame {
+                    function: name,
+                    kind: FrameKind::User,
+                    module: Some(module),
+                    address: addresses[at],
+                    inlined: false,
+                    file: None,
+                    line: 0,
+                };
+                Resolved {
+                    frames: vec![self.table.intern(frame)],
+                    is_root: false,
+                    is_code: true,
+                }
+            });
+            found.resolved[at] = Some(jit.unwrap_or(otherwise));
+        }
+    }
+
+    fn module(&mut self, path: &str, build_id: &str) -> ModuleId {
+        self.table.intern_module(Module {
+            path: names::clean(path),
+            build_id: Arc::from(build_id),
+        })
+    }
+}
+
+/// A frame without a name: `[what+0xoffset]`.
+pub(super) fn plain(
+    table: &mut FrameTable,
+    what: &str,
+    offset: u64,
+    module: Option<ModuleId>,
+) -> Resolved {
+    let frame = Frame {
+        function: names::unnamed(&names::clean(what), offset),
+        kind: FrameKind::User,
+        module,
+        address: offset,
+        inlined: false,
+        file: None,
+        line: 0,
+    };
+    Resolved {
+        frames: vec![table.intern(frame)],
+        is_root: false,
+        is_code: true,
+    }
+}
