@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "a task's output is its result")]
 
+mod btf;
 mod cmd;
 mod ebpf;
 mod paths;
@@ -23,6 +24,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Cut a small BTF file for tests out of a kernel's BTF.
+    BtfFixture(btf::Args),
     /// Build the BPF object and its manifest into profiler/bpf.
     Ebpf(ebpf::Args),
     /// Install or name what is missing.
@@ -33,6 +36,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Args::parse().task {
+        Task::BtfFixture(args) => btf::run(&args),
         Task::Ebpf(args) => ebpf::run(&args),
         Task::Setup(args) => setup::run(&args),
         Task::Vm(args) => vm::run(&args),

@@ -10,11 +10,13 @@ use crate::setup::Apt;
 use crate::{cmd, paths};
 
 /// A kernel series of the matrix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Series {
     /// The oldest one that is supported.
+    #[value(name = "6.1")]
     V6_1,
     /// The first long-term one with per-queue throttling clocks.
+    #[value(name = "6.12")]
     V6_12,
 }
 

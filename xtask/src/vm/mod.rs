@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::ValueEnum;
 
 use crate::summary::Summary;
 use initramfs::Initramfs;
@@ -19,9 +18,9 @@ pub(crate) use qemu::Options;
 /// Run the kernel tests on other kernels, in QEMU.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Which kernel series.
-    #[arg(long, value_enum, default_value = "all")]
-    kernel: Choice,
+    /// Only this kernel series (repeatable); default: all.
+    #[arg(long, value_enum)]
+    kernel: Vec<Series>,
     /// Use /dev/kvm instead of emulation.
     #[arg(long)]
     kvm: bool,
@@ -33,24 +32,11 @@ pub(crate) struct Args {
     test_args: Vec<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Choice {
-    /// Linux 6.1.
-    #[value(name = "6.1")]
-    V6_1,
-    /// Linux 6.12.
-    #[value(name = "6.12")]
-    V6_12,
-    /// Every series.
-    All,
-}
-
 /// Runs the task.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let series: &[Series] = match args.kernel {
-        Choice::V6_1 => &[Series::V6_1],
-        Choice::V6_12 => &[Series::V6_12],
-        Choice::All => &Series::ALL,
+    let series = match args.kernel.as_slice() {
+        [] => &Series::ALL[..],
+        chosen => chosen,
     };
     let options = Options {
         limit: Duration::from_secs(args.timeout),
