@@ -4,9 +4,9 @@
 //! folder open, so that frames have names although the process exits or its files are replaced. At the end,
 //! [`Symbolizer::user`] and [`Symbolizer::kernel`] turn unique addresses into frames.
 //!
-//! Containers control every file read here. What that means is said where it is dealt with: [`safe_open`] (names,
-//! links, FIFOs), [`elf::source`] (sizes, truncation), [`budget`] (time), [`dwarf`] (memory), [`jit`] (perf maps),
-//! [`names`] (what is shown), `process::mounts` (files that a process serves).
+//! Containers control every file read here. What that means is said where it is dealt with: `safe_open` (names,
+//! links, FIFOs), `elf::source` (sizes, truncation), `budget` (time), `dwarf` (memory), `jit` (perf maps),
+//! `names` (what is shown), `process::mounts` (files that a process serves).
 
 mod binary;
 mod budget;
