@@ -9,6 +9,7 @@
     reason = "it reports to a terminal or a serial console"
 )]
 
+#[allow(dead_code, reason = "shared with the Docker tests, which use the rest")]
 mod harness;
 mod init;
 mod subjects;

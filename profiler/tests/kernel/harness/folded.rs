@@ -27,6 +27,11 @@ impl Folded {
         self.count(|frames| frames.iter().any(|name| name == frame))
     }
 
+    /// Time of stacks with a frame that `wanted` accepts, in ns.
+    pub(crate) fn matching(&self, wanted: impl Fn(&str) -> bool) -> u64 {
+        self.count(|frames| frames.iter().any(|name| wanted(name)))
+    }
+
     /// Time of all stacks, in ns.
     pub(crate) fn total(&self) -> u64 {
         self.count(|_| true)

@@ -51,6 +51,21 @@ pub(crate) fn this_program() -> Result<PathBuf> {
     Ok(std::env::current_exe()?)
 }
 
+/// The program of the kernel tests, which is the workload of all tests: cargo puts it beside this one.
+pub(crate) fn this_workload() -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let folder = this.parent().ok_or("this program is in no folder")?;
+    let newest = std::fs::read_dir(folder)?
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.starts_with("kernel-") && !name.contains('.')
+        })
+        .max_by_key(|entry| entry.metadata().and_then(|meta| meta.modified()).ok());
+    let missing = "the kernel tests are not built; run `cargo test --no-run --test kernel`";
+    Ok(newest.ok_or(missing)?.path())
+}
+
 /// `check` until it returns something or [`patience`] is over.
 pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let end = std::time::Instant::now() + patience();

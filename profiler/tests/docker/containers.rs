@@ -1,0 +1,164 @@
+//! Containers by name, id and prefix; containers that begin and end while ctprof looks.
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::daemon::{Container, docker, with_docker};
+use crate::harness::ctprof::Ctprof;
+use crate::harness::{Result, close, ensure, frequency, sample_tolerance, this_workload};
+use crate::image;
+
+pub(super) fn trials() -> Vec<Trial> {
+    vec![
+        with_docker("containers::ps_knows_name_image_and_quota", ps),
+        with_docker("containers::by_name_and_id_prefix", by_name_and_prefix),
+        with_docker("containers::born_while_recording", born_while_recording),
+        with_docker("containers::gone_before_the_end", gone_before_the_end),
+        with_docker("containers::unknown_name_offers_the_nearest", unknown_name),
+    ]
+}
+
+const IMAGE: &str = "ctprof-test/workload:1";
+const WORKLOAD: &str = "/bin/workload";
+
+/// An image with the kernel tests' workload in it.
+fn image() -> Result {
+    image::make(IMAGE, &[(&this_workload()?, WORKLOAD)])
+}
+
+/// Arguments of `docker run` for `ms` of two busy threads.
+fn burn(ms: &str) -> Vec<&str> {
+    vec![
+        "--network=none",
+        IMAGE,
+        WORKLOAD,
+        "workload",
+        "burn",
+        "--threads",
+        "2",
+        "--ms",
+        ms,
+    ]
+}
+
+fn ps() -> Result {
+    image()?;
+    let container = Container::run("shop", &[&["--cpus=0.5"], &burn("60000")[..]].concat())?;
+    let finished = Ctprof::new(&["ps", "--format", "json"]).run()?;
+    finished.expect_code(0)?;
+    let all: Value = serde_json::from_str(&finished.stdout)?;
+    let id = container.id()?;
+    let row = all["containers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|row| row["id"] == id.as_str())
+        .ok_or_else(|| format!("{id} is not in {all}"))?;
+    for (key, expected) in [
+        ("name", Value::from("shop")),
+        ("runtime", Value::from("docker")),
+        ("image", Value::from(IMAGE)),
+        ("cpu_quota_cores", Value::from(0.5)),
+        // The workload's own thread and the two busy ones.
+        ("threads", Value::from(3)),
+    ] {
+        ensure!(
+            row[key] == expected,
+            "{key} is {} instead of {expected}",
+            row[key]
+        );
+    }
+    Ok(())
+}
+
+fn by_name_and_prefix() -> Result {
+    image()?;
+    let container = Container::run("shop", &burn("60000"))?;
+    let neighbour = Container::run("neighbour", &burn("60000"))?;
+    let prefix: String = container.id()?.chars().take(10).collect();
+    for target in ["shop", &prefix] {
+        let folder = TempDir::new()?;
+        let dir = folder.path().join("recording");
+        let recording = Ctprof::record(&dir, &["--duration", "2s", "--container", target])
+            .run()?
+            .recording(&dir)?;
+        let samples = recording.samples_of("shop")?;
+        ensure!(samples > 50, "{samples} samples of a busy container in 2 s");
+        ensure!(
+            recording.samples() == samples,
+            "samples outside of the target"
+        );
+    }
+    drop(neighbour);
+    Ok(())
+}
+
+/// Everything is recorded, the container begins later: it has its name, and its samples are complete.
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn born_while_recording() -> Result {
+    image()?;
+    let folder = TempDir::new()?;
+    let dir = folder.path().join("recording");
+    let hertz = frequency().to_string();
+    let mut ctprof =
+        Ctprof::record(&dir, &["--duration", "120s", "--frequency", &hertz]).start()?;
+    ctprof.wait_until_attached()?;
+    let container = Container::run("late", &burn("3000"))?;
+    docker(&["wait", "late"])?;
+    let used = docker(&["logs", "late"])?;
+    let used: u64 = used
+        .trim()
+        .strip_prefix("cpu_ns ")
+        .ok_or("no CPU time in the log")?
+        .parse()?;
+    drop(container);
+    let recording = ctprof.stop(&dir)?;
+    let samples = recording.samples_of("late")?;
+    let truth = frequency() as f64 * std::time::Duration::from_nanos(used).as_secs_f64();
+    // The runtime's own start inside the container's cgroup comes on top of what the workload knows of.
+    close("samples", samples as f64, truth, sample_tolerance() + 0.03)?;
+    let alpha = recording.folded.with("alpha");
+    ensure!(
+        alpha > 0,
+        "the container is gone, and alpha has lost its name"
+    );
+    Ok(())
+}
+
+fn gone_before_the_end() -> Result {
+    image()?;
+    let folder = TempDir::new()?;
+    let dir = folder.path().join("recording");
+    let container = Container::run("short", &burn("60000"))?;
+    let mut ctprof =
+        Ctprof::record(&dir, &["--duration", "120s", "--container", "short"]).start()?;
+    ctprof.wait_until_attached()?;
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    drop(container);
+    let recording = ctprof.finish()?.recording(&dir)?;
+    let seconds = recording.seconds()?;
+    ensure!(
+        seconds < 60.0,
+        "went on for {seconds} s after its only target was gone"
+    );
+    let samples = recording.samples_of("short")?;
+    ensure!(
+        samples > 50,
+        "{samples} samples of a container that was busy for a second"
+    );
+    Ok(())
+}
+
+fn unknown_name() -> Result {
+    image()?;
+    let _container = Container::run("shop", &burn("60000"))?;
+    let finished = Ctprof::new(&["record", "--container", "shpo"]).run()?;
+    finished.expect_code(3)?;
+    ensure!(
+        finished.stderr.contains("shop"),
+        "no hint in: {}",
+        finished.stderr
+    );
+    Ok(())
+}
