@@ -8,6 +8,7 @@ mod ebpf;
 mod paths;
 mod setup;
 mod summary;
+mod test;
 mod vm;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Task {
     Ebpf(ebpf::Args),
     /// Install or name what is missing.
     Setup(setup::Args),
+    /// Run every test, as root and on other kernels too.
+    Test(test::Args),
     /// Run the kernel tests on other kernels, in QEMU.
     Vm(vm::Args),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Task::BtfFixture(args) => btf::run(&args),
         Task::Ebpf(args) => ebpf::run(&args),
         Task::Setup(args) => setup::run(&args),
+        Task::Test(args) => test::run(&args),
         Task::Vm(args) => vm::run(&args),
     };
     match result {

@@ -2,6 +2,7 @@
 //! what its sources give.
 
 mod build;
+mod check;
 mod crates;
 pub(crate) mod linker;
 #[path = "../../../profiler/bpf/manifest.rs"]
@@ -13,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::paths;
 use manifest::{Fingerprint, MANIFEST, Manifest, OBJECT};
@@ -26,6 +27,10 @@ pub(crate) struct Args {
     /// Build into a temporary folder and compare with the committed object instead of replacing it.
     #[arg(long)]
     check: bool,
+    /// With --check: where the committed object was built by another toolchain, put the rebuilt one in its
+    /// place, so that what follows runs on it.
+    #[arg(long, requires = "check")]
+    replace: bool,
     /// Write the object and its manifest here instead of profiler/bpf.
     #[arg(long, value_name = "DIR", conflicts_with = "check")]
     output: Option<PathBuf>,
@@ -34,14 +39,11 @@ pub(crate) struct Args {
 /// Runs the task.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.check {
-        return check();
+        return check::run(args.replace);
     }
     let (bytes, manifest) = object(&paths::target().join("bpf"))?;
     let folder = args.output.clone().unwrap_or_else(paths::bpf);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    write(&folder.join(OBJECT), &bytes)?;
-    let json = serde_json::to_string_pretty(&manifest)? + "\n";
-    write(&folder.join(MANIFEST), json.as_bytes())?;
+    save(&folder, &bytes, &manifest)?;
     println!(
         "{}: {} bytes, sha256 {}",
         folder.join(OBJECT).display(),
@@ -76,84 +78,12 @@ fn object(target_folder: &Path) -> Result<(Vec<u8>, Manifest)> {
     Ok((bytes, manifest))
 }
 
-/// Builds everything anew, so that nothing left over from an earlier build can make the comparison pass.
-fn check() -> Result<ExitCode> {
-    let folder = paths::target().join("bpf-check");
-    remove(&folder)?;
-    let result = object(&folder).and_then(|(bytes, manifest)| compare(&bytes, &manifest));
-    remove(&folder)?;
-    result
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn compare(bytes: &[u8], rebuilt: &Manifest) -> Result<ExitCode> {
-    let committed = read_manifest(&paths::bpf())?;
-    if committed.sources_sha256 != rebuilt.sources_sha256 {
-        bail!(
-            "the committed BPF object is stale: its sources changed since it was built; \
-             run `cargo xtask ebpf` and commit profiler/bpf"
-        );
-    }
-    if committed.toolchain != rebuilt.toolchain {
-        println!(
-            "byte comparison skipped: the committed object was built by another toolchain{}",
-            differences(&committed.toolchain, &rebuilt.toolchain)
-        );
-        return Ok(ExitCode::SUCCESS);
-    }
-    let path = paths::bpf().join(OBJECT);
-    let object = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    if object != bytes {
-        let rejected = paths::target().join(OBJECT);
-        write(&rejected, bytes)?;
-        bail!(
-            "the same sources and toolchain gave other bytes than {}: compare with {}",
-            path.display(),
-            rejected.display()
-        );
-    }
-    println!(
-        "{}: {} bytes, the rebuild is identical",
-        path.display(),
-        bytes.len()
-    );
-    Ok(ExitCode::SUCCESS)
-}
-
-fn read_manifest(folder: &Path) -> Result<Manifest> {
-    let path = folder.join(MANIFEST);
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}; run `cargo xtask ebpf`", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("cannot parse {}", path.display()))
-}
-
-/// Which parts of two fingerprints differ, for the message.
-fn differences(committed: &Fingerprint, here: &Fingerprint) -> String {
-    let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-    let mut text = String::new();
-    for (name, old, new) in [
-        ("rustc", first(&committed.rustc), first(&here.rustc)),
-        (
-            "bpf-linker",
-            committed.bpf_linker.clone(),
-            here.bpf_linker.clone(),
-        ),
-        ("flags", committed.flags.join(" "), here.flags.join(" ")),
-        ("crates", committed.crates.join(" "), here.crates.join(" ")),
-    ] {
-        if old != new {
-            text += &format!("\n  {name}: {old}\n  here: {new}");
-        }
-    }
-    text
+/// Writes an object and its manifest into `folder`.
+fn save(folder: &Path, bytes: &[u8], manifest: &Manifest) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    write(&folder.join(OBJECT), bytes)?;
+    let json = serde_json::to_string_pretty(manifest)? + "\n";
+    write(&folder.join(MANIFEST), json.as_bytes())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

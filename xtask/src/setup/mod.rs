@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 
-pub(crate) use apt::{Apt, candidate};
+pub(crate) use apt::{Apt, candidate, is_root};
 
 /// Install or name what is missing. Without a BPF toolchain everything but `ebpf` works.
 #[derive(clap::Args)]

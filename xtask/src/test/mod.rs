@@ -1,0 +1,84 @@
+//! `cargo xtask test`: every test there is. Sets up what is missing, runs unit and integration tests, then as
+//! root the kernel and Docker tests, then the kernel matrix, and ends with one line that counts them all.
+
+mod runners;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::setup;
+use crate::summary::Summary;
+use crate::vm::{self, kernels::Series};
+
+/// Longest time that a kernel of the matrix may take.
+const VM_LIMIT: Duration = Duration::from_secs(480);
+
+/// Run every test, as root and on other kernels too.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these groups (repeatable); default: all.
+    #[arg(long, value_name = "GROUP")]
+    only: Vec<Group>,
+    /// Install nothing.
+    #[arg(long)]
+    no_setup: bool,
+}
+
+/// Tests that need the same things.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// Unit, integration and documentation tests, which need nothing.
+    Plain,
+    /// Tests on the running kernel, which need root.
+    Kernel,
+    /// Tests with real containers, which need root and Docker.
+    Docker,
+    /// The kernel tests on other kernels, which need QEMU.
+    Vm,
+}
+
+/// Runs the task.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let groups = match args.only.as_slice() {
+        [] => Group::value_variants(),
+        only => only,
+    };
+    if !args.no_setup {
+        // What is still missing then shows as skipped tests.
+        setup::ensure(setup::Part::value_variants());
+    }
+    let mut summary = Summary::default();
+    for group in groups {
+        let result = match group {
+            Group::Plain => runners::plain(),
+            Group::Kernel => runners::privileged("kernel"),
+            Group::Docker => runners::privileged("docker"),
+            Group::Vm => vm::matrix(
+                &Series::ALL,
+                &vm::Options {
+                    limit: VM_LIMIT,
+                    kvm: false,
+                    test_args: Vec::new(),
+                },
+            ),
+        };
+        let name = group.to_possible_value();
+        let name = name.as_ref().map_or("tests", |value| value.get_name());
+        match result {
+            Ok(result) => summary.add(result),
+            Err(error) => {
+                eprintln!("{name}: {error:#}");
+                summary.failed.push(format!("{name}: could not be run"));
+            }
+        }
+    }
+    summary.print();
+    Ok(if summary.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
