@@ -4,6 +4,7 @@
 
 mod btf;
 mod cmd;
+mod demo;
 mod ebpf;
 mod paths;
 mod setup;
@@ -27,6 +28,9 @@ struct Args {
 enum Task {
     /// Cut a small BTF file for tests out of a kernel's BTF.
     BtfFixture(btf::Args),
+    Demo(demo::Args),
+    #[command(hide = true)]
+    DemoLoad(demo::load::Args),
     /// Build the BPF object and its manifest into profiler/bpf.
     Ebpf(ebpf::Args),
     /// Install or name what is missing.
@@ -40,6 +44,8 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::BtfFixture(args) => btf::run(&args),
+        Task::Demo(args) => demo::run(&args),
+        Task::DemoLoad(args) => demo::load::run(&args),
         Task::Ebpf(args) => ebpf::run(&args),
         Task::Setup(args) => setup::run(&args),
         Task::Test(args) => test::run(&args),

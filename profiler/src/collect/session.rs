@@ -39,6 +39,8 @@ pub struct SessionPlan<'a> {
     pub event: SamplingEvent,
     /// Samples per second and CPU.
     pub frequency_hz: u64,
+    /// Entries of the maps of counts and stacks; `None` for as many as the frequency and CPUs ask for.
+    pub map_entries: Option<u32>,
     /// Let the kernel half log what it does.
     pub log: bool,
 }
@@ -105,7 +107,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The kernel refuses something that recording cannot do without.
     pub fn start(plan: SessionPlan<'a>) -> Result<Self> {
-        let rows = rows(plan.frequency_hz);
+        let rows = plan.map_entries.unwrap_or_else(|| rows(plan.frequency_hz));
         let mut kernel = Kernel::load(&LoadPlan {
             layout: plan.layout,
             btf: plan.btf,

@@ -69,6 +69,10 @@ pub struct RecordArgs {
     #[arg(long, value_name = "PATH")]
     btf: Option<PathBuf>,
 
+    /// Entries of the maps of counts and stacks: makes full maps testable
+    #[arg(long, hide = true)]
+    map_entries: Option<u32>,
+
     /// Functions that the report shows for each container, 0 for all
     #[arg(long, value_name = "N", default_value_t = report::DEFAULT_TOP)]
     top: usize,
@@ -154,6 +158,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         roots: roots.as_deref(),
         event,
         frequency_hz: args.frequency,
+        map_entries: args.map_entries,
         log,
     })?;
     let before = Figures::read(&hierarchy, session.watch());

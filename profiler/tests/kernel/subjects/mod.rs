@@ -3,6 +3,7 @@
 mod command;
 mod errors;
 mod lifecycle;
+mod losses;
 mod on_cpu;
 mod scope;
 
@@ -22,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         scope::trials(),
         command::trials(),
         lifecycle::trials(),
+        losses::trials(),
         errors::trials(),
     ]
     .into_iter()

@@ -1,0 +1,102 @@
+//! What is lost is counted: full maps, and CPUs that come and go.
+
+use std::fs;
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+
+use super::{cpu_ns, expected, output, workload};
+use crate::harness::cgroup::Cgroup;
+use crate::harness::ctprof::Ctprof;
+use crate::harness::needs::{missing_privilege, privileged, skipping};
+use crate::harness::{Result, close, emulated, ensure, frequency, sample_tolerance};
+
+/// Switches the second CPU off and on.
+const CPU_1: &str = "/sys/devices/system/cpu/cpu1/online";
+
+pub(super) fn trials() -> Vec<Trial> {
+    vec![
+        privileged("losses::full_maps_are_counted", full_maps),
+        skipping("losses::a_cpu_that_comes_online", new_cpu, no_spare_cpu),
+    ]
+}
+
+/// With room for two rows and two stacks, most samples find the maps full: each is counted once, either as a
+/// sample or as lost, and none twice.
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn full_maps() -> Result {
+    let cgroup = Cgroup::new("full")?;
+    let (_folder, dir) = output()?;
+    let hertz = frequency().to_string();
+    let args = [
+        "--duration",
+        "120s",
+        "--frequency",
+        &hertz,
+        "--map-entries",
+        "2",
+    ];
+    let mut ctprof = Ctprof::record(&dir, &args).cgroup(&cgroup).start()?;
+    ctprof.wait_until_attached()?;
+    cpu_ns(workload(
+        Some(&cgroup),
+        &["burn", "--threads", "2", "--ms", "4000", "--alpha", "50"],
+    )?)?;
+    let recording = ctprof.stop(&dir)?;
+    let lost = |cause: &str| {
+        recording.summary["lost"][cause]
+            .as_u64()
+            .unwrap_or_default()
+    };
+    let (rows, stacks) = (lost("count_map_full"), lost("stack_map_full"));
+    ensure!(rows > 0 && stacks > 0, "lost {rows} rows, {stacks} stacks");
+    let truth = expected(frequency(), cgroup.cpu_ns()?);
+    let found = (recording.samples() + rows) as f64;
+    close("samples and lost ones", found, truth, sample_tolerance())
+}
+
+/// Half of the work runs on a CPU that was off when the recording began.
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn new_cpu() -> Result {
+    let _back_on = BackOn;
+    fs::write(CPU_1, "0")?;
+    let cgroup = Cgroup::new("cpu")?;
+    let (_folder, dir) = output()?;
+    let hertz = frequency().to_string();
+    let args = ["--duration", "120s", "--frequency", &hertz];
+    let mut ctprof = Ctprof::record(&dir, &args).cgroup(&cgroup).start()?;
+    ctprof.wait_until_attached()?;
+    fs::write(CPU_1, "1")?;
+    // ctprof looks for new CPUs twice a second.
+    std::thread::sleep(Duration::from_secs(2));
+    cpu_ns(workload(
+        Some(&cgroup),
+        &["burn", "--threads", "2", "--ms", "4000"],
+    )?)?;
+    let recording = ctprof.stop(&dir)?;
+    let cpus = recording.summary["sampling"]["cpus"].as_u64();
+    ensure!(cpus == Some(2), "{cpus:?} CPUs were sampled");
+    let truth = expected(frequency(), cgroup.cpu_ns()?);
+    close(
+        "samples",
+        recording.samples() as f64,
+        truth,
+        sample_tolerance(),
+    )
+}
+
+/// On a machine that others use, no test switches CPUs off.
+fn no_spare_cpu() -> Option<String> {
+    missing_privilege().or_else(|| {
+        let usable = emulated() && fs::exists(CPU_1).unwrap_or(false);
+        (!usable).then(|| "runs in the virtual machines of `cargo xtask vm` only".to_owned())
+    })
+}
+
+struct BackOn;
+
+impl Drop for BackOn {
+    fn drop(&mut self) {
+        let _ = fs::write(CPU_1, "1");
+    }
+}
