@@ -209,6 +209,10 @@ impl<'a> Session<'a> {
         while let Some(event) = events.take() {
             match event {
                 KernelEvent::CgroupBorn { id, slot, path } => {
+                    let Some(path) = self.plan.hierarchy.path_from_kernel(&path) else {
+                        // Out of sight from this cgroup namespace: its samples count as unknown.
+                        continue;
+                    };
                     observer.cgroup_born(&path);
                     self.watch.born(id, slot, path);
                 }
