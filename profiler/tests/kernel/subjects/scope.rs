@@ -12,6 +12,7 @@ pub(super) fn trials() -> Vec<Trial> {
     vec![
         privileged("scope::a_cgroup_and_all_below_it", all_below),
         privileged("scope::a_cgroup_born_while_recording", born),
+        privileged("scope::newborn_cgroups_keep_apart", newborn_apart),
         privileged("scope::a_folder_path_is_a_target_too", folder_path),
         privileged("scope::a_neighbour_is_left_out", neighbour),
         privileged("scope::a_pid_means_its_cgroup", by_pid),
@@ -74,6 +75,27 @@ fn born() -> Result {
     }
     let recording = ctprof.stop(&dir)?;
     check(recording.samples_below(top.path()), top.cpu_ns()?)
+}
+
+/// Everything is recorded: each of several cgroups that come and go has its own samples, and only those.
+fn newborn_apart() -> Result {
+    let (_folder, dir) = output()?;
+    let ctprof = recording(&dir, &[])?;
+    let mut truth = Vec::new();
+    for (name, ms) in [
+        ("apart-a", "3000"),
+        ("apart-b", "1500"),
+        ("apart-c", "2500"),
+    ] {
+        let newborn = Cgroup::new(name)?;
+        cpu_ns(workload(Some(&newborn), &["burn", "--ms", ms])?)?;
+        truth.push((newborn.path().to_owned(), newborn.cpu_ns()?));
+    }
+    let recording = ctprof.stop(&dir)?;
+    for (path, cpu_ns) in truth {
+        check(recording.samples_below(&path), cpu_ns)?;
+    }
+    Ok(())
 }
 
 /// The path in the file system instead of the one from the root of the hierarchy.
