@@ -20,7 +20,7 @@ macro_rules! globals {
 globals! {
     OFF_TASK_GROUP, OFF_TG_CSS, OFF_CSS_CGROUP, OFF_CSS_PARENT, OFF_TASK_CGROUPS, OFF_CSET_DFL,
     OFF_CGROUP_KN, OFF_CGROUP_SELF, OFF_CGROUP_ROOT, OFF_ROOT_HIER, OFF_KN_ID,
-    OFF_TASK_FLAGS, OFF_TASK_EXEC, OFF_TASK_TGID,
+    OFF_TASK_FLAGS, OFF_TASK_EXEC, OFF_TASK_PARENT, OFF_TASK_TGID,
     CGROUP_V1, HIERARCHY_ID,
 }
 
@@ -48,6 +48,12 @@ pub(crate) fn is_kernel_thread(task: Object) -> bool {
 #[inline(always)]
 pub(crate) fn tgid(task: Object) -> u32 {
     read(task, OFF_TASK_TGID.load())
+}
+
+/// Thread group id of the process that forked this one.
+#[inline(always)]
+pub(crate) fn parent_tgid(task: Object) -> u32 {
+    tgid(read(task, OFF_TASK_PARENT.load()))
 }
 
 /// How often this process and its ancestors have called `execve`.

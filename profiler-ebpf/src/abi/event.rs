@@ -5,7 +5,7 @@ pub const PATH_BYTES: usize = 512;
 
 /// A cgroup was created inside the scope: `id`, `slot` and `path` are set.
 pub const CGROUP_BORN: u32 = 1;
-/// A process was sampled for the first time: `tgid` and `exec_id` are set.
+/// A process was sampled for the first time: `tgid`, `exec_id` and `parent_tgid` are set.
 pub const PROCESS_SEEN: u32 = 2;
 /// A watched process called `execve`: `tgid` and the new `exec_id` are set.
 pub const PROCESS_EXEC: u32 = 3;
@@ -22,10 +22,14 @@ pub struct Event {
     pub tgid: u32,
     /// See [`super::count_key::CountKey::exec_id`].
     pub exec_id: u32,
+    /// Thread group id of the process that forked this one; 0 for births of cgroups.
+    pub parent_tgid: u32,
+    /// Always 0.
+    pub padding: u32,
     /// Kernfs id of the cgroup.
     pub id: u64,
     /// Path from the root of the hierarchy, NUL-terminated.
     pub path: [u8; PATH_BYTES],
 }
 
-const _: () = assert!(size_of::<Event>() == 24 + PATH_BYTES);
+const _: () = assert!(size_of::<Event>() == 32 + PATH_BYTES);

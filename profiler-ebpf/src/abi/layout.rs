@@ -32,6 +32,8 @@ pub const OFF_KN_ID: GlobalName = "OFF_KN_ID";
 pub const OFF_TASK_FLAGS: GlobalName = "OFF_TASK_FLAGS";
 /// `task_struct.self_exec_id`.
 pub const OFF_TASK_EXEC: GlobalName = "OFF_TASK_EXEC";
+/// `task_struct.real_parent`.
+pub const OFF_TASK_PARENT: GlobalName = "OFF_TASK_PARENT";
 /// `task_struct.tgid`.
 pub const OFF_TASK_TGID: GlobalName = "OFF_TASK_TGID";
 

@@ -43,6 +43,8 @@ fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
         (*event).slot = slot;
         (*event).tgid = 0;
         (*event).exec_id = 0;
+        (*event).parent_tgid = 0;
+        (*event).padding = 0;
         (*event).id = id;
         bpf_probe_read_kernel_str(
             (&raw mut (*event).path).cast(),

@@ -68,7 +68,7 @@ fn sample(ctx: &PerfEventContext) {
         }
         key.flags |= lost(&in_user);
         key.user_stack = in_user.key;
-        processes::announce(key.slot, key.tgid, key.exec_id);
+        processes::announce(task, key.slot, key.tgid, key.exec_id);
     }
     add(&key);
 }

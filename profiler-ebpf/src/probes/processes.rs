@@ -15,11 +15,11 @@ use crate::{
 
 /// Announces a process image the first time it is sampled.
 #[inline(always)]
-pub(crate) fn announce(slot: u32, tgid: u32, exec_id: u32) {
+pub(crate) fn announce(task: Object, slot: u32, tgid: u32, exec_id: u32) {
     let key = u64::from(exec_id) << 32 | u64::from(tgid);
     if PROCESSES.get_ptr(key).is_none() {
         let _ = PROCESSES.insert(key, 1, 0);
-        send(PROCESS_SEEN, slot, tgid, exec_id);
+        send(PROCESS_SEEN, task, slot);
     }
 }
 
@@ -28,18 +28,13 @@ pub(crate) fn announce(slot: u32, tgid: u32, exec_id: u32) {
 fn process_exec(ctx: BtfTracePointContext) -> i32 {
     let task: Object = ctx.arg(0);
     if let Some(slot) = scope::slot_of(task) {
-        send(
-            PROCESS_EXEC,
-            slot,
-            kernel::tgid(task),
-            kernel::exec_id(task),
-        );
+        send(PROCESS_EXEC, task, slot);
     }
     0
 }
 
 #[inline(always)]
-fn send(kind: u32, slot: u32, tgid: u32, exec_id: u32) {
+fn send(kind: u32, task: Object, slot: u32) {
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
         loss::count(Loss::EventDropped);
         return;
@@ -49,8 +44,10 @@ fn send(kind: u32, slot: u32, tgid: u32, exec_id: u32) {
     unsafe {
         (*event).kind = kind;
         (*event).slot = slot;
-        (*event).tgid = tgid;
-        (*event).exec_id = exec_id;
+        (*event).tgid = kernel::tgid(task);
+        (*event).exec_id = kernel::exec_id(task);
+        (*event).parent_tgid = kernel::parent_tgid(task);
+        (*event).padding = 0;
         (*event).id = 0;
         (*event).path[0] = 0;
     }

@@ -8,7 +8,7 @@ use ctprof_ebpf::abi::scope::SLOT_KERNEL;
 
 use super::addresses::{Names, image, kernel_call_sites, user_call_sites};
 use crate::collect::Samples;
-use crate::host::text::printable;
+use crate::model::text::printable;
 use crate::model::{Container, FrameId, Resolved, Stack, State};
 
 /// Longest thread name: the kernel keeps 15 bytes.

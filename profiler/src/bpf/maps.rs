@@ -186,6 +186,8 @@ pub enum KernelEvent {
         pid: u32,
         /// Which of its images.
         exec_id: u32,
+        /// Process id of its parent.
+        parent: u32,
     },
     /// A kind that this version does not know.
     Unknown(u32),
@@ -227,6 +229,7 @@ impl Events {
             event::PROCESS_SEEN | event::PROCESS_EXEC => KernelEvent::Process {
                 pid: event.tgid,
                 exec_id: event.exec_id,
+                parent: event.parent_tgid,
             },
             other => KernelEvent::Unknown(other),
         })

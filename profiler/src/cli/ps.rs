@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::Format;
 use super::inventory::{Inventory, Row};
 use super::table::{Align, Table, terminal_width};
 use crate::host::Host;
@@ -16,25 +17,18 @@ use crate::{Error, Result};
 /// Version of the JSON form.
 const SCHEMA_VERSION: u32 = 1;
 
-/// Options of `ctprof ps`.
+/// List the containers, services and plain cgroups of this host.
+///
+/// Reads the files that container runtimes keep; no daemon is asked. Names need root.
 #[derive(clap::Args, Clone, Debug)]
 pub struct PsArgs {
     /// Form of the output
-    #[arg(long, value_enum, default_value_t = PsFormat::Table)]
-    pub format: PsFormat,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 
     /// Services and plain cgroups without threads, too
     #[arg(long)]
     pub all: bool,
-}
-
-/// Forms of the output.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PsFormat {
-    /// A table for people
-    Table,
-    /// One JSON object for machines
-    Json,
 }
 
 /// Lists the containers, services and plain cgroups of this host on standard output.
@@ -67,8 +61,8 @@ fn list(
         .rows
         .retain(|row| args.all || row.is_container() || row.threads > 0);
     let written = match args.format {
-        PsFormat::Table => write_table(&inventory.rows, &hierarchy, width, data),
-        PsFormat::Json => write_json(&inventory.rows, &hierarchy, data),
+        Format::Text => write_table(&inventory.rows, &hierarchy, width, data),
+        Format::Json => write_json(&inventory.rows, &hierarchy, data),
     };
     written
         .and_then(|()| data.flush())

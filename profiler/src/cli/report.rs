@@ -3,8 +3,9 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::Format;
 use crate::model::StateGroup;
 use crate::output::flamegraph::{self, Graph};
 use crate::output::report::{self, DEFAULT_TOP, Options};
@@ -30,20 +31,11 @@ pub struct ReportArgs {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_TOP)]
     pub top: usize,
     /// Form of the report
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Also draw the on-CPU flame graph of the shown containers into this file
     #[arg(long, value_name = "OUT.svg")]
     pub flamegraph: Option<PathBuf>,
-}
-
-/// Form of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// One object with the keys of summary.json, and each container's functions.
-    Json,
 }
 
 /// Reads the recording and prints it to stdout.

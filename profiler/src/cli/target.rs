@@ -8,7 +8,7 @@ use super::target_args::TargetArgs;
 use crate::host::Host;
 use crate::host::cgroup::{Cgroup, Hierarchy};
 use crate::host::containers::Containers;
-use crate::host::text::printable;
+use crate::model::text::printable;
 use crate::{Error, Result};
 
 /// Candidates that a message about an ambiguous name lists, at most.

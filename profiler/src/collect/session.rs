@@ -47,8 +47,9 @@ pub struct SessionPlan<'a> {
 
 /// Who is told what happens while recording.
 pub trait Observer {
-    /// A process was sampled for the first time, or replaced its image: now its binaries can be opened.
-    fn process_seen(&mut self, process: ProcessKey);
+    /// A process was sampled for the first time, or replaced its image: now its binaries can be opened. If it has
+    /// not called `execve` since it was forked, `parent` is the image that it was forked from.
+    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey);
     /// A cgroup was created inside the scope.
     fn cgroup_born(&mut self, path: &str);
     /// The maps were drained.
@@ -209,11 +210,23 @@ impl<'a> Session<'a> {
         while let Some(event) = events.take() {
             match event {
                 KernelEvent::CgroupBorn { id, slot, path } => {
+                    let Some(path) = self.plan.hierarchy.path_from_kernel(&path) else {
+                        // Out of sight from this cgroup namespace: its samples count as unknown.
+                        continue;
+                    };
                     observer.cgroup_born(&path);
                     self.watch.born(id, slot, path);
                 }
-                KernelEvent::Process { pid, exec_id } => {
-                    observer.process_seen(ProcessKey { pid, exec_id });
+                KernelEvent::Process {
+                    pid,
+                    exec_id,
+                    parent,
+                } => {
+                    let parent = ProcessKey {
+                        pid: parent,
+                        exec_id,
+                    };
+                    observer.process_seen(ProcessKey { pid, exec_id }, parent);
                 }
                 KernelEvent::Unknown(_) => self.unknown_events += 1,
             }

@@ -6,6 +6,5 @@ pub mod cgroup;
 pub mod containers;
 pub mod kernel;
 pub mod proc;
-pub mod text;
 
 pub use proc::Host;

@@ -22,7 +22,7 @@ pub struct ContainerIdentity {
     pub id: String,
     /// The name users know; the cgroup path where there is none.
     pub name: String,
-    /// `docker`, `containerd`, `cri-o`, `podman`, `systemd`, `cgroup`, `host` or `kernel`.
+    /// `docker`, `containerd`, `cri-o`, `podman`, `lxc`, `systemd`, `cgroup`, `host` or `kernel`.
     pub runtime: String,
     /// Image reference, empty if not known.
     pub image: String,
@@ -65,8 +65,8 @@ pub struct Container {
     pub identity: ContainerIdentity,
     /// CPUs' worth of time that its quota allows; `None` without a limit or without a cgroup.
     pub cpu_quota_cores: Option<f64>,
-    /// Threads alive at the end of the recording, and it may be 0.
-    pub threads: u64,
+    /// Threads alive at the end of the recording; `None` where nothing counts them (`host`, `kernel`).
+    pub threads: Option<u64>,
     /// Time per state; a state that is not measured is absent.
     pub time_ns: BTreeMap<State, u64>,
     /// The cgroup's own figures; `None` where it has none (`host`, `kernel`) or vanished.

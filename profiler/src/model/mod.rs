@@ -4,6 +4,7 @@ pub mod container;
 pub mod profile;
 pub mod stack;
 pub mod state;
+pub mod text;
 
 pub use container::{CfsFigures, Container, ContainerIdentity, Pod, StackQuality};
 pub use profile::{Profile, Unavailable, Unnamed};

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::host::text::printable;
+use crate::model::text::printable;
 use crate::model::{ContainerIdentity, Frame, FrameKind};
 
 /// Names are cut here: a hostile symbol table may hold one of many megabytes.

@@ -3,7 +3,7 @@
 
 use super::summary::{ContainerSummary, Summary};
 use super::units;
-use crate::host::text::printable;
+use crate::model::text::printable;
 
 /// A list of containers is spelt out up to this many characters.
 const MAX_NAMES: usize = 48;

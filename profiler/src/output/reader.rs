@@ -71,7 +71,7 @@ fn parse(text: &str) -> std::result::Result<Summary, String> {
             "it has schema version {} (ctprof {}) and this ctprof {} reads up to {SCHEMA_VERSION}; \
              use a newer ctprof",
             version.schema_version,
-            crate::host::text::printable(&version.ctprof_version, 40),
+            crate::model::text::printable(&version.ctprof_version, 40),
             env!("CARGO_PKG_VERSION"),
         ));
     }

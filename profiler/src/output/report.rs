@@ -12,8 +12,8 @@ use std::path::Path;
 use super::functions::{self, Functions};
 use super::summary::{ContainerSummary, Summary};
 use super::{View, directory, notes, units};
-use crate::host::text::printable;
 use crate::model::StateGroup;
+use crate::model::text::printable;
 use table::{Align, Table};
 
 /// Containers whose functions are listed, unless some are asked for by name.

@@ -74,8 +74,9 @@ pub struct ContainerSummary {
     /// CPUs' worth of time that the quota allows; absent without a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_quota_cores: Option<f64>,
-    /// Threads alive at the end.
-    pub threads: u64,
+    /// Threads alive at the end; absent where nothing counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u64>,
     /// Time per state.
     #[serde(deserialize_with = "known_states")]
     pub time_ns: BTreeMap<State, u64>,

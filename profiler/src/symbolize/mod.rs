@@ -26,6 +26,7 @@ mod roots;
 mod safe_open;
 mod vdso;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -41,6 +42,9 @@ const DEBUG_FOLDER: &str = "/usr/lib/debug";
 
 /// Processes forgotten between two looks for files that nobody maps any more.
 const FORGOTTEN_PER_SWEEP: u64 = 256;
+
+/// Most generations of forks that a name is looked for in.
+const MAX_FORKS: usize = 8;
 
 /// How far the symbolizer goes. Each limit has its [`Problem`], counted when it bites.
 #[derive(Clone, Debug)]
@@ -96,6 +100,8 @@ pub struct Symbolizer {
     processes: Processes,
     cache: Cache,
     kernel: Option<KernelSymbols>,
+    /// What a process was forked from without calling `execve` since.
+    parents: HashMap<ProcessKey, ProcessKey>,
     problems: Problems,
     forgotten: u64,
 }
@@ -109,6 +115,7 @@ impl Symbolizer {
             options,
             cache: Cache::default(),
             kernel: None,
+            parents: HashMap::new(),
             problems: Problems::default(),
             forgotten: 0,
         }
@@ -122,8 +129,41 @@ impl Symbolizer {
         self.processes.observe(process, &mut self.problems);
     }
 
+    /// As [`Symbolizer::observe`], for a process whose parent is known.
+    ///
+    /// A fork that has not called `execve` maps what its parent maps. A child that is gone before it could be looked
+    /// at, such as a subshell, is named through its parent, if that is still the same image.
+    pub fn observe_fork(&mut self, process: ProcessKey, parent: ProcessKey) {
+        if parent.exec_id == process.exec_id && parent.pid > 1 {
+            self.processes.observe(parent, &mut Problems::default());
+            if self.nearest_known(parent).is_some() {
+                self.parents.insert(process, parent);
+                self.processes.observe(process, &mut Problems::default());
+                return;
+            }
+        }
+        self.observe(process);
+    }
+
+    /// The process itself if it could be looked at, else the nearest such process that it was forked from.
+    fn nearest_known(&self, process: ProcessKey) -> Option<ProcessKey> {
+        let is_known = |key| {
+            let image = self.processes.image(key);
+            image.is_some_and(|image| image.identity.is_some())
+        };
+        let mut key = process;
+        for _ in 0..MAX_FORKS {
+            if is_known(key) {
+                return Some(key);
+            }
+            key = *self.parents.get(&key)?;
+        }
+        None
+    }
+
     /// Lets go of a process and of the files that only it maps. Names already given out stay valid.
     pub fn forget(&mut self, process: ProcessKey) {
+        self.parents.remove(&process);
         self.processes.forget(process);
         self.forgotten += 1;
         if self.forgotten.is_multiple_of(FORGOTTEN_PER_SWEEP) {
@@ -155,19 +195,17 @@ impl Symbolizer {
         if self.processes.image(process).is_none() {
             self.observe(process);
         }
-        let image = match self.processes.image(process) {
-            Some(image) if image.identity.is_some() => image,
-            other => {
-                let what = match other.map(|image| image.absent) {
-                    Some(Absent::Exited) => "exited",
-                    Some(Absent::Unreadable) => "unreadable",
-                    None => "unknown", // above the limit on processes
-                };
-                let addresses = addresses.iter();
-                return addresses
-                    .map(|address| plain(table, what, *address, None))
-                    .collect();
-            }
+        let known = self.nearest_known(process);
+        let Some(image) = known.and_then(|key| self.processes.image(key)) else {
+            let what = match self.processes.image(process).map(|image| image.absent) {
+                Some(Absent::Exited) => "exited",
+                Some(Absent::Unreadable) => "unreadable",
+                None => "unknown", // above the limit on processes
+            };
+            let addresses = addresses.iter();
+            return addresses
+                .map(|address| plain(table, what, *address, None))
+                .collect();
         };
         let lookup = Lookup {
             image,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cpp_demangle::{BorrowedSymbol, DemangleOptions};
 
-use crate::host::text::printable;
+use crate::model::text::printable;
 
 /// Longest function name in characters; C++ templates and hostile files have longer ones.
 pub(super) const MAX_NAME: usize = 512;

@@ -1,6 +1,7 @@
 //! The report: what it says, and that it says the same again.
 
-use ctprof::cli::report::{Format, ReportArgs};
+use ctprof::cli::Format;
+use ctprof::cli::report::ReportArgs;
 use ctprof::output::report::{self, Options};
 use ctprof::output::{self, RecordingDir, View, reader};
 

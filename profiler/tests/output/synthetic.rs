@@ -94,7 +94,7 @@ impl Maker {
     pub(crate) fn container(&mut self, identity: ContainerIdentity) -> &mut Container {
         self.profile.containers.push(Container {
             identity,
-            threads: 1,
+            threads: Some(1),
             ..Container::default()
         });
         self.profile.containers.last_mut().unwrap()
@@ -180,7 +180,7 @@ pub(crate) fn small() -> Profile {
     m.stack(200, "worker-1", &[start, render, fact, fact, fact], 50);
     let app = m.profile.containers.last_mut().unwrap();
     app.cpu_quota_cores = Some(0.5);
-    app.threads = 2;
+    app.threads = Some(2);
     app.cfs = Some(CfsFigures {
         usage_ns: 6_061_000_000,
         periods: 100,

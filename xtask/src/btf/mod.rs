@@ -28,6 +28,7 @@ const STRUCTS: &[(&str, &[&str])] = &[
             "comm",
             "cgroups",
             "self_exec_id",
+            "real_parent",
         ],
     ),
     ("task_group", &["css"]),

@@ -2,16 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::{PsArgs, PsFormat, cores, list};
+use super::{Format, PsArgs, cores, list};
 use crate::Error;
 use crate::host::proc::fixture::Fixture;
 
-fn output(
-    fixture: &Fixture,
-    format: PsFormat,
-    all: bool,
-    width: Option<usize>,
-) -> (String, String) {
+fn output(fixture: &Fixture, format: Format, all: bool, width: Option<usize>) -> (String, String) {
     let (mut data, mut talk) = (Vec::new(), Vec::new());
     let args = PsArgs { format, all };
     list(&args, &fixture.host, width, &mut data, &mut talk).unwrap();
@@ -24,7 +19,7 @@ fn output(
 /// The table without its last column.
 fn table(name: &str, all: bool) -> String {
     let fixture = Fixture::new(name);
-    let (data, talk) = output(&fixture, PsFormat::Table, all, None);
+    let (data, talk) = output(&fixture, Format::Text, all, None);
     assert_eq!(talk, "");
     let end = data.find("CGROUP").unwrap();
     data.lines()
@@ -89,7 +84,7 @@ coredns             a1b2c3d4e5f6  containerd  registry.k8s.io/coredns/coredns:v1
 #[test]
 fn json() {
     let fixture = Fixture::new("docker-hybrid");
-    let (data, _) = output(&fixture, PsFormat::Json, false, Some(10));
+    let (data, _) = output(&fixture, Format::Json, false, Some(10));
     let json: serde_json::Value = serde_json::from_str(&data).unwrap();
     assert_eq!(json["schema_version"], 1);
     assert_eq!(json["ctprof_version"], env!("CARGO_PKG_VERSION"));
@@ -120,7 +115,7 @@ fn json() {
 #[test]
 fn fits_the_terminal() {
     let fixture = Fixture::new("containerd-v2");
-    let (data, _) = output(&fixture, PsFormat::Table, true, Some(80));
+    let (data, _) = output(&fixture, Format::Text, true, Some(80));
     for line in data.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
@@ -132,13 +127,13 @@ fn an_empty_host_says_so() {
     for cgroup in ["bench", "docker"] {
         fixture.remove(&format!("/sys/fs/cgroup/cpu/{cgroup}"));
     }
-    let (data, talk) = output(&fixture, PsFormat::Table, true, None);
+    let (data, talk) = output(&fixture, Format::Text, true, None);
     assert_eq!(data, "");
     assert_eq!(
         talk,
         "no containers, services or cgroups with threads on this host (cgroup V1, /sys/fs/cgroup/cpu)\n"
     );
-    let (data, _) = output(&fixture, PsFormat::Json, true, None);
+    let (data, _) = output(&fixture, Format::Json, true, None);
     let json: serde_json::Value = serde_json::from_str(&data).unwrap();
     assert_eq!(json["containers"], serde_json::json!([]));
 }
@@ -158,7 +153,7 @@ impl Write for Closed {
 #[test]
 fn a_closed_pipe_is_not_a_failure() {
     let fixture = Fixture::new("docker-hybrid");
-    for format in [PsFormat::Table, PsFormat::Json] {
+    for format in [Format::Text, Format::Json] {
         let args = PsArgs { format, all: false };
         let result = list(&args, &fixture.host, None, &mut Closed, &mut Vec::new());
         assert!(matches!(result, Err(Error::OutputClosed)), "{result:?}");

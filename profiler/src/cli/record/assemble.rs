@@ -106,12 +106,15 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
             .get(&slot)
             .and_then(|owner| containers.get_mut(*owner))
         {
-            container.threads += hierarchy.threads(path).unwrap_or_default();
+            *container.threads.get_or_insert_default() +=
+                hierarchy.threads(path).unwrap_or_default();
         }
     }
     // What was asked for is shown even with nothing in it, unless it is but a folder of what is shown.
     let asked_for = |it: &Container| roots.is_some() && !has_rows_below(&it.identity.cgroup);
-    containers.retain(|it| it.samples > 0 || it.threads > 0 || asked_for(it));
+    containers.retain(|it| {
+        it.samples > 0 || it.threads.is_some_and(|threads| threads > 0) || asked_for(it)
+    });
     let mut lost = recorded.lost;
     lost.insert("unknown_slot".to_owned(), ownerless);
     Profile {

@@ -62,8 +62,8 @@ impl Live {
 }
 
 impl Observer for Live {
-    fn process_seen(&mut self, process: ProcessKey) {
-        self.symbolizer.observe(process);
+    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey) {
+        self.symbolizer.observe_fork(process, parent);
     }
 
     fn cgroup_born(&mut self, path: &str) {

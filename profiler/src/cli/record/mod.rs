@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::target_args::TargetArgs;
@@ -165,6 +166,8 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     if let Some(command) = &mut command {
         command.start()?;
     }
+    // Not before: the command keeps the limit that it would have had without us.
+    raise_file_limit();
     let limit = args
         .duration
         .or(command.is_none().then_some(DEFAULT_DURATION));
@@ -234,6 +237,19 @@ fn check_frequency(host: &Host, frequency: u64) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Every binary of every sampled process is held open: the usual soft limit of 1,024 files is soon reached, the
+/// hard limit is not. Where it cannot be raised, what is not held is counted and reported.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
 }
 
 fn layout(args: &RecordArgs, hierarchy: &Hierarchy) -> Result<Layout> {

@@ -62,6 +62,12 @@ pub const FIELDS: &[Field] = &[
         Need::Always,
     ),
     field(
+        layout::OFF_TASK_PARENT,
+        "task_struct",
+        &["real_parent"],
+        Need::Always,
+    ),
+    field(
         layout::OFF_TASK_GROUP,
         "task_struct",
         &["sched_task_group"],

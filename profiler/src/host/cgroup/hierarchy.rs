@@ -191,7 +191,7 @@ impl Hierarchy {
         Err(Error::NotFound(format!(
             "process {pid} is in cgroup {}, which is not visible under {}; run ctprof in the host's \
              cgroup namespace",
-            crate::host::text::printable(&reported, 200),
+            crate::model::text::printable(&reported, 200),
             self.cpu.point.display(),
         )))
     }

@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
-use crate::host::text::printable;
 use crate::model::ContainerIdentity;
+use crate::model::text::printable;
 use pattern::{ContainerRef, Place, place};
 use sources::Sources;
 

@@ -43,6 +43,12 @@ pub(crate) fn sample_tolerance() -> f64 {
     if emulated() { 0.10 } else { 0.03 }
 }
 
+/// Samples to expect from `cpu_ns` of CPU time at `frequency`.
+#[allow(clippy::cast_precision_loss, reason = "2^52 ns are 52 days")]
+pub(crate) fn expected(frequency: u64, cpu_ns: u64) -> f64 {
+    frequency as f64 * cpu_ns as f64 / 1e9
+}
+
 /// How long to wait for something that takes milliseconds on an idle machine.
 pub(crate) fn patience() -> Duration {
     Duration::from_secs(if emulated() { 120 } else { 30 })

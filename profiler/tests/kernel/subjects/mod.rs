@@ -14,7 +14,7 @@ use libtest_mimic::Trial;
 use tempfile::TempDir;
 
 use crate::harness::cgroup::Cgroup;
-use crate::harness::{Result, ensure, this_program};
+use crate::harness::{Result, ensure, expected, this_program};
 
 /// All of them.
 pub(crate) fn trials() -> Vec<Trial> {
@@ -92,10 +92,4 @@ fn burnt(child: Child) -> Result<Burnt> {
         output.status
     );
     Burnt::parse(&String::from_utf8(output.stdout)?)
-}
-
-/// Samples to expect from `cpu_ns` of CPU time at `frequency`.
-#[allow(clippy::cast_precision_loss, reason = "2^52 ns are 52 days")]
-fn expected(frequency: u64, cpu_ns: u64) -> f64 {
-    frequency as f64 * cpu_ns as f64 / 1e9
 }
