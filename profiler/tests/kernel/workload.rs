@@ -3,12 +3,17 @@
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::harness::{emulated, frequency};
 
 /// Units of work in one round: short enough to end on time, long enough that the clock costs nothing.
 const ROUND: u64 = 100;
 /// Multiplications in a unit, some microseconds.
-const UNIT: u64 = 2_000;
+const UNIT: u64 = 500;
 
 /// Runs the workload that `args` names.
 pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
@@ -25,7 +30,16 @@ pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     };
     let duration = Duration::from_millis(number("--ms", 1000));
     match name.as_str() {
-        "burn" => burn(number("--threads", 1), duration, number("--alpha", 70)),
+        "burn" => {
+            let hertz = number("--frequency", frequency()).max(1);
+            let period = Duration::from_nanos(1_000_000_000 / hertz);
+            burn(
+                number("--threads", 1),
+                duration,
+                number("--alpha", 70),
+                period,
+            );
+        }
         "sleep" => std::thread::sleep(duration),
         "exit" => return ExitCode::from(u8::try_from(number("--code", 0)).unwrap_or(u8::MAX)),
         _ => {
@@ -38,12 +52,19 @@ pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
 
 /// Burns CPU on `threads` threads for `duration`: `alpha_percent` of the work in [`alpha`], the rest in
 /// [`beta`]. Prints the CPU time that the process has used, in ns.
-fn burn(threads: u64, duration: Duration, alpha_percent: u64) {
+///
+/// An emulated CPU stands still whenever the machine's own scheduler runs something else, while the guest's
+/// clock goes on and the guest's kernel accounts the pause as CPU time. Timer interrupts that fell into it
+/// are delivered as one. A round takes a fraction of a millisecond; where it took more CPU time than one
+/// sampling `period`, one sample is all it can have had, and the rest of it is printed as stalled.
+fn burn(threads: u64, duration: Duration, alpha_percent: u64, period: Duration) {
     let end = Instant::now() + duration;
     let alpha_units = ROUND * alpha_percent.min(100) / 100;
+    let stalled_ns = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                let mut last = cpu_time(ClockId::ThreadCPUTime);
                 while Instant::now() < end {
                     if alpha_units > 0 {
                         black_box(alpha(alpha_units));
@@ -51,15 +72,27 @@ fn burn(threads: u64, duration: Duration, alpha_percent: u64) {
                     if alpha_units < ROUND {
                         black_box(beta(ROUND - alpha_units));
                     }
+                    let now = cpu_time(ClockId::ThreadCPUTime);
+                    let stalled = now.saturating_sub(last).saturating_sub(period);
+                    stalled_ns.fetch_add(
+                        u64::try_from(stalled.as_nanos()).unwrap_or(u64::MAX),
+                        Ordering::Relaxed,
+                    );
+                    last = now;
                 }
             });
         }
     });
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    println!(
-        "cpu_ns {}",
-        i128::from(used.tv_sec) * 1_000_000_000 + i128::from(used.tv_nsec)
-    );
+    println!("cpu_ns {}", cpu_time(ClockId::ProcessCPUTime).as_nanos());
+    if emulated() {
+        println!("stalled_ns {}", stalled_ns.into_inner());
+    }
+}
+
+fn cpu_time(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::from_secs(time.tv_sec.cast_unsigned())
+        + Duration::from_nanos(time.tv_nsec.cast_unsigned())
 }
 
 /// One of two functions with the same work and different names.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cmd;
+use crate::{cmd, setup};
 
 const QEMU: &str = "qemu-system-x86_64";
 /// What init prints before it turns the machine off, followed by the exit code of the trials.
@@ -59,7 +59,14 @@ pub(crate) fn boot(
 
 fn command(kernel: &Path, initramfs: &Path, options: &Options) -> Command {
     let mut line = "console=ttyS0 quiet panic=-1 reboot=t".to_owned();
-    let mut command = Command::new(QEMU);
+    let mut command = if setup::is_root() {
+        // Whatever else the host runs makes the guest's clock jump: let it run less.
+        let mut nice = Command::new("nice");
+        nice.args(["-n", "-10", QEMU]);
+        nice
+    } else {
+        Command::new(QEMU)
+    };
     if options.kvm {
         command.args(["-accel", "kvm", "-cpu", "host"]);
     } else {

@@ -2,7 +2,7 @@
 
 use libtest_mimic::Trial;
 
-use super::{expected, output};
+use super::{Burnt, output};
 use crate::harness::ctprof::Ctprof;
 use crate::harness::needs::privileged;
 use crate::harness::{Result, close, ensure, frequency, sample_tolerance, this_program};
@@ -29,12 +29,7 @@ fn life() -> Result {
         .arg("4000")
         .run()?;
     let recording = finished.recording(&dir)?;
-    let used = finished
-        .stdout
-        .lines()
-        .find_map(|line| line.strip_prefix("cpu_ns "));
-    let used = used.ok_or_else(|| format!("the command's output is lost: {}", finished.stdout))?;
-    let truth = expected(frequency(), used.parse()?);
+    let truth = Burnt::parse(&finished.stdout)?.samples(frequency());
     close(
         "samples",
         recording.samples() as f64,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 
-use super::{cpu_ns, expected, output, workload};
+use super::{burnt, output, truth, workload};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
 use crate::harness::needs::{missing_privilege, privileged, skipping};
@@ -38,7 +38,7 @@ fn full_maps() -> Result {
     ];
     let mut ctprof = Ctprof::record(&dir, &args).cgroup(&cgroup).start()?;
     ctprof.wait_until_attached()?;
-    cpu_ns(workload(
+    let burnt = burnt(workload(
         Some(&cgroup),
         &["burn", "--threads", "2", "--ms", "4000", "--alpha", "50"],
     )?)?;
@@ -50,7 +50,7 @@ fn full_maps() -> Result {
     };
     let (rows, stacks) = (lost("count_map_full"), lost("stack_map_full"));
     ensure!(rows > 0 && stacks > 0, "lost {rows} rows, {stacks} stacks");
-    let truth = expected(frequency(), cgroup.cpu_ns()?);
+    let truth = truth(frequency(), &cgroup, &[burnt])?;
     let found = (recording.samples() + rows) as f64;
     close("samples and lost ones", found, truth, sample_tolerance())
 }
@@ -69,14 +69,14 @@ fn new_cpu() -> Result {
     fs::write(CPU_1, "1")?;
     // ctprof looks for new CPUs twice a second.
     std::thread::sleep(Duration::from_secs(2));
-    cpu_ns(workload(
+    let burnt = burnt(workload(
         Some(&cgroup),
         &["burn", "--threads", "2", "--ms", "4000"],
     )?)?;
     let recording = ctprof.stop(&dir)?;
     let cpus = recording.summary["sampling"]["cpus"].as_u64();
     ensure!(cpus == Some(2), "{cpus:?} CPUs were sampled");
-    let truth = expected(frequency(), cgroup.cpu_ns()?);
+    let truth = truth(frequency(), &cgroup, &[burnt])?;
     close(
         "samples",
         recording.samples() as f64,

@@ -48,15 +48,48 @@ fn workload(cgroup: Option<&Cgroup>, args: &[&str]) -> Result<Child> {
     Ok(command.spawn()?)
 }
 
-/// Waits for a workload of [`workload`] and returns the CPU time that it says it used, in ns.
-fn cpu_ns(child: Child) -> Result<u64> {
+/// What a workload says of itself.
+#[derive(Clone, Copy, Default)]
+struct Burnt {
+    /// CPU time that it used.
+    cpu_ns: u64,
+    /// The part of it in which the emulated CPU stood still; see [`crate::workload`].
+    stalled_ns: u64,
+}
+
+impl Burnt {
+    /// Reads its output.
+    fn parse(output: &str) -> Result<Self> {
+        let value = |name| {
+            let line = output.lines().find_map(|line| line.strip_prefix(name));
+            line.map(str::parse).transpose()
+        };
+        Ok(Self {
+            cpu_ns: value("cpu_ns ")?.ok_or("the workload printed no CPU time")?,
+            stalled_ns: value("stalled_ns ")?.unwrap_or_default(),
+        })
+    }
+
+    /// Samples to expect of it at `frequency`.
+    fn samples(self, frequency: u64) -> f64 {
+        expected(frequency, self.cpu_ns - self.stalled_ns)
+    }
+}
+
+/// Samples to expect of `cgroup` at `frequency`, by the CPU time that the kernel has accounted, when these
+/// workloads ran in it.
+fn truth(frequency: u64, cgroup: &Cgroup, workloads: &[Burnt]) -> Result<f64> {
+    let stalled_ns: u64 = workloads.iter().map(|burnt| burnt.stalled_ns).sum();
+    Ok(expected(frequency, cgroup.cpu_ns()? - stalled_ns))
+}
+
+/// Waits for a workload of [`workload`].
+fn burnt(child: Child) -> Result<Burnt> {
     let output = child.wait_with_output()?;
     ensure!(
         output.status.success(),
         "the workload failed: {}",
         output.status
     );
-    let text = String::from_utf8(output.stdout)?;
-    let ns = text.trim().strip_prefix("cpu_ns ");
-    Ok(ns.ok_or("the workload printed no CPU time")?.parse()?)
+    Burnt::parse(&String::from_utf8(output.stdout)?)
 }

@@ -2,7 +2,7 @@
 
 use libtest_mimic::Trial;
 
-use super::{cpu_ns, expected, output, workload};
+use super::{Burnt, burnt, output, truth, workload};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::{Ctprof, Running};
 use crate::harness::needs::privileged;
@@ -33,13 +33,9 @@ fn recording(dir: &std::path::Path, args: &[&str]) -> Result<Running> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn check(samples: u64, cpu_ns: u64) -> Result {
-    close(
-        "samples",
-        samples as f64,
-        expected(frequency(), cpu_ns),
-        sample_tolerance(),
-    )
+fn check(samples: u64, cgroup: &Cgroup, workloads: &[Burnt]) -> Result {
+    let truth = truth(frequency(), cgroup, workloads)?;
+    close("samples", samples as f64, truth, sample_tolerance())
 }
 
 /// Two cgroups two levels below the target.
@@ -49,15 +45,11 @@ fn all_below() -> Result {
     let (left, right) = (middle.child("left")?, middle.child("right")?);
     let (_folder, dir) = output()?;
     let ctprof = recording(&dir, &["--cgroup", top.path()])?;
-    let workloads = [
-        workload(Some(&left), &["burn", "--ms", "3000"])?,
-        workload(Some(&right), &["burn", "--ms", "3000"])?,
-    ];
-    for child in workloads {
-        cpu_ns(child)?;
-    }
+    let left_burns = workload(Some(&left), &["burn", "--ms", "3000"])?;
+    let right_burns = workload(Some(&right), &["burn", "--ms", "3000"])?;
+    let workloads = [burnt(left_burns)?, burnt(right_burns)?];
     let recording = ctprof.stop(&dir)?;
-    check(recording.samples_below(top.path()), top.cpu_ns()?)
+    check(recording.samples_below(top.path()), &top, &workloads)
 }
 
 /// Everything that ever runs in a cgroup that did not exist when the recording began, and that is gone when
@@ -66,15 +58,16 @@ fn born() -> Result {
     let top = Cgroup::new("parent")?;
     let (_folder, dir) = output()?;
     let ctprof = recording(&dir, &["--cgroup", top.path()])?;
+    let mut workloads = Vec::new();
     for name in ["first", "second"] {
         let newborn = top.child(name)?;
-        cpu_ns(workload(
+        workloads.push(burnt(workload(
             Some(&newborn),
             &["burn", "--threads", "2", "--ms", "1500"],
-        )?)?;
+        )?)?);
     }
     let recording = ctprof.stop(&dir)?;
-    check(recording.samples_below(top.path()), top.cpu_ns()?)
+    check(recording.samples_below(top.path()), &top, &workloads)
 }
 
 /// Everything is recorded: each of several cgroups that come and go has its own samples, and only those.
@@ -104,12 +97,12 @@ fn folder_path() -> Result {
     let folder = cgroup.folder();
     let (_folder, dir) = output()?;
     let ctprof = recording(&dir, &["--cgroup", &folder.to_string_lossy()])?;
-    cpu_ns(workload(
+    let burnt = burnt(workload(
         Some(&cgroup),
         &["burn", "--threads", "2", "--ms", "3000"],
     )?)?;
     let recording = ctprof.stop(&dir)?;
-    check(recording.samples_below(cgroup.path()), cgroup.cpu_ns()?)
+    check(recording.samples_below(cgroup.path()), &cgroup, &[burnt])
 }
 
 /// A busy cgroup beside the target leaves no sample.
@@ -118,17 +111,17 @@ fn neighbour() -> Result {
     let (_folder, dir) = output()?;
     let ctprof = recording(&dir, &["--cgroup", target.path()])?;
     let noise = workload(Some(&other), &["burn", "--ms", "3000", "--alpha", "0"])?;
-    cpu_ns(workload(
+    let own = burnt(workload(
         Some(&target),
         &["burn", "--ms", "3000", "--alpha", "100"],
     )?)?;
-    cpu_ns(noise)?;
+    burnt(noise)?;
     let recording = ctprof.stop(&dir)?;
     ensure!(
         recording.folded.with("beta") == 0,
         "the neighbour was sampled"
     );
-    check(recording.samples(), target.cpu_ns()?)
+    check(recording.samples(), &target, &[own])
 }
 
 /// `--pid` of a process inside a cgroup.
@@ -137,7 +130,7 @@ fn by_pid() -> Result {
     let sleeper = workload(Some(&cgroup), &["sleep", "--ms", "60000"])?;
     let (_folder, dir) = output()?;
     let ctprof = recording(&dir, &["--pid", &sleeper.id().to_string()])?;
-    cpu_ns(workload(
+    burnt(workload(
         Some(&cgroup),
         &["burn", "--threads", "2", "--ms", "3000"],
     )?)?;
@@ -155,11 +148,11 @@ fn by_pid() -> Result {
 fn host_and_kernel() -> Result {
     let (_folder, dir) = output()?;
     let ctprof = recording(&dir, &[])?;
-    let used = cpu_ns(workload(None, &["burn", "--ms", "3000"])?)?;
+    let used = burnt(workload(None, &["burn", "--ms", "3000"])?)?;
     let recording = ctprof.stop(&dir)?;
     recording.samples_of("kernel")?;
     // Others on the host run too.
-    let least = expected(frequency(), used) * (1.0 - sample_tolerance());
+    let least = used.samples(frequency()) * (1.0 - sample_tolerance());
     let host = recording.samples_of("host")? as f64;
     ensure!(
         host >= least,
