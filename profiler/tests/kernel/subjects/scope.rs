@@ -70,23 +70,23 @@ fn born() -> Result {
     check(recording.samples_below(top.path()), &top, &workloads)
 }
 
-/// Everything is recorded: each of several cgroups that come and go has its own samples, and only those.
+/// Everything is recorded: each of several cgroups that did not exist before has its own samples, and only those.
 fn newborn_apart() -> Result {
     let (_folder, dir) = output()?;
     let ctprof = recording(&dir, &[])?;
-    let mut truth = Vec::new();
+    let mut newborns = Vec::new();
     for (name, ms) in [
         ("apart-a", "3000"),
         ("apart-b", "1500"),
         ("apart-c", "2500"),
     ] {
         let newborn = Cgroup::new(name)?;
-        cpu_ns(workload(Some(&newborn), &["burn", "--ms", ms])?)?;
-        truth.push((newborn.path().to_owned(), newborn.cpu_ns()?));
+        let burnt = burnt(workload(Some(&newborn), &["burn", "--ms", ms])?)?;
+        newborns.push((newborn, burnt));
     }
     let recording = ctprof.stop(&dir)?;
-    for (path, cpu_ns) in truth {
-        check(recording.samples_below(&path), cpu_ns)?;
+    for (newborn, burnt) in newborns {
+        check(recording.samples_below(newborn.path()), &newborn, &[burnt])?;
     }
     Ok(())
 }
