@@ -111,6 +111,7 @@ fn findings(btf_path: Option<&Path>) -> Vec<Finding> {
     )];
     let capabilities = privilege(&host, &mut all);
     all.push(lockdown(&host));
+    all.push(pid_namespace(&host));
     let hierarchy = cgroups(&host, &mut all);
     let layout = types(btf_path, hierarchy.as_ref(), &mut all);
     all.push(kernel_symbols(&host));
@@ -179,6 +180,18 @@ fn lockdown(host: &Host) -> Finding {
         Some(mode) => ok("lockdown", mode.to_owned()),
         None => ok("lockdown", "not reported by this kernel".to_owned()),
     }
+}
+
+fn pid_namespace(host: &Host) -> Finding {
+    if kernel::is_initial_pid_namespace(host) {
+        return ok("pid_namespace", "the host's".to_owned());
+    }
+    limited(
+        "pid_namespace",
+        "not the host's: other containers' processes are out of sight, their functions have no names"
+            .to_owned(),
+        "run ctprof in the host's PID namespace (docker run --pid=host)",
+    )
 }
 
 fn cgroups(host: &Host, all: &mut Vec<Finding>) -> Option<Hierarchy> {

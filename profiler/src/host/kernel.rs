@@ -42,6 +42,14 @@ pub fn sysctl(host: &Host, name: &str) -> Option<i64> {
     host.read(path).ok()??.trim().parse().ok()
 }
 
+/// Whether this process is in the initial PID namespace, whose process ids the kernel half reports.
+#[must_use]
+pub fn is_initial_pid_namespace(host: &Host) -> bool {
+    // `PROC_PID_INIT_INO` in the kernel's `proc_ns.h`.
+    let initial = Path::new("pid:[4026531836]");
+    std::fs::read_link(host.at("/proc/self/ns/pid")).is_ok_and(|link| link == initial)
+}
+
 /// Whether `/proc/kallsyms` shows addresses to this process. Without the privilege they read as 0.
 #[must_use]
 pub fn shows_kernel_addresses(host: &Host) -> bool {

@@ -101,13 +101,14 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         }
     }
     for (slot, path) in recorded.watch.iter() {
-        if let Some(container) = owners
-            .0
-            .get(&slot)
+        let owner = owners.0.get(&slot);
+        // The threads of `host` are not counted: its cgroups hold the kernel's, too.
+        if let Some(container) = owner
             .and_then(|owner| containers.get_mut(*owner))
+            .filter(|container| !container.identity.cgroup.is_empty())
         {
-            *container.threads.get_or_insert_default() +=
-                hierarchy.threads(path).unwrap_or_default();
+            let threads = container.threads.get_or_insert_default();
+            *threads += hierarchy.threads(path).unwrap_or_default();
         }
     }
     // `host` and `kernel` are always there, and so is what was asked for, even with nothing in it, unless it is but
