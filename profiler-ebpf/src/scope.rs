@@ -36,8 +36,9 @@ pub(crate) fn slot_of(task: Object) -> Option<u32> {
 pub(crate) fn adopt(id: u64, parent: u64) -> Option<u32> {
     SCOPE.get_ptr(parent)?;
     let born = BORN.get_ptr_mut(0)?;
-    // SAFETY: the pointer is to a live array element.
-    let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(born, 1) };
+    // SAFETY: the pointer is to a live array element. The ordering has to be SeqCst: for a relaxed addition
+    // LLVM's BPF backend picks the instruction that does not fetch, and the "old value" is then the operand.
+    let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(born, 1) };
     let slot = SLOT_FIRST_BORN.saturating_add(number);
     if slot >= SLOTS || SCOPE.insert(id, slot, 0).is_err() {
         loss::count(Loss::ScopeFull);

@@ -119,8 +119,8 @@ fn born_while_recording() -> Result {
     docker(&["wait", "late"])?;
     let used = docker(&["logs", "late"])?;
     let used: u64 = used
-        .trim()
-        .strip_prefix("cpu_ns ")
+        .lines()
+        .find_map(|line| line.strip_prefix("cpu_ns "))
         .ok_or("no CPU time in the log")?
         .parse()?;
     drop(container);

@@ -160,12 +160,13 @@ fn nginx() -> Result {
     let _web = Container::run("web", &args)?;
     let _load = Load::on(port)?;
     let recording = record("web")?;
-    // Debian builds it without frame pointers, so that it is chance which callers of a leaf are seen.
+    // Debian builds it without frame pointers: only where the CPU is in its own code is that code seen, which is
+    // a small part of a server that mostly calls the kernel.
     let own = recording.folded.matching(|frame| frame.starts_with("ngx_"));
-    let all = recording.folded.total();
     ensure!(
-        own * 20 > all,
-        "nginx' own functions have {own} ns of {all}"
+        own > 0,
+        "none of nginx' own functions in {} ns",
+        recording.folded.total()
     );
     Ok(())
 }

@@ -17,12 +17,27 @@ pub(super) fn vm(apt: &mut Apt) -> Vec<Found> {
     ]
 }
 
-/// The Docker daemon and its client.
+/// The Docker daemon, its client, and the programs that the tests put into containers.
 pub(super) fn docker(apt: &mut Apt) -> Vec<Found> {
     vec![
         ("dockerd", program(apt, "dockerd", "docker.io")),
         ("docker", program(apt, "docker", "docker.io")),
+        ("busybox", program(apt, "busybox", "busybox-static")),
+        ("redis-server", server(apt, "redis-server", "redis-server")),
+        (
+            "redis-benchmark",
+            server(apt, "redis-benchmark", "redis-tools"),
+        ),
+        ("nginx", server(apt, "nginx", "nginx-light")),
     ]
+}
+
+/// A program whose package starts a server: installed on test machines only, elsewhere the choice is the user's.
+fn server(apt: &mut Apt, name: &str, package: &str) -> Result<String> {
+    if cmd::find(name).is_none() && std::env::var_os("CI").is_none() {
+        bail!("install {package} if you want its test (Debian starts it as a service)");
+    }
+    program(apt, name, package)
 }
 
 /// rustfmt and clippy.

@@ -110,10 +110,14 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
                 hierarchy.threads(path).unwrap_or_default();
         }
     }
-    // What was asked for is shown even with nothing in it, unless it is but a folder of what is shown.
-    let asked_for = |it: &Container| roots.is_some() && !has_rows_below(&it.identity.cgroup);
+    // `host` and `kernel` are always there, and so is what was asked for, even with nothing in it, unless it is but
+    // a folder of what is shown.
     containers.retain(|it| {
-        it.samples > 0 || it.threads.is_some_and(|threads| threads > 0) || asked_for(it)
+        let cgroup = &it.identity.cgroup;
+        let is_fixed = cgroup.is_empty();
+        let is_chosen = roots.is_some() && !has_rows_below(cgroup);
+        let is_alive = it.samples > 0 || it.threads.is_some_and(|threads| threads > 0);
+        is_fixed || is_chosen || is_alive
     });
     let mut lost = recorded.lost;
     lost.insert("unknown_slot".to_owned(), ownerless);

@@ -12,6 +12,7 @@ pub(super) fn trials() -> Vec<Trial> {
     vec![
         privileged("scope::a_cgroup_and_all_below_it", all_below),
         privileged("scope::a_cgroup_born_while_recording", born),
+        privileged("scope::newborn_cgroups_keep_apart", newborn_apart),
         privileged("scope::a_folder_path_is_a_target_too", folder_path),
         privileged("scope::a_neighbour_is_left_out", neighbour),
         privileged("scope::a_pid_means_its_cgroup", by_pid),
@@ -67,6 +68,35 @@ fn born() -> Result {
     }
     let recording = ctprof.stop(&dir)?;
     check(recording.samples_below(top.path()), &top, &workloads)
+}
+
+/// Everything is recorded: each of several cgroups that did not exist before has its own samples, and only those.
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn newborn_apart() -> Result {
+    let (_folder, dir) = output()?;
+    let ctprof = recording(&dir, &[])?;
+    let mut newborns = Vec::new();
+    for (name, ms) in [
+        ("apart-a", "3000"),
+        ("apart-b", "1500"),
+        ("apart-c", "2500"),
+    ] {
+        let newborn = Cgroup::new(name)?;
+        let burnt = burnt(workload(Some(&newborn), &["burn", "--ms", ms])?)?;
+        newborns.push((newborn, burnt));
+    }
+    let recording = ctprof.stop(&dir)?;
+    for (newborn, burnt) in newborns {
+        // Whose samples they are is the question here, of which each has few.
+        let samples = recording.samples_below(newborn.path()) as f64;
+        close(
+            "samples",
+            samples,
+            truth(frequency(), &newborn, &[burnt])?,
+            0.15,
+        )?;
+    }
+    Ok(())
 }
 
 /// The path in the file system instead of the one from the root of the hierarchy.
