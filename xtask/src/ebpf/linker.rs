@@ -1,5 +1,6 @@
 //! bpf-linker: where it is, and which LLVM it carries.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +10,9 @@ use crate::{cmd, paths};
 
 /// The version that the project builds with.
 pub(crate) const VERSION: &str = "0.13.0";
+
+/// Major versions of LLVM that this version can be built with.
+pub(crate) const LLVM: RangeInclusive<u32> = 21..=23;
 
 /// An installed bpf-linker.
 pub(crate) struct Linker {

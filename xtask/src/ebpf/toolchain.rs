@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::linker;
 use crate::cmd;
 
 /// A rustc with the matching library sources.
@@ -59,7 +60,15 @@ pub(crate) fn find() -> Result<Toolchain> {
     let mut missing = Vec::new();
     for candidate in [rustup(), system()] {
         match candidate {
-            Ok(toolchain) => return Ok(toolchain),
+            Ok(toolchain) if linker::LLVM.contains(&toolchain.llvm_major) => return Ok(toolchain),
+            Ok(toolchain) => missing.push(format!(
+                "{} has LLVM {}, but bpf-linker {} needs {} to {}",
+                toolchain.name,
+                toolchain.llvm_major,
+                linker::VERSION,
+                linker::LLVM.start(),
+                linker::LLVM.end()
+            )),
             Err(error) => missing.push(format!("{error:#}")),
         }
     }

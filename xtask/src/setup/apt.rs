@@ -42,7 +42,8 @@ impl Apt {
         }
     }
 
-    /// Installs `packages`, refreshing the package lists first when one of them is unknown.
+    /// Installs `packages`. The package lists are refreshed before: old ones name versions that are gone, or
+    /// too old.
     ///
     /// # Errors
     /// Where we may not install; the message is the command to run.
@@ -53,23 +54,11 @@ impl Apt {
             Access::Denied => bail!("run `sudo apt-get install --no-install-recommends {names}`"),
             Access::Root | Access::Sudo => {}
         }
-        self.refresh(packages)?;
+        self.update()?;
         println!("installing {names}");
-        let result = self.get(packages);
-        if result.is_err() && !self.updated {
-            // The lists were old: the version that they name is no longer on the mirror.
-            self.update()?;
-            return self.get(packages);
-        }
-        result
-    }
-
-    /// Makes sure that the package lists know `packages`, without installing them.
-    pub(crate) fn refresh(&mut self, packages: &[&str]) -> Result<()> {
-        if self.updated || packages.iter().all(|package| candidate(package).is_some()) {
-            return Ok(());
-        }
-        self.update()
+        let mut command = self.command()?;
+        command.args(["-q", "-y", "install", "--no-install-recommends"]);
+        cmd::output(command.args(packages)).map(drop)
     }
 
     /// `apt-get update`, once.
@@ -81,12 +70,6 @@ impl Apt {
         cmd::output(self.command()?.args(["-q", "update"]))?;
         self.updated = true;
         Ok(())
-    }
-
-    fn get(&self, packages: &[&str]) -> Result<()> {
-        let mut command = self.command()?;
-        command.args(["-q", "-y", "install", "--no-install-recommends"]);
-        cmd::output(command.args(packages)).map(drop)
     }
 
     fn command(&self) -> Result<Command> {

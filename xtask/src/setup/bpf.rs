@@ -31,8 +31,8 @@ fn compiler(apt: &mut Apt) -> Result<Toolchain> {
         return Ok(toolchain);
     }
     for packages in COMPILERS {
-        // A failed refresh shows below, when the packages are still unknown.
-        let _ = apt.refresh(&packages);
+        // Where the lists cannot be refreshed, the old ones may do.
+        let _ = apt.update();
         if packages.iter().all(|package| candidate(package).is_some()) {
             apt.install(&packages)?;
             return ebpf::find_toolchain();

@@ -6,8 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::setup::Apt;
-use crate::{cmd, paths};
+use crate::{cmd, paths, setup};
 
 /// A kernel series of the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -41,48 +40,65 @@ pub(crate) struct Kernel {
     pub(crate) image: PathBuf,
 }
 
-/// The newest kernel of `series` that apt knows, from the cache if it is there. Without package lists the
-/// newest cached one.
+/// The newest kernel of `series` that apt knows, from the cache if it is there. What cannot be downloaded is
+/// replaced by the newest cached one.
 ///
 /// # Errors
-/// When there is no such package, or it cannot be downloaded or verified.
+/// When there is no such package, or it cannot be downloaded or verified, and none is cached.
 pub(crate) fn get(series: Series) -> Result<Kernel> {
     let cache = paths::target().join("vm");
     fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
-    let package = match newest(series) {
-        Ok(package) => package,
-        Err(error) => return cached(&cache, series).ok_or(error),
-    };
-    let version = crate::setup::candidate(&package).context("apt knows no version of it")?;
-    let name = format!("{package}_{version}").replace(':', "%");
-    let image = cache.join(&name).join("vmlinuz");
-    if !image.exists() {
-        fetch(&cache, &package, &version, &image)
-            .with_context(|| format!("cannot get {package}"))?;
+    if let Ok(package) = newest(series)
+        && let Some(kernel) = package.kernel(&cache)
+    {
+        return Ok(kernel);
     }
-    Ok(Kernel { name, image })
+    fetch(&cache, series).or_else(|error| {
+        let kernel = cached(&cache, series).ok_or(error)?;
+        println!("no newer kernel to be had: {} from the cache", kernel.name);
+        Ok(kernel)
+    })
 }
 
-/// Name of the newest package of `series`.
-fn newest(series: Series) -> Result<String> {
+/// A package as apt knows it.
+struct Package {
+    name: String,
+    version: String,
+}
+
+impl Package {
+    fn folder(&self, cache: &Path) -> PathBuf {
+        cache.join(format!("{}_{}", self.name, self.version).replace(':', "%"))
+    }
+
+    /// Its kernel, if the cache has it.
+    fn kernel(&self, cache: &Path) -> Option<Kernel> {
+        let image = self.folder(cache).join("vmlinuz");
+        let name = format!("{} {}", self.name, self.version);
+        image.exists().then_some(Kernel { name, image })
+    }
+}
+
+/// The newest package of `series` in apt's lists.
+fn newest(series: Series) -> Result<Package> {
     if cmd::find("apt-cache").is_none() || cmd::find("dpkg-deb").is_none() {
         bail!("the kernels come from Debian by apt, which is not here");
     }
-    let search = || {
-        let pattern = format!(
-            "^linux-image-{}[.][0-9]+.*-cloud-amd64-unsigned$",
-            series.name().replace('.', "[.]")
-        );
-        let mut command = Command::new("apt-cache");
-        let text = cmd::output(command.args(["search", "--names-only", &pattern]))?;
-        let names = text.lines().filter_map(|line| line.split(' ').next());
-        Ok::<_, anyhow::Error>(names.max_by_key(|name| numbers(name)).map(str::to_owned))
-    };
-    if let Some(package) = search()? {
-        return Ok(package);
-    }
-    Apt::new().update()?;
-    search()?.with_context(|| format!("apt knows no cloud kernel of Linux {}", series.name()))
+    let pattern = format!(
+        "^linux-image-{}[.][0-9]+.*-cloud-amd64-unsigned$",
+        series.name().replace('.', "[.]")
+    );
+    let mut command = Command::new("apt-cache");
+    let text = cmd::output(command.args(["search", "--names-only", &pattern]))?;
+    let names = text.lines().filter_map(|line| line.split(' ').next());
+    let name = names
+        .max_by_key(|name| numbers(name))
+        .with_context(|| format!("apt knows no cloud kernel of Linux {}", series.name()))?;
+    let version = setup::candidate(name).with_context(|| format!("apt has no {name}"))?;
+    Ok(Package {
+        name: name.to_owned(),
+        version,
+    })
 }
 
 /// The newest kernel of `series` in the cache.
@@ -97,28 +113,27 @@ fn cached(cache: &Path, series: Series) -> Option<Kernel> {
     Some(Kernel { name, image })
 }
 
-/// Downloads, verifies and unpacks `package`, and puts its kernel at `image`.
-fn fetch(cache: &Path, package: &str, version: &str, image: &Path) -> Result<()> {
-    println!("downloading {package} {version}");
+/// Downloads, verifies and unpacks the newest package of `series`.
+fn fetch(cache: &Path, series: Series) -> Result<Kernel> {
+    // Old lists name versions that the mirror no longer has; where they cannot be refreshed, they may do.
+    let _ = setup::Apt::new().update();
+    let package = newest(series)?;
+    println!("downloading {} {}", package.name, package.version);
     let work = cache.join(format!("download-{}", std::process::id()));
-    let result = unpack(&work, package, version, image);
+    let result = unpack(&work, &package, &package.folder(cache));
     // A left-over folder only costs space; the result matters.
     let _ = fs::remove_dir_all(&work);
-    result
+    result.with_context(|| format!("cannot get {}", package.name))?;
+    package
+        .kernel(cache)
+        .context("the kernel is not where it was put")
 }
 
-fn unpack(work: &Path, package: &str, version: &str, image: &Path) -> Result<()> {
+fn unpack(work: &Path, package: &Package, folder: &Path) -> Result<()> {
     fs::create_dir_all(work)?;
-    let exact = format!("{package}={version}");
-    let download = || {
-        let mut command = Command::new("apt-get");
-        cmd::output(command.args(["-q", "download", &exact]).current_dir(work))
-    };
-    if download().is_err() {
-        // The lists may be older than the mirror.
-        Apt::new().update()?;
-        download()?;
-    }
+    let exact = format!("{}={}", package.name, package.version);
+    let mut command = Command::new("apt-get");
+    cmd::output(command.args(["-q", "download", &exact]).current_dir(work))?;
     let deb = only_file(work)?;
     let wanted = field(&exact, "SHA256")?;
     let sum = cmd::output(Command::new("sha256sum").arg(&deb))?;
@@ -137,11 +152,10 @@ fn unpack(work: &Path, package: &str, version: &str, image: &Path) -> Result<()>
     let kernel = fs::read_dir(&boot)?
         .flatten()
         .find(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz-"))
-        .with_context(|| format!("no vmlinuz in {package}"))?;
-    if let Some(folder) = image.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::rename(kernel.path(), image).with_context(|| format!("cannot write {}", image.display()))
+        .with_context(|| format!("no vmlinuz in {}", package.name))?;
+    fs::create_dir_all(folder)?;
+    fs::rename(kernel.path(), folder.join("vmlinuz"))
+        .with_context(|| format!("cannot write into {}", folder.display()))
 }
 
 fn only_file(folder: &Path) -> Result<PathBuf> {
