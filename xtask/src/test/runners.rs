@@ -54,18 +54,24 @@ fn integration_tests() -> Result<Vec<String>> {
 /// itself skips what needs it.
 pub(super) fn privileged(name: &str) -> Result<Summary> {
     let program = program(name)?;
-    let mut command =
-        if setup::is_root() || !cmd::succeeds(Command::new("sudo").args(["-n", "true"])) {
-            Command::new(&program)
-        } else {
+    let needs_sudo = !setup::is_root() && cmd::succeeds(Command::new("sudo").args(["-n", "true"]));
+    let run = |args: &[&str]| {
+        let mut command = if needs_sudo {
             let mut sudo = Command::new("sudo");
             sudo.args(["-n", "-E"]).arg(&program);
             sudo
+        } else {
+            Command::new(&program)
         };
-    command
-        .arg("--color=never")
-        .current_dir(paths::root().join("profiler"));
-    tests(name, &mut command)
+        command
+            .arg("--color=never")
+            .args(args)
+            .current_dir(paths::root().join("profiler"));
+        tests(name, &mut command)
+    };
+    let mut summary = run(&[])?;
+    summary.try_again(name, |test| run(&["--exact", test]))?;
+    Ok(summary)
 }
 
 /// Builds the test programs that run as root, and returns the path of `name`.

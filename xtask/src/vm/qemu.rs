@@ -12,9 +12,10 @@ use crate::{cmd, setup};
 
 const QEMU: &str = "qemu-system-x86_64";
 /// What init prints before it turns the machine off, followed by the exit code of the trials.
-const VERDICT: &str = "ctprof-vm: trials ended with ";
+pub(super) const VERDICT: &str = "ctprof-vm: trials ended with ";
 
 /// How to run a machine.
+#[derive(Clone)]
 pub(crate) struct Options {
     /// Longest time that it may take.
     pub(crate) limit: Duration,
