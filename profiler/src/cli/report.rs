@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Format;
+use super::{Format, nearest};
 use crate::model::StateGroup;
+use crate::model::text::printable;
 use crate::output::flamegraph::{self, Graph};
 use crate::output::report::{self, DEFAULT_TOP, Options};
 use crate::output::summary::{ContainerSummary, Summary};
 use crate::output::{View, reader};
 use crate::{Error, Result};
 
+/// Longest list of names in an error.
+const MAX_HINT_CHARS: usize = 400;
+
 /// How many names an error offers.
 const MAX_OFFERED: usize = 5;
-
-/// Names that are less alike than this are not offered (0: nothing in common, 1: equal).
-const MIN_LIKENESS: f64 = 0.6;
 
 /// Print a recording again.
 #[derive(Clone, Debug, Args)]
@@ -100,39 +101,16 @@ fn find(summary: &Summary, wanted: &str) -> Result<usize> {
             (None, _) => {}
         }
     }
+    let labels = || summary.containers.iter().map(|c| c.label.as_str());
+    let all = match summary.containers.len() {
+        0 => "; it has none".to_owned(),
+        _ => format!("; it has {}", quoted(labels())),
+    };
     Err(Error::NotFound(format!(
-        "no container {wanted:?} in this recording; {}",
-        offer(summary, wanted)
+        "no container {wanted:?} in this recording{}",
+        // The recording is a file that anyone may have written.
+        printable(&nearest::hint(wanted, labels(), &all), MAX_HINT_CHARS)
     )))
-}
-
-fn offer(summary: &Summary, wanted: &str) -> String {
-    let mut near: Vec<(f64, &str)> = summary
-        .containers
-        .iter()
-        .map(|c| {
-            let likeness = strsim::jaro_winkler(&c.label, wanted);
-            (
-                likeness.max(strsim::jaro_winkler(&c.name, wanted)),
-                c.label.as_str(),
-            )
-        })
-        .filter(|(likeness, _)| *likeness >= MIN_LIKENESS)
-        .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    if !near.is_empty() {
-        return format!(
-            "did you mean {}?",
-            quoted(near.into_iter().map(|(_, label)| label))
-        );
-    }
-    if summary.containers.is_empty() {
-        return "it has none".to_owned();
-    }
-    format!(
-        "it has {}",
-        quoted(summary.containers.iter().map(|c| c.label.as_str()))
-    )
 }
 
 fn quoted(labels: impl Iterator<Item = impl AsRef<str>>) -> String {

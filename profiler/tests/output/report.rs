@@ -265,7 +265,7 @@ fn containers_are_found_by_name_id_and_start_of_id() {
     args.container = vec!["cahce".to_owned()];
     assert_eq!(
         failure(&args),
-        "no container \"cahce\" in this recording; did you mean \"cache\"?"
+        "no container \"cahce\" in this recording; did you mean cache?"
     );
     args.container = vec!["zzz".to_owned()];
     assert_eq!(
