@@ -24,6 +24,7 @@ impl Summary {
         for line in output.lines() {
             let line = line.trim_end();
             if let Some((name, outcome)) = test_line(line) {
+                summary.unfinished(&mut pending);
                 // What a test prints can come between its name and its outcome.
                 pending = Some(format!("{runner}: {name}"));
                 summary.outcome(&mut pending, outcome);
@@ -31,10 +32,15 @@ impl Summary {
                 summary.outcome(&mut pending, line);
             }
         }
-        if let Some(name) = pending {
-            summary.failed.push(format!("{name} (did not end)"));
-        }
+        summary.unfinished(&mut pending);
         summary
+    }
+
+    /// A test of which no outcome was seen before the next one, or the end.
+    fn unfinished(&mut self, pending: &mut Option<String>) {
+        if let Some(name) = pending.take() {
+            self.failed.push(format!("{name} (did not end)"));
+        }
     }
 
     fn outcome(&mut self, pending: &mut Option<String>, text: &str) {
@@ -45,7 +51,7 @@ impl Summary {
             self.failed.push(name);
         } else if text == "ignored" {
             self.skipped.push((name, "marked as ignored".to_owned()));
-        } else if let Some(reason) = text.strip_prefix("ignored, ") {
+        } else if let Some(reason) = reason(text) {
             self.skipped.push((name, reason.to_owned()));
         } else {
             *pending = Some(name);
@@ -117,6 +123,13 @@ impl Summary {
     }
 }
 
+/// Why a test was ignored, as Rust's own harness or libtest-mimic puts it.
+fn reason(outcome: &str) -> Option<&str> {
+    let rest = outcome.strip_prefix("ignored")?;
+    rest.strip_prefix(", ")
+        .or_else(|| rest.strip_prefix(" (")?.strip_suffix(')'))
+}
+
 /// Name and (perhaps empty) outcome of a line `test NAME ... OUTCOME`.
 fn test_line(line: &str) -> Option<(&str, &str)> {
     let (name, outcome) = line.strip_prefix("test ")?.split_once(" ...")?;
@@ -130,7 +143,8 @@ mod tests {
     #[test]
     fn every_outcome_is_counted_under_its_name() {
         let output = "\nrunning 4 tests\r\ntest a::b   ... ok\r\ntest c ... FAILED\n\
-                      test d ... ignored, needs root\ntest e ... ignored\ntest result: FAILED. 1 passed";
+                      test d ... ignored, needs root\ntest e ... ignored\ntest f ... ignored (no (real) BPF)\n\
+                      test result: FAILED. 1 passed";
         let summary = Summary::parse("unit", output);
         assert_eq!(summary.passed, 1);
         assert_eq!(summary.failed, ["unit: c"]);
@@ -138,7 +152,8 @@ mod tests {
             summary.skipped,
             [
                 ("unit: d".to_owned(), "needs root".to_owned()),
-                ("unit: e".to_owned(), "marked as ignored".to_owned())
+                ("unit: e".to_owned(), "marked as ignored".to_owned()),
+                ("unit: f".to_owned(), "no (real) BPF".to_owned())
             ]
         );
     }
@@ -164,8 +179,14 @@ mod tests {
 
     #[test]
     fn output_between_name_and_outcome_is_passed_over() {
-        let summary = Summary::parse("vm", "test a ... \n[ 1.0] kernel says\nok\ntest b ... x");
+        let summary = Summary::parse(
+            "vm",
+            "test a ... \n[ 1.0] kernel says\nok\ntest b ... x\ntest c ... y",
+        );
         assert_eq!(summary.passed, 1);
-        assert_eq!(summary.failed, ["vm: b (did not end)"]);
+        assert_eq!(
+            summary.failed,
+            ["vm: b (did not end)", "vm: c (did not end)"]
+        );
     }
 }
