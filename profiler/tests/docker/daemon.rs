@@ -167,6 +167,20 @@ impl Daemon {
             let _ = kill_process(pid, Signal::TERM);
         }
         let _ = self.process.wait();
+        self.unmount();
+    }
+
+    /// dockerd leaves a network namespace mounted, and the folder could not be removed with it.
+    fn unmount(&self) {
+        let folder = self.folder.path().to_string_lossy().into_owned();
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let ours = mounts
+            .lines()
+            .filter_map(|line| line.split(' ').nth(1))
+            .filter(|point| point.starts_with(&folder));
+        for point in ours {
+            let _ = rustix::mount::unmount(point, rustix::mount::UnmountFlags::DETACH);
+        }
     }
 }
 
