@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// Runs `command` with our output; an exit code other than 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
@@ -80,6 +81,16 @@ pub(crate) fn clean(command: &mut Command) {
             command.env_remove(&name);
         }
     }
+}
+
+/// The program for target `name` among cargo's `messages` (`--message-format json…`).
+pub(crate) fn built(messages: &str, name: &str) -> Result<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .with_context(|| format!("cargo built no program called {name}"))
 }
 
 /// The command line as a user would type it, for messages.

@@ -18,15 +18,6 @@ pub enum ProbeState {
     Failed(String),
 }
 
-/// A probe with its outcome.
-#[derive(Clone, Debug)]
-pub struct Attached {
-    /// The probe.
-    pub probe: Probe,
-    /// Its outcome.
-    pub state: ProbeState,
-}
-
 pub(super) fn tracepoint(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> ProbeState {
     let Hook::Tracepoint(hook) = probe.hook else {
         return ProbeState::Skipped("not a tracepoint".to_owned());

@@ -8,7 +8,7 @@ mod object;
 pub mod probes;
 mod sampler;
 
-pub use attach::{Attached, ProbeState};
+pub use attach::ProbeState;
 pub use error::describe;
 pub use loader::{Kernel, LoadPlan};
 pub use maps::{Events, KernelEvent, Losses, SampleMaps, ScopeMap};

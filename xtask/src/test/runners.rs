@@ -84,12 +84,7 @@ fn program(name: &str) -> Result<PathBuf> {
     }
     cargo.args(["--message-format", "json-render-diagnostics"]);
     let messages = cmd::output(cargo.stderr(Stdio::inherit()))?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == name)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .with_context(|| format!("cargo built no program called {name}"))
+    cmd::built(&messages, name)
 }
 
 /// Runs a test program, shows what it prints, and reads its results.

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use anyhow::Result;
 
 use crate::cmd;
 
@@ -50,16 +49,8 @@ pub(crate) fn programs() -> Result<Programs> {
         .envs(PROFILE)
         .stderr(std::process::Stdio::inherit());
     let messages = cmd::output(&mut cargo)?;
-    let executable = |name: &str| {
-        messages
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|message| message["target"]["name"] == name)
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .with_context(|| format!("cargo built no program called {name}"))
-    };
     Ok(Programs {
-        tests: executable("kernel")?,
-        ctprof: executable("ctprof")?,
+        tests: cmd::built(&messages, "kernel")?,
+        ctprof: cmd::built(&messages, "ctprof")?,
     })
 }

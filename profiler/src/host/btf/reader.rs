@@ -145,26 +145,6 @@ impl Btf {
             .find_map(|ty| self.member_of(ty, path))
     }
 
-    /// Whether a typedef of this name exists, such as `btf_trace_sched_switch` for a tracepoint.
-    #[must_use]
-    pub fn has_typedef(&self, name: &str) -> bool {
-        self.all()
-            .any(|ty| ty.kind == kind::TYPEDEF && self.is_named(ty, name))
-    }
-
-    /// How many arguments a tracepoint's program gets, its hidden first one left out; `None` where
-    /// the kernel has no such tracepoint.
-    #[must_use]
-    pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
-        let name = format!("btf_trace_{name}");
-        let typedef = self
-            .all()
-            .find(|ty| ty.kind == kind::TYPEDEF && self.is_named(*ty, &name))?;
-        let pointer = self.type_by_id(typedef.size_or_type)?;
-        let proto = self.type_by_id(pointer.size_or_type)?;
-        (proto.kind == kind::FUNC_PROTO).then(|| proto.vlen.saturating_sub(1))
-    }
-
     /// As if the kernel had no type of this name.
     #[cfg(test)]
     pub(super) fn without(mut self, name: &str) -> Self {
@@ -302,7 +282,6 @@ mod tests {
             bytes.extend_from_slice(&body);
             if let Ok(btf) = Btf::parse(&bytes) {
                 let _ = btf.member("task_struct", "se.cfs_rq");
-                let _ = btf.tracepoint_arguments("sched_switch");
             }
         }
     }
