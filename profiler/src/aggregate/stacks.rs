@@ -94,8 +94,10 @@ pub fn container_stacks(
             pid,
             thread,
             frames,
-            samples,
+            count: samples,
             time_ns,
+            syscall: None,
+            burnt_quota: false,
         });
     }
     ownerless
@@ -258,7 +260,7 @@ mod tests {
             .map(|stack| {
                 (
                     stack.frames.iter().map(|id| id.0).collect::<Vec<_>>(),
-                    stack.samples,
+                    stack.count,
                     stack.state,
                 )
             })

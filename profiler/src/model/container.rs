@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Stack, State};
+use super::{Counters, Ledger, Psi, Stack, State};
 
 /// The Kubernetes pod that a container belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,8 +67,14 @@ pub struct Container {
     pub cpu_quota_cores: Option<f64>,
     /// Threads alive at the end of the recording; `None` where nothing counts them (`host`, `kernel`).
     pub threads: Option<u64>,
-    /// Time per state; a state that is not measured is absent.
+    /// Thread time per state; a state that is not measured is absent.
     pub time_ns: BTreeMap<State, u64>,
+    /// What else the ledger knows; `None` where there is no ledger.
+    pub ledger: Option<Ledger>,
+    /// Stall times of its cgroup; `None` where the kernel has none for it.
+    pub psi: Option<Psi>,
+    /// Counters of its cgroup; `None` where none could be opened.
+    pub counters: Option<Counters>,
     /// The cgroup's own figures; `None` where it has none (`host`, `kernel`) or vanished.
     pub cfs: Option<CfsFigures>,
     /// On-CPU samples.

@@ -1,12 +1,16 @@
 //! What a recording is, as plain data. Imports nothing of ours: every other folder may import it.
 
 pub mod container;
+pub mod ledger;
+pub mod pressure;
 pub mod profile;
 pub mod stack;
 pub mod state;
 pub mod text;
 
 pub use container::{CfsFigures, Container, ContainerIdentity, Pod, StackQuality};
+pub use ledger::{Bucket, Culprit, Delay, Histogram, Ledger};
+pub use pressure::{Counters, Psi, Stall};
 pub use profile::{Profile, Unavailable, Unnamed};
 pub use stack::{
     Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,

@@ -140,8 +140,12 @@ pub struct Stack {
     pub thread: Arc<str>,
     /// Leaf first: kernel frames, then user frames, inlined functions as frames of their own.
     pub frames: Vec<FrameId>,
-    /// Samples.
-    pub samples: u64,
-    /// Time that the samples stand for (samples x sampling period).
+    /// Samples if on-CPU, else intervals that began with this stack.
+    pub count: u64,
+    /// On-CPU: the share of the container's exact CPU time that its samples stand for. Else: time, exact.
     pub time_ns: u64,
+    /// The system call that the thread is blocked in, by name.
+    pub syscall: Option<Arc<str>>,
+    /// On-CPU in a quota period that ended throttled: this stack burnt the quota.
+    pub burnt_quota: bool,
 }

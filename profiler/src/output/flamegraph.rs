@@ -40,6 +40,9 @@ impl Graph {
     pub const fn file_name(self) -> &'static str {
         match self {
             Self::State(StateGroup::OnCpu) => "on-cpu.svg",
+            Self::State(StateGroup::RunQueue) => "run-queue.svg",
+            Self::State(StateGroup::Throttled) => "throttled.svg",
+            Self::State(StateGroup::Blocked) => "off-cpu.svg",
             Self::WallClock => "flamegraph.svg",
         }
     }
@@ -47,6 +50,9 @@ impl Graph {
     fn title(self) -> &'static str {
         match self {
             Self::State(StateGroup::OnCpu) => "On-CPU",
+            Self::State(StateGroup::RunQueue) => "Run queue",
+            Self::State(StateGroup::Throttled) => "Throttled",
+            Self::State(StateGroup::Blocked) => "Off-CPU",
             Self::WallClock => "Flame graph",
         }
     }

@@ -26,12 +26,15 @@ const SAMPLE_FIELD: u32 = 2;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// The times that a sample may have, in the order of its values, after the count of samples.
-const TIME_TYPES: [&str; 1] = ["on_cpu"];
+const TIME_TYPES: [&str; 4] = ["on_cpu", "run_queue", "throttled", "blocked"];
 
 /// Position in [`TIME_TYPES`] of the time in a state.
 const fn time_type(group: StateGroup) -> usize {
     match group {
         StateGroup::OnCpu => 0,
+        StateGroup::RunQueue => 1,
+        StateGroup::Throttled => 2,
+        StateGroup::Blocked => 3,
     }
 }
 
@@ -60,7 +63,7 @@ pub fn write(
             sample.location_id.clear();
             locations.of_stack(&stack.frames, &mut strings, &mut sample.location_id);
             sample.value.fill(0);
-            sample.value[0] = signed(stack.samples);
+            sample.value[0] = signed(stack.count);
             sample.value[1 + time_type(stack.state.group())] = signed(stack.time_ns);
             sample.label.clear();
             sample.label.extend_from_slice(&labels);

@@ -116,8 +116,10 @@ impl Maker {
             pid,
             thread: Arc::from(thread),
             frames: root_first.iter().rev().copied().collect(),
-            samples,
+            count: samples,
             time_ns: samples * PERIOD_NS,
+            syscall: None,
+            burnt_quota: false,
         });
         container.samples += samples;
         container.quality.complete += samples;
