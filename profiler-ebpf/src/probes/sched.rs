@@ -9,7 +9,7 @@ use aya_ebpf::{
 use core::ffi::c_void;
 use ctprof_ebpf::{
     abi::{
-        ledger::{Thread, state},
+        ledger::{Thread, state, visit},
         scope::{SLOT_IDLE, slot},
     },
     ledger::{Clock, phase},
@@ -19,7 +19,7 @@ use crate::{
     accounts::{From, Slot},
     delays::{self, Wait},
     kernel::{self, Object},
-    maps::THREADS,
+    maps::{CONTROL, THREADS},
     off_cpu, scope, threads,
 };
 
@@ -207,6 +207,9 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
 /// A thread was born. Arguments: the thread, the flags of `clone`. Runs in its parent, where memory can be had.
 #[btf_tracepoint(function = "task_newtask")]
 fn task_newtask(ctx: BtfTracePointContext) -> i32 {
+    if CONTROL.get(0).copied() != Some(visit::OPEN) {
+        return 0;
+    }
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     threads::enter(ctx.arg(0), Clock::starting(now_ns, phase::RUNNABLE, 0));

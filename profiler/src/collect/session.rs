@@ -127,10 +127,24 @@ impl<'a> Session<'a> {
         let losses = Losses::of(&mut kernel)?;
         let events = Events::of(&mut kernel)?;
 
-        attach(&mut kernel, &probes::CGROUP_MKDIR, &mut unavailable)?;
+        let mut ready = Vec::new();
+        for probe in [&probes::CGROUP_MKDIR, &probes::PROCESS_EXEC] {
+            if check(probe, kernel.load_probe(probe), &mut unavailable)? {
+                ready.push(probe);
+            }
+        }
+        if plan.stacks {
+            let probe = &probes::ON_CPU;
+            check(probe, kernel.load_probe(probe), &mut unavailable)?;
+        }
+        let mut ledger = LedgerRun::load(&mut kernel, plan.layout, throttle, &mut unavailable)?;
+
+        // Births of cgroups come first, so that none falls between them and the listing.
+        for probe in ready {
+            check(probe, kernel.attach(probe), &mut unavailable)?;
+        }
         watch.fill(&mut scope, plan.hierarchy)?;
-        attach(&mut kernel, &probes::PROCESS_EXEC, &mut unavailable)?;
-        let mut ledger = LedgerRun::start(&mut kernel, plan.layout, throttle, &mut unavailable)?;
+        ledger = ledger.filter(|ledger| ledger.attach(&mut kernel, &mut unavailable));
         let sampler = if plan.stacks {
             Some(Sampler::start(&mut kernel, plan.event, plan.frequency_hz)?)
         } else {
@@ -361,14 +375,15 @@ fn load(plan: &SessionPlan<'_>, rows: u32, slots: (u32, u32)) -> Result<(Kernel,
     Ok((kernel, throttle))
 }
 
-fn attach(kernel: &mut Kernel, probe: &Probe, unavailable: &mut Vec<Unavailable>) -> Result<()> {
-    let cause = match kernel.attach(probe) {
-        ProbeState::Attached => return Ok(()),
+/// Whether a probe is loaded or attached; if not, an error or a line in `unavailable`.
+fn check(probe: &Probe, state: ProbeState, unavailable: &mut Vec<Unavailable>) -> Result<bool> {
+    let cause = match state {
+        ProbeState::Attached => return Ok(true),
         ProbeState::Skipped(cause) | ProbeState::Failed(cause) => cause,
     };
     if probe.required {
         return Err(Error::Unsupported(format!(
-            "cannot attach {}: {cause}",
+            "cannot use {}: {cause}",
             probe.id
         )));
     }
@@ -376,5 +391,5 @@ fn attach(kernel: &mut Kernel, probe: &Probe, unavailable: &mut Vec<Unavailable>
         view: probe.id.to_owned(),
         cause: format!("{}: {cause}", probe.without),
     });
-    Ok(())
+    Ok(false)
 }
