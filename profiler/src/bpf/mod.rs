@@ -12,4 +12,4 @@ pub use attach::ProbeState;
 pub use error::describe;
 pub use loader::{Kernel, LoadPlan};
 pub use maps::{Events, KernelEvent, Losses, SampleMaps, ScopeMap};
-pub use sampler::{Sampler, SamplingEvent, possible_cpus};
+pub use sampler::{Sampler, SamplingEvent, online_cpus, possible_cpus};

@@ -1,13 +1,16 @@
 //! Drains maps into raw snapshots.
 //!
+//! - `counters`: what perf counts for some cgroups
 //! - `samples`: what the kernel half counted, accumulated over the recording
 //! - `watch`: which cgroup has which slot
 //! - `session`: the recording itself: load, attach, drain on an interval, stop
 
+mod counters;
 mod samples;
 mod session;
 mod watch;
 
+pub use counters::{Counted, Counters};
 pub use samples::Samples;
 pub use session::{Ended, Observer, Recorded, Session, SessionPlan};
 pub use watch::WatchList;
