@@ -10,6 +10,7 @@ use super::beside::{self, Figures};
 use super::live::Live;
 use crate::aggregate::{
     Addresses, Names, Owners, Placeholders, balance, container_ledgers, container_stacks,
+    scheduler_frames,
 };
 use crate::bpf::SamplingEvent;
 use crate::collect::{Counted, Recorded, WatchList};
@@ -60,6 +61,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         &owners,
         NS_PER_SECOND / args.frequency,
         placeholders,
+        &scheduler_frames(&frames),
         &mut containers,
     );
     if let Some(raw) = &recorded.ledger {
