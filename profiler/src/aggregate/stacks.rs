@@ -12,7 +12,9 @@ use super::ledger::state_of;
 use crate::collect::Samples;
 use crate::host::syscalls;
 use crate::model::text::printable;
-use crate::model::{Container, Frame, FrameId, FrameKind, FrameTable, Resolved, Stack, State};
+use crate::model::{
+    Container, Frame, FrameId, FrameKind, FrameTable, Resolved, Stack, State, stand_in,
+};
 
 /// Longest thread name: the kernel keeps 15 bytes.
 const THREAD_NAME_CHARS: usize = 16;
@@ -59,9 +61,9 @@ impl Placeholders {
             })
         };
         Self {
-            short: named("[shorter than --min-block]"),
-            before: named("[since before the recording]"),
-            missing: named("[no stack]"),
+            short: named(stand_in::SHORT),
+            before: named(stand_in::BEFORE),
+            missing: named(stand_in::NO_STACK),
         }
     }
 }
