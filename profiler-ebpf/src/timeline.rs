@@ -20,10 +20,35 @@ pub struct Segment {
     pub padding: u32,
 }
 
+/// Delays of one pair that are not in the delay matrix yet: the same few pairs meet again and again, and a sum here
+/// costs a tenth of an entry there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Slot of the thread that waited.
+    pub victim: u32,
+    /// Slot of what ran meanwhile.
+    pub culprit: u32,
+    /// For how long; 0 for a free entry.
+    pub ns: u64,
+}
+
+/// Entries of [`Timeline::pending`].
+pub const PENDING: usize = 4;
+
+/// The entry that a pair belongs in.
+#[inline(always)]
+#[must_use]
+pub const fn pending_index(victim: u32, culprit: u32) -> usize {
+    (victim.wrapping_mul(3) ^ culprit) as usize & (PENDING - 1)
+}
+
 /// The recent past of one CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Timeline {
+    /// Delays on this CPU.
+    pub pending: [Pending; PENDING],
     /// Number of the newest segment; it is at this number modulo [`SEGMENTS`].
     pub newest: u32,
     /// Who has the CPU now, since the newest segment's end.
@@ -32,11 +57,12 @@ pub struct Timeline {
     pub segments: [Segment; SEGMENTS],
 }
 
-const _: () = assert!(size_of::<Timeline>() == 8 + 16 * SEGMENTS);
+const _: () = assert!(size_of::<Timeline>() == 8 + 16 * (SEGMENTS + PENDING));
 
 impl Default for Timeline {
     fn default() -> Self {
         Self {
+            pending: [Pending::default(); PENDING],
             newest: 0,
             running: 0,
             segments: [Segment::default(); SEGMENTS],
