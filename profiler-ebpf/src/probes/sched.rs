@@ -9,7 +9,8 @@ use aya_ebpf::{
 use core::ffi::c_void;
 use ctprof_ebpf::{
     abi::{
-        ledger::{Thread, state},
+        ledger::{Thread, state, visit},
+        loss::Loss,
         scope::{SLOT_IDLE, slot},
     },
     ledger::{Clock, phase},
@@ -19,7 +20,8 @@ use crate::{
     accounts::{From, Slot},
     delays::{self, Wait},
     kernel::{self, Object},
-    maps::THREADS,
+    loss,
+    maps::{CONTROL, THREADS},
     off_cpu, scope, threads,
 };
 
@@ -64,6 +66,11 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     let number = slot(thread.slot);
     if !thread.clock.is_in() {
         return number;
+    }
+    if thread.clock.phase != phase::ON_CPU {
+        // It got the CPU without the kernel saying so: not before the last switch that was seen here.
+        loss::count(Loss::SwitchMissed);
+        get_cpu(task, thread, delays::last_switch_ns());
     }
     // The state now, not the tracepoint's argument: a signal that arrives in time makes the thread runnable
     // again, which the argument does not show on every kernel.
@@ -207,6 +214,9 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
 /// A thread was born. Arguments: the thread, the flags of `clone`. Runs in its parent, where memory can be had.
 #[btf_tracepoint(function = "task_newtask")]
 fn task_newtask(ctx: BtfTracePointContext) -> i32 {
+    if CONTROL.get(0).copied() != Some(visit::OPEN) {
+        return 0;
+    }
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     threads::enter(ctx.arg(0), Clock::starting(now_ns, phase::RUNNABLE, 0));

@@ -2,7 +2,7 @@
 
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, FEntry, Iter, KProbe, Program, ProgramError},
+    programs::{BtfTracePoint, FEntry, Iter, KProbe, PerfEvent, Program, ProgramError},
 };
 
 use super::{
@@ -21,26 +21,22 @@ pub enum ProbeState {
     Failed(String),
 }
 
-/// Loads a program and attaches it; one that visits threads is only loaded.
-pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> ProbeState {
+/// Has the kernel verify a program. That takes long enough for threads to be born and end: so everything is loaded
+/// before anything is attached.
+pub(super) fn load(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> ProbeState {
     let Some(program) = ebpf.program_mut(probe.program) else {
         return ProbeState::Failed(format!("the BPF object has no program {}", probe.program));
     };
     let result = match probe.hook {
-        Hook::Tracepoint(hook) => typed(program).and_then(|program: &mut BtfTracePoint| {
-            program.load(hook, btf)?;
-            program.attach().map(drop)
-        }),
-        Hook::Fentry(function) => typed(program).and_then(|program: &mut FEntry| {
-            program.load(function, btf)?;
-            program.attach().map(drop)
-        }),
-        Hook::Kprobe(function) => typed(program).and_then(|program: &mut KProbe| {
-            program.load()?;
-            program.attach(function, 0).map(drop)
-        }),
+        Hook::Tracepoint(hook) => {
+            typed(program).and_then(|program: &mut BtfTracePoint| program.load(hook, btf))
+        }
+        Hook::Fentry(function) => {
+            typed(program).and_then(|program: &mut FEntry| program.load(function, btf))
+        }
+        Hook::Kprobe(_) => typed(program).and_then(|program: &mut KProbe| program.load()),
         Hook::Tasks => typed(program).and_then(|program: &mut Iter| program.load("task", btf)),
-        Hook::PerfEvent => return ProbeState::Skipped("it is attached by CPU".to_owned()),
+        Hook::PerfEvent => typed(program).and_then(|program: &mut PerfEvent| program.load()),
     };
     match result {
         Ok(()) => ProbeState::Attached,
@@ -53,12 +49,34 @@ pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> ProbeState {
             describe(&error)
         )),
         Err(error) => {
-            tracing::debug!("{}: {error}", probe.program);
             if let ProgramError::LoadError { verifier_log, .. } = &error {
                 tracing::debug!("verifier on {}: {verifier_log}", probe.program);
             }
             ProbeState::Failed(describe_load(&error))
         }
+    }
+}
+
+/// Attaches a loaded program. One that visits threads runs when asked to, and one on perf events goes by CPU.
+pub(super) fn attach(ebpf: &mut Ebpf, probe: &Probe) -> ProbeState {
+    let Some(program) = ebpf.program_mut(probe.program) else {
+        return ProbeState::Failed(format!("the BPF object has no program {}", probe.program));
+    };
+    let result = match probe.hook {
+        Hook::Tracepoint(_) => {
+            typed(program).and_then(|program: &mut BtfTracePoint| program.attach().map(drop))
+        }
+        Hook::Fentry(_) => {
+            typed(program).and_then(|program: &mut FEntry| program.attach().map(drop))
+        }
+        Hook::Kprobe(function) => {
+            typed(program).and_then(|program: &mut KProbe| program.attach(function, 0).map(drop))
+        }
+        Hook::Tasks | Hook::PerfEvent => Ok(()),
+    };
+    match result {
+        Ok(()) => ProbeState::Attached,
+        Err(error) => ProbeState::Failed(describe(&error)),
     }
 }
 
@@ -86,8 +104,8 @@ where
 }
 
 /// A load error in one line: the system's error and the verifier's last word.
-pub(super) fn describe_load(error: &aya::programs::ProgramError) -> String {
-    let aya::programs::ProgramError::LoadError {
+fn describe_load(error: &ProgramError) -> String {
+    let ProgramError::LoadError {
         io_error,
         verifier_log,
     } = error

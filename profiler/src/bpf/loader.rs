@@ -105,9 +105,14 @@ impl Kernel {
         Ok(Self { ebpf, btf, logger })
     }
 
-    /// Loads and attaches a probe; one that visits threads is only loaded.
+    /// Has the kernel verify a probe's program: takes milliseconds, so it comes before anything is attached.
+    pub fn load_probe(&mut self, probe: &Probe) -> attach::ProbeState {
+        attach::load(&mut self.ebpf, &self.btf, probe)
+    }
+
+    /// Attaches a probe that is loaded.
     pub fn attach(&mut self, probe: &Probe) -> attach::ProbeState {
-        attach::attach(&mut self.ebpf, &self.btf, probe)
+        attach::attach(&mut self.ebpf, probe)
     }
 
     /// Runs a probe that visits threads.

@@ -107,16 +107,9 @@ pub const MIGRATE: Probe = tracepoint(
     "delays of threads that are moved to another CPU while they wait are unknown",
 );
 
-/// The probes without which there is no ledger, in the order in which they attach: births before wakeups, so that a
-/// thread is known before its first event.
+/// The probes without which there is no ledger, in the order in which they attach: births last, so that the end of
+/// every thread whose birth was seen is seen, too.
 pub const LEDGER: &[Probe] = &[
-    tracepoint(
-        "task_newtask",
-        "task_newtask",
-        "task_newtask",
-        "threads born while recording",
-        "no time ledger",
-    ),
     tracepoint(
         "sched_switch",
         "sched_switch",
@@ -136,6 +129,13 @@ pub const LEDGER: &[Probe] = &[
         "sched_wake_new",
         "sched_wakeup_new",
         "a thread's first wait",
+        "no time ledger",
+    ),
+    tracepoint(
+        "task_newtask",
+        "task_newtask",
+        "task_newtask",
+        "threads born while recording",
         "no time ledger",
     ),
 ];

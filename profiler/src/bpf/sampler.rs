@@ -6,9 +6,9 @@ use aya::programs::perf_event::{
     HardwareEvent, PerfEvent, PerfEventConfig, PerfEventLinkId, PerfEventScope, SamplePolicy,
     SoftwareEvent,
 };
-use aya::util::{nr_cpus, online_cpus};
+use aya::util::nr_cpus;
 
-use super::{Kernel, attach::describe_load, describe, probes::ON_CPU};
+use super::{Kernel, describe, probes::ON_CPU};
 use crate::{Error, Result};
 
 /// What makes a CPU take a sample.
@@ -66,18 +66,11 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Loads the program and attaches it on every CPU that is online.
+    /// Attaches the program, which has to be loaded, on every CPU that is online.
     ///
     /// # Errors
-    /// The verifier refuses the program, or perf refuses the event on every CPU.
+    /// Perf refuses the event on every CPU.
     pub fn start(kernel: &mut Kernel, event: SamplingEvent, frequency_hz: u64) -> Result<Self> {
-        program(kernel)?.load().map_err(|error| {
-            tracing::debug!("verifier on {}: {error}", ON_CPU.program);
-            Error::Unsupported(format!(
-                "cannot load the on-CPU sampler: {}",
-                describe_load(&error)
-            ))
-        })?;
         let mut sampler = Self {
             event,
             frequency_hz,
@@ -93,8 +86,7 @@ impl Sampler {
     /// # Errors
     /// No CPU can be sampled.
     pub fn follow_cpus(&mut self, kernel: &mut Kernel) -> Result<()> {
-        let online = online_cpus()
-            .map_err(|(path, error)| Error::Failed(format!("cannot read {path}: {error}")))?;
+        let online = online_cpus()?;
         if online.len() == self.links.len() && online.iter().all(|cpu| self.links.contains_key(cpu))
         {
             return Ok(());
@@ -162,6 +154,15 @@ fn program(kernel: &mut Kernel) -> Result<&mut PerfEvent> {
         .ok_or_else(|| Error::Failed(format!("the BPF object has no program {}", ON_CPU.program)))?
         .try_into()
         .map_err(|error: aya::programs::ProgramError| Error::Failed(describe(&error)))
+}
+
+/// CPUs that are online now.
+///
+/// # Errors
+/// The kernel's list of them cannot be read.
+pub fn online_cpus() -> Result<Vec<u32>> {
+    aya::util::online_cpus()
+        .map_err(|(path, error)| Error::Failed(format!("cannot read {path}: {error}")))
 }
 
 /// CPUs that this machine can have, offline ones included; at least 1.

@@ -295,17 +295,18 @@ fn programs(
     };
     let event = SamplingEvent::best();
     for probe in probes::all() {
-        let state = match probe.hook {
-            Hook::Tracepoint(_) | Hook::Fentry(_) | Hook::Kprobe(_) | Hook::Tasks => {
-                kernel.attach(probe)
-            }
-            Hook::PerfEvent => match Sampler::start(&mut kernel, event, 1) {
-                Ok(mut sampler) => {
-                    sampler.stop(&mut kernel);
-                    ProbeState::Attached
+        let state = match kernel.load_probe(probe) {
+            ProbeState::Attached if probe.hook == Hook::PerfEvent => {
+                match Sampler::start(&mut kernel, event, 1) {
+                    Ok(mut sampler) => {
+                        sampler.stop(&mut kernel);
+                        ProbeState::Attached
+                    }
+                    Err(error) => ProbeState::Failed(error.to_string()),
                 }
-                Err(error) => ProbeState::Failed(error.to_string()),
-            },
+            }
+            ProbeState::Attached => kernel.attach(probe),
+            refused => refused,
         };
         all.push(match state {
             ProbeState::Attached => ok(probe.id, probe.gives.to_owned()),

@@ -28,14 +28,15 @@ pub struct RawLedger {
 #[derive(Debug)]
 pub(super) struct LedgerRun {
     maps: LedgerMaps,
+    extra: Vec<&'static Probe>,
     raw: RawLedger,
     closed: bool,
 }
 
 impl LedgerRun {
-    /// Attaches the scheduler's hooks. `None` where the kernel cannot: what
-    /// is missing, and why, is then in `unavailable`.
-    pub(super) fn start(
+    /// Loads the scheduler's hooks. `None` where the kernel refuses: what is missing, and why, is then in
+    /// `unavailable`.
+    pub(super) fn load(
         kernel: &mut Kernel,
         layout: &Layout,
         throttle: Throttle,
@@ -47,30 +48,28 @@ impl LedgerRun {
         }
         let maps = LedgerMaps::of(kernel, &syscalls::reasons())?;
         for probe in probes::LEDGER.iter().chain([&probes::VISIT]) {
-            if let Err(cause) = attach(kernel, probe) {
-                unavailable.push(no_ledger(&format!("cannot attach {}: {cause}", probe.id)));
+            if let Err(cause) = done(kernel.load_probe(probe)) {
+                unavailable.push(no_ledger(&format!("cannot load {}: {cause}", probe.id)));
                 return Ok(None);
             }
         }
+        let mut extra = Vec::new();
         for probe in probes::LEDGER_EXTRA {
-            if let Err(cause) = attach(kernel, probe) {
-                unavailable.push(Unavailable {
-                    view: probe.id.to_owned(),
-                    cause: format!("{}: {cause}", probe.without),
-                });
+            match done(kernel.load_probe(probe)) {
+                Ok(()) => extra.push(probe),
+                Err(cause) => unavailable.push(without(probe, &cause)),
             }
         }
-        if throttle == Throttle::Unknown {
-            unavailable.push(Unavailable {
+        match throttle {
+            Throttle::Unknown => unavailable.push(Unavailable {
                 view: "throttled".to_owned(),
                 cause: "this kernel does not say when a quota stops a thread: throttled time is part of the run queue".to_owned(),
-            });
-        }
-        if throttle == Throttle::ByPelt {
-            unavailable.push(Unavailable {
+            }),
+            Throttle::ByPelt => unavailable.push(Unavailable {
                 view: "throttled.exact".to_owned(),
                 cause: probes::THROTTLE[0][0].without.to_owned(),
-            });
+            }),
+            Throttle::ByThread | Throttle::ByQueue | Throttle::ByHook => {}
         }
         if !layout.tells_syscalls() {
             unavailable.push(Unavailable {
@@ -80,6 +79,7 @@ impl LedgerRun {
         }
         Ok(Some(Self {
             maps,
+            extra,
             raw: RawLedger {
                 tells_throttled: throttle != Throttle::Unknown,
                 tells_reasons: layout.tells_syscalls(),
@@ -87,6 +87,22 @@ impl LedgerRun {
             },
             closed: false,
         }))
+    }
+
+    /// Attaches the hooks; false where the kernel refuses one that it cannot do without.
+    pub(super) fn attach(&self, kernel: &mut Kernel, unavailable: &mut Vec<Unavailable>) -> bool {
+        for probe in &self.extra {
+            if let Err(cause) = done(kernel.attach(probe)) {
+                unavailable.push(without(probe, &cause));
+            }
+        }
+        for probe in probes::LEDGER {
+            if let Err(cause) = done(kernel.attach(probe)) {
+                unavailable.push(no_ledger(&format!("cannot attach {}: {cause}", probe.id)));
+                return false;
+            }
+        }
+        true
     }
 
     /// Enters every thread that there is: the ledger begins.
@@ -125,7 +141,11 @@ impl LedgerRun {
 pub(super) fn attach_throttle(kernel: &mut Kernel) -> Result<(), String> {
     let mut causes = Vec::new();
     for way in &probes::THROTTLE {
-        match way.iter().try_for_each(|probe| attach(kernel, probe)) {
+        let both = way.iter().try_for_each(|probe| {
+            done(kernel.load_probe(probe))?;
+            done(kernel.attach(probe))
+        });
+        match both {
             Ok(()) => return Ok(()),
             Err(cause) => causes.push(cause),
         }
@@ -133,10 +153,17 @@ pub(super) fn attach_throttle(kernel: &mut Kernel) -> Result<(), String> {
     Err(causes.join("; "))
 }
 
-fn attach(kernel: &mut Kernel, probe: &Probe) -> Result<(), String> {
-    match kernel.attach(probe) {
+fn done(state: ProbeState) -> Result<(), String> {
+    match state {
         ProbeState::Attached => Ok(()),
         ProbeState::Skipped(cause) | ProbeState::Failed(cause) => Err(cause),
+    }
+}
+
+fn without(probe: &Probe, cause: &str) -> Unavailable {
+    Unavailable {
+        view: probe.id.to_owned(),
+        cause: format!("{}: {cause}", probe.without),
     }
 }
 

@@ -113,7 +113,7 @@ pub struct Recorded {
 }
 
 impl<'a> Session<'a> {
-    /// Loads, attaches and starts to sample.
+    /// Loads and attaches; the recording begins with [`open`](Self::open).
     ///
     /// # Errors
     /// The kernel refuses something that recording cannot do without.
@@ -127,19 +127,24 @@ impl<'a> Session<'a> {
         let losses = Losses::of(&mut kernel)?;
         let events = Events::of(&mut kernel)?;
 
-        attach(&mut kernel, &probes::CGROUP_MKDIR, &mut unavailable)?;
-        watch.fill(&mut scope, plan.hierarchy)?;
-        attach(&mut kernel, &probes::PROCESS_EXEC, &mut unavailable)?;
-        let mut ledger = LedgerRun::start(&mut kernel, plan.layout, throttle, &mut unavailable)?;
-        let sampler = if plan.stacks {
-            Some(Sampler::start(&mut kernel, plan.event, plan.frequency_hz)?)
-        } else {
-            None
-        };
-        // Last, when everything is attached: ctprof's own start is nobody's business.
-        if let Some(ledger) = &mut ledger {
-            ledger.open(&mut kernel)?;
+        let mut ready = Vec::new();
+        for probe in [&probes::CGROUP_MKDIR, &probes::PROCESS_EXEC] {
+            if check(probe, kernel.load_probe(probe), &mut unavailable)? {
+                ready.push(probe);
+            }
         }
+        if plan.stacks {
+            let probe = &probes::ON_CPU;
+            check(probe, kernel.load_probe(probe), &mut unavailable)?;
+        }
+        let ledger = LedgerRun::load(&mut kernel, plan.layout, throttle, &mut unavailable)?;
+
+        // Births of cgroups come first, so that none falls between them and the listing.
+        for probe in ready {
+            check(probe, kernel.attach(probe), &mut unavailable)?;
+        }
+        watch.fill(&mut scope, plan.hierarchy)?;
+        let ledger = ledger.filter(|ledger| ledger.attach(&mut kernel, &mut unavailable));
         Ok(Self {
             plan,
             kernel,
@@ -147,7 +152,7 @@ impl<'a> Session<'a> {
             maps,
             losses,
             events: Some(events),
-            sampler,
+            sampler: None,
             ledger,
             watch,
             samples: Samples::default(),
@@ -156,6 +161,26 @@ impl<'a> Session<'a> {
             started: Instant::now(),
             ended: None,
         })
+    }
+
+    /// Begins to sample, and the ledger, when everything else is ready: ctprof's own start is nobody's business.
+    ///
+    /// # Errors
+    /// The kernel refuses something that recording cannot do without.
+    pub fn open(&mut self) -> Result<()> {
+        if self.plan.stacks {
+            let plan = &self.plan;
+            self.sampler = Some(Sampler::start(
+                &mut self.kernel,
+                plan.event,
+                plan.frequency_hz,
+            )?);
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.open(&mut self.kernel)?;
+        }
+        self.started = Instant::now();
+        Ok(())
     }
 
     /// Records until `stop` resolves, `duration` has passed since the start, or every target is gone.
@@ -361,14 +386,15 @@ fn load(plan: &SessionPlan<'_>, rows: u32, slots: (u32, u32)) -> Result<(Kernel,
     Ok((kernel, throttle))
 }
 
-fn attach(kernel: &mut Kernel, probe: &Probe, unavailable: &mut Vec<Unavailable>) -> Result<()> {
-    let cause = match kernel.attach(probe) {
-        ProbeState::Attached => return Ok(()),
+/// Whether a probe is loaded or attached; if not, an error or a line in `unavailable`.
+fn check(probe: &Probe, state: ProbeState, unavailable: &mut Vec<Unavailable>) -> Result<bool> {
+    let cause = match state {
+        ProbeState::Attached => return Ok(true),
         ProbeState::Skipped(cause) | ProbeState::Failed(cause) => cause,
     };
     if probe.required {
         return Err(Error::Unsupported(format!(
-            "cannot attach {}: {cause}",
+            "cannot use {}: {cause}",
             probe.id
         )));
     }
@@ -376,5 +402,5 @@ fn attach(kernel: &mut Kernel, probe: &Probe, unavailable: &mut Vec<Unavailable>
         view: probe.id.to_owned(),
         cause: format!("{}: {cause}", probe.without),
     });
-    Ok(())
+    Ok(false)
 }

@@ -16,6 +16,8 @@ pub(crate) struct Hierarchy {
     cpu: PathBuf,
     /// Mount point of v1's cpuacct controller, which counts; `None` on v2.
     accounting: Option<PathBuf>,
+    /// Mount points of what else a runtime makes the cgroup in: v2 beside v1, v1's perf_event and freezer.
+    beside: Vec<PathBuf>,
 }
 
 impl Hierarchy {
@@ -24,6 +26,7 @@ impl Hierarchy {
         let mounts = fs::read_to_string("/proc/self/mounts")?;
         let mut v2 = None;
         let (mut cpu, mut accounting) = (None, None);
+        let mut beside = Vec::new();
         for line in mounts.lines() {
             let fields: Vec<&str> = line.split(' ').collect();
             let [_, point, kind, options, ..] = fields[..] else {
@@ -35,6 +38,7 @@ impl Hierarchy {
                         match option {
                             "cpu" => cpu = Some(PathBuf::from(point)),
                             "cpuacct" => accounting = Some(PathBuf::from(point)),
+                            "perf_event" | "freezer" => beside.push(PathBuf::from(point)),
                             _ => {}
                         }
                     }
@@ -44,9 +48,11 @@ impl Hierarchy {
             }
         }
         if let (Some(cpu), Some(accounting)) = (cpu, accounting) {
+            beside.extend(v2);
             return Ok(Self {
                 cpu,
                 accounting: Some(accounting),
+                beside,
             });
         }
         let v2 = v2.ok_or("no cgroup file system is mounted")?;
@@ -59,6 +65,7 @@ impl Hierarchy {
         Ok(Self {
             cpu: v2,
             accounting: None,
+            beside,
         })
     }
 }
@@ -109,6 +116,7 @@ impl Cgroup {
     fn folders(&self) -> Vec<PathBuf> {
         let mut roots = vec![&self.hierarchy.cpu];
         roots.extend(self.hierarchy.accounting.as_ref());
+        roots.extend(&self.hierarchy.beside);
         roots.dedup();
         roots
             .iter()

@@ -1,6 +1,7 @@
 //! The trials, one file a subject.
 
 mod command;
+mod counters;
 mod errors;
 mod lifecycle;
 mod losses;
@@ -25,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         lifecycle::trials(),
         losses::trials(),
         errors::trials(),
+        counters::trials(),
     ]
     .into_iter()
     .flatten()
