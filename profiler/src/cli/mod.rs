@@ -7,7 +7,6 @@ pub mod nearest;
 pub mod ps;
 pub mod record;
 pub mod report;
-pub mod table;
 pub mod target;
 pub mod target_args;
 

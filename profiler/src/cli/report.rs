@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::{Format, nearest};
 use crate::model::text::printable;
 use crate::output::flamegraph::{self, Graph};
-use crate::output::report::{self, DEFAULT_TOP, Options};
+use crate::output::report::{self, Options};
 use crate::output::summary::{ContainerSummary, Summary};
 use crate::output::{View, reader};
 use crate::{Error, Result};
@@ -28,9 +28,9 @@ pub struct ReportArgs {
     /// Show only this container: its name, id or the start of its id (repeatable)
     #[arg(long, value_name = "NAME")]
     pub container: Vec<String>,
-    /// Functions to list for each container, 0 for all
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_TOP)]
-    pub top: usize,
+    /// Functions to list for each container, 0 for all. Default: as many as fit a screen
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
     /// Form of the report
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -4,6 +4,8 @@
 //! graphs and the report are made from that alone, so that `ctprof report` shows a recording exactly as
 //! `ctprof record` did.
 
+pub mod blame;
+pub mod causes;
 pub mod directory;
 pub mod flamegraph;
 pub mod folded;
@@ -16,6 +18,7 @@ pub mod report;
 pub mod stacks;
 pub mod states;
 pub mod summary;
+pub mod table;
 pub mod threads;
 pub mod units;
 

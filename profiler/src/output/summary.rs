@@ -10,6 +10,7 @@ use std::io::Write;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::causes::Cause;
 use super::functions::Function;
 use super::names;
 use super::states::Meaning;
@@ -132,6 +133,12 @@ pub struct ContainerSummary {
     pub samples: u64,
     /// How far the stacks reach, in samples.
     pub stacks: StackQuality,
+    /// Time in which its threads had work and could not do it; in `ctprof report --format json` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_ns: Option<u64>,
+    /// Why it is slow, the largest causes first; in `ctprof report --format json` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causes: Option<Vec<Cause>>,
     /// The functions with most self time; in `ctprof report --format json` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub functions: Option<Vec<Function>>,
@@ -286,6 +293,8 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
         cfs: container.cfs,
         samples: container.samples,
         stacks: container.quality,
+        lost_ns: None,
+        causes: None,
         functions: None,
     }
 }

@@ -21,10 +21,29 @@ fn the_report_of_a_small_recording() {
     assert_golden!("report", text(&view, &Options::default()));
     let one = Options {
         only: Some(&[0]),
-        top: 2,
+        top: Some(2),
         ..Options::default()
     };
     assert_golden!("report.one", text(&view, &one));
+}
+
+#[test]
+fn the_report_of_a_ledger() {
+    let (view, _) = View::of(&synthetic::rich());
+    assert_golden!("rich.report", text(&view, &Options::default()));
+    let position = |label: &str| view.labels().iter().position(|it| *it == label).unwrap();
+    // Alone, a container is described in full.
+    let alone: Vec<String> = ["render", "shop/db-0/postgres", "late", "sleepy"]
+        .into_iter()
+        .map(|label| {
+            let one = Options {
+                only: Some(&[position(label)]),
+                ..Options::default()
+            };
+            text(&view, &one)
+        })
+        .collect();
+    assert_golden!("rich.report.alone", alone.join("\n\n"));
 }
 
 #[test]
@@ -85,7 +104,7 @@ fn json_has_the_functions() {
     let mut out = Vec::new();
     let options = Options {
         only: Some(&[1]),
-        top: 2,
+        top: Some(2),
         ..Options::default()
     };
     report::print_json(&view, &options, &mut out).unwrap();
@@ -115,7 +134,7 @@ fn args(dir: &std::path::Path) -> ReportArgs {
     ReportArgs {
         dir: dir.to_owned(),
         container: Vec::new(),
-        top: 10,
+        top: None,
         format: Format::Text,
         flamegraph: None,
         graph: Graph::WallClock,

@@ -84,9 +84,9 @@ pub struct RecordArgs {
     #[arg(long, hide = true)]
     map_entries: Option<u32>,
 
-    /// Functions that the report shows for each container, 0 for all
-    #[arg(long, value_name = "N", default_value_t = report::DEFAULT_TOP)]
-    top: usize,
+    /// Functions that the report shows for each container, 0 for all. Default: as many as fit a screen
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
 
     /// A command to run and record in a cgroup of its own; its exit code becomes ctprof's
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["cgroup", "container", "pod", "pid"])]
