@@ -8,3 +8,6 @@
 
 pub mod abi;
 pub mod hash;
+pub mod histogram;
+pub mod ledger;
+pub mod timeline;

@@ -8,17 +8,27 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod accounts;
+#[cfg(target_arch = "bpf")]
+mod delays;
+#[cfg(target_arch = "bpf")]
 mod kernel;
 #[cfg(target_arch = "bpf")]
 mod loss;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod off_cpu;
+#[cfg(target_arch = "bpf")]
 mod probes;
+#[cfg(target_arch = "bpf")]
+mod rows;
 #[cfg(target_arch = "bpf")]
 mod scope;
 #[cfg(target_arch = "bpf")]
 mod stack;
+#[cfg(target_arch = "bpf")]
+mod threads;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

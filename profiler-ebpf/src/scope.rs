@@ -4,7 +4,7 @@ use aya_ebpf::Global;
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use ctprof_ebpf::abi::{
     loss::Loss,
-    scope::{SLOT_FIRST_BORN, SLOT_HOST, SLOT_KERNEL, SLOTS},
+    scope::{RECORDED, SLOT_HOST, SLOT_KERNEL, is_recorded, slot},
 };
 
 use crate::{
@@ -15,32 +15,45 @@ use crate::{
 
 #[unsafe(no_mangle)]
 static RECORD_HOST: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static FIRST_BORN: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static SLOTS: Global<u32> = Global::new(0);
+
+/// The slot that a task belongs to, with its flags (see `ctprof_ebpf::abi::scope`).
+#[inline(always)]
+pub(crate) fn find(task: Object) -> u32 {
+    let flags = if RECORD_HOST.load() == 1 { RECORDED } else { 0 };
+    if kernel::is_kernel_thread(task) {
+        return SLOT_KERNEL | flags;
+    }
+    let id = kernel::cgroup_id_of_task(task);
+    // SAFETY: values are written once, before the entry can be found.
+    match unsafe { SCOPE.get(id) } {
+        Some(value) => *value,
+        None => SLOT_HOST | flags,
+    }
+}
 
 /// The slot under which a task is recorded; `None` if it is not.
 #[inline(always)]
 pub(crate) fn slot_of(task: Object) -> Option<u32> {
-    let everything = RECORD_HOST.load() == 1;
-    if kernel::is_kernel_thread(task) {
-        return everything.then_some(SLOT_KERNEL);
-    }
-    let id = kernel::cgroup_id_of_task(task);
-    // SAFETY: slots are written once, before the entry can be found.
-    match unsafe { SCOPE.get(id) } {
-        Some(slot) => Some(*slot),
-        None => everything.then_some(SLOT_HOST),
-    }
+    let value = find(task);
+    is_recorded(value).then_some(slot(value))
 }
 
-/// Gives a newborn cgroup a slot if its parent has one.
+/// Gives a newborn cgroup a slot if its parent has one, and records it if its parent is recorded.
 #[inline(always)]
 pub(crate) fn adopt(id: u64, parent: u64) -> Option<u32> {
-    SCOPE.get_ptr(parent)?;
+    // SAFETY: values are written once, before the entry can be found.
+    let parent = unsafe { SCOPE.get(parent) }?;
+    let flags = *parent & RECORDED;
     let born = BORN.get_ptr_mut(0)?;
     // SAFETY: the pointer is to a live array element. The ordering has to be SeqCst: for a relaxed addition
     // LLVM's BPF backend picks the instruction that does not fetch, and the "old value" is then the operand.
     let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(born, 1) };
-    let slot = SLOT_FIRST_BORN.saturating_add(number);
-    if slot >= SLOTS || SCOPE.insert(id, slot, 0).is_err() {
+    let slot = FIRST_BORN.load().saturating_add(number);
+    if slot >= SLOTS.load() || SCOPE.insert(id, slot | flags, 0).is_err() {
         loss::count(Loss::ScopeFull);
         return None;
     }

@@ -2,9 +2,10 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::bpf_get_stack;
+use aya_ebpf::helpers::generated::{bpf_get_stack, bpf_get_task_stack};
 use ctprof_ebpf::{
     abi::{
+        count_key::flags,
         loss::Loss,
         stack::{MAX_FRAMES, StackRecord},
     },
@@ -12,6 +13,7 @@ use ctprof_ebpf::{
 };
 
 use crate::{
+    kernel::Object,
     loss,
     maps::{SCRATCH, STACKS},
 };
@@ -21,12 +23,21 @@ const BPF_F_USER_STACK: u64 = 1 << 8;
 /// `BPF_NOEXIST`: keep the entry of a CPU that was faster.
 const BPF_NOEXIST: u64 = 1;
 const EEXIST: i32 = -17;
+/// The scratch entry of the task iterator.
+const ITERATOR: u32 = 4;
 
 /// Which half of the stack to take; the number is the scratch entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     User = 0,
     Kernel = 1,
+}
+
+/// Who takes a stack: a sample may interrupt the scheduler's hooks, so they assemble at different places.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Sample = 0,
+    Scheduler = 2,
 }
 
 /// What became of a stack.
@@ -43,14 +54,14 @@ pub(crate) struct Taken {
 
 /// Takes one half of the current thread's stack. `ctx` is the context of the running program.
 #[inline(always)]
-pub(crate) fn take(ctx: *mut c_void, side: Side) -> Taken {
+pub(crate) fn take(ctx: *mut c_void, side: Side, place: Place) -> Taken {
     let mut taken = Taken {
         key: 0,
         frames: 0,
         lost: false,
         unreadable: false,
     };
-    let Some(record) = SCRATCH.get_ptr_mut(side as u32) else {
+    let Some(record) = SCRATCH.get_ptr_mut(side as u32 + place as u32) else {
         return taken;
     };
     let flags = if side == Side::User {
@@ -67,18 +78,55 @@ pub(crate) fn take(ctx: *mut c_void, side: Side) -> Taken {
             flags,
         )
     };
+    finish(record, bytes, &mut taken);
+    taken
+}
+
+/// Takes the kernel half of the stack of a thread that does not run. From the task iterator only.
+#[inline(always)]
+pub(crate) fn take_of(task: Object) -> Taken {
+    let mut taken = Taken {
+        key: 0,
+        frames: 0,
+        lost: false,
+        unreadable: false,
+    };
+    // The iterator may be interrupted by both users of the scratch entries, so it has one of its own.
+    let Some(record) = SCRATCH.get_ptr_mut(ITERATOR) else {
+        return taken;
+    };
+    // SAFETY: the scratch entry belongs to this CPU, and the helper writes at most the given size.
+    let bytes = unsafe {
+        bpf_get_task_stack(
+            task.cast_mut().cast(),
+            (&raw mut (*record).addresses).cast(),
+            (MAX_FRAMES * size_of::<u64>()) as u32,
+            0,
+        )
+    };
+    finish(record, bytes, &mut taken);
+    taken
+}
+
+#[inline(always)]
+fn finish(record: *mut StackRecord, bytes: i64, taken: &mut Taken) {
     if bytes < 0 {
         taken.unreadable = true;
-        return taken;
+        return;
     }
     taken.frames = bytes as usize / size_of::<u64>();
     if taken.frames > 0 {
-        // SAFETY: as above; nobody else writes this entry while the program runs.
+        // SAFETY: the scratch entry belongs to this CPU; nobody else writes it while the program runs.
         let record = unsafe { &mut *record };
         record.frames = taken.frames as u64;
-        store(record, &mut taken);
+        store(record, taken);
     }
-    taken
+}
+
+/// The flag that says so if a stack was lost.
+#[inline(always)]
+pub(crate) fn lost(taken: &Taken) -> u32 {
+    if taken.lost { flags::STACK_LOST } else { 0 }
 }
 
 #[inline(always)]

@@ -43,3 +43,100 @@ pub const CGROUP_V1: GlobalName = "CGROUP_V1";
 pub const HIERARCHY_ID: GlobalName = "HIERARCHY_ID";
 /// 1 when threads outside every watched cgroup are recorded as `host`, and kernel threads as `kernel`.
 pub const RECORD_HOST: GlobalName = "RECORD_HOST";
+
+/// `task_struct.pid`.
+pub const OFF_TASK_PID: GlobalName = "OFF_TASK_PID";
+/// `task_struct.comm`.
+pub const OFF_TASK_COMM: GlobalName = "OFF_TASK_COMM";
+/// `task_struct.__state`.
+pub const OFF_TASK_STATE: GlobalName = "OFF_TASK_STATE";
+/// `task_struct.on_cpu`.
+pub const OFF_TASK_ON_CPU: GlobalName = "OFF_TASK_ON_CPU";
+/// `task_struct.thread_info.cpu`.
+pub const OFF_TASK_CPU: GlobalName = "OFF_TASK_CPU";
+/// `task_struct.thread_info.status`.
+pub const OFF_TASK_STATUS: GlobalName = "OFF_TASK_STATUS";
+/// `task_struct.group_leader`.
+pub const OFF_TASK_LEADER: GlobalName = "OFF_TASK_LEADER";
+/// `task_struct.jobctl`.
+pub const OFF_TASK_JOBCTL: GlobalName = "OFF_TASK_JOBCTL";
+/// `task_struct.in_iowait`: the byte that holds the bit.
+pub const OFF_TASK_IOWAIT: GlobalName = "OFF_TASK_IOWAIT";
+/// `task_struct.in_iowait`: the bit's value in that byte.
+pub const BIT_TASK_IOWAIT: GlobalName = "BIT_TASK_IOWAIT";
+/// `task_struct.files`.
+pub const OFF_TASK_FILES: GlobalName = "OFF_TASK_FILES";
+/// `files_struct.fdt`.
+pub const OFF_FILES_FDT: GlobalName = "OFF_FILES_FDT";
+/// `fdtable.max_fds`.
+pub const OFF_FDT_MAX: GlobalName = "OFF_FDT_MAX";
+/// `fdtable.fd`.
+pub const OFF_FDT_FD: GlobalName = "OFF_FDT_FD";
+/// `file.f_inode`.
+pub const OFF_FILE_INODE: GlobalName = "OFF_FILE_INODE";
+/// `inode.i_mode`.
+pub const OFF_INODE_MODE: GlobalName = "OFF_INODE_MODE";
+/// `pt_regs.orig_ax`: the number of the system call.
+pub const OFF_REGS_NUMBER: GlobalName = "OFF_REGS_NUMBER";
+/// `pt_regs.di`: the first argument of a system call.
+pub const OFF_REGS_FIRST: GlobalName = "OFF_REGS_FIRST";
+/// `task_struct.se.cfs_rq`.
+pub const OFF_TASK_QUEUE: GlobalName = "OFF_TASK_QUEUE";
+/// `task_struct.throttled`.
+pub const OFF_TASK_STOPPED: GlobalName = "OFF_TASK_STOPPED";
+/// `cfs_rq.throttled_clock_self_time`.
+pub const OFF_QUEUE_TOTAL: GlobalName = "OFF_QUEUE_TOTAL";
+/// `cfs_rq.throttled_clock_self`.
+pub const OFF_QUEUE_SINCE: GlobalName = "OFF_QUEUE_SINCE";
+/// `cfs_rq.throttled_clock_pelt_time`.
+pub const OFF_QUEUE_PELT: GlobalName = "OFF_QUEUE_PELT";
+/// `cfs_rq.throttled_clock_pelt`.
+pub const OFF_QUEUE_PSINCE: GlobalName = "OFF_QUEUE_PSINCE";
+/// `cfs_rq.throttle_count`.
+pub const OFF_QUEUE_COUNT: GlobalName = "OFF_QUEUE_COUNT";
+/// `cfs_rq.rq`.
+pub const OFF_QUEUE_RQ: GlobalName = "OFF_QUEUE_RQ";
+/// `rq.clock`.
+pub const OFF_RQ_CLOCK: GlobalName = "OFF_RQ_CLOCK";
+/// `rq.clock_pelt`.
+pub const OFF_RQ_PELT: GlobalName = "OFF_RQ_PELT";
+/// `rq.lost_idle_time`.
+pub const OFF_RQ_LOST: GlobalName = "OFF_RQ_LOST";
+/// `rq.cpu`.
+pub const OFF_RQ_CPU: GlobalName = "OFF_RQ_CPU";
+/// `task_group.cfs_rq`.
+pub const OFF_TG_QUEUES: GlobalName = "OFF_TG_QUEUES";
+/// `task_group.parent`.
+pub const OFF_TG_PARENT: GlobalName = "OFF_TG_PARENT";
+/// `task_group.cfs_bandwidth.quota`.
+pub const OFF_TG_QUOTA: GlobalName = "OFF_TG_QUOTA";
+/// `task_group.cfs_bandwidth.nr_periods`.
+pub const OFF_TG_PERIODS: GlobalName = "OFF_TG_PERIODS";
+
+/// Value of an offset whose field this kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// How time throttled is told from time on the run queue; see [`throttle`].
+pub const THROTTLE: GlobalName = "THROTTLE";
+/// 1 when stacks of threads that leave the CPU are taken.
+pub const OFF_CPU_STACKS: GlobalName = "OFF_CPU_STACKS";
+/// Intervals shorter than this many ns are counted without their stacks.
+pub const MIN_BLOCK_NS: GlobalName = "MIN_BLOCK_NS";
+/// First slot for a cgroup born while recording.
+pub const FIRST_BORN: GlobalName = "FIRST_BORN";
+/// Slots that exist.
+pub const SLOTS: GlobalName = "SLOTS";
+
+/// Values of [`THROTTLE`].
+pub mod throttle {
+    /// Not at all: throttled time shows as run-queue time.
+    pub const UNKNOWN: u32 = 0;
+    /// The kernel marks each stopped thread, and the queue's own clock says for how long (6.18).
+    pub const BY_THREAD: u32 = 1;
+    /// The queue's own clock (6.6).
+    pub const BY_QUEUE: u32 = 2;
+    /// Hooks on the kernel's functions that stop and release a queue.
+    pub const BY_HOOK: u32 = 3;
+    /// The queue's load-tracking clock: lags behind where CPUs run below full speed.
+    pub const BY_PELT: u32 = 4;
+}

@@ -8,7 +8,7 @@ pub enum Loss {
     StackMapFull = 0,
     /// Two different stacks hashed to one key: the sample carries the first one's frames.
     StackCollision = 1,
-    /// A new row found `COUNTS` full: the sample is gone.
+    /// A new row found `COUNTS` full: the sample or interval has no stack.
     CountMapFull = 2,
     /// The user stack could not be read: the sample is counted without it.
     UserStackUnreadable = 3,
@@ -18,11 +18,19 @@ pub enum Loss {
     ScopeFull = 5,
     /// A notice found the ring buffer full: a container's name or a process' binaries may be missing.
     EventDropped = 6,
+    /// A thread found no memory for its clock: its time is missing.
+    ThreadUntracked = 7,
+    /// A new pair found `DELAYS` full: that time counts as delayed by unknown.
+    DelayMapFull = 8,
+    /// A queue found `THROTTLES` full: its throttled time counts as run-queue time.
+    ThrottleMapFull = 9,
+    /// A slot without an account: its time is missing.
+    AccountMissing = 10,
 }
 
 impl Loss {
     /// How many causes there are.
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 11;
 
     /// Each cause with the name it has in `summary.json` and in the report.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
@@ -33,6 +41,10 @@ impl Loss {
         (Self::KernelStackUnreadable, "kernel_stack_unreadable"),
         (Self::ScopeFull, "scope_full"),
         (Self::EventDropped, "event_dropped"),
+        (Self::ThreadUntracked, "thread_untracked"),
+        (Self::DelayMapFull, "delay_map_full"),
+        (Self::ThrottleMapFull, "throttle_map_full"),
+        (Self::AccountMissing, "account_missing"),
     ];
 }
 

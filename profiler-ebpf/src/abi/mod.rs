@@ -3,6 +3,7 @@
 pub mod count_key;
 pub mod event;
 pub mod layout;
+pub mod ledger;
 pub mod loss;
 pub mod scope;
 pub mod stack;

@@ -1,17 +1,33 @@
-//! Which cgroups are watched, and under which number.
+//! Which cgroups are known, and under which number.
 //!
 //! The `SCOPE` map takes a cgroup id (the kernfs id, that is the inode number of the cgroup's folder) to
-//! a *slot*. Every watched cgroup has a slot of its own; user space folds slots into containers by the
-//! cgroup's path, so the kernel half needs to know nothing about runtimes.
+//! a *slot*. Every cgroup has a slot of its own; user space folds slots into containers by the cgroup's path,
+//! so the kernel half needs to know nothing about runtimes. Cgroups that are not recorded have slots as well:
+//! they may be the reason why others wait.
 
-/// Slot of processes that are in no watched cgroup.
+/// Slot of processes that are in no known cgroup.
 pub const SLOT_HOST: u32 = 0;
 /// Slot of kernel threads.
 pub const SLOT_KERNEL: u32 = 1;
-/// First slot that user space gives to a cgroup it found.
-pub const SLOT_FIRST: u32 = 2;
-/// First slot that the kernel half gives to a cgroup born while recording. The two ranges are apart so
-/// that neither side has to ask the other.
-pub const SLOT_FIRST_BORN: u32 = 8_192;
-/// Slots that exist, and entries of `SCOPE`: room for 4,096 containers with a pod or inner cgroup each.
-pub const SLOTS: u32 = 16_384;
+/// Slot of the time in which a CPU has nothing to do.
+pub const SLOT_IDLE: u32 = 2;
+/// First slot that user space gives to a cgroup it found. From a number that the loader sets on, the kernel half
+/// gives them to cgroups born while recording: the two ranges are apart so that neither side has to ask the other.
+pub const SLOT_FIRST: u32 = 3;
+
+/// In a value of `SCOPE`, beside the slot: what happens there is recorded.
+pub const RECORDED: u32 = 1 << 31;
+
+/// The slot in a value of `SCOPE`.
+#[inline(always)]
+#[must_use]
+pub const fn slot(value: u32) -> u32 {
+    value & !RECORDED
+}
+
+/// Whether a value of `SCOPE` says that its cgroup is recorded.
+#[inline(always)]
+#[must_use]
+pub const fn is_recorded(value: u32) -> bool {
+    value & RECORDED != 0
+}

@@ -2,4 +2,7 @@
 
 mod cgroups;
 mod on_cpu;
-mod processes;
+pub(crate) mod processes;
+mod sched;
+mod throttle;
+mod visit;

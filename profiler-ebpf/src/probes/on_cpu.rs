@@ -1,25 +1,20 @@
 //! On-CPU sampling: runs on every CPU at the sampling frequency, in interrupt context.
 
 use aya_ebpf::{
-    EbpfContext, helpers::bpf_get_current_comm, macros::perf_event, maps::HashMap,
-    programs::PerfEventContext,
+    EbpfContext, helpers::bpf_get_current_comm, macros::perf_event, programs::PerfEventContext,
 };
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use ctprof_ebpf::abi::{
     count_key::{CountKey, flags},
+    ledger::state,
     loss::Loss,
     stack::MAX_FRAMES,
 };
 
 use super::processes;
 use crate::{
-    kernel, loss,
-    maps::{ACTIVE, COUNTS_A, COUNTS_B},
-    scope,
-    stack::{self, Side, Taken},
+    kernel, loss, rows, scope,
+    stack::{self, Place, Side},
 };
-
-const BPF_NOEXIST: u64 = 1;
 
 /// Counts one sample of what this CPU is doing.
 #[perf_event]
@@ -43,10 +38,12 @@ fn sample(ctx: &PerfEventContext) {
         tgid: kernel::tgid(task),
         exec_id: kernel::exec_id(task),
         comm: bpf_get_current_comm().unwrap_or_default(),
+        state: state::ON_CPU as u32,
+        period: kernel::quota_period(task),
         ..CountKey::default()
     };
 
-    let in_kernel = stack::take(ctx.as_ptr(), Side::Kernel);
+    let in_kernel = stack::take(ctx.as_ptr(), Side::Kernel, Place::Sample);
     if in_kernel.unreadable {
         loss::count(Loss::KernelStackUnreadable);
     }
@@ -54,11 +51,11 @@ fn sample(ctx: &PerfEventContext) {
     if in_kernel.frames > 0 {
         key.flags |= flags::IN_KERNEL;
     }
-    key.flags |= lost(&in_kernel);
+    key.flags |= stack::lost(&in_kernel);
     key.kernel_stack = in_kernel.key;
 
     if !kernel::is_kernel_thread(task) {
-        let in_user = stack::take(ctx.as_ptr(), Side::User);
+        let in_user = stack::take(ctx.as_ptr(), Side::User, Place::Sample);
         if in_user.unreadable || in_user.frames == 0 {
             loss::count(Loss::UserStackUnreadable);
             key.flags |= flags::USER_UNREADABLE;
@@ -66,39 +63,9 @@ fn sample(ctx: &PerfEventContext) {
         if in_user.frames == MAX_FRAMES {
             key.flags |= flags::USER_CUT;
         }
-        key.flags |= lost(&in_user);
+        key.flags |= stack::lost(&in_user);
         key.user_stack = in_user.key;
         processes::announce(task, key.slot, key.tgid, key.exec_id);
     }
-    add(&key);
-}
-
-#[inline(always)]
-fn lost(taken: &Taken) -> u32 {
-    if taken.lost { flags::STACK_LOST } else { 0 }
-}
-
-#[inline(always)]
-fn add(key: &CountKey) {
-    let half = ACTIVE.get(0).copied().unwrap_or_default();
-    if half == 0 {
-        add_to(&COUNTS_A, key)
-    } else {
-        add_to(&COUNTS_B, key)
-    }
-}
-
-#[inline(always)]
-fn add_to(counts: &HashMap<CountKey, u64>, key: &CountKey) {
-    if counts.get_ptr(key).is_none() {
-        // Another CPU may insert first (EEXIST): then both add to its row.
-        let _ = counts.insert(key, 0, BPF_NOEXIST);
-    }
-    match counts.get_ptr_mut(key) {
-        // SAFETY: the pointer is to a live map value; other CPUs add to it atomically as well.
-        Some(count) => unsafe {
-            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(count, 1);
-        },
-        None => loss::count(Loss::CountMapFull),
-    }
+    rows::add(&key, 0);
 }

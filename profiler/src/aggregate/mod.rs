@@ -1,10 +1,16 @@
 //! Raw samples + containers + symbols -> [`crate::model::Profile`]. Pure functions.
 //!
 //! - `addresses`: which addresses need a name
-//! - `stacks`: rows of raw samples as stacks of containers
+//! - `stacks`: rows of raw samples and intervals as stacks of containers
+//! - `ledger`: raw figures by slot as the ledgers of containers
+//! - `balance`: makes the two agree
 
 mod addresses;
+mod balance;
+mod ledger;
 mod stacks;
 
 pub use addresses::{Addresses, Names, kernel_call_sites, user_call_sites};
-pub use stacks::{Owners, container_stacks};
+pub use balance::balance;
+pub use ledger::container_ledgers;
+pub use stacks::{Owners, Placeholders, container_stacks};

@@ -1,15 +1,18 @@
-//! Rows of raw samples as stacks of containers.
+//! Rows of raw samples and intervals as stacks of containers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use ctprof_ebpf::abi::count_key::{CountKey, flags};
+use ctprof_ebpf::abi::ledger::state;
 use ctprof_ebpf::abi::scope::SLOT_KERNEL;
 
 use super::addresses::{Names, image, kernel_call_sites, user_call_sites};
+use super::ledger::state_of;
 use crate::collect::Samples;
+use crate::host::syscalls;
 use crate::model::text::printable;
-use crate::model::{Container, FrameId, Resolved, Stack, State};
+use crate::model::{Container, Frame, FrameId, FrameKind, FrameTable, Resolved, Stack, State};
 
 /// Longest thread name: the kernel keeps 15 bytes.
 const THREAD_NAME_CHARS: usize = 16;
@@ -26,9 +29,44 @@ struct Identity {
     pid: u32,
     thread: Arc<str>,
     frames: Vec<FrameId>,
+    syscall: u32,
+    burnt_quota: bool,
 }
 
-/// Gives every sample to its container. Returns the samples whose slot belongs to none.
+/// Frames that stand for stacks which are not known, so that their time stays in every view.
+#[derive(Clone, Copy, Debug)]
+pub struct Placeholders {
+    /// Intervals that were too short to keep their stacks.
+    pub short: FrameId,
+    /// The user half of a stack that the thread had before the recording began.
+    pub before: FrameId,
+    /// Time that no sample or row accounts for.
+    pub missing: FrameId,
+}
+
+impl Placeholders {
+    /// The frames, in this table.
+    pub fn of(frames: &mut FrameTable) -> Self {
+        let mut named = |name: &str| {
+            frames.intern(Frame {
+                function: name.into(),
+                kind: FrameKind::User,
+                module: None,
+                address: 0,
+                inlined: false,
+                file: None,
+                line: 0,
+            })
+        };
+        Self {
+            short: named("[shorter than --min-block]"),
+            before: named("[since before the recording]"),
+            missing: named("[no stack]"),
+        }
+    }
+}
+
+/// Gives every sample and interval to its container. Returns the samples whose slot belongs to none.
 ///
 /// `period_ns` is the time that one sample stands for.
 pub fn container_stacks(
@@ -36,71 +74,84 @@ pub fn container_stacks(
     names: &Names,
     owners: &Owners,
     period_ns: u64,
+    placeholders: Placeholders,
     containers: &mut [Container],
 ) -> u64 {
-    let mut merged: HashMap<Identity, u64> = HashMap::new();
+    let mut merged: HashMap<Identity, (u64, u64)> = HashMap::new();
     let mut threads: HashMap<[u8; 16], Arc<str>> = HashMap::new();
+    let mut calls: HashMap<u32, Arc<str>> = HashMap::new();
     let mut ownerless = 0;
     for (key, count) in samples.counts() {
+        let is_sample = key.state as usize == state::ON_CPU;
         let Some((owner, container)) = owners
             .0
             .get(&key.slot)
             .and_then(|owner| Some((*owner, containers.get_mut(*owner)?)))
         else {
-            ownerless += count;
+            ownerless += if is_sample { count.count } else { 0 };
             continue;
         };
-        let (frames, reaches_root) = frames(samples, names, key);
-        let quality = &mut container.quality;
-        match () {
-            () if key.flags & (flags::USER_UNREADABLE | flags::STACK_LOST) != 0 => {
-                quality.unreadable += count;
-            }
-            () if reaches_root && key.flags & flags::USER_CUT == 0 => quality.complete += count,
-            () => quality.truncated += count,
+        let (mut stack, reaches_root) = frames(samples, names, key);
+        let mut ns = count.ns;
+        if is_sample {
+            rate(container, key, count.count, reaches_root);
+            container.samples += count.count;
+            ns = count.count * period_ns;
+        } else if key.flags & flags::SHORT != 0 {
+            stack = vec![placeholders.short];
+        } else if key.flags & flags::BEFORE != 0 && key.slot != SLOT_KERNEL {
+            stack.push(placeholders.before);
         }
-        let state = if key.flags & flags::IN_KERNEL == 0 {
-            State::OnCpuUser
-        } else {
-            State::OnCpuKernel
-        };
-        container.samples += count;
-        *container.time_ns.entry(state).or_default() += count * period_ns;
         let thread = threads
             .entry(key.comm)
             .or_insert_with(|| thread_name(&key.comm))
             .clone();
-        *merged
+        let sum = merged
             .entry(Identity {
                 owner,
-                state,
+                state: state_of(key.state as usize, key.flags & flags::IN_KERNEL != 0),
                 pid: key.tgid,
                 thread,
-                frames,
+                frames: stack,
+                syscall: key.syscall,
+                burnt_quota: is_sample && samples.is_burnt(key.period),
             })
-            .or_default() += count;
+            .or_default();
+        sum.0 += count.count;
+        sum.1 += ns;
     }
-    for (identity, samples) in merged {
-        let Identity {
-            owner,
-            state,
-            pid,
-            thread,
-            frames,
-        } = identity;
-        let time_ns = samples * period_ns;
-        containers[owner].stacks.push(Stack {
-            state,
-            pid,
-            thread,
-            frames,
-            count: samples,
+    for (identity, (count, time_ns)) in merged {
+        let syscall = identity.syscall.checked_sub(1).map(|number| {
+            Arc::clone(
+                calls
+                    .entry(number)
+                    .or_insert_with(|| syscalls::name(number).into()),
+            )
+        });
+        containers[identity.owner].stacks.push(Stack {
+            state: identity.state,
+            pid: identity.pid,
+            thread: identity.thread,
+            frames: identity.frames,
+            count,
             time_ns,
-            syscall: None,
-            burnt_quota: false,
+            syscall,
+            burnt_quota: identity.burnt_quota,
         });
     }
     ownerless
+}
+
+/// Counts how far the stack of these samples reaches.
+fn rate(container: &mut Container, key: &CountKey, count: u64, reaches_root: bool) {
+    let quality = &mut container.quality;
+    match () {
+        () if key.flags & (flags::USER_UNREADABLE | flags::STACK_LOST) != 0 => {
+            quality.unreadable += count;
+        }
+        () if reaches_root && key.flags & flags::USER_CUT == 0 => quality.complete += count,
+        () => quality.truncated += count,
+    }
 }
 
 /// Frames of a row, leaf first, and whether they reach the function where the thread began.
@@ -141,11 +192,11 @@ fn thread_name(comm: &[u8; 16]) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
-    use ctprof_ebpf::abi::count_key::{CountKey, flags};
+    use ctprof_ebpf::abi::count_key::{Count, CountKey, flags};
 
-    use super::{Names, Owners, container_stacks};
+    use super::{Names, Owners, Placeholders, container_stacks};
     use crate::collect::Samples;
-    use crate::model::{Container, FrameId, ProcessKey, Resolved, State};
+    use crate::model::{Container, FrameId, FrameTable, ProcessKey, Resolved, State};
 
     fn resolved(frames: &[u32], is_root: bool) -> Resolved {
         Resolved {
@@ -153,6 +204,14 @@ mod tests {
             is_root,
             is_code: true,
         }
+    }
+
+    fn of(count: u64) -> Count {
+        Count { count, ns: 0 }
+    }
+
+    fn placeholders() -> Placeholders {
+        Placeholders::of(&mut FrameTable::default())
     }
 
     #[test]
@@ -164,7 +223,7 @@ mod tests {
                 user_stack: 1,
                 ..CountKey::default()
             },
-            1,
+            of(1),
         )]);
         let mut names = Names::default();
         let user = names
@@ -187,6 +246,7 @@ mod tests {
             &names,
             &Owners([(0, 0)].into()),
             1,
+            placeholders(),
             &mut containers,
         );
 
@@ -207,15 +267,15 @@ mod tests {
             ..CountKey::default()
         };
         samples.add_counts([
-            (key, 7),
-            (CountKey { slot: 6, ..key }, 1),
+            (key, of(7)),
+            (CountKey { slot: 6, ..key }, of(1)),
             (
                 CountKey {
                     kernel_stack: 2,
                     flags: flags::IN_KERNEL,
                     ..key
                 },
-                2,
+                of(2),
             ),
             (
                 CountKey {
@@ -223,9 +283,9 @@ mod tests {
                     flags: flags::USER_UNREADABLE,
                     ..key
                 },
-                3,
+                of(3),
             ),
-            (CountKey { slot: 99, ..key }, 11),
+            (CountKey { slot: 99, ..key }, of(11)),
         ]);
         let mut names = Names::default();
         names.kernel.insert(0xffff_0000, resolved(&[9], false));
@@ -242,13 +302,18 @@ mod tests {
         let owners = Owners([(5, 0), (6, 0)].into());
         let mut containers = [Container::default()];
 
-        let ownerless = container_stacks(&samples, &names, &owners, 10, &mut containers);
+        let ownerless = container_stacks(
+            &samples,
+            &names,
+            &owners,
+            10,
+            placeholders(),
+            &mut containers,
+        );
 
         assert_eq!(ownerless, 11);
         let container = &containers[0];
         assert_eq!(container.samples, 13);
-        assert_eq!(container.time_ns[&State::OnCpuUser], 110);
-        assert_eq!(container.time_ns[&State::OnCpuKernel], 20);
         let quality = container.quality;
         assert_eq!(
             (quality.complete, quality.truncated, quality.unreadable),

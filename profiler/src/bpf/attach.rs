@@ -1,6 +1,9 @@
 //! Attaching, with an outcome that says why.
 
-use aya::{Btf, Ebpf, programs::BtfTracePoint};
+use aya::{
+    Btf, Ebpf,
+    programs::{BtfTracePoint, FEntry, Iter, KProbe, PerfEvent, Program, ProgramError},
+};
 
 use super::{
     describe,
@@ -18,39 +21,91 @@ pub enum ProbeState {
     Failed(String),
 }
 
-pub(super) fn tracepoint(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> ProbeState {
-    let Hook::Tracepoint(hook) = probe.hook else {
-        return ProbeState::Skipped("not a tracepoint".to_owned());
-    };
+/// Has the kernel verify a program. That takes long enough for threads to be born and end: so everything is loaded
+/// before anything is attached.
+pub(super) fn load(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> ProbeState {
     let Some(program) = ebpf.program_mut(probe.program) else {
         return ProbeState::Failed(format!("the BPF object has no program {}", probe.program));
     };
-    let program: &mut BtfTracePoint = match program.try_into() {
-        Ok(program) => program,
-        Err(error) => return ProbeState::Failed(describe(&error)),
-    };
-    match program.load(hook, btf) {
-        Ok(()) => {}
-        Err(aya::programs::ProgramError::Btf(error)) => {
-            return ProbeState::Skipped(format!(
-                "no tracepoint {hook} in this kernel: {}",
-                describe(&error)
-            ));
+    let result = match probe.hook {
+        Hook::Tracepoint(hook) => {
+            typed(program).and_then(|program: &mut BtfTracePoint| program.load(hook, btf))
         }
+        Hook::Fentry(function) => {
+            typed(program).and_then(|program: &mut FEntry| program.load(function, btf))
+        }
+        Hook::Kprobe(_) => typed(program).and_then(|program: &mut KProbe| program.load()),
+        Hook::Tasks => typed(program).and_then(|program: &mut Iter| program.load("task", btf)),
+        Hook::PerfEvent => typed(program).and_then(|program: &mut PerfEvent| program.load()),
+    };
+    match result {
+        Ok(()) => ProbeState::Attached,
+        Err(ProgramError::Btf(error)) => ProbeState::Skipped(format!(
+            "this kernel has no {}: {}",
+            match probe.hook {
+                Hook::Tracepoint(name) | Hook::Fentry(name) | Hook::Kprobe(name) => name,
+                Hook::PerfEvent | Hook::Tasks => probe.program,
+            },
+            describe(&error)
+        )),
         Err(error) => {
-            tracing::debug!("verifier on {}: {error}", probe.program);
-            return ProbeState::Failed(describe_load(&error));
+            if let ProgramError::LoadError { verifier_log, .. } = &error {
+                tracing::debug!("verifier on {}: {verifier_log}", probe.program);
+            }
+            ProbeState::Failed(describe_load(&error))
         }
     }
-    match program.attach() {
-        Ok(_) => ProbeState::Attached,
+}
+
+/// Attaches a loaded program. One that visits threads runs when asked to, and one on perf events goes by CPU.
+pub(super) fn attach(ebpf: &mut Ebpf, probe: &Probe) -> ProbeState {
+    let Some(program) = ebpf.program_mut(probe.program) else {
+        return ProbeState::Failed(format!("the BPF object has no program {}", probe.program));
+    };
+    let result = match probe.hook {
+        Hook::Tracepoint(_) => {
+            typed(program).and_then(|program: &mut BtfTracePoint| program.attach().map(drop))
+        }
+        Hook::Fentry(_) => {
+            typed(program).and_then(|program: &mut FEntry| program.attach().map(drop))
+        }
+        Hook::Kprobe(function) => {
+            typed(program).and_then(|program: &mut KProbe| program.attach(function, 0).map(drop))
+        }
+        Hook::Tasks | Hook::PerfEvent => Ok(()),
+    };
+    match result {
+        Ok(()) => ProbeState::Attached,
         Err(error) => ProbeState::Failed(describe(&error)),
     }
 }
 
+/// Runs a loaded program for every thread that there is.
+pub(super) fn visit(ebpf: &mut Ebpf, probe: &Probe) -> Result<(), String> {
+    let program = ebpf
+        .program_mut(probe.program)
+        .ok_or_else(|| format!("the BPF object has no program {}", probe.program))?;
+    let program: &mut Iter = typed(program).map_err(|error| describe(&error))?;
+    let link = program
+        .attach()
+        .and_then(|id| program.take_link(id))
+        .map_err(|error| describe(&error))?;
+    let mut run = link.into_file().map_err(|error| describe(&error))?;
+    // The program writes nothing: the first read runs it to the end.
+    std::io::copy(&mut run, &mut std::io::sink()).map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+fn typed<'a, T>(program: &'a mut Program) -> Result<T, ProgramError>
+where
+    T: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    program.try_into()
+}
+
 /// A load error in one line: the system's error and the verifier's last word.
-pub(super) fn describe_load(error: &aya::programs::ProgramError) -> String {
-    let aya::programs::ProgramError::LoadError {
+fn describe_load(error: &ProgramError) -> String {
+    let ProgramError::LoadError {
         io_error,
         verifier_log,
     } = error
@@ -61,7 +116,12 @@ pub(super) fn describe_load(error: &aya::programs::ProgramError) -> String {
     let verdict = log
         .lines()
         .rev()
-        .find(|line| !line.trim().is_empty() && !line.starts_with("processed "))
+        .find(|line| {
+            !line.trim().is_empty()
+                && !["processed ", "stack depth ", "verification time "]
+                    .iter()
+                    .any(|statistics| line.starts_with(statistics))
+        })
         .unwrap_or("no verifier output");
     format!("{io_error}: {verdict}")
 }

@@ -7,7 +7,7 @@ use aya_log::EbpfLogger;
 use ctprof_ebpf::abi::layout;
 
 use super::{attach, describe, object::OBJECT, probes::Probe};
-use crate::host::btf::Layout;
+use crate::host::btf::{Layout, Throttle};
 use crate::{Error, Result};
 
 /// Everything the kernel half has to know before it is verified.
@@ -21,8 +21,16 @@ pub struct LoadPlan<'a> {
     pub cgroup_v1: bool,
     /// Number of the watched hierarchy; 0 is cgroup v2.
     pub hierarchy_id: u32,
-    /// Record processes outside every watched cgroup, and kernel threads.
+    /// Record processes outside every known cgroup, and kernel threads.
     pub record_host: bool,
+    /// First slot for a cgroup born while recording, and slots in all.
+    pub slots: (u32, u32),
+    /// How throttled time is told.
+    pub throttle: Throttle,
+    /// Take the stacks of threads that leave the CPU.
+    pub off_cpu_stacks: bool,
+    /// Intervals shorter than this are counted without their stacks.
+    pub min_block_ns: u64,
     /// Rows of each half of the sample counts.
     pub count_rows: u32,
     /// Distinct stacks held between two drains.
@@ -56,6 +64,7 @@ impl Kernel {
         })?;
 
         let (cgroup_v1, record_host) = (u32::from(plan.cgroup_v1), u32::from(plan.record_host));
+        let (throttle, off_cpu_stacks) = (plan.throttle.value(), u32::from(plan.off_cpu_stacks));
         // aya-log's levels count from 1, error, to 5, trace; 0 is off.
         let log_level: u8 = if plan.log { 4 } else { 0 };
         let mut loader = EbpfLoader::new();
@@ -65,6 +74,17 @@ impl Kernel {
             .override_global(layout::HIERARCHY_ID, &plan.hierarchy_id, true)
             .override_global(layout::RECORD_HOST, &record_host, true)
             .override_global(aya_log::LEVEL, &log_level, false)
+            .override_global(layout::THROTTLE, &throttle, true)
+            .override_global(layout::OFF_CPU_STACKS, &off_cpu_stacks, true)
+            .override_global(layout::MIN_BLOCK_NS, &plan.min_block_ns, true)
+            .override_global(layout::FIRST_BORN, &plan.slots.0, true)
+            .override_global(layout::SLOTS, &plan.slots.1, true)
+            // aya has no type for task storage; the kernel half alone uses it.
+            .allow_unsupported_maps()
+            .map_max_entries("SCOPE", plan.slots.1)
+            .map_max_entries("ACCOUNTS", plan.slots.1)
+            .map_max_entries("WAITS", plan.slots.1)
+            .map_max_entries("STOPS", plan.slots.1)
             .map_max_entries("COUNTS_A", plan.count_rows)
             .map_max_entries("COUNTS_B", plan.count_rows)
             .map_max_entries("STACKS", plan.stacks);
@@ -85,9 +105,24 @@ impl Kernel {
         Ok(Self { ebpf, btf, logger })
     }
 
-    /// Loads and attaches a tracepoint probe.
+    /// Has the kernel verify a probe's program: takes milliseconds, so it comes before anything is attached.
+    pub fn load_probe(&mut self, probe: &Probe) -> attach::ProbeState {
+        attach::load(&mut self.ebpf, &self.btf, probe)
+    }
+
+    /// Attaches a probe that is loaded.
     pub fn attach(&mut self, probe: &Probe) -> attach::ProbeState {
-        attach::tracepoint(&mut self.ebpf, &self.btf, probe)
+        attach::attach(&mut self.ebpf, probe)
+    }
+
+    /// Runs a probe that visits threads.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn visit(&mut self, probe: &Probe) -> Result<()> {
+        attach::visit(&mut self.ebpf, probe).map_err(|cause| {
+            Error::Failed(format!("cannot visit the threads of this host: {cause}"))
+        })
     }
 
     /// Passes what the kernel half logged on to this process' log.

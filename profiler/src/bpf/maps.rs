@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use aya::maps::{Array, HashMap, MapError, PerCpuArray, RingBuf};
 use ctprof_ebpf::abi::{
-    count_key::CountKey,
+    count_key::{Count, CountKey},
     event::{self, Event},
     loss::Loss,
     stack::StackRecord,
@@ -16,13 +16,15 @@ use crate::{Error, Result};
 /// Lets aya copy a record of the border in and out of a map.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct Plain<T>(T);
+pub(super) struct Plain<T>(pub(super) T);
 
 // SAFETY: the records of the border are `#[repr(C)]` integers without padding (their sizes are asserted
 // where they are defined), so every bit pattern is a value.
 unsafe impl aya::Pod for Plain<CountKey> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Plain<StackRecord> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Plain<Count> {}
 
 /// Cgroup id -> slot.
 pub struct ScopeMap(HashMap<Owned, u64, u32>);
@@ -56,7 +58,7 @@ impl ScopeMap {
 
 /// Sample counts and the stacks they refer to.
 pub struct SampleMaps {
-    counts: [HashMap<Owned, Plain<CountKey>, u64>; 2],
+    counts: [HashMap<Owned, Plain<CountKey>, Plain<Count>>; 2],
     active: Array<Owned, u32>,
     stacks: HashMap<Owned, u64, Plain<StackRecord>>,
     half: u32,
@@ -81,7 +83,7 @@ impl SampleMaps {
     ///
     /// # Errors
     /// A map cannot be read.
-    pub fn switch(&mut self) -> Result<Vec<(CountKey, u64)>> {
+    pub fn switch(&mut self) -> Result<Vec<(CountKey, Count)>> {
         let resting = 1 - self.half;
         let rows = self.empty(resting)?;
         self.active
@@ -95,17 +97,17 @@ impl SampleMaps {
     ///
     /// # Errors
     /// A map cannot be read.
-    pub fn finish(&mut self) -> Result<Vec<(CountKey, u64)>> {
+    pub fn finish(&mut self) -> Result<Vec<(CountKey, Count)>> {
         let mut rows = self.empty(0)?;
         rows.extend(self.empty(1)?);
         Ok(rows)
     }
 
-    fn empty(&mut self, half: u32) -> Result<Vec<(CountKey, u64)>> {
+    fn empty(&mut self, half: u32) -> Result<Vec<(CountKey, Count)>> {
         let counts = &mut self.counts[half as usize];
         let rows = counts
             .iter()
-            .map(|row| row.map(|(key, count)| (key.0, count)))
+            .map(|row| row.map(|(key, count)| (key.0, count.0)))
             .collect::<Result<Vec<_>, MapError>>()
             .map_err(|error| failed("read the sample counts", &error))?;
         for (key, _) in &rows {
@@ -248,6 +250,6 @@ impl AsRawFd for Events {
     }
 }
 
-fn failed(action: &str, error: &MapError) -> Error {
+pub(super) fn failed(action: &str, error: &MapError) -> Error {
     Error::Failed(format!("cannot {action}: {}", describe(error)))
 }

@@ -2,6 +2,7 @@
 
 mod attach;
 mod error;
+mod ledger;
 mod loader;
 mod maps;
 mod object;
@@ -10,6 +11,7 @@ mod sampler;
 
 pub use attach::ProbeState;
 pub use error::describe;
+pub use ledger::{LedgerMaps, SlotFigures};
 pub use loader::{Kernel, LoadPlan};
 pub use maps::{Events, KernelEvent, Losses, SampleMaps, ScopeMap};
 pub use sampler::{Sampler, SamplingEvent, online_cpus, possible_cpus};

@@ -7,6 +7,12 @@ pub enum Hook {
     Tracepoint(&'static str),
     /// A perf event on every CPU.
     PerfEvent,
+    /// The entry of this kernel function, by trampoline.
+    Fentry(&'static str),
+    /// The entry of this kernel function, by breakpoint.
+    Kprobe(&'static str),
+    /// Run for every thread when asked to.
+    Tasks,
 }
 
 /// One probe. Programs and maps have at most 15 characters, the kernel's limit for names.
@@ -56,5 +62,114 @@ pub const PROCESS_EXEC: Probe = Probe {
     without: "short-lived processes may lack function names",
 };
 
-/// Every probe, in the order in which they attach: whatever must not miss a birth comes first.
-pub const ALL: &[Probe] = &[CGROUP_MKDIR, PROCESS_EXEC, ON_CPU];
+const fn tracepoint(
+    id: &'static str,
+    program: &'static str,
+    hook: &'static str,
+    gives: &'static str,
+    without: &'static str,
+) -> Probe {
+    Probe {
+        id,
+        program,
+        hook: Hook::Tracepoint(hook),
+        required: false,
+        gives,
+        without,
+    }
+}
+
+/// Visits to every thread: the ledger's beginning and end.
+pub const VISIT: Probe = Probe {
+    id: "visit_tasks",
+    program: "visit_tasks",
+    hook: Hook::Tasks,
+    required: false,
+    gives: "threads that were there before the recording",
+    without: "no time ledger",
+};
+
+/// Moves of threads between cgroups.
+pub const CGROUP_ATTACH: Probe = tracepoint(
+    "cgroup_attach",
+    "cgroup_attach",
+    "cgroup_attach_task",
+    "threads that move between cgroups",
+    "time of threads that move between cgroups is divided at their next event, not at the move",
+);
+
+/// Moves of waiting threads between CPUs.
+pub const MIGRATE: Probe = tracepoint(
+    "sched_migrate",
+    "sched_migrate",
+    "sched_migrate_task",
+    "delays of threads that wait on several CPUs",
+    "delays of threads that are moved to another CPU while they wait are unknown",
+);
+
+/// The probes without which there is no ledger, in the order in which they attach: births last, so that the end of
+/// every thread whose birth was seen is seen, too.
+pub const LEDGER: &[Probe] = &[
+    tracepoint(
+        "sched_switch",
+        "sched_switch",
+        "sched_switch",
+        "time on the CPU, on the run queue and blocked",
+        "no time ledger",
+    ),
+    tracepoint(
+        "sched_wakeup",
+        "sched_wakeup",
+        "sched_wakeup",
+        "the end of a sleep",
+        "no time ledger",
+    ),
+    tracepoint(
+        "sched_wakeup_new",
+        "sched_wake_new",
+        "sched_wakeup_new",
+        "a thread's first wait",
+        "no time ledger",
+    ),
+    tracepoint(
+        "task_newtask",
+        "task_newtask",
+        "task_newtask",
+        "threads born while recording",
+        "no time ledger",
+    ),
+];
+
+/// Probes that make the ledger better where they can be had.
+pub const LEDGER_EXTRA: &[Probe] = &[MIGRATE, CGROUP_ATTACH];
+
+const fn throttle(program: &'static str, hook: Hook) -> Probe {
+    Probe {
+        id: "throttle",
+        program,
+        hook,
+        required: false,
+        gives: "throttled time apart from run-queue time",
+        without: "throttled time is measured by the load-tracking clock, which lags where CPUs run below full speed",
+    }
+}
+
+/// Stops and releases of run queues, two ways to hook them, the cheaper first. For kernels before 6.6.
+pub const THROTTLE: [[Probe; 2]; 2] = [
+    [
+        throttle("stop_fentry", Hook::Fentry("tg_throttle_down")),
+        throttle("release_fentry", Hook::Fentry("tg_unthrottle_up")),
+    ],
+    [
+        throttle("stop_kprobe", Hook::Kprobe("tg_throttle_down")),
+        throttle("release_kprobe", Hook::Kprobe("tg_unthrottle_up")),
+    ],
+];
+
+/// Every probe that `ctprof check` tries, in the order in which they attach: whatever must not miss a birth comes
+/// first.
+pub fn all() -> impl Iterator<Item = &'static Probe> {
+    const FIRST: &[Probe] = &[CGROUP_MKDIR, PROCESS_EXEC];
+    const LAST: &[Probe] = &[VISIT, ON_CPU];
+    FIRST.iter().chain(LEDGER).chain(LEDGER_EXTRA).chain(LAST)
+}

@@ -8,7 +8,7 @@ use aya::programs::perf_event::{
 };
 use aya::util::nr_cpus;
 
-use super::{Kernel, attach::describe_load, describe, probes::ON_CPU};
+use super::{Kernel, describe, probes::ON_CPU};
 use crate::{Error, Result};
 
 /// What makes a CPU take a sample.
@@ -66,18 +66,11 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Loads the program and attaches it on every CPU that is online.
+    /// Attaches the program, which has to be loaded, on every CPU that is online.
     ///
     /// # Errors
-    /// The verifier refuses the program, or perf refuses the event on every CPU.
+    /// Perf refuses the event on every CPU.
     pub fn start(kernel: &mut Kernel, event: SamplingEvent, frequency_hz: u64) -> Result<Self> {
-        program(kernel)?.load().map_err(|error| {
-            tracing::debug!("verifier on {}: {error}", ON_CPU.program);
-            Error::Unsupported(format!(
-                "cannot load the on-CPU sampler: {}",
-                describe_load(&error)
-            ))
-        })?;
         let mut sampler = Self {
             event,
             frequency_hz,

@@ -119,7 +119,7 @@ fn findings(btf_path: Option<&Path>) -> Vec<Finding> {
         (Some(hierarchy), Some(layout)) if capabilities => {
             programs(&host, btf_path, &hierarchy, &layout, &mut all);
         }
-        _ => all.extend(probes::ALL.iter().map(|probe| {
+        _ => all.extend(probes::all().map(|probe| {
             failed(
                 probe.id,
                 "not tried: it needs what failed above".to_owned(),
@@ -278,6 +278,10 @@ fn programs(
         cgroup_v1: hierarchy.version() == Version::V1,
         hierarchy_id: hierarchy.id(),
         record_host: true,
+        slots: (1, 2),
+        throttle: layout.throttle(),
+        off_cpu_stacks: true,
+        min_block_ns: 0,
         count_rows: 1,
         stacks: 1,
         log: false,
@@ -290,16 +294,19 @@ fn programs(
         }
     };
     let event = SamplingEvent::best();
-    for probe in probes::ALL {
-        let state = match probe.hook {
-            Hook::Tracepoint(_) => kernel.attach(probe),
-            Hook::PerfEvent => match Sampler::start(&mut kernel, event, 1) {
-                Ok(mut sampler) => {
-                    sampler.stop(&mut kernel);
-                    ProbeState::Attached
+    for probe in probes::all() {
+        let state = match kernel.load_probe(probe) {
+            ProbeState::Attached if probe.hook == Hook::PerfEvent => {
+                match Sampler::start(&mut kernel, event, 1) {
+                    Ok(mut sampler) => {
+                        sampler.stop(&mut kernel);
+                        ProbeState::Attached
+                    }
+                    Err(error) => ProbeState::Failed(error.to_string()),
                 }
-                Err(error) => ProbeState::Failed(error.to_string()),
-            },
+            }
+            ProbeState::Attached => kernel.attach(probe),
+            refused => refused,
         };
         all.push(match state {
             ProbeState::Attached => ok(probe.id, probe.gives.to_owned()),

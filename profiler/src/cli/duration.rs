@@ -10,14 +10,23 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// # Errors
 /// Not a duration, zero, or longer than a week.
 pub fn parse(text: &str) -> Result<Duration, String> {
+    let duration = parse_or_zero(text)?;
+    if duration.is_zero() {
+        return Err("has to be longer than 0".to_owned());
+    }
+    Ok(duration)
+}
+
+/// As [`parse`], but 0 is a duration, too.
+///
+/// # Errors
+/// Not a duration, or longer than a week.
+pub fn parse_or_zero(text: &str) -> Result<Duration, String> {
     let duration = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => humantime::parse_duration(text)
             .map_err(|error| format!("{error}; use a form such as 10s, 500ms or 1m30s"))?,
     };
-    if duration.is_zero() {
-        return Err("has to be longer than 0".to_owned());
-    }
     if duration > LONGEST {
         return Err("has to be at most 7 days".to_owned());
     }

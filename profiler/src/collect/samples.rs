@@ -1,9 +1,10 @@
 //! What the kernel half counted, accumulated over the recording.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
-use ctprof_ebpf::abi::count_key::CountKey;
+use ctprof_ebpf::abi::count_key::{Count, CountKey};
+use ctprof_ebpf::abi::ledger::state;
 
 use crate::Result;
 use crate::bpf::SampleMaps;
@@ -14,7 +15,9 @@ const ADDRESS: usize = size_of::<u64>();
 /// Raw samples: counts by key, and every stack they refer to.
 #[derive(Debug, Default)]
 pub struct Samples {
-    counts: HashMap<CountKey, u64>,
+    counts: HashMap<CountKey, Count>,
+    burnt: HashSet<u64>,
+    on_cpu: u64,
     stacks: HashMap<u64, Bytes>,
     /// Stacks of one drain share one buffer: an allocation a drain instead of one a stack.
     buffer: BytesMut,
@@ -42,10 +45,26 @@ impl Samples {
     }
 
     /// Adds rows, as the kernel half counted them.
-    pub fn add_counts(&mut self, rows: impl IntoIterator<Item = (CountKey, u64)>) {
+    pub fn add_counts(&mut self, rows: impl IntoIterator<Item = (CountKey, Count)>) {
         for (key, count) in rows {
-            *self.counts.entry(key).or_default() += count;
+            if key.state as usize == state::ON_CPU {
+                self.on_cpu += count.count;
+            }
+            let sum = self.counts.entry(key).or_default();
+            sum.count += count.count;
+            sum.ns += count.ns;
         }
+    }
+
+    /// Adds quota periods in which a thread was stopped.
+    pub fn add_burnt(&mut self, periods: impl IntoIterator<Item = u64>) {
+        self.burnt.extend(periods);
+    }
+
+    /// Whether a thread was stopped in this quota period: what ran in it burnt the quota.
+    #[must_use]
+    pub fn is_burnt(&self, period: u64) -> bool {
+        self.burnt.contains(&period)
     }
 
     /// Adds one stack, leaf first.
@@ -64,7 +83,7 @@ impl Samples {
     }
 
     /// Every row.
-    pub fn counts(&self) -> impl Iterator<Item = (&CountKey, u64)> {
+    pub fn counts(&self) -> impl Iterator<Item = (&CountKey, Count)> {
         self.counts.iter().map(|(key, count)| (key, *count))
     }
 
@@ -78,10 +97,10 @@ impl Samples {
         })
     }
 
-    /// Samples in total.
+    /// On-CPU samples in total.
     #[must_use]
-    pub fn total(&self) -> u64 {
-        self.counts.values().sum()
+    pub const fn total(&self) -> u64 {
+        self.on_cpu
     }
 }
 

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::MissedTickBehavior;
 
-use super::{Samples, WatchList};
+use super::ledger::{LedgerRun, attach_throttle};
+use super::{RawLedger, Samples, WatchList};
 use crate::bpf::probes::{self, Probe};
 use crate::bpf::{
     Events, Kernel, KernelEvent, LoadPlan, Losses, ProbeState, SampleMaps, Sampler, SamplingEvent,
     ScopeMap, possible_cpus,
 };
-use crate::host::btf::Layout;
+use crate::host::btf::{Layout, Throttle};
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::model::{ProcessKey, Unavailable};
 use crate::{Error, Result};
@@ -41,6 +43,10 @@ pub struct SessionPlan<'a> {
     pub frequency_hz: u64,
     /// Entries of the maps of counts and stacks; `None` for as many as the frequency and CPUs ask for.
     pub map_entries: Option<u32>,
+    /// Take stacks; without them there is the ledger alone, and no sampling.
+    pub stacks: bool,
+    /// Intervals off the CPU shorter than this are counted without their stacks.
+    pub min_block: Duration,
     /// Let the kernel half log what it does.
     pub log: bool,
 }
@@ -77,12 +83,14 @@ pub struct Session<'a> {
     maps: SampleMaps,
     losses: Losses,
     events: Option<Events>,
-    sampler: Sampler,
+    sampler: Option<Sampler>,
+    ledger: Option<LedgerRun>,
     watch: WatchList,
     samples: Samples,
     unavailable: Vec<Unavailable>,
     unknown_events: u64,
     started: Instant,
+    ended: Option<Duration>,
 }
 
 /// What a recording brought home.
@@ -90,6 +98,8 @@ pub struct Session<'a> {
 pub struct Recorded {
     /// Samples and stacks.
     pub samples: Samples,
+    /// The ledger's figures; `None` where there is no ledger.
+    pub ledger: Option<RawLedger>,
     /// Slots and cgroups.
     pub watch: WatchList,
     /// Cause -> count; every cause is there.
@@ -109,32 +119,41 @@ impl<'a> Session<'a> {
     /// The kernel refuses something that recording cannot do without.
     pub fn start(plan: SessionPlan<'a>) -> Result<Self> {
         let rows = plan.map_entries.unwrap_or_else(|| rows(plan.frequency_hz));
-        let mut kernel = Kernel::load(&LoadPlan {
-            layout: plan.layout,
-            btf: plan.btf,
-            cgroup_v1: plan.hierarchy.version() == Version::V1,
-            hierarchy_id: plan.hierarchy.id(),
-            record_host: plan.roots.is_none(),
-            count_rows: rows,
-            stacks: rows,
-            log: plan.log,
-        })?;
+        let mut watch = WatchList::new(plan.hierarchy.walk("/")?.len(), plan.roots);
+        let mut unavailable = Vec::new();
+        let (mut kernel, throttle) = load(&plan, rows, watch.slots())?;
         let mut scope = ScopeMap::of(&mut kernel)?;
         let maps = SampleMaps::of(&mut kernel)?;
         let losses = Losses::of(&mut kernel)?;
         let events = Events::of(&mut kernel)?;
-        let mut watch = WatchList::default();
-        let mut unavailable = Vec::new();
 
-        attach(&mut kernel, &probes::CGROUP_MKDIR, &mut unavailable)?;
-        let everything = ["/".to_owned()];
-        watch.fill(
-            &mut scope,
-            plan.hierarchy,
-            plan.roots.unwrap_or(&everything),
-        )?;
-        attach(&mut kernel, &probes::PROCESS_EXEC, &mut unavailable)?;
-        let sampler = Sampler::start(&mut kernel, plan.event, plan.frequency_hz)?;
+        let mut ready = Vec::new();
+        for probe in [&probes::CGROUP_MKDIR, &probes::PROCESS_EXEC] {
+            if check(probe, kernel.load_probe(probe), &mut unavailable)? {
+                ready.push(probe);
+            }
+        }
+        if plan.stacks {
+            let probe = &probes::ON_CPU;
+            check(probe, kernel.load_probe(probe), &mut unavailable)?;
+        }
+        let mut ledger = LedgerRun::load(&mut kernel, plan.layout, throttle, &mut unavailable)?;
+
+        // Births of cgroups come first, so that none falls between them and the listing.
+        for probe in ready {
+            check(probe, kernel.attach(probe), &mut unavailable)?;
+        }
+        watch.fill(&mut scope, plan.hierarchy)?;
+        ledger = ledger.filter(|ledger| ledger.attach(&mut kernel, &mut unavailable));
+        let sampler = if plan.stacks {
+            Some(Sampler::start(&mut kernel, plan.event, plan.frequency_hz)?)
+        } else {
+            None
+        };
+        // Last, when everything is attached: ctprof's own start is nobody's business.
+        if let Some(ledger) = &mut ledger {
+            ledger.open(&mut kernel)?;
+        }
         Ok(Self {
             plan,
             kernel,
@@ -143,11 +162,13 @@ impl<'a> Session<'a> {
             losses,
             events: Some(events),
             sampler,
+            ledger,
             watch,
             samples: Samples::default(),
             unavailable,
             unknown_events: 0,
             started: Instant::now(),
+            ended: None,
         })
     }
 
@@ -192,7 +213,7 @@ impl<'a> Session<'a> {
                 }
             }
         };
-        self.sampler.stop(&mut self.kernel);
+        self.stop()?;
         let mut events = events.into_inner();
         self.take_events(&mut events, observer);
         Ok(ended)
@@ -201,7 +222,12 @@ impl<'a> Session<'a> {
     fn tick(&mut self, observer: &mut impl Observer) -> Result<()> {
         self.kernel.flush_log();
         self.samples.drain(&mut self.maps)?;
-        self.sampler.follow_cpus(&mut self.kernel)?;
+        if let Some(ledger) = &mut self.ledger {
+            self.samples.add_burnt(ledger.burnt_periods()?);
+        }
+        if let Some(sampler) = &mut self.sampler {
+            sampler.follow_cpus(&mut self.kernel)?;
+        }
         observer.drained(self.started.elapsed(), &self.samples);
         Ok(())
     }
@@ -245,6 +271,18 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
+    /// Nothing is sampled or charged after this.
+    fn stop(&mut self) -> Result<()> {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.close(&mut self.kernel)?;
+        }
+        if let Some(sampler) = &mut self.sampler {
+            sampler.stop(&mut self.kernel);
+        }
+        self.ended.get_or_insert(self.started.elapsed());
+        Ok(())
+    }
+
     /// Every cgroup that is watched so far.
     #[must_use]
     pub const fn watch(&self) -> &WatchList {
@@ -256,9 +294,17 @@ impl<'a> Session<'a> {
     /// # Errors
     /// A map cannot be read.
     pub fn finish(mut self) -> Result<Recorded> {
-        self.sampler.stop(&mut self.kernel);
-        let window = self.started.elapsed();
+        self.stop()?;
         self.samples.finish(&mut self.maps)?;
+        let ledger = match self.ledger.take() {
+            Some(mut ledger) => {
+                self.samples.add_burnt(ledger.burnt_periods()?);
+                let slots = [SLOT_HOST, SLOT_KERNEL].into_iter();
+                let watched = self.watch.iter().map(|(slot, _)| slot);
+                Some(ledger.finish(slots.chain(watched))?)
+            }
+            None => None,
+        };
         self.kernel.flush_log();
         let mut lost: BTreeMap<String, u64> = self
             .losses
@@ -271,11 +317,12 @@ impl<'a> Session<'a> {
         drop(self.scope);
         Ok(Recorded {
             samples: self.samples,
+            ledger,
             watch: self.watch,
             lost,
             unavailable: self.unavailable,
-            window,
-            cpus: self.sampler.cpus(),
+            window: self.ended.unwrap_or_else(|| self.started.elapsed()),
+            cpus: self.sampler.as_ref().map_or(0, Sampler::cpus),
         })
     }
 }
@@ -297,14 +344,46 @@ fn rows(frequency_hz: u64) -> u32 {
     u32::try_from(rows).unwrap_or(u32::MAX)
 }
 
-fn attach(kernel: &mut Kernel, probe: &Probe, unavailable: &mut Vec<Unavailable>) -> Result<()> {
-    let cause = match kernel.attach(probe) {
-        ProbeState::Attached => return Ok(()),
+/// Loads the object. Where only hooks can tell throttled time, and the kernel refuses them, it is loaded again for
+/// the next best way: how it is told cannot change once the programs are verified.
+fn load(plan: &SessionPlan<'_>, rows: u32, slots: (u32, u32)) -> Result<(Kernel, Throttle)> {
+    let load = |throttle| {
+        Kernel::load(&LoadPlan {
+            layout: plan.layout,
+            btf: plan.btf,
+            cgroup_v1: plan.hierarchy.version() == Version::V1,
+            hierarchy_id: plan.hierarchy.id(),
+            record_host: plan.roots.is_none(),
+            slots,
+            throttle,
+            off_cpu_stacks: plan.stacks,
+            min_block_ns: u64::try_from(plan.min_block.as_nanos()).unwrap_or(u64::MAX),
+            count_rows: rows,
+            stacks: rows,
+            log: plan.log,
+        })
+    };
+    let throttle = plan.layout.throttle();
+    let mut kernel = load(throttle)?;
+    if throttle == Throttle::ByHook
+        && let Err(cause) = attach_throttle(&mut kernel)
+    {
+        tracing::debug!("throttled time by the load-tracking clock: {cause}");
+        let throttle = plan.layout.pelt();
+        return Ok((load(throttle)?, throttle));
+    }
+    Ok((kernel, throttle))
+}
+
+/// Whether a probe is loaded or attached; if not, an error or a line in `unavailable`.
+fn check(probe: &Probe, state: ProbeState, unavailable: &mut Vec<Unavailable>) -> Result<bool> {
+    let cause = match state {
+        ProbeState::Attached => return Ok(true),
         ProbeState::Skipped(cause) | ProbeState::Failed(cause) => cause,
     };
     if probe.required {
         return Err(Error::Unsupported(format!(
-            "cannot attach {}: {cause}",
+            "cannot use {}: {cause}",
             probe.id
         )));
     }
@@ -312,5 +391,5 @@ fn attach(kernel: &mut Kernel, probe: &Probe, unavailable: &mut Vec<Unavailable>
         view: probe.id.to_owned(),
         cause: format!("{}: {cause}", probe.without),
     });
-    Ok(())
+    Ok(false)
 }

@@ -2,15 +2,24 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use ctprof_ebpf::abi::scope::{SLOT_FIRST, SLOT_FIRST_BORN};
+use ctprof_ebpf::abi::scope::{RECORDED, SLOT_FIRST, slot};
 
 use crate::Result;
 use crate::bpf::ScopeMap;
-use crate::host::cgroup::Hierarchy;
+use crate::host::cgroup::{Hierarchy, is_at_or_below};
 
-/// Every watched cgroup by its slot; those that are gone stay, because samples refer to them.
+/// Slots for cgroups that appear between counting them and watching them.
+const SPARE: u32 = 64;
+/// Least slots for cgroups born while recording.
+const LEAST_BORN: u32 = 2_048;
+/// Most slots: 4,096 containers with a pod or inner cgroup each, and as many again that come while recording.
+const MOST: u32 = 16_384;
+
+/// Every known cgroup by its slot; those that are gone stay, because samples refer to them.
 #[derive(Debug, Default)]
 pub struct WatchList {
+    roots: Option<Vec<String>>,
+    first_born: u32,
     paths: BTreeMap<u32, String>,
     ids: HashSet<u64>,
     given: u32,
@@ -18,7 +27,33 @@ pub struct WatchList {
 }
 
 impl WatchList {
-    /// Watches every cgroup at or below `roots`.
+    /// A list for a host with so many cgroups; `roots` are recorded with all below them, `None` is everything.
+    #[must_use]
+    pub fn new(cgroups: usize, roots: Option<&[String]>) -> Self {
+        let cgroups = u32::try_from(cgroups).unwrap_or(u32::MAX);
+        Self {
+            roots: roots.map(<[String]>::to_vec),
+            first_born: SLOT_FIRST + cgroups.saturating_add(SPARE).min(MOST - LEAST_BORN),
+            ..Self::default()
+        }
+    }
+
+    /// The first slot for a cgroup born while recording, and slots in all.
+    #[must_use]
+    pub fn slots(&self) -> (u32, u32) {
+        let born = self.first_born.clamp(LEAST_BORN, MOST - self.first_born);
+        (self.first_born, self.first_born + born)
+    }
+
+    /// Whether what happens in this cgroup is recorded.
+    #[must_use]
+    pub fn is_recorded(&self, path: &str) -> bool {
+        self.roots
+            .as_ref()
+            .is_none_or(|roots| roots.iter().any(|root| is_at_or_below(path, root)))
+    }
+
+    /// Watches every cgroup of the hierarchy: those that are not recorded may be why others wait.
     ///
     /// Births have to be attached before. A child made after its parent was entered is then entered by the
     /// kernel half, one made before is in the listing that follows: so listings repeat until one brings
@@ -26,19 +61,12 @@ impl WatchList {
     ///
     /// # Errors
     /// The hierarchy or the scope map cannot be used.
-    pub fn fill(
-        &mut self,
-        scope: &mut ScopeMap,
-        hierarchy: &Hierarchy,
-        roots: &[String],
-    ) -> Result<()> {
+    pub fn fill(&mut self, scope: &mut ScopeMap, hierarchy: &Hierarchy) -> Result<()> {
         loop {
             let before = self.ids.len();
-            for root in roots {
-                for cgroup in hierarchy.walk(root)? {
-                    if self.ids.insert(cgroup.id) {
-                        self.watch(scope, cgroup.id, cgroup.path)?;
-                    }
+            for cgroup in hierarchy.walk("/")? {
+                if self.ids.insert(cgroup.id) {
+                    self.watch(scope, cgroup.id, cgroup.path)?;
                 }
             }
             if self.ids.len() == before {
@@ -48,13 +76,14 @@ impl WatchList {
     }
 
     fn watch(&mut self, scope: &mut ScopeMap, id: u64, path: String) -> Result<()> {
-        let slot = SLOT_FIRST + self.given;
-        if slot >= SLOT_FIRST_BORN {
+        let free = SLOT_FIRST + self.given;
+        if free >= self.first_born {
             self.unwatched += 1;
             return Ok(());
         }
-        let slot_now = scope.watch(id, slot)?;
-        self.given += u32::from(slot_now == slot);
+        let flags = if self.is_recorded(&path) { RECORDED } else { 0 };
+        let slot_now = slot(scope.watch(id, free | flags)?);
+        self.given += u32::from(slot_now == free);
         self.paths.insert(slot_now, path);
         Ok(())
     }
@@ -68,6 +97,11 @@ impl WatchList {
     /// Every slot with its cgroup's path.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
         self.paths.iter().map(|(slot, path)| (*slot, path.as_str()))
+    }
+
+    /// Every recorded slot with its cgroup's path.
+    pub fn recorded(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.iter().filter(|(_, path)| self.is_recorded(path))
     }
 
     /// Cgroups that found no free slot: what they do counts as the host's.

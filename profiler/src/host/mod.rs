@@ -6,5 +6,6 @@ pub mod cgroup;
 pub mod containers;
 pub mod kernel;
 pub mod proc;
+pub mod syscalls;
 
 pub use proc::Host;

@@ -71,13 +71,14 @@ fn cost_of_100_000_stacks() {
         let file = std::fs::File::create(temp.path().join("p")).unwrap();
         pprof::write(&profile, &view.summary, &order, file).unwrap();
     });
-    for graph in [
-        flamegraph::Graph::State(ctprof::model::StateGroup::OnCpu),
-        flamegraph::Graph::WallClock,
-    ] {
+    let options = flamegraph::Options {
+        containers: &all,
+        with_idle: false,
+    };
+    for graph in flamegraph::Graph::ALL {
         timed(graph.file_name(), || {
             let mut file = std::fs::File::create(temp.path().join("g")).unwrap();
-            flamegraph::write(graph, &view.summary, &view.stacks, &all, &mut file).unwrap();
+            flamegraph::write(graph, &view, options, &mut file).unwrap();
         });
     }
     timed("report", || {
@@ -118,6 +119,7 @@ fn recordings_to_look_at() {
     empty.containers.retain(|c| c.samples == 0);
     for (name, profile) in [
         ("small", synthetic::small()),
+        ("rich", synthetic::rich()),
         ("large", synthetic::large(100_000, 30)),
         ("empty", empty),
     ] {

@@ -51,12 +51,13 @@ fn check(profile: &Profile) {
 
     let all: Vec<usize> = (0..labels.len()).collect();
     let total: u64 = view.summary.on_cpu_ns();
-    for graph in [
-        Graph::State(ctprof::model::StateGroup::OnCpu),
-        Graph::WallClock,
-    ] {
+    for graph in [Graph::OnCpu, Graph::WallClock] {
         let mut svg = Vec::new();
-        flamegraph::write(graph, &view.summary, &view.stacks, &all, &mut svg).unwrap();
+        let options = flamegraph::Options {
+            containers: &all,
+            with_idle: false,
+        };
+        flamegraph::write(graph, &view, options, &mut svg).unwrap();
         let svg = String::from_utf8(svg).unwrap();
         let options = roxmltree::ParsingOptions {
             allow_dtd: true,

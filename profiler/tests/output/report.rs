@@ -2,6 +2,7 @@
 
 use ctprof::cli::Format;
 use ctprof::cli::report::ReportArgs;
+use ctprof::output::flamegraph::Graph;
 use ctprof::output::report::{self, Options};
 use ctprof::output::{self, RecordingDir, View, reader};
 
@@ -31,6 +32,7 @@ fn it_is_the_same_when_read_back() {
     let temp = tempfile::tempdir().unwrap();
     for (name, profile) in [
         ("small", synthetic::small()),
+        ("rich", synthetic::rich()),
         ("large", synthetic::large(3000, 20)),
     ] {
         let path = temp.path().join(name);
@@ -42,11 +44,12 @@ fn it_is_the_same_when_read_back() {
         };
         let recorded = text(&written.view, &options);
         assert_eq!(text(&reader::read(&path).unwrap(), &options), recorded);
-        assert!(
-            recorded.ends_with(
-                "summary.json, stacks.folded, profile.pb.gz, flamegraph.svg, on-cpu.svg\n"
-            )
+        let quota = if name == "rich" { "quota.folded, " } else { "" };
+        let files = format!(
+            "summary.json, stacks.folded, {quota}profile.pb.gz, flamegraph.svg, on-cpu.svg, off-cpu.svg, \
+             run-queue.svg, throttled.svg\n"
         );
+        assert!(recorded.ends_with(&files), "{recorded}");
     }
 }
 
@@ -115,6 +118,8 @@ fn args(dir: &std::path::Path) -> ReportArgs {
         top: 10,
         format: Format::Text,
         flamegraph: None,
+        graph: Graph::WallClock,
+        idle: false,
     }
 }
 
@@ -251,7 +256,7 @@ fn containers_are_found_by_name_id_and_start_of_id() {
         ctprof::cli::report::run(&args).unwrap();
         let svg = std::fs::read_to_string(&graph).unwrap();
         assert!(
-            svg.contains("On-CPU: cache · 10.00 s · 404 samples at 99 Hz"),
+            svg.contains("Wall clock: cache · 10.00 s · 4.08 s of thread time"),
             "{name}"
         );
         assert!(

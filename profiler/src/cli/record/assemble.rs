@@ -7,7 +7,9 @@ use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
 
 use super::RecordArgs;
 use super::live::Live;
-use crate::aggregate::{Addresses, Names, Owners, container_stacks};
+use crate::aggregate::{
+    Addresses, Names, Owners, Placeholders, balance, container_ledgers, container_stacks,
+};
 use crate::bpf::SamplingEvent;
 use crate::collect::{Recorded, WatchList};
 use crate::host::cgroup::cpu::figures_between;
@@ -41,7 +43,7 @@ impl Figures {
     pub(super) fn read(hierarchy: &Hierarchy, watch: &WatchList) -> Self {
         Self(
             watch
-                .iter()
+                .recorded()
                 .filter_map(|(_, path)| Some((path.to_owned(), hierarchy.cpu_figures(path)?)))
                 .collect(),
         )
@@ -77,13 +79,27 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         &mut frames,
     );
     let (owners, mut containers) = owners(&recorded.watch, roots, &mut live.containers);
+    let placeholders = Placeholders::of(&mut frames);
     let ownerless = container_stacks(
         &recorded.samples,
         &names,
         &owners,
         NS_PER_SECOND / args.frequency,
+        placeholders,
         &mut containers,
     );
+    if let Some(raw) = &recorded.ledger {
+        let elsewhere = elsewhere(&recorded.watch, &mut live.containers);
+        container_ledgers(
+            raw,
+            &owners,
+            |slot| elsewhere.get(&slot).cloned(),
+            &mut containers,
+        );
+    }
+    for container in &mut containers {
+        balance(container, placeholders, None, !args.no_stacks);
+    }
     let cgroups: Vec<String> = containers
         .iter()
         .map(|it| it.identity.cgroup.clone())
@@ -100,7 +116,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
             container.cfs = input.after.since(input.before, path);
         }
     }
-    for (slot, path) in recorded.watch.iter() {
+    for (slot, path) in recorded.watch.recorded() {
         let owner = owners.0.get(&slot);
         // The threads of `host` are not counted: its cgroups hold the kernel's, too.
         if let Some(container) = owner
@@ -117,7 +133,9 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         let cgroup = &it.identity.cgroup;
         let is_fixed = cgroup.is_empty();
         let is_chosen = roots.is_some() && !has_rows_below(cgroup);
-        let is_alive = it.samples > 0 || it.threads.is_some_and(|threads| threads > 0);
+        let is_alive = it.samples > 0
+            || it.time_ns.values().any(|ns| *ns > 0)
+            || it.threads.is_some_and(|threads| threads > 0);
         is_fixed || is_chosen || is_alive
     });
     let mut lost = recorded.lost;
@@ -171,6 +189,18 @@ fn symbolize(addresses: &Addresses, symbolizer: &mut Symbolizer, frames: &mut Fr
     names
 }
 
+/// Names for slots that are not recorded: those of their containers, or services.
+fn elsewhere(watch: &WatchList, names: &mut Containers) -> BTreeMap<u32, String> {
+    watch
+        .iter()
+        .filter(|(_, path)| !watch.is_recorded(path))
+        .filter_map(|(slot, path)| {
+            let owner = names.owner(path)?;
+            Some((slot, names.identify(&owner).name.clone()))
+        })
+        .collect()
+}
+
 /// Folds slots into containers: rows of the profile, and which slot belongs to which.
 fn owners(
     watch: &WatchList,
@@ -190,7 +220,7 @@ fn owners(
             }));
         }
     }
-    for (slot, path) in watch.iter() {
+    for (slot, path) in watch.recorded() {
         let Some(owner) = owner(path, roots, names) else {
             // A folder of the host, such as `/`: who runs there is in no container.
             owners.0.insert(slot, SLOT_HOST as usize);

@@ -66,6 +66,14 @@ pub struct RecordArgs {
     #[arg(long, requires = "output")]
     force: bool,
 
+    /// Only the time ledger, at its lowest cost: no samples, no flame graphs
+    #[arg(long)]
+    no_stacks: bool,
+
+    /// Keep stacks of waits and sleeps that took at least this long; shorter ones are counted without
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse_or_zero)]
+    min_block: Duration,
+
     /// The kernel's type information, for kernels that do not publish it at /sys/kernel/btf/vmlinux
     #[arg(long, value_name = "PATH")]
     btf: Option<PathBuf>,
@@ -160,6 +168,8 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         event,
         frequency_hz: args.frequency,
         map_entries: args.map_entries,
+        stacks: !args.no_stacks,
+        min_block: args.min_block,
         log,
     })?;
     let before = Figures::read(&hierarchy, session.watch());

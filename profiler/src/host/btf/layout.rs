@@ -1,6 +1,6 @@
 //! The table of kernel fields that the kernel half reads, and its resolution against a kernel's BTF.
 
-use ctprof_ebpf::abi::layout::{self, GlobalName};
+use ctprof_ebpf::abi::layout::{self, GlobalName, throttle};
 
 use super::Btf;
 
@@ -13,6 +13,19 @@ enum Need {
     OnV1,
     /// Where it sits in cgroup v2.
     OnV2,
+    /// For the time ledger.
+    Ledger,
+    /// To tell one thing more.
+    Optional,
+}
+
+/// What the global takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Value {
+    /// The offset of the byte.
+    Offset,
+    /// The value of the bit within the byte.
+    Bit,
 }
 
 /// One field, and every name it has had.
@@ -25,6 +38,7 @@ pub struct Field {
     /// Member paths, newest kernel first.
     pub paths: &'static [&'static str],
     need: Need,
+    value: Value,
 }
 
 const fn field(
@@ -38,75 +52,69 @@ const fn field(
         type_name,
         paths,
         need,
+        value: Value::Offset,
     }
 }
 
 /// Every kernel field that ctprof reads.
+#[rustfmt::skip]
 pub const FIELDS: &[Field] = &[
-    field(
-        layout::OFF_TASK_FLAGS,
-        "task_struct",
-        &["flags"],
-        Need::Always,
-    ),
-    field(
-        layout::OFF_TASK_TGID,
-        "task_struct",
-        &["tgid"],
-        Need::Always,
-    ),
-    field(
-        layout::OFF_TASK_EXEC,
-        "task_struct",
-        &["self_exec_id"],
-        Need::Always,
-    ),
-    field(
-        layout::OFF_TASK_PARENT,
-        "task_struct",
-        &["real_parent"],
-        Need::Always,
-    ),
-    field(
-        layout::OFF_TASK_GROUP,
-        "task_struct",
-        &["sched_task_group"],
-        Need::OnV1,
-    ),
+    field(layout::OFF_TASK_FLAGS, "task_struct", &["flags"], Need::Always),
+    field(layout::OFF_TASK_TGID, "task_struct", &["tgid"], Need::Always),
+    field(layout::OFF_TASK_EXEC, "task_struct", &["self_exec_id"], Need::Always),
+    field(layout::OFF_TASK_PARENT, "task_struct", &["real_parent"], Need::Always),
+    field(layout::OFF_TASK_GROUP, "task_struct", &["sched_task_group"], Need::OnV1),
     field(layout::OFF_TG_CSS, "task_group", &["css"], Need::OnV1),
-    field(
-        layout::OFF_TASK_CGROUPS,
-        "task_struct",
-        &["cgroups"],
-        Need::OnV2,
-    ),
+    field(layout::OFF_TASK_CGROUPS, "task_struct", &["cgroups"], Need::OnV2),
     field(layout::OFF_CSET_DFL, "css_set", &["dfl_cgrp"], Need::OnV2),
-    field(
-        layout::OFF_CSS_CGROUP,
-        "cgroup_subsys_state",
-        &["cgroup"],
-        Need::Always,
-    ),
-    field(
-        layout::OFF_CSS_PARENT,
-        "cgroup_subsys_state",
-        &["parent"],
-        Need::Always,
-    ),
+    field(layout::OFF_CSS_CGROUP, "cgroup_subsys_state", &["cgroup"], Need::Always),
+    field(layout::OFF_CSS_PARENT, "cgroup_subsys_state", &["parent"], Need::Always),
     field(layout::OFF_CGROUP_KN, "cgroup", &["kn"], Need::Always),
     field(layout::OFF_CGROUP_SELF, "cgroup", &["self"], Need::Always),
     field(layout::OFF_CGROUP_ROOT, "cgroup", &["root"], Need::Always),
-    field(
-        layout::OFF_ROOT_HIER,
-        "cgroup_root",
-        &["hierarchy_id"],
-        Need::Always,
-    ),
+    field(layout::OFF_ROOT_HIER, "cgroup_root", &["hierarchy_id"], Need::Always),
     field(layout::OFF_KN_ID, "kernfs_node", &["id"], Need::Always),
+    // The ledger.
+    field(layout::OFF_TASK_PID, "task_struct", &["pid"], Need::Ledger),
+    field(layout::OFF_TASK_COMM, "task_struct", &["comm"], Need::Ledger),
+    field(layout::OFF_TASK_STATE, "task_struct", &["__state"], Need::Ledger),
+    field(layout::OFF_TASK_ON_CPU, "task_struct", &["on_cpu"], Need::Ledger),
+    field(layout::OFF_TASK_LEADER, "task_struct", &["group_leader"], Need::Ledger),
+    field(layout::OFF_TASK_CPU, "task_struct", &["thread_info.cpu", "cpu"], Need::Optional),
+    // Why a thread sleeps.
+    field(layout::OFF_TASK_STATUS, "task_struct", &["thread_info.status"], Need::Optional),
+    field(layout::OFF_TASK_JOBCTL, "task_struct", &["jobctl"], Need::Optional),
+    field(layout::OFF_TASK_IOWAIT, "task_struct", &["in_iowait"], Need::Optional),
+    Field { value: Value::Bit, ..field(layout::BIT_TASK_IOWAIT, "task_struct", &["in_iowait"], Need::Optional) },
+    field(layout::OFF_TASK_FILES, "task_struct", &["files"], Need::Optional),
+    field(layout::OFF_FILES_FDT, "files_struct", &["fdt"], Need::Optional),
+    field(layout::OFF_FDT_MAX, "fdtable", &["max_fds"], Need::Optional),
+    field(layout::OFF_FDT_FD, "fdtable", &["fd"], Need::Optional),
+    field(layout::OFF_FILE_INODE, "file", &["f_inode"], Need::Optional),
+    field(layout::OFF_INODE_MODE, "inode", &["i_mode"], Need::Optional),
+    field(layout::OFF_REGS_NUMBER, "pt_regs", &["orig_ax", "syscallno"], Need::Optional),
+    field(layout::OFF_REGS_FIRST, "pt_regs", &["di", "orig_x0"], Need::Optional),
+    // For how long a quota stopped it.
+    field(layout::OFF_TASK_QUEUE, "task_struct", &["se.cfs_rq"], Need::Optional),
+    field(layout::OFF_TASK_STOPPED, "task_struct", &["throttled"], Need::Optional),
+    field(layout::OFF_QUEUE_TOTAL, "cfs_rq", &["throttled_clock_self_time"], Need::Optional),
+    field(layout::OFF_QUEUE_SINCE, "cfs_rq", &["throttled_clock_self"], Need::Optional),
+    field(layout::OFF_QUEUE_PELT, "cfs_rq", &["throttled_clock_pelt_time"], Need::Optional),
+    field(layout::OFF_QUEUE_PSINCE, "cfs_rq", &["throttled_clock_pelt"], Need::Optional),
+    field(layout::OFF_QUEUE_COUNT, "cfs_rq", &["throttle_count"], Need::Optional),
+    field(layout::OFF_QUEUE_RQ, "cfs_rq", &["rq"], Need::Optional),
+    field(layout::OFF_RQ_CLOCK, "rq", &["clock"], Need::Optional),
+    field(layout::OFF_RQ_PELT, "rq", &["clock_pelt"], Need::Optional),
+    field(layout::OFF_RQ_LOST, "rq", &["lost_idle_time"], Need::Optional),
+    field(layout::OFF_RQ_CPU, "rq", &["cpu"], Need::Optional),
+    field(layout::OFF_TG_QUEUES, "task_group", &["cfs_rq"], Need::Optional),
+    field(layout::OFF_TG_PARENT, "task_group", &["parent"], Need::Optional),
+    field(layout::OFF_TG_QUOTA, "task_group", &["cfs_bandwidth.quota"], Need::Optional),
+    field(layout::OFF_TG_PERIODS, "task_group", &["cfs_bandwidth.nr_periods"], Need::Optional),
 ];
 
 /// A required field that this kernel does not describe.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "the kernel's BTF has no field {type_name}.{member}; this kernel is not supported yet (see docs/architecture.md)"
 )]
@@ -122,6 +130,37 @@ pub struct MissingField {
 pub struct Layout {
     /// Global and value, one for each field that is there.
     pub offsets: Vec<(GlobalName, u32)>,
+    /// The first field that the ledger lacks, if there is one.
+    pub lacks_for_ledger: Option<MissingField>,
+}
+
+/// How throttled time can be told from time on the run queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Throttle {
+    /// Each thread is marked when it is stopped, and its queue keeps the time (6.18).
+    ByThread,
+    /// The queue keeps the time (6.6).
+    ByQueue,
+    /// Hooks on the functions that stop and release a queue, if they can be attached.
+    ByHook,
+    /// The queue keeps the time by another clock, which lags where CPUs run below full speed.
+    ByPelt,
+    /// Not at all.
+    Unknown,
+}
+
+impl Throttle {
+    /// The value that the kernel half knows it by.
+    #[must_use]
+    pub const fn value(self) -> u32 {
+        match self {
+            Self::ByThread => throttle::BY_THREAD,
+            Self::ByQueue => throttle::BY_QUEUE,
+            Self::ByHook => throttle::BY_HOOK,
+            Self::ByPelt => throttle::BY_PELT,
+            Self::Unknown => throttle::UNKNOWN,
+        }
+    }
 }
 
 impl Layout {
@@ -130,29 +169,96 @@ impl Layout {
     /// # Errors
     /// The first required field that this kernel does not have.
     pub fn resolve(btf: &Btf, cgroup_v1: bool) -> Result<Self, MissingField> {
-        let mut offsets = Vec::with_capacity(FIELDS.len());
+        let mut layout = Self {
+            offsets: Vec::with_capacity(FIELDS.len()),
+            lacks_for_ledger: None,
+        };
         for field in FIELDS {
             let place = field
                 .paths
                 .iter()
                 .find_map(|path| btf.member(field.type_name, path));
-            let required = match field.need {
-                Need::Always => true,
-                Need::OnV1 => cgroup_v1,
-                Need::OnV2 => !cgroup_v1,
+            if let Some(member) = place {
+                let value = match field.value {
+                    Value::Offset => member.offset,
+                    Value::Bit => 1 << member.bit,
+                };
+                layout.offsets.push((field.global, value));
+                continue;
+            }
+            let missing = MissingField {
+                type_name: field.type_name,
+                member: field.paths.first().copied().unwrap_or_default(),
             };
-            match place {
-                Some(member) => offsets.push((field.global, member.offset)),
-                None if required => {
-                    return Err(MissingField {
-                        type_name: field.type_name,
-                        member: field.paths.first().copied().unwrap_or_default(),
-                    });
+            match field.need {
+                Need::Always => return Err(missing),
+                Need::OnV1 if cgroup_v1 => return Err(missing),
+                Need::OnV2 if !cgroup_v1 => return Err(missing),
+                Need::Ledger => {
+                    layout.lacks_for_ledger.get_or_insert(missing);
                 }
-                None => {}
+                Need::OnV1 | Need::OnV2 | Need::Optional => {}
             }
         }
-        Ok(Self { offsets })
+        Ok(layout)
+    }
+
+    /// Whether the kernel has all these fields.
+    fn has(&self, globals: &[GlobalName]) -> bool {
+        globals
+            .iter()
+            .all(|global| self.offsets.iter().any(|(name, _)| name == global))
+    }
+
+    /// Whether the system call that a thread sleeps in can be told.
+    #[must_use]
+    pub fn tells_syscalls(&self) -> bool {
+        self.has(&[layout::OFF_REGS_NUMBER, layout::OFF_REGS_FIRST])
+    }
+
+    /// The best way to tell throttled time.
+    #[must_use]
+    pub fn throttle(&self) -> Throttle {
+        let own_clock = [
+            layout::OFF_TASK_QUEUE,
+            layout::OFF_QUEUE_TOTAL,
+            layout::OFF_QUEUE_SINCE,
+            layout::OFF_QUEUE_RQ,
+            layout::OFF_RQ_CLOCK,
+        ];
+        if self.has(&own_clock) && self.has(&[layout::OFF_TASK_STOPPED]) {
+            Throttle::ByThread
+        } else if self.has(&own_clock) {
+            Throttle::ByQueue
+        } else if self.has(&[
+            layout::OFF_TASK_QUEUE,
+            layout::OFF_QUEUE_COUNT,
+            layout::OFF_RQ_CPU,
+            layout::OFF_TG_QUEUES,
+        ]) {
+            Throttle::ByHook
+        } else {
+            self.pelt()
+        }
+    }
+
+    /// The load-tracking clock, if there is one.
+    #[must_use]
+    pub fn pelt(&self) -> Throttle {
+        let clock = [
+            layout::OFF_TASK_QUEUE,
+            layout::OFF_QUEUE_COUNT,
+            layout::OFF_QUEUE_PELT,
+            layout::OFF_QUEUE_PSINCE,
+            layout::OFF_QUEUE_RQ,
+            layout::OFF_RQ_PELT,
+            layout::OFF_RQ_LOST,
+        ];
+        if self.has(&clock) {
+            Throttle::ByPelt
+        } else {
+            Throttle::Unknown
+        }
     }
 }
 
@@ -160,7 +266,7 @@ impl Layout {
 mod tests {
     use std::path::PathBuf;
 
-    use super::{FIELDS, Layout, MissingField};
+    use super::{FIELDS, Layout, MissingField, Throttle};
     use crate::host::btf::Btf;
 
     fn fixture(kernel: &str) -> Btf {
@@ -193,13 +299,28 @@ mod tests {
             let btf = fixture(kernel);
             for cgroup_v1 in [false, true] {
                 let layout = Layout::resolve(&btf, cgroup_v1).unwrap();
-                assert_eq!(layout.offsets.len(), FIELDS.len(), "{kernel}");
+                assert_eq!(layout.lacks_for_ledger, None, "{kernel}");
+                assert!(layout.tells_syscalls());
                 for (global, offset) in globals.iter().zip(offsets) {
                     let found = layout.offsets.iter().find(|(name, _)| name == global);
                     assert_eq!(found, Some(&(*global, offset)), "{kernel}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn how_throttled_time_is_told() {
+        let of = |kernel| Layout::resolve(&fixture(kernel), false).unwrap();
+        assert_eq!(of("6.1.192").throttle(), Throttle::ByHook);
+        assert_eq!(of("6.1.192").pelt(), Throttle::ByPelt);
+        assert_eq!(of("6.12.117").throttle(), Throttle::ByQueue);
+        assert_eq!(of("6.18.44").throttle(), Throttle::ByThread);
+        assert_eq!(of("6.18.44").offsets.len(), FIELDS.len());
+        let bare = fixture("6.18.44").without("cfs_rq");
+        let layout = Layout::resolve(&bare, false).unwrap();
+        assert_eq!(layout.throttle(), Throttle::Unknown);
+        assert_eq!(layout.lacks_for_ledger, None);
     }
 
     #[test]

@@ -3,5 +3,5 @@
 mod layout;
 mod reader;
 
-pub use layout::{FIELDS, Field, Layout, MissingField};
+pub use layout::{FIELDS, Field, Layout, MissingField, Throttle};
 pub use reader::{Btf, BtfError, Member};

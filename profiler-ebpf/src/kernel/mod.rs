@@ -1,4 +1,8 @@
-//! Reads of kernel structures: the only file that knows fields.
+//! Reads of kernel structures: the only folder that knows fields.
+//!
+//! - here: threads and cgroups
+//! - `queue`: run queues, and for how long a quota stopped them
+//! - `sleep`: what a thread sleeps in
 //!
 //! Every offset is a read-only global that the loader sets from the running kernel's BTF. The verifier
 //! sees constants, so a load through a BTF pointer at such an offset is a plain, fault-safe load: a NULL
@@ -6,7 +10,17 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{Global, helpers::generated::bpf_get_current_task_btf};
+use aya_ebpf::{
+    Global,
+    helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel},
+};
+use ctprof_ebpf::abi::{COMM_BYTES, layout::ABSENT};
+
+mod queue;
+mod sleep;
+
+pub(crate) use queue::*;
+pub(crate) use sleep::*;
 
 /// A pointer to a kernel object whose type the verifier tracks.
 pub(crate) type Object = *const c_void;
@@ -17,11 +31,42 @@ macro_rules! globals {
     };
 }
 
+/// Offsets that the loader sets where the field is there.
+macro_rules! optional {
+    ($($name:ident),* $(,)?) => {
+        $(#[unsafe(no_mangle)] static $name: Global<u32> = Global::new(ABSENT);)*
+    };
+}
+use optional;
+
 globals! {
     OFF_TASK_GROUP, OFF_TG_CSS, OFF_CSS_CGROUP, OFF_CSS_PARENT, OFF_TASK_CGROUPS, OFF_CSET_DFL,
     OFF_CGROUP_KN, OFF_CGROUP_SELF, OFF_CGROUP_ROOT, OFF_ROOT_HIER, OFF_KN_ID,
-    OFF_TASK_FLAGS, OFF_TASK_EXEC, OFF_TASK_PARENT, OFF_TASK_TGID,
+    OFF_TASK_FLAGS, OFF_TASK_EXEC, OFF_TASK_PARENT, OFF_TASK_TGID, OFF_TASK_PID, OFF_TASK_STATE,
+    OFF_TASK_ON_CPU, OFF_TASK_LEADER, OFF_TASK_COMM,
     CGROUP_V1, HIERARCHY_ID,
+}
+optional! { OFF_TASK_CPU }
+
+/// Whether the kernel has the field at this offset.
+#[inline(always)]
+fn has(offset: &Global<u32>) -> bool {
+    offset.load() != ABSENT
+}
+
+/// Reads where the verifier cannot follow; 0 if the address is bad.
+#[inline(always)]
+fn probe<T: Copy + Default>(address: u64) -> T {
+    let mut value = T::default();
+    // SAFETY: the helper checks the address and writes at most the size of `value`.
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
+    }
+    value
 }
 
 /// `PF_KTHREAD` in the kernel's `sched.h`.
@@ -48,6 +93,55 @@ pub(crate) fn is_kernel_thread(task: Object) -> bool {
 #[inline(always)]
 pub(crate) fn tgid(task: Object) -> u32 {
     read(task, OFF_TASK_TGID.load())
+}
+
+/// Thread id; 0 is the idle thread of a CPU.
+#[inline(always)]
+pub(crate) fn pid(task: Object) -> u32 {
+    read(task, OFF_TASK_PID.load())
+}
+
+/// `TASK_*` bits; 0 is runnable.
+#[inline(always)]
+pub(crate) fn state(task: Object) -> u32 {
+    read(task, OFF_TASK_STATE.load())
+}
+
+/// `TASK_DEAD` in the kernel's `sched.h`: this was the thread's last switch.
+pub(crate) const TASK_DEAD: u32 = 0x80;
+
+/// Whether a CPU runs it right now.
+#[inline(always)]
+pub(crate) fn is_on_cpu(task: Object) -> bool {
+    read::<u32>(task, OFF_TASK_ON_CPU.load()) != 0
+}
+
+/// The CPU whose queue it is on.
+#[inline(always)]
+pub(crate) fn cpu(task: Object) -> Option<u32> {
+    has(&OFF_TASK_CPU).then(|| read(task, OFF_TASK_CPU.load()))
+}
+
+/// The first thread of its process.
+#[inline(always)]
+pub(crate) fn leader(task: Object) -> Object {
+    read(task, OFF_TASK_LEADER.load())
+}
+
+/// Its name.
+#[inline(always)]
+pub(crate) fn comm(task: Object) -> [u8; COMM_BYTES] {
+    probe(task as u64 + u64::from(OFF_TASK_COMM.load()))
+}
+
+/// Changes when the thread is moved to another cgroup of the watched hierarchy: cheaper than the cgroup's id.
+#[inline(always)]
+pub(crate) fn group(task: Object) -> u64 {
+    if CGROUP_V1.load() == 1 {
+        read(task, OFF_TASK_GROUP.load())
+    } else {
+        read(task, OFF_TASK_CGROUPS.load())
+    }
 }
 
 /// Thread group id of the process that forked this one.

@@ -1,0 +1,154 @@
+//! The time ledger as it crosses the border: accounts of slots, threads, who delayed whom.
+
+use super::COMM_BYTES;
+
+/// Positions in [`Account::time_ns`].
+pub mod state {
+    /// Running.
+    pub const ON_CPU: usize = 0;
+    /// Runnable, waiting for a CPU.
+    pub const RUN_QUEUE: usize = 1;
+    /// Runnable, stopped by a quota.
+    pub const THROTTLED: usize = 2;
+    /// Asleep: this and the [`super::reason`].
+    pub const BLOCKED: usize = 3;
+    /// How many states there are.
+    pub const COUNT: usize = BLOCKED + super::reason::COUNT as usize;
+}
+
+/// Why a thread sleeps.
+pub mod reason {
+    /// Anything else.
+    pub const OTHER: u32 = 0;
+    /// A disk or a file system.
+    pub const DISK: u32 = 1;
+    /// A lock, or another thread through a futex.
+    pub const LOCK: u32 = 2;
+    /// A socket.
+    pub const NET: u32 = 3;
+    /// Readiness of files.
+    pub const POLL: u32 = 4;
+    /// A timer or a signal.
+    pub const SLEEP: u32 = 5;
+    /// A pipe or a message queue.
+    pub const PIPE: u32 = 6;
+    /// A page fault.
+    pub const FAULT: u32 = 7;
+    /// A child.
+    pub const CHILD: u32 = 8;
+    /// How many reasons there are.
+    pub const COUNT: u32 = 9;
+
+    /// In the table of system calls: the reason is the type of the file that the first argument names.
+    pub const BY_FILE: u32 = 0x80;
+}
+
+/// Entries of the table of system calls; a number beyond is a reason of its own kind, [`reason::OTHER`].
+pub const SYSCALLS: u32 = 512;
+
+/// What one CPU has charged to one slot. Times in ns.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Thread time by [`state`].
+    pub time_ns: [u64; state::COUNT],
+    /// Lifetime of its threads: the moments at which they left minus those at which they came, wrapping. Over
+    /// all CPUs, once every thread has left, this is the sum of their lifetimes.
+    pub lifetime_ns: u64,
+    /// Threads that came: born, or moved in.
+    pub came: u64,
+    /// Threads that left: ended, or moved out.
+    pub left: u64,
+    /// Switches away from a thread that went to sleep or ended.
+    pub voluntary: u64,
+    /// Switches away from a thread that could have run on.
+    pub involuntary: u64,
+    /// Moves of waiting threads to another CPU.
+    pub migrations: u64,
+    /// Waits for a CPU.
+    pub waits: Series,
+    /// Times that a thread was stopped by a quota.
+    pub stops: Series,
+}
+
+/// Count, sum and maximum of durations.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Series {
+    /// How many.
+    pub count: u64,
+    /// Their sum.
+    pub sum_ns: u64,
+    /// The longest.
+    pub max_ns: u64,
+}
+
+const _: () = assert!(size_of::<Account>() == 8 * (state::COUNT + 12));
+
+/// What is known about a thread, in its task storage.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Thread {
+    /// What it does and since when.
+    pub clock: crate::ledger::Clock,
+    /// Identity of the cgroup that its slot was found for.
+    pub group: u64,
+    /// When it was last moved to another cgroup; for a leader, when its whole process was.
+    pub moved_ns: u64,
+    /// The CFS queue that it waits on, 0 if none is known.
+    pub queue: u64,
+    /// The queue's throttle clock when the wait, or this part of it, began.
+    pub queue_ns: u64,
+    /// The file that its last blocking read or write was on, and the reason that follows.
+    pub file: u64,
+    /// Stack with which it left the CPU.
+    pub user_stack: u64,
+    /// See `user_stack`.
+    pub kernel_stack: u64,
+    /// Quota period in which its wait began; see [`super::count_key::CountKey::period`].
+    pub period: u64,
+    /// Slot, with its flags; see [`super::scope`].
+    pub slot: u32,
+    /// Reason that follows from `file`.
+    pub file_reason: u32,
+    /// Number of the system call that it sleeps in, plus 1; 0 for none.
+    pub syscall: u32,
+    /// Bits of [`super::count_key::flags`] of the stack.
+    pub stack_flags: u32,
+    /// Image that was last announced to user space, plus 1.
+    pub announced: u32,
+    /// Always 0.
+    pub padding: u32,
+    /// Its name when it left the CPU.
+    pub comm: [u8; COMM_BYTES],
+}
+
+/// For how long a run queue was stopped by a quota.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThrottleClock {
+    /// Stops that are over.
+    pub total_ns: u64,
+    /// When the one in progress began; 0 if there is none.
+    pub since_ns: u64,
+}
+
+/// Key of the delay matrix; the value is time in ns.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DelayKey {
+    /// Slot of the thread that waited.
+    pub victim: u32,
+    /// Slot of what ran meanwhile.
+    pub culprit: u32,
+}
+
+const _: () = assert!(size_of::<DelayKey>() == 8);
+
+/// What the task iterator is to do: value of `CONTROL[0]`.
+pub mod visit {
+    /// Enter every thread in the ledger.
+    pub const OPEN: u32 = 1;
+    /// Charge what every thread has done so far, and take it out.
+    pub const CLOSE: u32 = 2;
+}

@@ -1,0 +1,155 @@
+//! Who ran while a thread waited: this CPU's timeline, and the delay matrix.
+
+use core::{
+    ffi::c_void,
+    intrinsics::{AtomicOrdering, atomic_xadd},
+};
+
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_map_lookup_percpu_elem};
+use ctprof_ebpf::{
+    abi::{ledger::DelayKey, loss::Loss},
+    timeline::{SEGMENTS, Segment, Timeline, Walk},
+};
+
+use crate::{
+    loss,
+    maps::{DELAYS, TIMELINES},
+};
+
+const BPF_NOEXIST: u64 = 1;
+const MASK: u32 = SEGMENTS as u32 - 1;
+
+/// A wait to be explained.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait {
+    /// Slot of the thread.
+    pub(crate) victim: u32,
+    pub(crate) from_ns: u64,
+    pub(crate) to_ns: u64,
+    pub(crate) throttled_ns: u64,
+}
+
+/// This CPU passes from `slot` to `next`.
+#[inline(always)]
+pub(crate) fn switch(now_ns: u64, slot: u32, next: u32) {
+    if let Some(timeline) = TIMELINES.get_ptr_mut(0) {
+        // SAFETY: this CPU's value; switches are not interrupted by switches.
+        unsafe { &mut *timeline }.switch(now_ns, slot, next);
+    }
+}
+
+/// Charges a wait on this CPU, which is over.
+#[inline(always)]
+pub(crate) fn explain(wait: Wait) {
+    if let Some(timeline) = TIMELINES.get_ptr(0) {
+        walk(timeline, wait);
+    }
+}
+
+/// Charges the part of a wait that was spent on the queue of another CPU, which goes on meanwhile: what it is
+/// about to write may be read half-written, and is then charged to the wrong slot.
+#[inline(never)]
+pub(crate) fn explain_on(
+    cpu: u32,
+    victim: u32,
+    from_ns: u64,
+    to_ns: u64,
+    throttled_ns: u64,
+) -> u32 {
+    let first = 0_u32;
+    // SAFETY: a per-CPU array and a key of its type; the helper checks the CPU's number.
+    let timeline: *const Timeline = unsafe {
+        bpf_map_lookup_percpu_elem(
+            (&raw const TIMELINES).cast_mut().cast(),
+            (&raw const first).cast(),
+            cpu,
+        )
+    }
+    .cast();
+    if !timeline.is_null() {
+        walk(
+            timeline,
+            Wait {
+                victim,
+                from_ns,
+                to_ns,
+                throttled_ns,
+            },
+        );
+    }
+    0
+}
+
+/// A walk along a timeline, as [`step`] sees it.
+#[repr(C)]
+struct Walking {
+    timeline: *const Timeline,
+    walk: Walk,
+    /// Whose segment is next, and its number.
+    slot: u32,
+    number: u32,
+    victim: u32,
+}
+
+/// A loop that the verifier would have to follow 64 times, on every path that leads to it, is beyond its limit:
+/// the kernel runs this one (`bpf_loop`, Linux 5.17).
+#[inline(always)]
+fn walk(timeline: *const Timeline, wait: Wait) {
+    // SAFETY: the pointer is to a live map value.
+    let (slot, number) = unsafe { ((*timeline).running, (*timeline).newest) };
+    let mut walking = Walking {
+        timeline,
+        walk: Walk::over(wait.from_ns, wait.to_ns, wait.throttled_ns),
+        slot,
+        number,
+        victim: wait.victim,
+    };
+    // SAFETY: the callback takes what it is given here.
+    unsafe {
+        bpf_loop(
+            SEGMENTS as u32,
+            step as *mut c_void,
+            (&raw mut walking).cast(),
+            0,
+        )
+    };
+}
+
+/// One segment back. Returns 1 when the wait is explained, or nothing older is known: of the oldest segment only
+/// the end is.
+#[inline(never)]
+extern "C" fn step(_: u64, walking: *mut Walking) -> i64 {
+    // SAFETY: called with what `walk` passes.
+    let walking = unsafe { &mut *walking };
+    // SAFETY: the pointer is to a live map value, and the index is below the array's length.
+    let segment = unsafe {
+        let index = (walking.number & MASK) as usize;
+        (&raw const (*walking.timeline).segments)
+            .cast::<Segment>()
+            .add(index)
+            .read()
+    };
+    let step = walking.walk.step(walking.slot, segment.end_ns);
+    if step.ns > 0 {
+        add(walking.victim, walking.slot, step.ns);
+    }
+    walking.slot = segment.slot;
+    walking.number = walking.number.wrapping_sub(1);
+    i64::from(step.done)
+}
+
+#[inline(always)]
+fn add(victim: u32, culprit: u32, ns: u64) {
+    let key = DelayKey { victim, culprit };
+    if DELAYS.get_ptr(key).is_none() {
+        // Another CPU may insert first (EEXIST): then both add to its entry.
+        let _ = DELAYS.insert(key, 0, BPF_NOEXIST);
+    }
+    match DELAYS.get_ptr_mut(key) {
+        // SAFETY: the pointer is to a live map value; other CPUs add to it atomically as well.
+        Some(sum) => unsafe {
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(sum, ns);
+        },
+        None => loss::count(Loss::DelayMapFull),
+    }
+}

@@ -1,0 +1,102 @@
+//! What a thread sleeps in.
+
+use super::{Object, has, is_kernel_thread, optional, probe, read};
+use aya_ebpf::{Global, helpers::generated::bpf_task_pt_regs};
+use ctprof_ebpf::abi::layout::ABSENT;
+
+optional! {
+    OFF_TASK_STATUS, OFF_TASK_JOBCTL, OFF_TASK_IOWAIT, OFF_TASK_FILES, OFF_FILES_FDT, OFF_FDT_MAX, OFF_FDT_FD,
+    OFF_FILE_INODE, OFF_INODE_MODE, OFF_REGS_NUMBER, OFF_REGS_FIRST,
+}
+
+#[unsafe(no_mangle)]
+static BIT_TASK_IOWAIT: Global<u32> = Global::new(0);
+
+/// `TS_COMPAT` in x86's `thread_info.h`: a 32-bit system call, whose numbers are others.
+const TS_COMPAT: u32 = 2;
+/// `JOBCTL_TRAP_FREEZE` in the kernel's `sched/jobctl.h`: the cgroup freezer of v2.
+const JOBCTL_TRAP_FREEZE: u64 = 1 << 23;
+/// `__TASK_STOPPED | __TASK_TRACED | TASK_PARKED | TASK_FROZEN` in the kernel's `sched.h`.
+const HALTED: u32 = 0x4 | 0x8 | 0x40 | 0x8000;
+
+/// A system call in progress.
+pub(crate) struct Call {
+    /// Its number.
+    pub(crate) number: u32,
+    /// Its first argument.
+    pub(crate) first: u32,
+}
+
+/// What a thread that goes to sleep is in.
+pub(crate) enum Doing {
+    /// A system call.
+    Call(Call),
+    /// A page fault.
+    Fault,
+    /// It was halted, is a kernel thread, or cannot be told.
+    Other,
+}
+
+/// What a sleeping thread with this state is in.
+#[inline(always)]
+pub(crate) fn doing(task: Object, state: u32) -> Doing {
+    if state & HALTED != 0 || is_kernel_thread(task) || !has(&OFF_REGS_NUMBER) || is_frozen(task) {
+        return Doing::Other;
+    }
+    if has(&OFF_TASK_STATUS) && read::<u32>(task, OFF_TASK_STATUS.load()) & TS_COMPAT != 0 {
+        return Doing::Other;
+    }
+    // SAFETY: `task` is a task that the verifier tracks.
+    let regs: Object = unsafe { bpf_task_pt_regs(task.cast_mut().cast()) } as usize as Object;
+    if regs.is_null() {
+        return Doing::Other;
+    }
+    let number: i32 = read(regs, OFF_REGS_NUMBER.load());
+    if number < 0 {
+        return Doing::Fault;
+    }
+    Doing::Call(Call {
+        number: number as u32,
+        first: read(regs, OFF_REGS_FIRST.load()),
+    })
+}
+
+#[inline(always)]
+fn is_frozen(task: Object) -> bool {
+    has(&OFF_TASK_JOBCTL) && read::<u64>(task, OFF_TASK_JOBCTL.load()) & JOBCTL_TRAP_FREEZE != 0
+}
+
+/// Whether it waits for a block device.
+#[inline(always)]
+pub(crate) fn is_in_iowait(task: Object) -> bool {
+    has(&OFF_TASK_IOWAIT)
+        && u32::from(read::<u8>(task, OFF_TASK_IOWAIT.load())) & BIT_TASK_IOWAIT.load() != 0
+}
+
+/// Identity of the open file with this number; 0 if there is none.
+#[inline(always)]
+pub(crate) fn file(task: Object, number: u32) -> u64 {
+    if !has(&OFF_TASK_FILES) || !has(&OFF_FILES_FDT) || !has(&OFF_FDT_FD) || !has(&OFF_FDT_MAX) {
+        return 0;
+    }
+    let files: Object = read(task, OFF_TASK_FILES.load());
+    let table: Object = read(files, OFF_FILES_FDT.load());
+    if number >= read::<u32>(table, OFF_FDT_MAX.load()) {
+        return 0;
+    }
+    let array: u64 = read(table, OFF_FDT_FD.load());
+    probe(array + u64::from(number) * 8)
+}
+
+/// `S_IFMT` in the kernel's `stat.h`.
+const TYPE_OF_FILE: u16 = 0xf000;
+
+/// The type of an open file: its mode's `S_IF*` bits.
+#[inline(always)]
+pub(crate) fn type_of_file(file: u64) -> u16 {
+    if !has(&OFF_FILE_INODE) || !has(&OFF_INODE_MODE) {
+        return TYPE_OF_FILE;
+    }
+    let inode: u64 = probe(file + u64::from(OFF_FILE_INODE.load()));
+    probe::<u16>(inode + u64::from(OFF_INODE_MODE.load())) & TYPE_OF_FILE
+}

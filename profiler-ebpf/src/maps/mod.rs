@@ -1,0 +1,105 @@
+//! Every map of the object. Sizes marked "set at load" are computed by the loader from the plan.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use ctprof_ebpf::{
+    abi::{
+        count_key::{Count, CountKey},
+        ledger::{Account, DelayKey, SYSCALLS, Thread, ThrottleClock},
+        loss::Loss,
+        stack::StackRecord,
+    },
+    histogram::BUCKETS,
+    timeline::Timeline,
+};
+
+mod task_storage;
+
+use task_storage::TaskStorage;
+
+/// Cgroup id -> slot and flags. User space fills it, the kernel half adds cgroups that are born below a known
+/// one. Set at load.
+#[map]
+pub(crate) static SCOPE: HashMap<u64, u32> = HashMap::with_max_entries(8_192, 0);
+
+/// The next slot for a cgroup born while recording, counted from 0.
+#[map]
+pub(crate) static BORN: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What was sampled or waited for -> how often and how long, in two halves: while one counts, user space empties the other. Set at
+/// load; preallocated, so that an insert in interrupt context never waits for memory.
+#[map]
+pub(crate) static COUNTS_A: HashMap<CountKey, Count> = HashMap::with_max_entries(8_192, 0);
+
+/// See [`COUNTS_A`].
+#[map]
+pub(crate) static COUNTS_B: HashMap<CountKey, Count> = HashMap::with_max_entries(8_192, 0);
+
+/// Which half counts: 0 is A.
+#[map]
+pub(crate) static ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Hash of a stack -> its addresses. Set at load; 1 KiB an entry. User space empties it while recording.
+#[map]
+pub(crate) static STACKS: HashMap<u64, StackRecord> = HashMap::with_max_entries(8_192, 0);
+
+/// Where a stack is assembled before it is stored: entry 0 for user, 1 for kernel, two more for the scheduler's
+/// hooks, which a sample may interrupt, and one for the task iterator, which both may.
+#[map]
+pub(crate) static SCRATCH: PerCpuArray<StackRecord> = PerCpuArray::with_max_entries(5, 0);
+
+/// (exec id, tgid) of processes already announced. LRU: forgetting one only announces it again.
+#[map]
+pub(crate) static PROCESSES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(8_192, 0);
+
+/// Notices to user space: births of cgroups and processes. 256 KiB hold about 480 of them.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
+
+/// One counter a cause of loss.
+#[map]
+pub(crate) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Loss::COUNT, 0);
+
+/// Thread -> its clock. The kernel frees an entry with its thread.
+#[unsafe(link_section = ".maps")]
+#[unsafe(no_mangle)]
+pub(crate) static THREADS: TaskStorage<Thread> = TaskStorage::new();
+
+/// Slot -> what this CPU has charged to it. Set at load.
+#[map]
+pub(crate) static ACCOUNTS: PerCpuArray<Account> = PerCpuArray::with_max_entries(1, 0);
+
+/// Slot -> how long its threads waited for a CPU. Shared by all CPUs, because 1 KiB a slot and CPU would be too
+/// much on large machines. Set at load.
+#[map]
+pub(crate) static WAITS: Array<[u64; BUCKETS]> = Array::with_max_entries(1, 0);
+
+/// Slot -> how long its threads were stopped by a quota each time. Set at load.
+#[map]
+pub(crate) static STOPS: Array<[u64; BUCKETS]> = Array::with_max_entries(1, 0);
+
+/// Who ran lately on this CPU.
+#[map]
+pub(crate) static TIMELINES: PerCpuArray<Timeline> = PerCpuArray::with_max_entries(1, 0);
+
+/// The delay matrix: who waited while who ran. Pairs that meet, not all that could: 16,384 need 1.2 MiB.
+#[map]
+pub(crate) static DELAYS: HashMap<DelayKey, u64> = HashMap::with_max_entries(16_384, 0);
+
+/// Number of a system call -> why a thread sleeps in it. User space fills it: numbers are the machine's.
+#[map]
+pub(crate) static CALL_REASONS: Array<u32> = Array::with_max_entries(SYSCALLS, 0);
+
+/// Queue -> for how long it was stopped; used where the kernel does not keep that itself. Queues are groups x CPUs.
+#[map]
+pub(crate) static THROTTLES: HashMap<u64, ThrottleClock> = HashMap::with_max_entries(8_192, 0);
+
+/// Quota periods in which a thread was stopped. User space empties it; one that is forgotten costs a colour.
+#[map]
+pub(crate) static BURNT: LruHashMap<u64, u8> = LruHashMap::with_max_entries(8_192, 0);
+
+/// What the task iterator is to do.
+#[map]
+pub(crate) static CONTROL: Array<u32> = Array::with_max_entries(1, 0);

@@ -1,0 +1,67 @@
+//! Values that belong to threads: `BPF_MAP_TYPE_TASK_STORAGE`, which aya has no type for.
+
+use core::{marker::PhantomData, ptr};
+
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE},
+    helpers::generated::bpf_task_storage_get,
+};
+
+use crate::kernel::Object;
+
+/// `BPF_LOCAL_STORAGE_GET_F_CREATE` in the kernel's `bpf.h`.
+const CREATE: u64 = 1;
+
+/// A map definition as loaders read it from BTF: numbers are the lengths of arrays that do not exist.
+#[repr(C)]
+pub(crate) struct TaskStorage<T> {
+    r#type: *const [i32; BPF_MAP_TYPE_TASK_STORAGE as usize],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
+    _value: PhantomData<T>,
+}
+
+// SAFETY: the pointers are descriptions and never followed; the kernel synchronizes access to the map.
+unsafe impl<T> Sync for TaskStorage<T> {}
+
+impl<T> TaskStorage<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            r#type: ptr::null(),
+            key: ptr::null(),
+            value: ptr::null(),
+            max_entries: ptr::null(),
+            map_flags: ptr::null(),
+            _value: PhantomData,
+        }
+    }
+
+    /// The value of this thread, if it has one.
+    #[inline(always)]
+    pub(crate) fn get(&self, task: Object) -> Option<*mut T> {
+        self.lookup(task, ptr::null_mut(), 0)
+    }
+
+    /// The value of this thread, which becomes `initial` if it has none. Allocates: not under a scheduler's lock.
+    #[inline(always)]
+    pub(crate) fn get_or_insert(&self, task: Object, initial: &mut T) -> Option<*mut T> {
+        self.lookup(task, ptr::from_mut(initial), CREATE)
+    }
+
+    #[inline(always)]
+    fn lookup(&self, task: Object, initial: *mut T, flags: u64) -> Option<*mut T> {
+        // SAFETY: the map is of this type, and `initial` is null or holds a whole value.
+        let value: *mut T = unsafe {
+            bpf_task_storage_get(
+                ptr::from_ref(self).cast_mut().cast(),
+                task.cast_mut().cast(),
+                initial.cast(),
+                flags,
+            )
+        }
+        .cast();
+        (!value.is_null()).then_some(value)
+    }
+}

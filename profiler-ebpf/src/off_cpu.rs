@@ -1,0 +1,109 @@
+//! Stacks of threads that are not running: taken when they leave the CPU, counted when it is known for how long.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{Global, helpers::bpf_get_current_comm};
+use ctprof_ebpf::abi::{
+    count_key::{CountKey, flags},
+    ledger::{Thread, state},
+    scope,
+    stack::MAX_FRAMES,
+};
+
+use crate::{
+    kernel::{self, Object},
+    maps::BURNT,
+    probes::processes,
+    rows,
+    stack::{self, Place, Side},
+};
+
+#[unsafe(no_mangle)]
+static OFF_CPU_STACKS: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static MIN_BLOCK_NS: Global<u64> = Global::new(0);
+
+/// Whether stacks of this slot are wanted.
+#[inline(always)]
+pub(crate) fn wanted(slot: u32) -> bool {
+    OFF_CPU_STACKS.load() == 1 && scope::is_recorded(slot)
+}
+
+/// Takes the stacks of the current thread, which is about to leave the CPU.
+#[inline(always)]
+pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
+    if !wanted(thread.slot) {
+        return;
+    }
+    thread.comm = bpf_get_current_comm().unwrap_or_default();
+    let in_kernel = stack::take(ctx, Side::Kernel, Place::Scheduler);
+    thread.kernel_stack = in_kernel.key;
+    thread.stack_flags = flags::IN_KERNEL | stack::lost(&in_kernel);
+    thread.user_stack = 0;
+    if !kernel::is_kernel_thread(task) {
+        let in_user = stack::take(ctx, Side::User, Place::Scheduler);
+        thread.user_stack = in_user.key;
+        thread.stack_flags |= stack::lost(&in_user);
+        if in_user.unreadable || in_user.frames == 0 {
+            thread.stack_flags |= flags::USER_UNREADABLE;
+        }
+        if in_user.frames == MAX_FRAMES {
+            thread.stack_flags |= flags::USER_CUT;
+        }
+        let image = kernel::exec_id(task).wrapping_add(1);
+        if thread.announced != image {
+            thread.announced = image;
+            processes::announce(
+                task,
+                scope::slot(thread.slot),
+                kernel::tgid(task),
+                image.wrapping_sub(1),
+            );
+        }
+    }
+}
+
+/// Counts an interval that began with the stacks that the thread has.
+#[inline(always)]
+pub(crate) fn count(task: Object, thread: &Thread, state: usize, ns: u64) {
+    if ns == 0 || !wanted(thread.slot) {
+        return;
+    }
+    let mut key = CountKey {
+        user_stack: thread.user_stack,
+        kernel_stack: thread.kernel_stack,
+        period: 0,
+        slot: scope::slot(thread.slot),
+        tgid: kernel::tgid(task),
+        exec_id: kernel::exec_id(task),
+        flags: thread.stack_flags,
+        state: state as u32,
+        syscall: if state >= state::BLOCKED {
+            thread.syscall
+        } else {
+            0
+        },
+        comm: thread.comm,
+    };
+    if ns < MIN_BLOCK_NS.load() {
+        key.user_stack = 0;
+        key.kernel_stack = 0;
+        key.flags = flags::SHORT;
+    }
+    rows::add(&key, ns);
+}
+
+/// Counts a wait that is over.
+#[inline(always)]
+pub(crate) fn count_wait(task: Object, thread: &Thread) {
+    if !wanted(thread.slot) {
+        return;
+    }
+    count(task, thread, state::RUN_QUEUE, thread.clock.waited_ns);
+    if thread.clock.stopped_ns > 0 {
+        count(task, thread, state::THROTTLED, thread.clock.stopped_ns);
+        if thread.period != 0 {
+            let _ = BURNT.insert(thread.period, 1, 0);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The scheduler's hooks: the ledger. `sched_switch` is the hottest code of ctprof.
+//!
+//! In these hooks `current` is not the thread that they are about: a wait belongs to the thread that is woken, or
+//! that gets the CPU.
+
+use aya_ebpf::{
+    EbpfContext, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext,
+};
+use core::ffi::c_void;
+use ctprof_ebpf::{
+    abi::{
+        ledger::{Thread, state, visit},
+        scope::{SLOT_IDLE, slot},
+    },
+    ledger::{Clock, phase},
+};
+
+use crate::{
+    accounts::{From, Slot},
+    delays::{self, Wait},
+    kernel::{self, Object},
+    maps::{CONTROL, THREADS},
+    off_cpu, scope, threads,
+};
+
+/// A CPU passes from one thread to the next. Arguments: whether by force, previous, next, state of the previous.
+#[btf_tracepoint(function = "sched_switch")]
+fn sched_switch(ctx: BtfTracePointContext) -> i32 {
+    let forced = ctx.arg::<u64>(0) as u8 != 0;
+    let previous: Object = ctx.arg(1);
+    let next: Object = ctx.arg(2);
+    // SAFETY: has no precondition.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let leaving = if kernel::pid(previous) == 0 {
+        SLOT_IDLE
+    } else {
+        leave_cpu(ctx.as_ptr(), previous, forced, now_ns)
+    };
+    if kernel::pid(next) == 0 {
+        delays::switch(now_ns, leaving, SLOT_IDLE);
+        return 0;
+    }
+    let Some(thread) = THREADS.get(next) else {
+        delays::switch(now_ns, leaving, slot(scope::find(next)));
+        return 0;
+    };
+    // SAFETY: the pointer is to a live map value.
+    let thread = unsafe { &mut *thread };
+    threads::follow(next, thread, now_ns);
+    delays::switch(now_ns, leaving, slot(thread.slot));
+    get_cpu(next, thread, now_ns);
+    0
+}
+
+/// Returns the slot whose time on the CPU ends.
+#[inline(always)]
+fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
+    let Some(thread) = THREADS.get(task) else {
+        return slot(scope::find(task));
+    };
+    // SAFETY: the pointer is to a live map value.
+    let thread = unsafe { &mut *thread };
+    threads::follow(task, thread, now_ns);
+    let number = slot(thread.slot);
+    if !thread.clock.is_in() {
+        return number;
+    }
+    // The state now, not the tracepoint's argument: a signal that arrives in time makes the thread runnable
+    // again, which the argument does not show on every kernel.
+    let state = kernel::state(task);
+    let blocks = !forced && state != 0;
+    let charge = if blocks && state & kernel::TASK_DEAD != 0 {
+        thread.clock.leave(now_ns, 0)
+    } else if blocks {
+        let reason = threads::sleeps(task, thread, state);
+        off_cpu::take(ctx, task, thread);
+        thread.clock.block(now_ns, reason)
+    } else {
+        threads::queued(task, thread, now_ns);
+        if off_cpu::wanted(thread.slot) {
+            thread.period = kernel::quota_period(task);
+            off_cpu::take(ctx, task, thread);
+        }
+        thread.clock.preempt(now_ns)
+    };
+    if let Some(account) = Slot::of(number, From::Scheduler) {
+        account.charge(charge);
+        account.switched(blocks);
+        if !thread.clock.is_in() {
+            account.leaves(thread.clock.since_ns);
+        }
+    }
+    number
+}
+
+#[inline(always)]
+fn get_cpu(task: Object, thread: &mut Thread, now_ns: u64) {
+    if !thread.clock.is_in() {
+        return;
+    }
+    let waited = thread.clock.is_runnable();
+    let from_ns = thread.clock.since_ns;
+    let throttled_ns = threads::stopped_ns(task, thread, now_ns);
+    let charge = thread.clock.switch_in(now_ns, throttled_ns);
+    let number = slot(thread.slot);
+    if let Some(account) = Slot::of(number, From::Scheduler) {
+        account.charge(charge);
+        if waited {
+            account.waited(&thread.clock);
+        }
+    }
+    if waited {
+        off_cpu::count_wait(task, thread);
+        delays::explain(Wait {
+            victim: number,
+            from_ns,
+            to_ns: now_ns,
+            throttled_ns: charge.throttled_ns,
+        });
+    } else {
+        off_cpu::count(task, thread, charge.state, charge.ns);
+    }
+}
+
+/// A sleeping thread becomes runnable. Argument: the thread.
+#[btf_tracepoint(function = "sched_wakeup")]
+fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {
+    let task: Object = ctx.arg(0);
+    let Some(thread) = THREADS.get(task) else {
+        return 0;
+    };
+    // SAFETY: the pointer is to a live map value.
+    let thread = unsafe { &mut *thread };
+    if thread.clock.phase != phase::BLOCKED {
+        return 0;
+    }
+    // SAFETY: has no precondition.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    threads::follow(task, thread, now_ns);
+    let Some(charge) = thread.clock.wake(now_ns) else {
+        return 0;
+    };
+    if let Some(account) = Slot::of(slot(thread.slot), From::Scheduler) {
+        account.charge(charge);
+    }
+    threads::queued(task, thread, now_ns);
+    if off_cpu::wanted(thread.slot) {
+        off_cpu::count(task, thread, charge.state, charge.ns);
+        thread.period = kernel::quota_period(task);
+    }
+    0
+}
+
+/// A thread is runnable for the first time. Argument: the thread.
+#[btf_tracepoint(function = "sched_wakeup_new")]
+fn sched_wake_new(ctx: BtfTracePointContext) -> i32 {
+    let task: Object = ctx.arg(0);
+    let Some(thread) = THREADS.get(task) else {
+        return 0;
+    };
+    // SAFETY: the pointer is to a live map value.
+    let thread = unsafe { &mut *thread };
+    if thread.clock.is_runnable() {
+        // SAFETY: has no precondition.
+        let now_ns = unsafe { bpf_ktime_get_ns() };
+        threads::queued(task, thread, now_ns);
+    }
+    0
+}
+
+/// A thread is about to be moved to another CPU. Arguments: the thread, the CPU.
+#[btf_tracepoint(function = "sched_migrate_task")]
+fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
+    let task: Object = ctx.arg(0);
+    let Some(thread) = THREADS.get(task) else {
+        return 0;
+    };
+    // SAFETY: the pointer is to a live map value.
+    let thread = unsafe { &mut *thread };
+    if !thread.clock.is_runnable() {
+        return 0;
+    }
+    let Some(cpu) = kernel::cpu(task) else {
+        return 0;
+    };
+    // SAFETY: has no precondition.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let from_ns = thread.clock.since_ns;
+    let throttled_ns = threads::stopped_ns(task, thread, now_ns);
+    let charge = thread.clock.close(now_ns, throttled_ns);
+    let number = slot(thread.slot);
+    if let Some(account) = Slot::of(number, From::Scheduler) {
+        account.charge(charge);
+        account.migrated();
+    }
+    if charge.ns > 0 {
+        delays::explain_on(cpu, number, from_ns, now_ns, charge.throttled_ns);
+    }
+    if thread.queue != 0 {
+        let clock = kernel::queue_clock_on(task, ctx.arg::<u64>(1) as u32, now_ns);
+        thread.queue = clock.queue;
+        thread.queue_ns = clock.ns;
+    }
+    0
+}
+
+/// A thread was born. Arguments: the thread, the flags of `clone`. Runs in its parent, where memory can be had.
+#[btf_tracepoint(function = "task_newtask")]
+fn task_newtask(ctx: BtfTracePointContext) -> i32 {
+    if CONTROL.get(0).copied() != Some(visit::OPEN) {
+        return 0;
+    }
+    // SAFETY: has no precondition.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    threads::enter(ctx.arg(0), Clock::starting(now_ns, phase::RUNNABLE, 0));
+    0
+}
+
+/// A thread, or a whole process, was moved to another cgroup. Arguments: the cgroup, its path, the thread or
+/// leader, whether the whole process.
+#[btf_tracepoint(function = "cgroup_attach_task")]
+fn cgroup_attach(ctx: BtfTracePointContext) -> i32 {
+    if !kernel::is_watched_hierarchy(ctx.arg(0)) {
+        return 0;
+    }
+    if let Some(thread) = THREADS.get(ctx.arg(2)) {
+        // SAFETY: has no precondition, and the pointer is to a live map value.
+        unsafe { (*thread).moved_ns = bpf_ktime_get_ns() };
+    }
+    0
+}
+
+const _: () = assert!(state::COUNT < 16);

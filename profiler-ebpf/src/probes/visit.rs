@@ -1,0 +1,99 @@
+//! A visit to every thread: at the start of a recording to enter those that live already, at its end to charge
+//! what they have done since their last event. So threads that sleep all the time count, too.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use ctprof_ebpf::abi::{
+    count_key::flags,
+    ledger::{Thread, state, visit},
+    scope,
+};
+
+use crate::{
+    accounts::{From, Slot},
+    kernel::{self, Object},
+    maps::{CONTROL, THREADS},
+    off_cpu, stack, threads,
+};
+
+/// `struct bpf_iter__task` in the kernel's BTF: two pointers, each in 8 bytes.
+#[repr(C)]
+struct Visit {
+    meta: *const c_void,
+    task: Object,
+}
+
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+extern "C" fn visit_tasks(ctx: *const Visit) -> i32 {
+    // SAFETY: the context is of this type, and the verifier checks the access.
+    let task = unsafe { (&raw const (*ctx).task).read_volatile() };
+    if task.is_null() {
+        return 0;
+    }
+    match CONTROL.get(0).copied().unwrap_or_default() {
+        visit::OPEN => open(task),
+        visit::CLOSE => close(task),
+        _ => {}
+    }
+    0
+}
+
+#[inline(always)]
+fn open(task: Object) {
+    if kernel::state(task) & kernel::TASK_DEAD != 0 {
+        return;
+    }
+    // SAFETY: has no precondition.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let mut seen = Thread::default();
+    let clock = threads::clock_of(task, &mut seen, now_ns);
+    let Some(thread) = threads::enter(task, clock) else {
+        return;
+    };
+    // SAFETY: the pointer is to a live map value.
+    let thread = unsafe { &mut *thread };
+    thread.syscall = seen.syscall;
+    thread.stack_flags = flags::BEFORE;
+    if clock.is_runnable() {
+        threads::queued(task, thread, now_ns);
+    }
+    if !kernel::is_on_cpu(task) && off_cpu::wanted(thread.slot) {
+        thread.comm = kernel::comm(task);
+        let taken = stack::take_of(task);
+        thread.kernel_stack = taken.key;
+        thread.stack_flags |= flags::IN_KERNEL | stack::lost(&taken);
+    }
+}
+
+#[inline(always)]
+fn close(task: Object) {
+    let Some(thread) = THREADS.get(task) else {
+        return;
+    };
+    // SAFETY: the pointer is to a live map value.
+    let thread = unsafe { &mut *thread };
+    if !thread.clock.is_in() {
+        return;
+    }
+    // SAFETY: has no precondition.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    threads::follow(task, thread, now_ns);
+    let waits = thread.clock.is_runnable();
+    let throttled_ns = if waits {
+        threads::stopped_ns(task, thread, now_ns)
+    } else {
+        0
+    };
+    let charge = thread.clock.leave(now_ns, throttled_ns);
+    if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
+        account.charge(charge);
+        account.leaves(thread.clock.since_ns);
+    }
+    if waits {
+        off_cpu::count_wait(task, thread);
+    } else if charge.state >= state::BLOCKED {
+        off_cpu::count(task, thread, charge.state, charge.ns);
+    }
+}

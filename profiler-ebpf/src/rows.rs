@@ -1,0 +1,43 @@
+//! The rows that samples and intervals are counted in.
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
+use aya_ebpf::maps::HashMap;
+use ctprof_ebpf::abi::{
+    count_key::{Count, CountKey},
+    loss::Loss,
+};
+
+use crate::{
+    loss,
+    maps::{ACTIVE, COUNTS_A, COUNTS_B},
+};
+
+const BPF_NOEXIST: u64 = 1;
+
+/// One more under this key, `ns` long.
+#[inline(always)]
+pub(crate) fn add(key: &CountKey, ns: u64) {
+    let half = ACTIVE.get(0).copied().unwrap_or_default();
+    if half == 0 {
+        add_to(&COUNTS_A, key, ns)
+    } else {
+        add_to(&COUNTS_B, key, ns)
+    }
+}
+
+#[inline(always)]
+fn add_to(counts: &HashMap<CountKey, Count>, key: &CountKey, ns: u64) {
+    if counts.get_ptr(key).is_none() {
+        // Another CPU may insert first (EEXIST): then both add to its row.
+        let _ = counts.insert(key, Count::default(), BPF_NOEXIST);
+    }
+    match counts.get_ptr_mut(key) {
+        // SAFETY: the pointer is to a live map value; other CPUs add to it atomically as well.
+        Some(row) => unsafe {
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*row).count, 1);
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*row).ns, ns);
+        },
+        None => loss::count(Loss::CountMapFull),
+    }
+}

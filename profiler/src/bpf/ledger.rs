@@ -1,0 +1,146 @@
+//! Typed readers of the ledger's maps.
+
+use aya::maps::{Array, HashMap, MapError, PerCpuArray};
+use ctprof_ebpf::abi::ledger::{Account, DelayKey, Series};
+use ctprof_ebpf::histogram::BUCKETS;
+
+use super::Kernel;
+use super::loader::Owned;
+use super::maps::{Plain, failed};
+use crate::Result;
+
+// SAFETY: records of the border: `#[repr(C)]` integers without padding, so every bit pattern is a value.
+unsafe impl aya::Pod for Plain<Account> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Plain<DelayKey> {}
+
+/// What was charged to one slot, over all CPUs.
+#[derive(Clone, Debug)]
+pub struct SlotFigures {
+    /// The sums.
+    pub account: Account,
+    /// Waits for a CPU by bucket.
+    pub waits: [u64; BUCKETS],
+    /// Stops by a quota by bucket.
+    pub stops: [u64; BUCKETS],
+}
+
+/// The ledger's maps.
+pub struct LedgerMaps {
+    accounts: PerCpuArray<Owned, Plain<Account>>,
+    waits: Array<Owned, [u64; BUCKETS]>,
+    stops: Array<Owned, [u64; BUCKETS]>,
+    delays: HashMap<Owned, Plain<DelayKey>, u64>,
+    burnt: HashMap<Owned, u64, u8>,
+    control: Array<Owned, u32>,
+    /// Held open: programs that are loaded later refer to it.
+    _reasons: Array<Owned, u32>,
+}
+
+impl LedgerMaps {
+    /// The object's maps, with the table of reasons by system call filled in.
+    ///
+    /// # Errors
+    /// The object lacks one of them.
+    pub fn of(kernel: &mut Kernel, reasons: &[u32]) -> Result<Self> {
+        let mut table: Array<Owned, u32> = kernel.take("CALL_REASONS")?;
+        for (number, reason) in (0_u32..).zip(reasons) {
+            table
+                .set(number, *reason, 0)
+                .map_err(|error| failed("fill in the system calls", &error))?;
+        }
+        Ok(Self {
+            accounts: kernel.take("ACCOUNTS")?,
+            waits: kernel.take("WAITS")?,
+            stops: kernel.take("STOPS")?,
+            delays: kernel.take("DELAYS")?,
+            burnt: kernel.take("BURNT")?,
+            control: kernel.take("CONTROL")?,
+            _reasons: table,
+        })
+    }
+
+    /// Says what the next visit to the threads is for: one of `ctprof_ebpf::abi::ledger::visit`.
+    ///
+    /// # Errors
+    /// The map is gone.
+    pub fn set_visit(&mut self, what: u32) -> Result<()> {
+        self.control
+            .set(0, what, 0)
+            .map_err(|error| failed("control the visit to the threads", &error))
+    }
+
+    /// What was charged to a slot so far; `None` if nothing ever was.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn figures(&self, slot: u32) -> Result<Option<SlotFigures>> {
+        let cannot = |error: &MapError| failed("read the ledger", error);
+        let mut account = Account::default();
+        for Plain(of_cpu) in self.accounts.get(&slot, 0).map_err(|e| cannot(&e))?.iter() {
+            add(&mut account, of_cpu);
+        }
+        if account.came == 0 && account.left == 0 {
+            return Ok(None);
+        }
+        Ok(Some(SlotFigures {
+            account,
+            waits: self.waits.get(&slot, 0).map_err(|e| cannot(&e))?,
+            stops: self.stops.get(&slot, 0).map_err(|e| cannot(&e))?,
+        }))
+    }
+
+    /// The delay matrix.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn delays(&self) -> Result<Vec<(DelayKey, u64)>> {
+        self.delays
+            .iter()
+            .map(|entry| entry.map(|(key, ns)| (key.0, ns)))
+            .collect::<Result<_, MapError>>()
+            .map_err(|error| failed("read the delay matrix", &error))
+    }
+
+    /// Hands over the quota periods in which a thread was stopped since the last call.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn drain_burnt(&mut self) -> Result<Vec<u64>> {
+        let periods = self
+            .burnt
+            .keys()
+            .collect::<Result<Vec<_>, MapError>>()
+            .map_err(|error| failed("read the throttled periods", &error))?;
+        for period in &periods {
+            let _ = self.burnt.remove(period);
+        }
+        Ok(periods)
+    }
+}
+
+impl std::fmt::Debug for LedgerMaps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LedgerMaps").finish_non_exhaustive()
+    }
+}
+
+fn add(sum: &mut Account, of_cpu: &Account) {
+    for (sum, ns) in sum.time_ns.iter_mut().zip(of_cpu.time_ns) {
+        *sum = sum.saturating_add(ns);
+    }
+    sum.lifetime_ns = sum.lifetime_ns.wrapping_add(of_cpu.lifetime_ns);
+    sum.came += of_cpu.came;
+    sum.left += of_cpu.left;
+    sum.voluntary += of_cpu.voluntary;
+    sum.involuntary += of_cpu.involuntary;
+    sum.migrations += of_cpu.migrations;
+    add_series(&mut sum.waits, of_cpu.waits);
+    add_series(&mut sum.stops, of_cpu.stops);
+}
+
+fn add_series(sum: &mut Series, of_cpu: Series) {
+    sum.count += of_cpu.count;
+    sum.sum_ns = sum.sum_ns.saturating_add(of_cpu.sum_ns);
+    sum.max_ns = sum.max_ns.max(of_cpu.max_ns);
+}
