@@ -1,13 +1,14 @@
 //! Cgroups of a trial's own, in every hierarchy in which a runtime would make them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{PipeReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::program::now_ns;
 use super::{Result, ensure, wait_for};
 
 /// Controllers of v1 whose hierarchies a cgroup is made in.
@@ -122,15 +123,14 @@ impl Cgroup {
         Some(root.join(&self.path[1..]))
     }
 
-    /// One for each hierarchy; two controllers may share one.
+    /// One for each hierarchy, the one with the CPU controller last: whoever has joined that one has joined. Two
+    /// controllers may share one.
     fn folders(&self) -> Vec<PathBuf> {
-        let mut roots: Vec<&PathBuf> = self.hierarchy.roots.values().collect();
-        roots.sort_unstable();
-        roots.dedup();
-        roots
-            .iter()
-            .map(|root| root.join(&self.path[1..]))
-            .collect()
+        let watched = self.folder();
+        let roots: BTreeSet<&PathBuf> = self.hierarchy.roots.values().collect();
+        let folders = roots.iter().map(|root| root.join(&self.path[1..]));
+        let others = folders.filter(|folder| *folder != watched);
+        others.chain([watched.clone()]).collect()
     }
 
     /// Writes a setting of a controller: under the first name on v1, under the second on v2.
@@ -145,17 +145,22 @@ impl Cgroup {
             .map_err(|error| format!("cannot write {value} to {name}: {error}").into())
     }
 
-    /// Makes the child that `command` will start join before it executes its first instruction.
-    pub(crate) fn enclose(&self, command: &mut Command) -> Result {
+    /// Makes the child that `command` will start join before it executes its first instruction. The result can be
+    /// read then: when it had joined, in ns of the monotonic clock.
+    pub(crate) fn enclose(&self, command: &mut Command) -> Result<PipeReader> {
         let mut files = Vec::new();
         for folder in self.folders() {
             files.push(open(&folder.join("cgroup.procs"))?);
         }
-        let join = move || files.iter_mut().try_for_each(|file| file.write_all(b"0"));
-        // SAFETY: between fork and exec only write(2) is called, on files that are already open; it is
-        // async-signal-safe and allocates nothing.
+        let (reader, mut writer) = std::io::pipe()?;
+        let join = move || {
+            files.iter_mut().try_for_each(|file| file.write_all(b"0"))?;
+            writer.write_all(&now_ns().to_ne_bytes())
+        };
+        // SAFETY: between fork and exec only write(2) and clock_gettime(2) are called, on files that are already open;
+        // they are async-signal-safe and allocate nothing.
         unsafe { command.pre_exec(join) };
-        Ok(())
+        Ok(reader)
     }
 
     /// Moves a process here.
@@ -170,7 +175,10 @@ impl Cgroup {
     /// [`threaded`](Self::threaded).
     pub(crate) fn adopt_thread(&self, tid: u64) -> Result {
         let names = ("tasks", "cgroup.threads");
-        self.set("cpu", names, (tid.to_string(), tid.to_string()))
+        for controller in ["cpuacct", "cpu"] {
+            self.set(controller, names, (tid.to_string(), tid.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Makes it a cgroup that may hold a part of a process, beside others of the same parent. v1's all are.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::recording::Recording;
-use super::{Result, ensure};
+use super::{Result, close_ns, ensure};
 
 /// How much of a container's thread time its states may leave over or have too much.
 const RESIDUAL: f64 = 0.005;
@@ -132,14 +132,28 @@ impl<'a> Row<'a> {
 
     /// Fails unless the time on the CPU is what the cgroup's own account says, within 1 % or 10 ms.
     pub(crate) fn agrees_with_usage(self) -> Result {
-        let (ledger, usage) = (self.on_cpu_ns()?, self.number("cfs/usage_ns")?);
-        let allowed = (usage / 100).max(10_000_000);
-        ensure!(
-            ledger.abs_diff(usage) <= allowed,
-            "{}: {ledger} ns on CPU, {usage} ns by the cgroup's own account",
-            self.name()
-        );
-        Ok(())
+        let usage = self.number("cfs/usage_ns")?;
+        self.kernel_agrees("on CPU", self.on_cpu_ns()?, usage, 0.01, 10_000_000, true)
+    }
+
+    /// Fails unless the wait for a CPU is what the kernel says (`/proc/PID/schedstat`), within 3 % and this slack. A
+    /// kernel that says 0 does not know.
+    pub(crate) fn agrees_with_schedstat(self, delay_ns: u64, slack_ns: u64) -> Result {
+        if delay_ns == 0 {
+            return Ok(());
+        }
+        self.kernel_agrees("run queue", self.ns("run_queue")?, delay_ns, 0.03, slack_ns, false)
+    }
+
+    /// A thread that wakes up and gets an idle CPU waits until that CPU is awake. The kernel does not look at the
+    /// clock again in between (`wakeup_preempt` has it skip that), and so takes the wait for time on the CPU: in its
+    /// accounts there is more of that by what the ledger has as delayed by idle, and less waiting.
+    fn kernel_agrees(self, what: &str, ledger: u64, kernel: u64, ratio: f64, slack_ns: u64, more: bool) -> Result {
+        let idle = self.delayed_ns("idle", None);
+        let (least, most) = if more { (kernel.saturating_sub(idle), kernel) } else { (kernel, kernel + idle) };
+        let nearest = ledger.clamp(least, most);
+        close_ns(what, ledger, nearest, ratio, slack_ns)
+            .map_err(|error| format!("{} ({idle} ns idle): {}", error.message().unwrap_or("?"), self.describe()).into())
     }
 
     #[allow(clippy::cast_precision_loss, reason = "2^52 ns are 52 days")]

@@ -13,15 +13,15 @@ use super::{Result, ensure, this_program};
 pub(crate) struct Program {
     child: Child,
     output: BufReader<ChildStdout>,
-    /// Just before it was started.
-    started_ns: u64,
+    /// When it had joined its cgroup.
+    pub(crate) joined_ns: u64,
 }
 
 /// What a workload printed: names and numbers.
 #[derive(Debug)]
 pub(crate) struct Facts {
     lines: Vec<(String, u64)>,
-    /// From just before it was started until just after it had ended.
+    /// From when it had joined its cgroup until just after it had ended.
     pub(crate) lived_ns: u64,
 }
 
@@ -30,16 +30,19 @@ impl Program {
     pub(crate) fn start(cgroup: Option<&Cgroup>, args: &[&str]) -> Result<Self> {
         let mut command = Command::new(this_program()?);
         command.arg("workload").args(args).stdout(Stdio::piped());
-        if let Some(cgroup) = cgroup {
-            cgroup.enclose(&mut command)?;
-        }
-        let started_ns = now_ns();
+        let joined = cgroup.map(|cgroup| cgroup.enclose(&mut command)).transpose()?;
+        let mut joined_ns = now_ns();
         let mut child = command.spawn()?;
+        if let Some(mut joined) = joined {
+            let mut bytes = [0; 8];
+            joined.read_exact(&mut bytes)?;
+            joined_ns = u64::from_ne_bytes(bytes);
+        }
         let output = child.stdout.take().ok_or("a child without a pipe")?;
         Ok(Self {
             child,
             output: BufReader::new(output),
-            started_ns,
+            joined_ns,
         })
     }
 
@@ -68,7 +71,7 @@ impl Program {
         let mut text = String::new();
         self.output.read_to_string(&mut text)?;
         let status = self.child.wait()?;
-        let lived_ns = now_ns() - self.started_ns;
+        let lived_ns = now_ns() - self.joined_ns;
         ensure!(status.success(), "the workload ended with {status}: {text}");
         let lines = text.lines().filter_map(parse);
         Ok(Facts {
@@ -83,7 +86,7 @@ impl Program {
     pub(crate) fn kill(mut self) -> Result<u64> {
         self.child.kill()?;
         self.child.wait()?;
-        Ok(now_ns() - self.started_ns)
+        Ok(now_ns() - self.joined_ns)
     }
 }
 

@@ -73,9 +73,9 @@ fn record<T>(cgroups: &[&Cgroup], act: impl FnOnce() -> Result<T>) -> Result<(Re
 fn workload(cgroup: Option<&Cgroup>, args: &[&str]) -> Result<Child> {
     let mut command = Command::new(this_program()?);
     command.arg("workload").args(args).stdout(Stdio::piped());
-    if let Some(cgroup) = cgroup {
-        cgroup.enclose(&mut command)?;
-    }
+    // Written to by the child: to be there until it is.
+    let joined = cgroup.map(|cgroup| cgroup.enclose(&mut command));
+    let _joined = joined.transpose()?;
     Ok(command.spawn()?)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
-use super::identity::PROCESS_NS;
+use super::identity::process_ns;
 use super::record;
 use crate::harness::cgroup::Cgroup;
 use crate::harness::needs::privileged;
@@ -129,39 +129,32 @@ fn exec() -> Result {
         row.thread_time_ns()?,
         facts.lived_ns,
         0.005,
-        PROCESS_NS,
+        process_ns(),
     )?;
     close_ns(
         "sleep",
         row.ns("blocked_sleep")?,
         1_000_000_000,
         0.01,
-        PROCESS_NS,
+        process_ns(),
     )
 }
 
 /// A thread replaces the program: the main thread and a third one end, and it becomes the main thread.
 fn exec_in_another() -> Result {
     let cgroup = Cgroup::new("exec")?;
-    let (recording, (started, facts)) = record(&[&cgroup], || {
-        let started = now_ns();
-        Ok((
-            started,
-            Program::start(Some(&cgroup), &["exec", "--other", "1", "--ms", "500"])?.end()?,
-        ))
+    let (recording, (joined, facts)) = record(&[&cgroup], || {
+        let args = ["exec", "--other", "1", "--ms", "500"];
+        let program = Program::start(Some(&cgroup), &args)?;
+        Ok((program.joined_ns, program.end()?))
     })?;
     let (born, exec) = (facts.get("born_ns")?, facts.get("exec_ns")?);
     // Three threads until the exec, and one of them goes on: `born` is a sum of two moments.
-    let until_exec = 3 * exec - started - born;
-    let after = started + facts.lived_ns - exec;
+    let until_exec = 3 * exec - joined - born;
+    let after = joined + facts.lived_ns - exec;
     let row = recording.row(cgroup.path())?;
-    close_ns(
-        "thread time",
-        row.thread_time_ns()?,
-        until_exec + after,
-        0.005,
-        PROCESS_NS,
-    )?;
+    let truth = until_exec + after;
+    close_ns("thread time", row.thread_time_ns()?, truth, 0.005, process_ns())?;
     let left = row.number("threads_exited")?;
     ensure!(left == 3, "{left} threads left, not 3: {}", row.describe());
     Ok(())

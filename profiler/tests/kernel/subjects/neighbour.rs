@@ -58,11 +58,7 @@ fn expect(recording: &Recording, victim: &Cgroup, others: &[&Cgroup], facts: &Fa
         row.describe()
     );
     at_most_5_percent_unknown(row)?;
-    let waited = facts.get("delay_ns")?;
-    if waited > 0 {
-        close_ns("run queue", run_queue, waited, 0.03, 5_000_000)?;
-    }
-    Ok(())
+    row.agrees_with_schedstat(facts.get("delay_ns")?, 5_000_000)
 }
 
 fn at_most_5_percent_unknown(row: Row<'_>) -> Result {

@@ -126,30 +126,29 @@ fn parent() -> Result {
     Ok(())
 }
 
-/// Two quotas, either of which may be the lower one, in two cgroups at once.
+/// Two quotas at once. In the first cgroup its own one is used up before its parent's, which stops it in its turn
+/// when its sibling has used up the rest: of 0.3 CPU, the sibling gets what is left. In the second its own is the
+/// lower one, and the parent's is never used up.
 fn both() -> Result {
     let arena = Cgroup::arena("quota")?;
     let (tight, wide) = (arena.child("tight")?, arena.child("wide")?);
-    let (in_tight, in_wide) = (tight.child("in")?, wide.child("in")?);
-    for (cgroup, cores) in [
-        (&tight, 0.2),
-        (&in_tight, 0.4),
-        (&wide, 0.4),
-        (&in_wide, 0.2),
-    ] {
+    let (low, rest, own) = (tight.child("low")?, tight.child("rest")?, wide.child("own")?);
+    for (cgroup, cores) in [(&tight, 0.3), (&low, 0.1), (&wide, 0.6), (&own, 0.2)] {
         cgroup.limit(cores)?;
     }
-    let (recording, ()) = record(&[&in_tight, &in_wide], || {
-        let args = ["burn", "--threads", "2", "--ms", "2500"];
-        let first = Program::start(Some(&in_tight), &args)?;
-        let second = Program::start(Some(&in_wide), &args)?;
-        first.end()?;
-        second.end()?;
-        Ok(())
+    let all = [&low, &rest, &own];
+    let (recording, ()) = record(&all, || {
+        let mut programs = Vec::new();
+        for cgroup in all {
+            let args = ["burn", "--threads", "2", "--ms", "2500"];
+            programs.push(Program::start(Some(cgroup), &args)?);
+        }
+        programs.into_iter().try_for_each(|program| program.end().map(drop))
     })?;
-    for cgroup in [&in_tight, &in_wide] {
+    for (cgroup, on_cpu) in [(&low, 250_000_000), (&rest, 500_000_000), (&own, 500_000_000)] {
         let row = recording.row(cgroup.path())?;
-        expect(row, 500_000_000, 600_000_000)?;
+        expect(row, on_cpu, SECOND)
+            .map_err(|error| format!("{}: {}", cgroup.path(), error.message().unwrap_or("?")))?;
         row.agrees_with_usage()?;
     }
     Ok(())

@@ -14,11 +14,12 @@ use super::{Options, map};
 static LOCK: Mutex<()> = Mutex::new(());
 
 /// Starts `--threads` threads in `--ms`, at even distances, of which each lives for `--life` ms: it works for a
-/// while, sleeps, waits for a lock, over and over. Prints the sums over all of them of what they know of themselves.
+/// while, sleeps, waits for a lock, over and over; a `--calm` one only sleeps. Prints the sums over all of them of what they know of themselves.
 pub(super) fn threads(options: &Options) {
     let count = u32::try_from(options.number("--threads", 10)).unwrap_or(u32::MAX);
     let life = Duration::from_millis(options.number("--life", 1000));
     let hops = options.number("--hops", 0) != 0;
+    let calm = options.number("--calm", 0) != 0;
     let apart = options.duration() / count.max(1);
     let start = Instant::now();
     let threads: Vec<JoinHandle<(u64, Spent)>> = (0..count)
@@ -27,7 +28,11 @@ pub(super) fn threads(options: &Options) {
             let born_ns = now_ns();
             std::thread::spawn(move || {
                 let meter = Meter::begin();
-                live(life, hops);
+                if calm {
+                    std::thread::sleep(life);
+                } else {
+                    live(life, hops);
+                }
                 let spent = meter.end();
                 (now_ns() - born_ns, spent)
             })
