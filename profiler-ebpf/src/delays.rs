@@ -38,6 +38,14 @@ pub(crate) fn switch(now_ns: u64, slot: u32, next: u32) {
     }
 }
 
+/// When this CPU passed from one thread to another the last time.
+#[inline(always)]
+pub(crate) fn last_switch_ns() -> u64 {
+    TIMELINES.get(0).map_or(0, |timeline| {
+        timeline.segments[(timeline.newest & MASK) as usize].end_ns
+    })
+}
+
 /// Charges a wait on this CPU, which is over.
 #[inline(always)]
 pub(crate) fn explain(wait: Wait) {

@@ -29,6 +29,14 @@ pub(crate) fn wanted(slot: u32) -> bool {
     OFF_CPU_STACKS.load() == 1 && scope::is_recorded(slot)
 }
 
+/// A process is announced when it has left the CPU 2, 8, 32, ... times: at first its libraries are not mapped yet,
+/// and it may end before user space looks again.
+#[inline(always)]
+fn is_milestone(leaves: u32) -> bool {
+    const POWERS: u32 = 0xaaaa_aaaa;
+    leaves & leaves.wrapping_sub(1) == 0 && leaves & POWERS != 0
+}
+
 /// Takes the stacks of the current thread, which is about to leave the CPU.
 #[inline(always)]
 pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
@@ -53,12 +61,11 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
         let image = kernel::exec_id(task).wrapping_add(1);
         if thread.announced != image {
             thread.announced = image;
-            processes::announce(
-                task,
-                scope::slot(thread.slot),
-                kernel::tgid(task),
-                image.wrapping_sub(1),
-            );
+            thread.leaves = 0;
+        }
+        thread.leaves = thread.leaves.saturating_add(1);
+        if is_milestone(thread.leaves) {
+            processes::announce_again(task, scope::slot(thread.slot));
         }
     }
 }

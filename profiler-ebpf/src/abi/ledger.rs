@@ -117,8 +117,8 @@ pub struct Thread {
     pub stack_flags: u32,
     /// Image that was last announced to user space, plus 1.
     pub announced: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// How often it has left the CPU since it has this image.
+    pub leaves: u32,
     /// Its name when it left the CPU.
     pub comm: [u8; COMM_BYTES],
 }

@@ -26,11 +26,13 @@ pub enum Loss {
     ThrottleMapFull = 9,
     /// A slot without an account: its time is missing.
     AccountMissing = 10,
+    /// A thread got a CPU without a switch that was seen: it is taken to have done so at the CPU's last switch.
+    SwitchMissed = 11,
 }
 
 impl Loss {
     /// How many causes there are.
-    pub const COUNT: u32 = 11;
+    pub const COUNT: u32 = 12;
 
     /// Each cause with the name it has in `summary.json` and in the report.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
@@ -45,6 +47,7 @@ impl Loss {
         (Self::DelayMapFull, "delay_map_full"),
         (Self::ThrottleMapFull, "throttle_map_full"),
         (Self::AccountMissing, "account_missing"),
+        (Self::SwitchMissed, "switch_missed"),
     ];
 }
 

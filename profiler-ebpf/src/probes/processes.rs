@@ -23,6 +23,12 @@ pub(crate) fn announce(task: Object, slot: u32, tgid: u32, exec_id: u32) {
     }
 }
 
+/// Announces a process image once more.
+#[inline(always)]
+pub(crate) fn announce_again(task: Object, slot: u32) {
+    send(PROCESS_SEEN, task, slot);
+}
+
 /// A watched process replaced its image. Arguments: task, old pid, binary.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn process_exec(ctx: BtfTracePointContext) -> i32 {

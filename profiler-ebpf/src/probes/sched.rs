@@ -10,6 +10,7 @@ use core::ffi::c_void;
 use ctprof_ebpf::{
     abi::{
         ledger::{Thread, state, visit},
+        loss::Loss,
         scope::{SLOT_IDLE, slot},
     },
     ledger::{Clock, phase},
@@ -19,6 +20,7 @@ use crate::{
     accounts::{From, Slot},
     delays::{self, Wait},
     kernel::{self, Object},
+    loss,
     maps::{CONTROL, THREADS},
     off_cpu, scope, threads,
 };
@@ -64,6 +66,11 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     let number = slot(thread.slot);
     if !thread.clock.is_in() {
         return number;
+    }
+    if thread.clock.phase != phase::ON_CPU {
+        // It got the CPU without the kernel saying so: not before the last switch that was seen here.
+        loss::count(Loss::SwitchMissed);
+        get_cpu(task, thread, delays::last_switch_ns());
     }
     // The state now, not the tracepoint's argument: a signal that arrives in time makes the thread runnable
     // again, which the argument does not show on every kernel.

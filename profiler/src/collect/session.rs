@@ -113,7 +113,7 @@ pub struct Recorded {
 }
 
 impl<'a> Session<'a> {
-    /// Loads, attaches and starts to sample.
+    /// Loads and attaches; the recording begins with [`open`](Self::open).
     ///
     /// # Errors
     /// The kernel refuses something that recording cannot do without.
@@ -137,23 +137,14 @@ impl<'a> Session<'a> {
             let probe = &probes::ON_CPU;
             check(probe, kernel.load_probe(probe), &mut unavailable)?;
         }
-        let mut ledger = LedgerRun::load(&mut kernel, plan.layout, throttle, &mut unavailable)?;
+        let ledger = LedgerRun::load(&mut kernel, plan.layout, throttle, &mut unavailable)?;
 
         // Births of cgroups come first, so that none falls between them and the listing.
         for probe in ready {
             check(probe, kernel.attach(probe), &mut unavailable)?;
         }
         watch.fill(&mut scope, plan.hierarchy)?;
-        ledger = ledger.filter(|ledger| ledger.attach(&mut kernel, &mut unavailable));
-        let sampler = if plan.stacks {
-            Some(Sampler::start(&mut kernel, plan.event, plan.frequency_hz)?)
-        } else {
-            None
-        };
-        // Last, when everything is attached: ctprof's own start is nobody's business.
-        if let Some(ledger) = &mut ledger {
-            ledger.open(&mut kernel)?;
-        }
+        let ledger = ledger.filter(|ledger| ledger.attach(&mut kernel, &mut unavailable));
         Ok(Self {
             plan,
             kernel,
@@ -161,7 +152,7 @@ impl<'a> Session<'a> {
             maps,
             losses,
             events: Some(events),
-            sampler,
+            sampler: None,
             ledger,
             watch,
             samples: Samples::default(),
@@ -170,6 +161,26 @@ impl<'a> Session<'a> {
             started: Instant::now(),
             ended: None,
         })
+    }
+
+    /// Begins to sample, and the ledger, when everything else is ready: ctprof's own start is nobody's business.
+    ///
+    /// # Errors
+    /// The kernel refuses something that recording cannot do without.
+    pub fn open(&mut self) -> Result<()> {
+        if self.plan.stacks {
+            let plan = &self.plan;
+            self.sampler = Some(Sampler::start(
+                &mut self.kernel,
+                plan.event,
+                plan.frequency_hz,
+            )?);
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.open(&mut self.kernel)?;
+        }
+        self.started = Instant::now();
+        Ok(())
     }
 
     /// Records until `stop` resolves, `duration` has passed since the start, or every target is gone.

@@ -24,7 +24,7 @@ use inferno_graph::{Direction, TextTruncateDirection};
 
 use super::View;
 pub use graph::Graph;
-use svg::Extras;
+use svg::{Extras, Scale};
 use tree::{Limits, Tree};
 
 /// More frames than this make a browser slow and show nothing: they are thinner than a pixel.
@@ -98,7 +98,20 @@ pub fn write(
     // stay in the order of the report, and `f`, `f::g` and `f` again do not tear a frame apart.
     options.flame_chart = true;
 
-    let lines: Vec<String> = trees.iter().flat_map(Tree::folded).collect();
+    let mut scales = Vec::new();
+    let mut lines = Vec::new();
+    let widest = trees.iter().map(Tree::total_ns).max().unwrap_or(0);
+    for tree in &trees {
+        // Side by side they are equally wide, or the smaller one would not be readable.
+        let stretched = widest as f64 / tree.total_ns() as f64;
+        let folded = tree.folded(stretched);
+        scales.push(Scale {
+            drawn: folded.iter().fold(0, |sum, (_, ns)| sum + ns),
+            total_ns: tree.total_ns(),
+            factor: unit.factor,
+        });
+        lines.extend(folded.iter().map(|(stack, ns)| format!("{stack} {ns}")));
+    }
     let mut drawn = Vec::new();
     inferno_graph::from_lines(
         &mut options,
@@ -107,8 +120,8 @@ pub fn write(
     )?;
     let extras = Extras {
         legend: words::legend(graph, &trees),
-        caption: words::caption(summary, containers, &trees),
-        sections_ns: trees.iter().map(Tree::total_ns).collect(),
+        caption: words::caption(graph, summary, containers, &trees),
+        scales,
     };
     svg::finish(&drawn, &extras, out)
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::states::ViewState;
 use crate::model::text::printable;
-use crate::model::{ContainerIdentity, Frame, FrameKind, Stack, StateGroup};
+use crate::model::{ContainerIdentity, Frame, FrameKind, StateGroup, stand_in};
 
 /// Names are cut here: a hostile symbol table may hold one of many megabytes.
 const MAX_CHARS: usize = 1000;
@@ -18,14 +18,8 @@ pub const KERNEL_SUFFIX: &str = "_[k]";
 /// Ends the name of a function that was inlined into the next frame towards the root.
 pub const INLINED_SUFFIX: &str = "_[i]";
 
-/// Stands for a stack that could not be read, or was not kept.
-pub const NO_STACK: &str = "[no stack]";
-/// Stands for the stack of a thread that fell asleep before the recording began: it cannot be read any more.
-pub const ASLEEP: &str = "[asleep since before the recording]";
-/// Stands for time on the CPU that no sample fell into.
-pub const NOT_SAMPLED: &str = "[not sampled]";
 /// Stands for the thread of time that is known for the container as a whole.
-pub const ANY_THREAD: &str = "[any thread]";
+pub const ANY_THREAD: &str = "[any]";
 
 /// First of the characters that the flame graph uses for itself, taken out of names.
 pub const FIRST_MARK: char = '\u{e000}';
@@ -106,33 +100,19 @@ pub fn frame(frame: &Frame) -> String {
     name
 }
 
-/// What stands in for the frames of a stack without any; `None` for a stack with frames.
-#[must_use]
-pub fn missing_stack(stack: &Stack) -> Option<&'static str> {
-    let is_blocked = stack.state.group() == StateGroup::Blocked;
-    stack.frames.is_empty().then_some(
-        // A wait that began in the recording is counted.
-        if is_blocked && stack.count == 0 {
-            ASLEEP
-        } else {
-            NO_STACK
-        },
-    )
-}
-
 /// What stands in for the frames of time in a state that no stack of the container accounts for.
 #[must_use]
 pub const fn rest_of(state: ViewState) -> &'static str {
     match state.group() {
-        StateGroup::OnCpu => NOT_SAMPLED,
-        _ => NO_STACK,
+        StateGroup::OnCpu => stand_in::NOT_SAMPLED,
+        _ => stand_in::NO_STACK,
     }
 }
 
 /// Whether the name stands in for frames that are not there.
 #[must_use]
 pub fn is_stand_in(name: &str) -> bool {
-    [NO_STACK, ASLEEP, NOT_SAMPLED].contains(&name)
+    stand_in::ALL.contains(&name)
 }
 
 /// A name that tells this container from every other of the recording: `name`, or `namespace/pod/name`

@@ -15,7 +15,7 @@ use prost::Message;
 
 use super::summary::Summary;
 use super::{names, notes, stacks};
-use crate::model::{ContainerIdentity, Profile, Stack, StateGroup};
+use crate::model::{ContainerIdentity, Profile, Stack, StateGroup, stand_in};
 use proto::{Label, Sample, ValueType};
 use tables::{Locations, Strings};
 
@@ -62,8 +62,8 @@ pub fn write(
         for stack in &container.stacks {
             sample.location_id.clear();
             locations.of_stack(&stack.frames, &mut strings, &mut sample.location_id);
-            if let Some(missing) = names::missing_stack(stack) {
-                let location = locations.stand_in(missing, &mut strings);
+            if stack.frames.is_empty() {
+                let location = locations.stand_in(stand_in::NO_STACK, &mut strings);
                 sample.location_id.push(location);
             }
             let group = stack.state.group();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::names;
 use super::states::ViewState;
-use crate::model::{Container, FrameTable, Profile, Stack};
+use crate::model::{Container, FrameTable, Profile, Stack, stand_in};
 
 /// Number of a name in [`Stacks::names`]. Numbers are in the order of the names' bytes.
 pub type NameId = u32;
@@ -173,8 +173,8 @@ impl<'a> Naming<'a> {
             *known[id.0 as usize]
                 .get_or_insert_with(|| builder.name(&names::frame(table.frame(*id))))
         }));
-        if let Some(missing) = names::missing_stack(stack) {
-            frames.push(builder.name(missing));
+        if frames.is_empty() {
+            frames.push(builder.name(stand_in::NO_STACK));
         }
         let state = ViewState::of(stack.state);
         builder.push(container, state, thread, frames, stack.time_ns);

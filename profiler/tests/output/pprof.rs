@@ -4,9 +4,8 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use ctprof::model::{Profile, StateGroup};
+use ctprof::model::{Profile, StateGroup, stand_in};
 use ctprof::output::View;
-use ctprof::output::names::{NOT_SAMPLED, missing_stack};
 use ctprof::output::pprof::{self, proto};
 use prost::Message;
 
@@ -175,9 +174,11 @@ fn go_tool_pprof_has_every_state_to_the_nanosecond() {
         ],
         &file,
     );
-    assert!(stand_ins.unwrap().contains(
-        "200000000000ns 72.32% 72.32% 200000000000ns 72.32%  [asleep since before the recording]"
-    ));
+    let line = "200000000000ns 72.32%  [since before the recording]";
+    assert!(
+        stand_ins.as_ref().is_some_and(|top| top.contains(line)),
+        "{stand_ins:?}"
+    );
 }
 
 #[test]
@@ -243,11 +244,13 @@ fn the_sums_are_the_profiles() {
                     .iter()
                     .map(|id| &*profile.frames.frame(*id).function)
                     .collect();
-                frames.extend(missing_stack(stack));
+                if frames.is_empty() {
+                    frames.push(stand_in::NO_STACK);
+                }
                 assert_eq!(names, frames);
             }
             let is_rest = |sample: &&proto::Sample| {
-                lines_of(&read, sample).eq([NOT_SAMPLED]) && sample.value[0] == 0
+                lines_of(&read, sample).eq([stand_in::NOT_SAMPLED]) && sample.value[0] == 0
             };
             let rest = samples.clone().take_while(is_rest).count();
             samples.by_ref().take(rest).for_each(drop);

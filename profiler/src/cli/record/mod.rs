@@ -2,9 +2,11 @@
 //!
 //! - `command`: a program to run and record, in a cgroup of its own
 //! - `live`: what is done while recording: names, binaries, progress
+//! - `beside`: what the kernel itself counts for each cgroup
 //! - `assemble`: raw samples to a profile
 
 mod assemble;
+mod beside;
 mod command;
 mod live;
 
@@ -22,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::target_args::TargetArgs;
 use super::{duration, output_error, target};
 use crate::bpf::SamplingEvent;
-use crate::collect::{Ended, Session, SessionPlan};
+use crate::collect::{self, Ended, Session, SessionPlan};
 use crate::host::btf::{Btf, Layout};
 use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::{Hierarchy, Version};
@@ -30,7 +32,7 @@ use crate::host::containers::Containers;
 use crate::host::{Host, kernel};
 use crate::output::{self, RecordingDir, report};
 use crate::{Error, Result};
-use assemble::Figures;
+use beside::Figures;
 use command::RunningCommand;
 use live::Live;
 
@@ -172,7 +174,19 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         min_block: args.min_block,
         log,
     })?;
+    let mut counters = (!args.no_stacks).then(|| {
+        beside::counters(
+            &hierarchy,
+            session.watch(),
+            roots.as_deref(),
+            &mut containers,
+        )
+    });
+    session.open()?;
     let before = Figures::read(&hierarchy, session.watch());
+    if let Some(counters) = &mut counters {
+        counters.start();
+    }
     if let Some(command) = &mut command {
         command.start()?;
     }
@@ -181,7 +195,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let limit = args
         .duration
         .or(command.is_none().then_some(DEFAULT_DURATION));
-    let mut live = Live::new(containers, limit);
+    let mut live = Live::new(containers, counters, limit);
     let what = match (&roots, &command) {
         (_, Some(command)) => command.name(),
         (None, None) => "everything",
@@ -206,6 +220,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         }
     };
     let ended = session.run(limit, stop, &mut live).await?;
+    let counted = live.counters.take().map(collect::Counters::stop);
     let recorded = session.finish()?;
     let after = Figures::read(&hierarchy, &recorded.watch);
     live.end(ended);
@@ -219,6 +234,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         recorded,
         before: &before,
         after: &after,
+        counted,
         live,
     });
     let code = match command {

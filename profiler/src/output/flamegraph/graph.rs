@@ -98,11 +98,11 @@ impl Graph {
         }
         vec![
             Section {
-                title: Some("stopped by a quota"),
+                title: Some("was stopped by a quota"),
                 ..main
             },
             Section {
-                title: Some("on the CPU in periods that ended throttled: this burnt the quota"),
+                title: Some("ran in periods that ended throttled: this burnt the quota"),
                 stacks: &view.burnt_quota,
                 graph: Self::OnCpu,
             },

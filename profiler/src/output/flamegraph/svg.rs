@@ -6,6 +6,7 @@ use std::io::Write;
 use inferno::flamegraph::color::Color;
 
 use crate::output::names::{FIRST_MARK, LAST_MARK};
+use crate::output::units;
 
 /// Width of a character of the graph's 12 px monospace font, with some air.
 const CHARACTER_PX: usize = 8;
@@ -28,8 +29,18 @@ pub(super) struct Extras {
     pub(super) legend: Vec<(String, Color)>,
     /// Lines below the legend.
     pub(super) caption: Vec<String>,
-    /// Time of each of the graphs side by side.
-    pub(super) sections_ns: Vec<u64>,
+    /// The graphs side by side, where there are several.
+    pub(super) scales: Vec<Scale>,
+}
+
+/// The scale of one of several graphs side by side.
+pub(super) struct Scale {
+    /// Width of the section as it is drawn.
+    pub(super) drawn: u64,
+    /// Time of the whole section.
+    pub(super) total_ns: u64,
+    /// Shown units of time in a nanosecond.
+    pub(super) factor: f64,
 }
 
 /// Writes the drawn graph without the marks, with the extras in front of the frames.
@@ -58,9 +69,9 @@ pub(super) fn finish(drawn: &[u8], extras: &Extras, out: &mut impl Write) -> std
     }
     write!(out, "</g>{FRAMES} y=\"{room}\"")?;
     let frames = &drawn[at + FRAMES.len()..];
-    match extras.sections_ns.as_slice() {
+    match extras.scales.as_slice() {
         [first, second, ..] => {
-            let frames = with_shares_of_sections(frames, *first, *second);
+            let frames = with_own_scales(frames, first, second);
             write_without_marks(frames.as_bytes(), out)
         }
         _ => write_without_marks(frames.as_bytes(), out),
@@ -113,8 +124,8 @@ fn with_room(head: &str, room: usize) -> String {
     )
 }
 
-/// The frames with shares of their own section instead of the sum of both, which means nothing.
-fn with_shares_of_sections(frames: &str, first_ns: u64, second_ns: u64) -> String {
+/// The frames with the time and the share that they have in their own section: a sum over both means nothing.
+fn with_own_scales(frames: &str, first: &Scale, second: &Scale) -> String {
     const TITLE: &str = "<title>";
     let mut out = String::with_capacity(frames.len());
     let mut rest = frames;
@@ -122,28 +133,41 @@ fn with_shares_of_sections(frames: &str, first_ns: u64, second_ns: u64) -> Strin
         let (title, after) = frame.split_once("</title>")?;
         Some((before, title, after))
     }) {
-        let attribute = |name: &str| -> Option<u64> {
-            let (_, value) = after.split_once(name)?;
-            value.split_once('"')?.0.parse().ok()
+        let attribute = |name: &str| -> u64 {
+            let value = after
+                .split_once(name)
+                .and_then(|(_, it)| it.split_once('"'));
+            value.and_then(|(it, _)| it.parse().ok()).unwrap_or(0)
         };
-        let (from, width) = (
-            attribute("fg:x=\"").unwrap_or(0),
-            attribute("fg:w=\"").unwrap_or(0),
-        );
+        let (from, width) = (attribute("fg:x=\""), attribute("fg:w=\""));
         out.extend([before, TITLE]);
-        if width > first_ns.max(second_ns) {
-            out.push_str("two sums side by side, each 100 %");
+        if width > first.drawn.max(second.drawn) {
+            out.push_str("two graphs side by side, each with a scale of its own");
         } else {
-            let section_ns = if from < first_ns { first_ns } else { second_ns };
-            let share = 100.0 * width as f64 / section_ns as f64;
-            let known = title.rsplit_once(", ").map_or(title, |(known, _)| known);
-            out.push_str(&format!("{known}, {share:.2}%)"));
+            let scale = if from < first.drawn { first } else { second };
+            out.push_str(&scale.apply(title, width));
         }
         out.push_str("</title>");
         rest = after;
     }
     out.push_str(rest);
     out
+}
+
+impl Scale {
+    /// A title such as `main (1,234 ms, 12.34%)` with the time and share that `width` is here.
+    fn apply(&self, title: &str, width: u64) -> String {
+        let share = width as f64 / self.drawn as f64;
+        let time = (share * self.total_ns as f64 * self.factor).round() as u64;
+        let (name, figures) = title.rsplit_once(" (").unwrap_or((title, ""));
+        let unit = figures.split([' ', ',']).rfind(|word| word.ends_with('s'));
+        format!(
+            "{name} ({} {}, {:.2}%)",
+            units::count(time),
+            unit.unwrap_or_default(),
+            100.0 * share
+        )
+    }
 }
 
 /// Marks are three bytes, `EE 80 80` to `EE 80 BF`, which no other character contains.

@@ -138,8 +138,9 @@ impl<'a> Tree<'a> {
             .map(|name| self.drawn.get(name as Drawn))
     }
 
-    /// One line for each frame that has time of its own, a frame before the frames that it called.
-    pub(super) fn folded(&self) -> Vec<String> {
+    /// One line for each frame that has time of its own, a frame before the frames that it called. Times are
+    /// multiplied by `scale`.
+    pub(super) fn folded(&self, scale: f64) -> Vec<(String, u64)> {
         let mut lines = Vec::new();
         // Byte length of the prefix at each open depth.
         let mut path: Vec<usize> = Vec::new();
@@ -153,8 +154,14 @@ impl<'a> Tree<'a> {
             prefix.push_str(self.drawn.get(node.name).0);
             path.push(prefix.len());
             let own = node.ns.saturating_sub(self.children_ns(i));
+            // Exact where nothing is stretched.
+            let own = if scale > 1.0 {
+                (own as f64 * scale).round() as u64
+            } else {
+                own
+            };
             if own > 0 {
-                lines.push(format!("{prefix} {own}"));
+                lines.push((prefix.clone(), own));
             }
         }
         lines

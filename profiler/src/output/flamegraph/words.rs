@@ -58,7 +58,12 @@ fn time_ns(graph: Graph, summary: &Summary, position: usize) -> u64 {
 }
 
 /// What a reader must know to trust the picture, line by line.
-pub(super) fn caption(summary: &Summary, containers: &[usize], trees: &[Tree<'_>]) -> Vec<String> {
+pub(super) fn caption(
+    graph: Graph,
+    summary: &Summary,
+    containers: &[usize],
+    trees: &[Tree<'_>],
+) -> Vec<String> {
     let mut parts = vec![format!(
         "ctprof {}, Linux {}, {}",
         summary.ctprof_version, summary.kernel, summary.sampling.event
@@ -76,36 +81,43 @@ pub(super) fn caption(summary: &Summary, containers: &[usize], trees: &[Tree<'_>
     if idle_ns > 0 {
         lines.push(format!(
             "Not drawn: {} in which idle threads (busy for less than 1 % of their time) waited; \
-             ctprof report --flamegraph FILE --idle draws it",
-            units::seconds(idle_ns)
+             ctprof report DIR --graph {} --idle --flamegraph FILE draws it",
+            units::seconds(idle_ns),
+            graph.id(),
         ));
     }
     lines
 }
 
-/// The colours of the graph: its states where there are several, then the kinds of functions.
+/// The colours of the graph in the order in which it shows them: its states, or the kinds of functions of its one state.
 pub(super) fn legend(graph: Graph, trees: &[Tree<'_>]) -> Vec<(String, Color)> {
     let mut classes: Vec<Class> = trees
         .iter()
         .flat_map(|tree| tree.names().map(|(_, class)| class))
         .collect();
-    classes.sort_unstable();
+    let by_state = graph.has_states() || trees.len() > 1;
+    classes.sort_unstable_by_key(|class| match class {
+        Class::State(state) | Class::User(state) | Class::Inlined(state) | Class::Kernel(state) => {
+            (Some((state.meaning(), *state)), *class)
+        }
+        Class::Section | Class::Container | Class::Thread => (None, *class),
+    });
     classes.dedup();
-    let with_colour = |name: &str, class: &Class| Some((name.to_owned(), colour::typical(*class)));
-    let entry = |class: &Class| match class {
+    let name = |class: &Class| match class {
         Class::Section | Class::Container | Class::Thread => None,
-        Class::State(state) => with_colour(state.title(), class),
         // The one state whose kernel part has a colour of its own.
-        Class::Kernel(ViewState::ON_CPU) => with_colour("in the kernel", class),
-        _ if graph.has_states() => None,
-        Class::User(state) if trees.len() > 1 => with_colour(state.title(), class),
-        Class::User(_) => with_colour("user", class),
-        Class::Inlined(_) if trees.len() > 1 => None,
-        Class::Inlined(_) => with_colour("inlined", class),
-        Class::Kernel(_) if trees.len() > 1 => None,
-        Class::Kernel(_) => with_colour("kernel", class),
+        Class::Kernel(ViewState::ON_CPU) if by_state => Some("on-CPU in the kernel"),
+        Class::State(state) => Some(state.title()),
+        Class::User(state) if by_state && !graph.has_states() => Some(state.title()),
+        _ if by_state => None,
+        Class::User(_) => Some("user"),
+        Class::Inlined(_) => Some("inlined"),
+        Class::Kernel(_) => Some("kernel"),
     };
-    classes.iter().filter_map(entry).collect()
+    classes
+        .iter()
+        .filter_map(|class| Some((name(class)?.to_owned(), colour::typical(*class))))
+        .collect()
 }
 
 /// Why a graph of these containers shows nothing, as lines.

@@ -3,7 +3,7 @@
 
 use ctprof::model::{
     Bucket, CfsFigures, ContainerIdentity, Counters, Culprit, Delay, Histogram, Ledger, Pod,
-    Profile, Psi, Stall, State, Unavailable,
+    Profile, Psi, Stall, State, Unavailable, stand_in,
 };
 
 use super::{Maker, PERIOD_NS, named};
@@ -69,10 +69,11 @@ pub(crate) fn rich() -> Profile {
     api(&mut m);
 
     m.container(named("sleepy", "docker", &"aa".repeat(32)));
+    let before = m.user(stand_in::BEFORE);
     m.off_cpu(
         "sleep",
         (State::BlockedSleep, "clock_nanosleep"),
-        &[],
+        &[before],
         0,
         10_000 * MS,
     );
@@ -276,11 +277,12 @@ fn db(m: &mut Maker) {
         600,
         130 * MS,
     );
+    let before = m.user(stand_in::BEFORE);
     for number in 1..=20 {
         m.off_cpu(
             &format!("pool-{number}"),
             (State::BlockedLock, "futex"),
-            &[],
+            &[before, futex],
             0,
             10_000 * MS,
         );
