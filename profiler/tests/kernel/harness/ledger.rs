@@ -142,18 +142,43 @@ impl<'a> Row<'a> {
         if delay_ns == 0 {
             return Ok(());
         }
-        self.kernel_agrees("run queue", self.ns("run_queue")?, delay_ns, 0.03, slack_ns, false)
+        self.kernel_agrees(
+            "run queue",
+            self.ns("run_queue")?,
+            delay_ns,
+            0.03,
+            slack_ns,
+            false,
+        )
     }
 
     /// A thread that wakes up and gets an idle CPU waits until that CPU is awake. The kernel does not look at the
     /// clock again in between (`wakeup_preempt` has it skip that), and so takes the wait for time on the CPU: in its
     /// accounts there is more of that by what the ledger has as delayed by idle, and less waiting.
-    fn kernel_agrees(self, what: &str, ledger: u64, kernel: u64, ratio: f64, slack_ns: u64, more: bool) -> Result {
+    fn kernel_agrees(
+        self,
+        what: &str,
+        ledger: u64,
+        kernel: u64,
+        ratio: f64,
+        slack_ns: u64,
+        more: bool,
+    ) -> Result {
         let idle = self.delayed_ns("idle", None);
-        let (least, most) = if more { (kernel.saturating_sub(idle), kernel) } else { (kernel, kernel + idle) };
+        let (least, most) = if more {
+            (kernel.saturating_sub(idle), kernel)
+        } else {
+            (kernel, kernel + idle)
+        };
         let nearest = ledger.clamp(least, most);
-        close_ns(what, ledger, nearest, ratio, slack_ns)
-            .map_err(|error| format!("{} ({idle} ns idle): {}", error.message().unwrap_or("?"), self.describe()).into())
+        close_ns(what, ledger, nearest, ratio, slack_ns).map_err(|error| {
+            format!(
+                "{} ({idle} ns idle): {}",
+                error.message().unwrap_or("?"),
+                self.describe()
+            )
+            .into()
+        })
     }
 
     #[allow(clippy::cast_precision_loss, reason = "2^52 ns are 52 days")]

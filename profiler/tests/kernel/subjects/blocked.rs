@@ -90,7 +90,11 @@ fn reasons(ways: &[(&str, &str)]) -> Result {
             3_000_000,
         )
         .map_err(|error| format!("{}; {}", error.message().unwrap_or("?"), row.describe()))?;
-        let helpers = if *state == "blocked_sleep" { 0 } else { row.ns("blocked_sleep")? };
+        let helpers = if *state == "blocked_sleep" {
+            0
+        } else {
+            row.ns("blocked_sleep")?
+        };
         let rest = row.blocked_ns() - row.ns(state)? - helpers;
         // What it takes to start a program, and to wait for helpers.
         ensure!(

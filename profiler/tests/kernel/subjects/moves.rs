@@ -154,7 +154,13 @@ fn exec_in_another() -> Result {
     let after = joined + facts.lived_ns - exec;
     let row = recording.row(cgroup.path())?;
     let truth = until_exec + after;
-    close_ns("thread time", row.thread_time_ns()?, truth, 0.005, process_ns())?;
+    close_ns(
+        "thread time",
+        row.thread_time_ns()?,
+        truth,
+        0.005,
+        process_ns(),
+    )?;
     let left = row.number("threads_exited")?;
     ensure!(left == 3, "{left} threads left, not 3: {}", row.describe());
     Ok(())

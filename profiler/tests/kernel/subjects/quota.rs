@@ -132,7 +132,11 @@ fn parent() -> Result {
 fn both() -> Result {
     let arena = Cgroup::arena("quota")?;
     let (tight, wide) = (arena.child("tight")?, arena.child("wide")?);
-    let (low, rest, own) = (tight.child("low")?, tight.child("rest")?, wide.child("own")?);
+    let (low, rest, own) = (
+        tight.child("low")?,
+        tight.child("rest")?,
+        wide.child("own")?,
+    );
     for (cgroup, cores) in [(&tight, 0.3), (&low, 0.1), (&wide, 0.6), (&own, 0.2)] {
         cgroup.limit(cores)?;
     }
@@ -143,9 +147,15 @@ fn both() -> Result {
             let args = ["burn", "--threads", "2", "--ms", "2500"];
             programs.push(Program::start(Some(cgroup), &args)?);
         }
-        programs.into_iter().try_for_each(|program| program.end().map(drop))
+        programs
+            .into_iter()
+            .try_for_each(|program| program.end().map(drop))
     })?;
-    for (cgroup, on_cpu) in [(&low, 250_000_000), (&rest, 500_000_000), (&own, 500_000_000)] {
+    for (cgroup, on_cpu) in [
+        (&low, 250_000_000),
+        (&rest, 500_000_000),
+        (&own, 500_000_000),
+    ] {
         let row = recording.row(cgroup.path())?;
         expect(row, on_cpu, SECOND)
             .map_err(|error| format!("{}: {}", cgroup.path(), error.message().unwrap_or("?")))?;
