@@ -48,7 +48,7 @@ impl Figures {
 
     /// Which share of its CPU time `path` has spent in the kernel since `before`.
     pub(super) fn kernel_share_since(&self, before: &Self, path: &str) -> Option<f64> {
-        let usage = self.cpu_since(before, path)?.usage_ns;
+        let usage = self.cpu_since(before, path)?.usage_ns?;
         let then = before.system_ns.get(path).copied().unwrap_or(0);
         let system = self.system_ns.get(path)?.saturating_sub(then);
         (usage > 0).then(|| (system as f64 / usage as f64).min(1.0))

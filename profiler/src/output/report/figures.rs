@@ -104,16 +104,19 @@ fn cgroup(container: &ContainerSummary, full: bool) -> Option<String> {
     if !full && cfs.throttled_periods == 0 {
         return None;
     }
-    let mut text = format!("used {} of CPU", duration(cfs.usage_ns));
+    let mut parts = Vec::new();
+    if let Some(usage_ns) = cfs.usage_ns {
+        parts.push(format!("used {} of CPU", duration(usage_ns)));
+    }
     if cfs.periods > 0 {
-        text.push_str(&format!(
-            "; throttled in {} of {} periods, for {} summed over CPUs (not thread time)",
+        parts.push(format!(
+            "throttled in {} of {} periods, for {} summed over CPUs (not thread time)",
             count(cfs.throttled_periods),
             count(cfs.periods),
             duration(cfs.throttled_ns)
         ));
     }
-    Some(text)
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn pressure(psi: &Psi) -> Option<String> {
