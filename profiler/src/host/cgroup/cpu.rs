@@ -143,7 +143,7 @@ mod tests {
         let v2 = "usage_usec 2500000\nuser_usec 1\nsystem_usec 2\nnr_periods 40\nnr_throttled 12\n\
                   throttled_usec 987654\nwhat\n";
         let expected = CfsFigures {
-            usage_ns: 0,
+            usage_ns: None,
             periods: 40,
             throttled_periods: 12,
             throttled_ns: 987_654_321,
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(
             parse_cpu_stat(v2),
             CfsFigures {
-                usage_ns: 2_500_000_000,
+                usage_ns: Some(2_500_000_000),
                 throttled_ns: 987_654_000,
                 ..expected
             }
@@ -162,13 +162,13 @@ mod tests {
     #[test]
     fn windows_never_go_below_zero() {
         let start = CfsFigures {
-            usage_ns: 10,
+            usage_ns: Some(10),
             periods: 5,
             throttled_periods: 1,
             throttled_ns: 7,
         };
         let end = CfsFigures {
-            usage_ns: 25,
+            usage_ns: Some(25),
             periods: 9,
             throttled_periods: 0,
             throttled_ns: 7,
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(
             figures_between(start, end),
             CfsFigures {
-                usage_ns: 15,
+                usage_ns: Some(15),
                 periods: 4,
                 throttled_periods: 0,
                 throttled_ns: 0,
