@@ -158,6 +158,8 @@ fn delays(
             .filter(|(_, ns)| *ns > 0)
             .map(|(culprit, ns)| Delay { culprit, ns })
             .collect();
-        ledger.delayed_by.sort_by(|a, b| b.ns.cmp(&a.ns));
+        ledger
+            .delayed_by
+            .sort_by_key(|delay| std::cmp::Reverse(delay.ns));
     }
 }

@@ -58,6 +58,7 @@ pub fn write(
     let limits = Limits {
         containers,
         labels: &view.labels(),
+        kernel: summary.containers.iter().position(|it| it.is_kernel()),
         with_idle: options.with_idle,
         min_share: MIN_SHARE,
         max_frames: MAX_FRAMES / sections.len(),

@@ -23,7 +23,10 @@ pub(super) fn lines(
     let mut lines = vec![
         ("delayed by", delayed_by(container, most)),
         ("blocked in", blocked_in(container, most)),
-        ("idle", (idle_ns > 0).then(|| idle(idle_ns))),
+        (
+            "idle",
+            (idle_ns > 0 && !container.is_kernel()).then(|| idle(idle_ns)),
+        ),
         ("cgroup", cgroup(container, full)),
         ("pressure", container.psi.as_ref().and_then(pressure)),
         ("counters", container.counters.as_ref().and_then(counters)),
@@ -104,16 +107,19 @@ fn cgroup(container: &ContainerSummary, full: bool) -> Option<String> {
     if !full && cfs.throttled_periods == 0 {
         return None;
     }
-    let mut text = format!("used {} of CPU", duration(cfs.usage_ns));
+    let mut parts = Vec::new();
+    if cfs.usage_ns > 0 {
+        parts.push(format!("used {} of CPU", duration(cfs.usage_ns)));
+    }
     if cfs.periods > 0 {
-        text.push_str(&format!(
-            "; throttled in {} of {} periods, for {} summed over CPUs (not thread time)",
+        parts.push(format!(
+            "throttled in {} of {} periods, for {} summed over CPUs (not thread time)",
             count(cfs.throttled_periods),
             count(cfs.periods),
             duration(cfs.throttled_ns)
         ));
     }
-    Some(text)
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn pressure(psi: &Psi) -> Option<String> {
