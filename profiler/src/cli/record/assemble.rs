@@ -10,7 +10,7 @@ use super::beside::{self, Figures};
 use super::live::Live;
 use crate::aggregate::{
     Addresses, Names, Owners, Placeholders, balance, container_ledgers, container_stacks,
-    scheduler_frames,
+    retain_rows, scheduler_frames,
 };
 use crate::bpf::SamplingEvent;
 use crate::collect::{Counted, Recorded, WatchList};
@@ -80,7 +80,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
                 .after
                 .kernel_share_since(input.before, &container.identity.cgroup),
         };
-        balance(container, placeholders, kernel_share, !args.no_stacks);
+        balance(container, kernel_share);
     }
     let cgroups: Vec<String> = containers
         .iter()
@@ -112,7 +112,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
     }
     // `host` and `kernel` are always there, and so is what was asked for, even with nothing in it, unless it is but
     // a folder of what is shown.
-    containers.retain(|it| {
+    retain_rows(&mut containers, |it| {
         let cgroup = &it.identity.cgroup;
         let is_fixed = cgroup.is_empty();
         let is_chosen = roots.is_some() && !has_rows_below(cgroup);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::Options;
+use super::clock::Meter;
 use crate::harness::{emulated, frequency};
 
 /// Units of work in one round: short enough to end on time, long enough that the clock costs nothing.
@@ -15,7 +16,8 @@ const ROUND: u64 = 100;
 const UNIT: u64 = 500;
 
 /// Burns CPU on `--threads` threads for `--ms`: `--alpha` percent of the work in [`alpha`], the rest in
-/// [`beta`]. Prints the CPU time that the process has used, in ns.
+/// [`beta`]. Prints the CPU time that the process has used, and the sums over its threads of their lifetimes and of
+/// their waits for a CPU.
 ///
 /// An emulated CPU stands still whenever the machine's own scheduler runs something else, while the guest's
 /// clock goes on and the guest's kernel accounts the pause as CPU time. Timer interrupts that fell into it
@@ -28,9 +30,11 @@ pub(super) fn burn(options: &Options) {
     let end = Instant::now() + options.duration();
     let alpha_units = ROUND * options.number("--alpha", 70).min(100) / 100;
     let stalled_ns = AtomicU64::new(0);
+    let (wall_ns, delay_ns) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                let meter = Meter::begin();
                 let mut last = cpu_time(ClockId::ThreadCPUTime);
                 while Instant::now() < end {
                     if alpha_units > 0 {
@@ -47,10 +51,15 @@ pub(super) fn burn(options: &Options) {
                     );
                     last = now;
                 }
+                let spent = meter.end();
+                wall_ns.fetch_add(spent.wall_ns, Ordering::Relaxed);
+                delay_ns.fetch_add(spent.delay_ns, Ordering::Relaxed);
             });
         }
     });
     println!("cpu_ns {}", cpu_time(ClockId::ProcessCPUTime).as_nanos());
+    println!("wall_ns {}", wall_ns.into_inner());
+    println!("delay_ns {}", delay_ns.into_inner());
     if emulated() {
         println!("stalled_ns {}", stalled_ns.into_inner());
     }
