@@ -12,7 +12,7 @@ use super::threads::{IdleThreads, ThreadGroups};
 
 /// Functions that begin so are a library's or a runtime's: the C library's insides, threads and locks, the standard
 /// libraries of C++, Rust, Go and Java, tokio, the interpreters of Python, Node and Java.
-const PLUMBING_PREFIXES: [&str; 36] = [
+const PLUMBING_PREFIXES: [&str; 38] = [
     "__",
     "_IO_",
     "_dl_",
@@ -27,6 +27,8 @@ const PLUMBING_PREFIXES: [&str; 36] = [
     "bufio.",
     "cfunction_",
     "core::",
+    "futex_",
+    "lll_",
     "alloc::",
     "internal/",
     "io.",
@@ -291,7 +293,7 @@ mod tests {
         }
         let stacks = builder.finish();
         let groups = ThreadGroups::of(&stacks);
-        let idle = IdleThreads::of(&stacks, &groups);
+        let idle = IdleThreads::of(&stacks, &groups, |_| false);
         let blame = Blame::of(&stacks, &groups, &idle);
         blame.get(0, ViewState::of(State::BlockedDisk)).cloned()
     }

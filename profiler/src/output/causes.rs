@@ -95,9 +95,10 @@ impl<'a> Causes<'a> {
     #[must_use]
     pub fn of(view: &'a View) -> Self {
         let groups = ThreadGroups::of(&view.stacks);
-        let idle = IdleThreads::of(&view.stacks, &groups);
+        let is_kernel = |container: usize| view.summary.containers[container].is_kernel();
+        let idle = IdleThreads::of(&view.stacks, &groups, is_kernel);
         let burning = ThreadGroups::of(&view.burnt_quota);
-        let none = IdleThreads::of(&view.burnt_quota, &burning);
+        let none = IdleThreads::of(&view.burnt_quota, &burning, is_kernel);
         Self {
             view,
             blame: Blame::of(&view.stacks, &groups, &idle),

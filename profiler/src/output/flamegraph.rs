@@ -23,6 +23,7 @@ use inferno_graph::color::{BackgroundColor, PaletteMap};
 use inferno_graph::{Direction, TextTruncateDirection};
 
 use super::View;
+use super::summary::ContainerSummary;
 pub use graph::Graph;
 use svg::{Extras, Scale};
 use tree::{Limits, Tree};
@@ -58,6 +59,10 @@ pub fn write(
     let limits = Limits {
         containers,
         labels: &view.labels(),
+        kernel: summary
+            .containers
+            .iter()
+            .position(ContainerSummary::is_kernel),
         with_idle: options.with_idle,
         min_share: MIN_SHARE,
         max_frames: MAX_FRAMES / sections.len(),

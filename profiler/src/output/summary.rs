@@ -145,6 +145,12 @@ pub struct ContainerSummary {
 }
 
 impl ContainerSummary {
+    /// Whether its threads are the kernel's.
+    #[must_use]
+    pub fn is_kernel(&self) -> bool {
+        self.runtime == "kernel"
+    }
+
     /// Time in all states of a group.
     #[must_use]
     pub fn group_ns(&self, group: StateGroup) -> u64 {

@@ -75,14 +75,17 @@ fn without_digits(name: &str) -> String {
 #[derive(Debug)]
 pub struct IdleThreads {
     idle: HashSet<(usize, NameId)>,
+    /// The container of the kernel's threads.
+    kernel: Option<usize>,
     /// Time of idle threads in states that mean waiting, for each container and state.
     waits: HashMap<(usize, ViewState), u64>,
 }
 
 impl IdleThreads {
-    /// Finds the idle groups.
+    /// Finds the idle groups. Kernel threads, which `is_kernel` tells by their container, wait for work and nothing
+    /// else: all their waits are idle.
     #[must_use]
-    pub fn of(stacks: &Stacks, groups: &ThreadGroups) -> Self {
+    pub fn of(stacks: &Stacks, groups: &ThreadGroups, is_kernel: impl Fn(usize) -> bool) -> Self {
         let mut times: HashMap<(usize, NameId), (u64, u64)> = HashMap::new();
         for stack in stacks.iter() {
             let (busy, all) = times
@@ -99,9 +102,13 @@ impl IdleThreads {
                 .filter(|(_, (busy, all))| *busy < all / 100 * IDLE_BELOW_PERCENT)
                 .map(|(key, _)| key)
                 .collect(),
+            kernel: None,
             waits: HashMap::new(),
         };
         for stack in stacks.iter() {
+            if this.kernel.is_none() && is_kernel(stack.container) {
+                this.kernel = Some(stack.container);
+            }
             if this.waits_idly(&stack, groups) {
                 let sum = this
                     .waits
@@ -117,7 +124,8 @@ impl IdleThreads {
     #[must_use]
     pub fn waits_idly(&self, stack: &StackRef<'_>, groups: &ThreadGroups) -> bool {
         stack.state.meaning() == Meaning::Waiting
-            && self.is_idle(stack.container, groups.group(stack.thread))
+            && (self.kernel == Some(stack.container)
+                || self.is_idle(stack.container, groups.group(stack.thread)))
     }
 
     /// Whether this group of threads of a container is idle.
@@ -182,7 +190,7 @@ mod tests {
             (1, "idle", State::BlockedPoll, 1_000),
         ]);
         let groups = ThreadGroups::of(&stacks);
-        let idle = IdleThreads::of(&stacks, &groups);
+        let idle = IdleThreads::of(&stacks, &groups, |_| false);
         assert_eq!(idle.wait_ns(0, poll), 99_001);
         assert_eq!(idle.wait_ns(1, poll), 0);
         let idle_ns: u64 = stacks
@@ -191,5 +199,7 @@ mod tests {
             .map(|stack| stack.ns)
             .sum();
         assert_eq!(idle_ns, 99_001, "its work is not left out");
+        let kernel = IdleThreads::of(&stacks, &groups, |container| container == 1);
+        assert_eq!(kernel.wait_ns(1, poll), 1_000, "busy as it may be");
     }
 }

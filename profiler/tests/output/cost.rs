@@ -2,9 +2,29 @@
 
 use std::time::{Duration, Instant};
 
+use ctprof::model::{Ledger, Profile, State};
 use ctprof::output::{self, RecordingDir, View, flamegraph, folded, pprof, reader, report};
 
 use crate::synthetic;
+
+/// The same with most of the stacks in other states, as a recording with a ledger has them.
+fn with_every_state(mut profile: Profile) -> Profile {
+    for container in &mut profile.containers {
+        container.ledger = Some(Ledger::default());
+        container.time_ns.clear();
+        for (i, stack) in container.stacks.iter_mut().enumerate() {
+            // Three in ten stay on the CPU, three wait for one, the others are spread.
+            stack.state = match i % 10 {
+                0..3 => stack.state,
+                3..6 => State::RunQueue,
+                _ => State::ALL[3 + i % 9],
+            };
+            stack.burnt_quota = i % 10 == 0;
+            *container.time_ns.entry(stack.state).or_default() += stack.time_ns;
+        }
+    }
+    profile
+}
 
 /// Highest resident memory of this process so far, in kB.
 fn peak_kb() -> u64 {
@@ -46,7 +66,7 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
 #[test]
 #[ignore = "a measurement: run it alone, in release"]
 fn cost_of_100_000_stacks() {
-    let profile = synthetic::large(100_000, 30);
+    let profile = with_every_state(synthetic::large(100_000, 30));
     let temp = tempfile::tempdir().unwrap();
     let before = peak_kb();
 

@@ -2,7 +2,7 @@
 
 use ctprof::output::flamegraph::{self, Graph};
 use ctprof::output::states::ViewState;
-use ctprof::output::{self, RecordingDir, View, reader};
+use ctprof::output::{self, RecordingDir, View, reader, report};
 
 use crate::synthetic;
 
@@ -160,4 +160,46 @@ fn a_large_graph_is_thinned_and_still_adds_up() {
         let expected = 100.0 * container.on_cpu_ns() as f64 / total as f64;
         assert_eq!(share, format!("{expected:.2}"));
     }
+}
+
+#[test]
+fn the_manual_names_every_key() {
+    fn keys(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (key, value) in object {
+                    found.insert(key.clone());
+                    // Its keys are causes, and every recording has them.
+                    if key != "lost" {
+                        keys(value, found);
+                    }
+                }
+            }
+            serde_json::Value::Array(all) => all.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+    let manual =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/formats.md"));
+    let manual = manual.unwrap();
+    let words: std::collections::BTreeSet<&str> = manual
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|code| code.split(['.', '[', ']']))
+        .collect();
+    let mut found = std::collections::BTreeSet::new();
+    let mut json = Vec::new();
+    let (view, _) = View::of(&synthetic::rich());
+    report::print_json(&view, &report::Options::default(), &mut json).unwrap();
+    keys(&serde_json::from_slice(&json).unwrap(), &mut found);
+    assert!(found.contains("throttle_duration") && found.contains("full_ns"));
+    let missing: Vec<&String> = found
+        .iter()
+        .filter(|key| !words.contains(key.as_str()))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/formats.md says nothing of {missing:?}"
+    );
 }

@@ -2,8 +2,11 @@
 
 use ctprof::cli::Format;
 use ctprof::cli::report::ReportArgs;
+use ctprof::model::{State, Unavailable};
 use ctprof::output::flamegraph::Graph;
 use ctprof::output::report::{self, Options};
+use ctprof::output::stacks::Stacks;
+use ctprof::output::summary::{CulpritKind, Summary};
 use ctprof::output::{self, RecordingDir, View, reader};
 
 use crate::golden::assert_golden;
@@ -96,6 +99,147 @@ fn nothing_recorded_says_why() {
     profile.containers.retain(|c| c.samples == 0);
     let (view, _) = View::of(&profile);
     assert_golden!("report.empty", text(&view, &Options::default()));
+}
+
+#[test]
+fn json_has_the_causes() {
+    let (view, _) = View::of(&synthetic::rich());
+    let mut out = Vec::new();
+    report::print_json(&view, &Options::default(), &mut out).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let of = |name: &str| {
+        let containers = json["containers"].as_array().unwrap();
+        containers.iter().find(|c| c["name"] == name).unwrap()
+    };
+    let render = of("render");
+    // Run queue and throttled: it had no disk.
+    assert_eq!(render["lost_ns"], 26_460_000_000_u64);
+    assert_eq!(render["residual_ns"], 40_000_000);
+    let causes = render["causes"].as_array().unwrap();
+    assert_eq!(causes[0]["id"], "throttled");
+    assert_eq!(causes[0]["ns"], 24_960_000_000_u64);
+    assert!(
+        causes[0]["text"]
+            .as_str()
+            .unwrap()
+            .starts_with("throttled 84.7%")
+    );
+    assert_eq!(causes[1]["id"], "run_queue");
+    assert_eq!(causes.len(), 2);
+    // Without a ledger nobody knows.
+    let late = of("late");
+    for key in ["lost_ns", "causes", "residual_ns", "thread_time_ns"] {
+        assert_eq!(late.get(key), None, "{key}");
+    }
+    // What was read back prints the same.
+    let again: Summary = serde_json::from_slice(&out).unwrap();
+    let mut view = view;
+    view.summary = again;
+    let mut second = Vec::new();
+    report::print_json(&view, &Options::default(), &mut second).unwrap();
+    assert!(out == second);
+}
+
+#[test]
+fn a_state_that_is_not_measured_is_a_dash_with_its_cause() {
+    let mut profile = synthetic::rich();
+    for container in &mut profile.containers {
+        container.time_ns.remove(&State::Throttled);
+        container
+            .stacks
+            .retain(|stack| stack.state != State::Throttled);
+    }
+    profile.unavailable.push(Unavailable {
+        view: "throttled".into(),
+        cause: "this kernel has no clock of throttled time; use 6.6 or newer".into(),
+    });
+    let (view, _) = View::of(&profile);
+    let shown = text(&view, &Options::default());
+    let row = shown
+        .lines()
+        .find(|line| line.starts_with("render "))
+        .unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    let expected = "render 29.50 3.00 10% 0 1.50 5% - 0 1.50 5% 0";
+    assert_eq!(cells.join(" "), expected);
+    assert!(shown.contains(
+        "throttled is not available: this kernel has no clock of throttled time; use 6.6 or newer\n"
+    ));
+    assert!(!shown.contains("1. throttled"), "{shown}");
+}
+
+#[test]
+fn recordings_of_earlier_and_later_versions_are_read() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let mut json = Vec::new();
+    View::of(&synthetic::rich())
+        .0
+        .summary
+        .write(&mut json)
+        .unwrap();
+    let mut summary: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let write = |summary: &serde_json::Value| {
+        std::fs::write(dir.join("summary.json"), summary.to_string()).unwrap();
+        reader::read(dir).unwrap().summary
+    };
+    // Keys, states and kinds of culprits that this version does not know.
+    let render = &mut summary["containers"][0];
+    render["gpu"] = serde_json::json!({"ns": 1});
+    render["time_ns"]["blocked_gpu"] = 1.into();
+    render["delayed_by"][0]["kind"] = "interrupt".into();
+    render["blocking_syscalls"] =
+        serde_json::json!([{"name": "x", "state": "blocked_gpu", "count": 1, "ns": 1}]);
+    let later = write(&summary);
+    let render = &later.containers[0];
+    assert_eq!(render.time_ns.len(), State::ALL.len());
+    let delayed_by = render.delayed_by.as_ref().unwrap();
+    assert_eq!(delayed_by[0].kind, CulpritKind::Unknown);
+    assert_eq!(render.blocking_syscalls[0].state, State::BlockedOther);
+
+    // Only what the first version wrote.
+    const FIRST: [&str; 13] = [
+        "id",
+        "name",
+        "label",
+        "runtime",
+        "image",
+        "pod",
+        "cgroup",
+        "cpu_quota_cores",
+        "threads",
+        "time_ns",
+        "cfs",
+        "samples",
+        "stacks",
+    ];
+    for container in summary["containers"].as_array_mut().unwrap() {
+        let container = container.as_object_mut().unwrap();
+        container.retain(|key, _| FIRST.contains(&key.as_str()));
+        let times = container["time_ns"].as_object_mut().unwrap();
+        times.retain(|state, _| state.starts_with("on_cpu"));
+    }
+    let earlier = write(&summary);
+    assert!(
+        earlier
+            .containers
+            .iter()
+            .all(|c| c.thread_time_ns.is_none() && c.delayed_by.is_none())
+    );
+    let view = View {
+        summary: earlier,
+        stacks: Stacks::default(),
+        burnt_quota: Stacks::default(),
+    };
+    let shown = text(&view, &Options::default());
+    assert!(
+        shown.starts_with("ctprof 0.1.0 · on-CPU profile of 10.00 s"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("CONTAINER           CPU TIME  CORES  SHARE"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub(super) struct Limits<'a> {
     pub(super) containers: &'a [usize],
     /// Labels of all containers.
     pub(super) labels: &'a [&'a str],
+    /// Position of the container of the kernel's threads.
+    pub(super) kernel: Option<usize>,
     /// Draw the waits of idle threads, too.
     pub(super) with_idle: bool,
     /// Leave out frames below this share of their container's time.
@@ -51,7 +53,9 @@ impl<'a> Tree<'a> {
     pub(super) fn build(section: &Section<'a>, limits: &Limits<'a>) -> Self {
         let stacks = section.stacks;
         let threads = ThreadGroups::of(stacks);
-        let idle = IdleThreads::of(stacks, &threads);
+        let idle = IdleThreads::of(stacks, &threads, |container| {
+            limits.kernel == Some(container)
+        });
         let mut place = vec![None; limits.labels.len()];
         for (order, position) in limits.containers.iter().enumerate() {
             place[*position] = Some(order);

@@ -8,6 +8,7 @@ use super::tree::Tree;
 use crate::model::StateGroup;
 use crate::output::states::ViewState;
 use crate::output::summary::Summary;
+use crate::output::threads::IDLE_BELOW_PERCENT;
 use crate::output::{notes, units};
 
 /// The title: what, whose, how long.
@@ -80,8 +81,8 @@ pub(super) fn caption(
         .fold(0_u64, |sum, tree| sum.saturating_add(tree.idle_ns()));
     if idle_ns > 0 {
         lines.push(format!(
-            "Not drawn: {} in which idle threads (busy for less than 1 % of their time) waited; \
-             ctprof report DIR --graph {} --idle --flamegraph FILE draws it",
+            "Not drawn: {} in which kernel threads and threads busy for less than {IDLE_BELOW_PERCENT}% of their time \
+             waited; ctprof report DIR --graph {} --idle --flamegraph FILE draws it",
             units::seconds(idle_ns),
             graph.id(),
         ));

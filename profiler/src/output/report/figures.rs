@@ -23,7 +23,10 @@ pub(super) fn lines(
     let mut lines = vec![
         ("delayed by", delayed_by(container, most)),
         ("blocked in", blocked_in(container, most)),
-        ("idle", (idle_ns > 0).then(|| idle(idle_ns))),
+        (
+            "idle",
+            (idle_ns > 0 && !container.is_kernel()).then(|| idle(idle_ns)),
+        ),
         ("cgroup", cgroup(container, full)),
         ("pressure", container.psi.as_ref().and_then(pressure)),
         ("counters", container.counters.as_ref().and_then(counters)),
