@@ -219,7 +219,11 @@ fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     }
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    threads::enter(ctx.arg(0), Clock::starting(now_ns, phase::RUNNABLE, 0));
+    threads::enter(
+        ctx.arg(0),
+        Clock::starting(now_ns, phase::RUNNABLE, 0),
+        true,
+    );
     0
 }
 
