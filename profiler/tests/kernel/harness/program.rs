@@ -30,7 +30,9 @@ impl Program {
     pub(crate) fn start(cgroup: Option<&Cgroup>, args: &[&str]) -> Result<Self> {
         let mut command = Command::new(this_program()?);
         command.arg("workload").args(args).stdout(Stdio::piped());
-        let joined = cgroup.map(|cgroup| cgroup.enclose(&mut command)).transpose()?;
+        let joined = cgroup
+            .map(|cgroup| cgroup.enclose(&mut command))
+            .transpose()?;
         let mut joined_ns = now_ns();
         let mut child = command.spawn()?;
         if let Some(mut joined) = joined {
