@@ -115,24 +115,39 @@ const PLUMBING: [&str; 58] = [
     "writev",
 ];
 
-/// Kernel functions that every wait goes through, by how they begin.
-const KERNEL_PLUMBING_PREFIXES: [&str; 17] = [
+/// Kernel functions on every path to the scheduler, by how they begin: they repeat what the state says.
+const KERNEL_PLUMBING_PREFIXES: [&str; 32] = [
+    "__do_sys_",
+    "__futex",
     "__schedule",
+    "__se_sys_",
     "__x64_sys_",
     "asm_",
+    "common_nsleep",
+    "core_sys_select",
+    "do_epoll",
+    "do_futex",
+    "do_nanosleep",
+    "do_poll",
+    "do_select",
+    "do_sys_poll",
     "do_syscall",
+    "do_wait",
     "entry_SYSCALL",
+    "ep_poll",
     "exc_",
     "exit_to_user",
     "finish_task_switch",
     "futex_",
+    "hrtimer_nanosleep",
     "io_schedule",
+    "irqentry_exit",
+    "kernel_wait",
     "kthread",
+    "poll_schedule",
     "preempt_schedule",
     "ret_from_fork",
     "schedule",
-    "syscall_exit",
-    "wait_for_completion",
     "x64_sys_call",
 ];
 
@@ -263,9 +278,9 @@ impl Blame {
     }
 }
 
-/// The innermost frame of the best rank that the stack has.
+/// The innermost frame of the best rank that the stack has, unless all it has is the way to the scheduler.
 fn to_blame(stack: &StackRef<'_>, ranks: &[Rank]) -> Option<NameId> {
-    let mut best = (Rank::None, None);
+    let mut best = (Rank::KernelPlumbing, None);
     for frame in stack.frames.iter().rev() {
         let rank = ranks[*frame as usize];
         if rank > best.0 {
@@ -354,6 +369,8 @@ mod tests {
             );
         }
         assert_eq!(blamed(&[(&["[no stack]"], 1)]), None);
+        let nothing_new = ["[python3+0x12]", "do_futex_[k]", "futex_wait_[k]"];
+        assert_eq!(blamed(&[(&nothing_new, 1)]), None);
     }
 
     #[test]

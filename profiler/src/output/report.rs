@@ -148,14 +148,20 @@ fn heading(summary: &Summary) -> String {
     } else {
         "on-CPU profile"
     };
-    printable(
-        &format!(
-            "ctprof {} · {what} of {} · {} at {} Hz on {} · Linux {}",
-            summary.ctprof_version,
-            units::seconds(summary.window_ns),
+    let how = match sampling.cpus {
+        0 => "no stacks".to_owned(),
+        cpus => format!(
+            "{} at {} Hz on {}",
             sampling.event,
             sampling.frequency_hz,
-            units::counted(sampling.cpus, "CPU"),
+            units::counted(cpus, "CPU")
+        ),
+    };
+    printable(
+        &format!(
+            "ctprof {} · {what} of {} · {how} · Linux {}",
+            summary.ctprof_version,
+            units::seconds(summary.window_ns),
             summary.kernel,
         ),
         1000,

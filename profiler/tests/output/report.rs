@@ -2,7 +2,7 @@
 
 use ctprof::cli::Format;
 use ctprof::cli::report::ReportArgs;
-use ctprof::model::{State, Unavailable};
+use ctprof::model::{Ledger, State, Unavailable};
 use ctprof::output::flamegraph::Graph;
 use ctprof::output::report::{self, Options};
 use ctprof::output::stacks::Stacks;
@@ -138,6 +138,43 @@ fn json_has_the_causes() {
     let mut second = Vec::new();
     report::print_json(&view, &Options::default(), &mut second).unwrap();
     assert!(out == second);
+}
+
+#[test]
+fn many_containers_are_a_table_and_a_few_words() {
+    let mut m = synthetic::Maker::new();
+    let frame = [m.user("main")];
+    for number in 0..60_u64 {
+        m.container(synthetic::named(&format!("c{number:02}"), "docker", ""));
+        let ns = (number + 1) * 100_000_000;
+        m.off_cpu("t", (State::RunQueue, ""), &frame, 1, ns);
+        let container = m.profile.containers.last_mut().unwrap();
+        container.ledger = Some(Ledger {
+            thread_time_ns: ns,
+            ..Ledger::default()
+        });
+    }
+    let (view, _) = View::of(&m.profile);
+    let shown = text(&view, &Options::default());
+    let rows = |prefix: &str| {
+        shown
+            .lines()
+            .filter(|line| line.starts_with(prefix))
+            .count()
+    };
+    // 40 rows, and 5 of them with a block of their own.
+    assert_eq!(rows("c"), 45);
+    assert!(shown.contains("c59           6.00"), "{shown}");
+    assert_eq!(rows("1. waited "), 5);
+    assert_eq!(
+        rows("20 more containers with less lost time: see --format json"),
+        1
+    );
+    assert_eq!(
+        rows("55 more containers: ctprof report DIR --container NAME tells more of each"),
+        1
+    );
+    assert!(shown.lines().count() < 90, "{shown}");
 }
 
 #[test]
