@@ -19,14 +19,31 @@ use crate::{
 };
 
 #[unsafe(no_mangle)]
-static OFF_CPU_STACKS: Global<u32> = Global::new(0);
+static STACK_STATES: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static MIN_BLOCK_NS: Global<u64> = Global::new(0);
 
 /// Whether stacks of this slot are wanted.
 #[inline(always)]
 pub(crate) fn wanted(slot: u32) -> bool {
-    OFF_CPU_STACKS.load() == 1 && scope::is_recorded(slot)
+    STACK_STATES.load() != 0 && scope::is_recorded(slot)
+}
+
+/// Whether stacks of this state are wanted.
+#[inline(always)]
+fn wanted_state(state: usize) -> bool {
+    let group = if state > state::BLOCKED {
+        state::BLOCKED
+    } else {
+        state
+    };
+    STACK_STATES.load() & (1 << group) != 0
+}
+
+/// Whether stacks of threads that could run on are wanted.
+#[inline(always)]
+pub(crate) fn wanted_runnable(slot: u32) -> bool {
+    (wanted_state(state::RUN_QUEUE) || wanted_state(state::THROTTLED)) && scope::is_recorded(slot)
 }
 
 /// A process is announced when it has left the CPU 2, 8, 32, ... times: at first its libraries are not mapped yet,
@@ -73,7 +90,7 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
 /// Counts an interval that began with the stacks that the thread has.
 #[inline(always)]
 pub(crate) fn count(task: Object, thread: &Thread, state: usize, ns: u64) {
-    if ns == 0 || !wanted(thread.slot) {
+    if ns == 0 || !wanted(thread.slot) || !wanted_state(state) {
         return;
     }
     let mut key = CountKey {

@@ -17,9 +17,10 @@ use crate::{
     scope as cgroups,
 };
 
-/// Enters a thread that is not in the ledger yet. Allocates: only where that is safe.
+/// Enters a thread that is not in the ledger yet, and that was born now or before. Allocates: only where that is
+/// safe.
 #[inline(always)]
-pub(crate) fn enter(task: Object, clock: Clock) -> Option<*mut Thread> {
+pub(crate) fn enter(task: Object, clock: Clock, is_born: bool) -> Option<*mut Thread> {
     let value = cgroups::find(task);
     let mut thread = Thread {
         group: kernel::group(task),
@@ -38,7 +39,11 @@ pub(crate) fn enter(task: Object, clock: Clock) -> Option<*mut Thread> {
     thread.group = kernel::group(task);
     thread.slot = value;
     if let Some(account) = Slot::of(scope::slot(value), From::Process) {
-        account.comes(clock.since_ns);
+        if is_born {
+            account.comes(clock.since_ns);
+        } else {
+            account.begins(clock.since_ns);
+        }
     }
     // Last: from here on the scheduler's hooks see the thread.
     thread.clock = clock;

@@ -84,7 +84,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
         thread.clock.block(now_ns, reason)
     } else {
         threads::queued(task, thread, now_ns);
-        if off_cpu::wanted(thread.slot) {
+        if off_cpu::wanted_runnable(thread.slot) {
             thread.period = kernel::quota_period(task);
             off_cpu::take(ctx, task, thread);
         }
@@ -219,7 +219,11 @@ fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     }
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    threads::enter(ctx.arg(0), Clock::starting(now_ns, phase::RUNNABLE, 0));
+    threads::enter(
+        ctx.arg(0),
+        Clock::starting(now_ns, phase::RUNNABLE, 0),
+        true,
+    );
     0
 }
 

@@ -49,7 +49,7 @@ fn open(task: Object) {
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let mut seen = Thread::default();
     let clock = threads::clock_of(task, &mut seen, now_ns);
-    let Some(thread) = threads::enter(task, clock) else {
+    let Some(thread) = threads::enter(task, clock, false) else {
         return;
     };
     // SAFETY: the pointer is to a live map value.
@@ -89,7 +89,7 @@ fn close(task: Object) {
     let charge = thread.clock.leave(now_ns, throttled_ns);
     if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
         account.charge(charge);
-        account.leaves(thread.clock.since_ns);
+        account.ends(thread.clock.since_ns);
     }
     if waits {
         off_cpu::count_wait(task, thread);

@@ -85,7 +85,7 @@ impl LedgerMaps {
         for Plain(of_cpu) in self.accounts.get(&slot, 0).map_err(|e| cannot(&e))?.iter() {
             add(&mut account, of_cpu);
         }
-        if account.came == 0 && account.left == 0 {
+        if account == Account::default() {
             return Ok(None);
         }
         Ok(Some(SlotFigures {

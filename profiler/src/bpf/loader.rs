@@ -5,9 +5,11 @@ use std::path::Path;
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, maps::MapData};
 use aya_log::EbpfLogger;
 use ctprof_ebpf::abi::layout;
+use ctprof_ebpf::abi::ledger::state;
 
 use super::{attach, describe, object::OBJECT, probes::Probe};
 use crate::host::btf::{Layout, Throttle};
+use crate::model::StateGroup;
 use crate::{Error, Result};
 
 /// Everything the kernel half has to know before it is verified.
@@ -27,8 +29,8 @@ pub struct LoadPlan<'a> {
     pub slots: (u32, u32),
     /// How throttled time is told.
     pub throttle: Throttle,
-    /// Take the stacks of threads that leave the CPU.
-    pub off_cpu_stacks: bool,
+    /// Of which states off the CPU stacks are taken.
+    pub off_cpu_stacks: &'a [StateGroup],
     /// Intervals shorter than this are counted without their stacks.
     pub min_block_ns: u64,
     /// Rows of each half of the sample counts.
@@ -37,6 +39,16 @@ pub struct LoadPlan<'a> {
     pub stacks: u32,
     /// Let the kernel half log what it does.
     pub log: bool,
+}
+
+/// A state off the CPU as the kernel half knows it; 0 for the CPU, whose stacks are sampled.
+const fn bit(group: StateGroup) -> u32 {
+    match group {
+        StateGroup::OnCpu => 0,
+        StateGroup::RunQueue => 1 << state::RUN_QUEUE,
+        StateGroup::Throttled => 1 << state::THROTTLED,
+        StateGroup::Blocked => 1 << state::BLOCKED,
+    }
 }
 
 /// The loaded object. Dropping it detaches and unloads everything: nothing is pinned.
@@ -64,7 +76,11 @@ impl Kernel {
         })?;
 
         let (cgroup_v1, record_host) = (u32::from(plan.cgroup_v1), u32::from(plan.record_host));
-        let (throttle, off_cpu_stacks) = (plan.throttle.value(), u32::from(plan.off_cpu_stacks));
+        let throttle = plan.throttle.value();
+        let stack_states = plan
+            .off_cpu_stacks
+            .iter()
+            .fold(0_u32, |bits, group| bits | bit(*group));
         // aya-log's levels count from 1, error, to 5, trace; 0 is off.
         let log_level: u8 = if plan.log { 4 } else { 0 };
         let mut loader = EbpfLoader::new();
@@ -75,7 +91,7 @@ impl Kernel {
             .override_global(layout::RECORD_HOST, &record_host, true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .override_global(layout::THROTTLE, &throttle, true)
-            .override_global(layout::OFF_CPU_STACKS, &off_cpu_stacks, true)
+            .override_global(layout::STACK_STATES, &stack_states, true)
             .override_global(layout::MIN_BLOCK_NS, &plan.min_block_ns, true)
             .override_global(layout::FIRST_BORN, &plan.slots.0, true)
             .override_global(layout::SLOTS, &plan.slots.1, true)

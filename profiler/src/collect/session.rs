@@ -18,7 +18,7 @@ use crate::bpf::{
 };
 use crate::host::btf::{Layout, Throttle};
 use crate::host::cgroup::{Hierarchy, Version};
-use crate::model::{ProcessKey, Unavailable};
+use crate::model::{ProcessKey, StateGroup, Unavailable};
 use crate::{Error, Result};
 
 /// How often the kernel's maps are emptied while recording.
@@ -43,8 +43,8 @@ pub struct SessionPlan<'a> {
     pub frequency_hz: u64,
     /// Entries of the maps of counts and stacks; `None` for as many as the frequency and CPUs ask for.
     pub map_entries: Option<u32>,
-    /// Take stacks; without them there is the ledger alone, and no sampling.
-    pub stacks: bool,
+    /// Of which states stacks are taken; the CPU's are sampled. Without any there is the ledger alone.
+    pub stacks: &'a [StateGroup],
     /// Intervals off the CPU shorter than this are counted without their stacks.
     pub min_block: Duration,
     /// Let the kernel half log what it does.
@@ -133,7 +133,7 @@ impl<'a> Session<'a> {
                 ready.push(probe);
             }
         }
-        if plan.stacks {
+        if plan.stacks.contains(&StateGroup::OnCpu) {
             let probe = &probes::ON_CPU;
             check(probe, kernel.load_probe(probe), &mut unavailable)?;
         }
@@ -168,7 +168,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The kernel refuses something that recording cannot do without.
     pub fn open(&mut self) -> Result<()> {
-        if self.plan.stacks {
+        if self.plan.stacks.contains(&StateGroup::OnCpu) {
             let plan = &self.plan;
             self.sampler = Some(Sampler::start(
                 &mut self.kernel,

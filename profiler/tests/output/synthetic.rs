@@ -213,7 +213,7 @@ pub(crate) fn small() -> Profile {
     app.cpu_quota_cores = Some(0.5);
     app.threads = Some(2);
     app.cfs = Some(CfsFigures {
-        usage_ns: 6_061_000_000,
+        usage_ns: Some(6_061_000_000),
         periods: 100,
         throttled_periods: 41,
         throttled_ns: 3_210_000_000,

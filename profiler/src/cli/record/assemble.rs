@@ -107,7 +107,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
             .filter(|container| !container.identity.cgroup.is_empty())
         {
             let threads = container.threads.get_or_insert_default();
-            *threads += hierarchy.threads(path).unwrap_or_default();
+            *threads += input.after.threads(path);
         }
     }
     // `host` and `kernel` are always there, and so is what was asked for, even with nothing in it, unless it is but

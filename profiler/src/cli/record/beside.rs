@@ -15,6 +15,7 @@ pub(super) struct Figures {
     cpu: HashMap<String, CfsFigures>,
     system_ns: HashMap<String, u64>,
     psi: HashMap<String, Psi>,
+    threads: HashMap<String, u64>,
 }
 
 impl Figures {
@@ -28,11 +29,19 @@ impl Figures {
             if let Some(ns) = hierarchy.system_ns(path) {
                 all.system_ns.insert(path.to_owned(), ns);
             }
+            if let Some(threads) = hierarchy.threads(path) {
+                all.threads.insert(path.to_owned(), threads);
+            }
             if let Some(psi) = hierarchy.pressure(path) {
                 all.psi.insert(path.to_owned(), psi);
             }
         }
         all
+    }
+
+    /// Threads that were in `path` itself, not below it.
+    pub(super) fn threads(&self, path: &str) -> u64 {
+        self.threads.get(path).copied().unwrap_or(0)
     }
 
     /// What `path` used since `before`; a cgroup that was not there then started from nothing.
@@ -48,7 +57,7 @@ impl Figures {
 
     /// Which share of its CPU time `path` has spent in the kernel since `before`.
     pub(super) fn kernel_share_since(&self, before: &Self, path: &str) -> Option<f64> {
-        let usage = self.cpu_since(before, path)?.usage_ns;
+        let usage = self.cpu_since(before, path)?.usage_ns?;
         let then = before.system_ns.get(path).copied().unwrap_or(0);
         let system = self.system_ns.get(path)?.saturating_sub(then);
         (usage > 0).then(|| (system as f64 / usage as f64).min(1.0))

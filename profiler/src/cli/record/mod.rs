@@ -30,6 +30,7 @@ use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::host::containers::Containers;
 use crate::host::{Host, kernel};
+use crate::model::StateGroup;
 use crate::output::{self, RecordingDir, report};
 use crate::{Error, Result};
 use beside::Figures;
@@ -72,6 +73,16 @@ pub struct RecordArgs {
     #[arg(long)]
     no_stacks: bool,
 
+    /// Take stacks of these states only; times are measured for all of them
+    #[arg(
+        long = "state",
+        value_enum,
+        value_name = "STATE",
+        value_delimiter = ',',
+        conflicts_with = "no_stacks"
+    )]
+    states: Vec<StateChoice>,
+
     /// Keep stacks of waits and sleeps that took at least this long; shorter ones are counted without
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse_or_zero)]
     min_block: Duration,
@@ -111,6 +122,40 @@ impl EventChoice {
             Self::Cycles => SamplingEvent::Cycles,
             Self::CpuClock => SamplingEvent::CpuClock,
         }
+    }
+}
+
+/// A quarter of the ledger, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StateChoice {
+    /// What runs on the CPU (sampled)
+    OnCpu,
+    /// What waits for a CPU
+    RunQueue,
+    /// What a CPU quota stopped
+    Throttled,
+    /// What sleeps, and on what
+    Blocked,
+}
+
+impl RecordArgs {
+    /// The states whose stacks are wanted.
+    fn stack_states(&self) -> Vec<StateGroup> {
+        if self.no_stacks {
+            return Vec::new();
+        }
+        if self.states.is_empty() {
+            return StateGroup::ALL.to_vec();
+        }
+        self.states
+            .iter()
+            .map(|choice| match choice {
+                StateChoice::OnCpu => StateGroup::OnCpu,
+                StateChoice::RunQueue => StateGroup::RunQueue,
+                StateChoice::Throttled => StateGroup::Throttled,
+                StateChoice::Blocked => StateGroup::Blocked,
+            })
+            .collect()
     }
 }
 
@@ -162,6 +207,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let mut terminate = listen(SignalKind::terminate())?;
 
     let event = args.event.event();
+    let stacks = args.stack_states();
     let mut session = Session::start(SessionPlan {
         layout: &layout,
         btf: args.btf.as_deref(),
@@ -170,7 +216,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         event,
         frequency_hz: args.frequency,
         map_entries: args.map_entries,
-        stacks: !args.no_stacks,
+        stacks: &stacks,
         min_block: args.min_block,
         log,
     })?;

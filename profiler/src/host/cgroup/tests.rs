@@ -69,15 +69,18 @@ fn v1_quota_and_figures() {
     assert_eq!(
         hierarchy.cpu_figures(WEB),
         Some(CfsFigures {
-            usage_ns: 2_500_000_123,
+            usage_ns: Some(2_500_000_123),
             periods: 40,
             throttled_periods: 12,
             throttled_ns: 987_654_321,
         })
     );
     // Not in cpuacct: from the v2 hierarchy; in neither: 0.
-    assert_eq!(hierarchy.cpu_figures(WORKER).unwrap().usage_ns, 77_000);
-    assert_eq!(hierarchy.cpu_figures("/bench/a").unwrap().usage_ns, 0);
+    assert_eq!(
+        hierarchy.cpu_figures(WORKER).unwrap().usage_ns,
+        Some(77_000)
+    );
+    assert_eq!(hierarchy.cpu_figures("/bench/a").unwrap().usage_ns, None);
     assert_eq!(hierarchy.cpu_figures("/bench/none"), None);
 }
 
@@ -103,7 +106,7 @@ fn v2_tree_quota_and_figures() {
     assert_eq!(
         hierarchy.cpu_figures(&app),
         Some(CfsFigures {
-            usage_ns: 2_500_000_000,
+            usage_ns: Some(2_500_000_000),
             periods: 40,
             throttled_periods: 12,
             throttled_ns: 987_654_000,
@@ -204,7 +207,11 @@ fn a_command_is_in_its_cgroup_from_the_start() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"]);
     assert!(fresh.spawn(&mut shell).unwrap().wait().unwrap().success());
-    let used = hierarchy.cpu_figures(&cgroup.path).unwrap().usage_ns;
+    let used = hierarchy
+        .cpu_figures(&cgroup.path)
+        .unwrap()
+        .usage_ns
+        .unwrap();
     assert!((10_000_000..60_000_000_000).contains(&used), "{used}");
 
     fresh.remove().unwrap();

@@ -108,8 +108,8 @@ fn cgroup(container: &ContainerSummary, full: bool) -> Option<String> {
         return None;
     }
     let mut parts = Vec::new();
-    if cfs.usage_ns > 0 {
-        parts.push(format!("used {} of CPU", duration(cfs.usage_ns)));
+    if let Some(usage_ns) = cfs.usage_ns {
+        parts.push(format!("used {} of CPU", duration(usage_ns)));
     }
     if cfs.periods > 0 {
         parts.push(format!(

@@ -153,7 +153,7 @@ fn render(m: &mut Maker) {
     let app = m.profile.containers.last_mut().unwrap();
     app.cpu_quota_cores = Some(0.3);
     app.cfs = Some(CfsFigures {
-        usage_ns: 2_998 * MS,
+        usage_ns: Some(2_998 * MS),
         periods: 100,
         throttled_periods: 97,
         throttled_ns: 13_240 * MS,
