@@ -96,7 +96,8 @@ pub(super) fn caption(
     lines
 }
 
-/// The colours of the graph in the order in which it shows them: its states, or the kinds of functions of its one state.
+/// The colours of the graph in the order in which it shows them: its states, or where it has one the kinds of
+/// functions.
 pub(super) fn legend(graph: Graph, trees: &[Tree<'_>]) -> Vec<(String, Color)> {
     let mut classes: Vec<Class> = trees
         .iter()
