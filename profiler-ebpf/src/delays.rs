@@ -119,7 +119,7 @@ impl Walking {
     }
 }
 
-/// A loop that the verifier would have to follow 64 times, on every path that leads to it, is beyond its limit:
+/// A loop that the verifier would have to follow 512 times, on every path that leads to it, is beyond its limit:
 /// the kernel runs this one (`bpf_loop`, Linux 5.17).
 #[inline(always)]
 fn go_on(walking: &mut Walking) {

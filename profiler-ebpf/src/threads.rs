@@ -81,6 +81,12 @@ fn move_to(task: Object, thread: *mut Thread, group: u64, now_ns: u64) -> u32 {
     if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
         account.charge(charge);
         account.leaves(thread.clock.since_ns);
+        if thread.clock.is_runnable() {
+            // Each cgroup has its own part of the wait.
+            account.waited(&thread.clock);
+            thread.clock.waited_ns = 0;
+            thread.clock.stopped_ns = 0;
+        }
     }
     thread.slot = value;
     if let Some(account) = Slot::of(scope::slot(value), From::Process) {

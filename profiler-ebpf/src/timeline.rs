@@ -4,8 +4,8 @@
 
 use crate::abi::scope::SLOT_IDLE;
 
-/// Segments that are kept.
-pub const SEGMENTS: usize = 64;
+/// Segments that are kept: at 5,000 switches a second, 100 ms.
+pub const SEGMENTS: usize = 512;
 const MASK: u32 = SEGMENTS as u32 - 1;
 
 /// One stretch of a CPU's time.
@@ -207,9 +207,9 @@ mod tests {
 
     #[test]
     fn what_is_no_longer_kept_stays_unexplained() {
-        let segments: Vec<(u32, u64)> = (0..200).map(|n| (10 + n % 2, 5)).collect();
+        let segments: Vec<(u32, u64)> = (0..2_000).map(|n| (10 + n % 2, 5)).collect();
         let (timeline, now) = of(&segments, 9);
-        let found: u64 = explain(&timeline, Walk::over(now - 900, now, 0))
+        let found: u64 = explain(&timeline, Walk::over(now - 9_000, now, 0))
             .values()
             .sum();
         assert_eq!(found, 5 * (SEGMENTS as u64 - 1));

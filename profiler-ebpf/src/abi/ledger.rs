@@ -149,6 +149,8 @@ const _: () = assert!(size_of::<DelayKey>() == 8);
 pub mod visit {
     /// Enter every thread in the ledger.
     pub const OPEN: u32 = 1;
+    /// Find out which threads are in another cgroup by now.
+    pub const FOLLOW: u32 = 3;
     /// Charge what every thread has done so far, and take it out.
     pub const CLOSE: u32 = 2;
 }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use ctprof_ebpf::abi::{
-    event::{Event, PROCESS_EXEC, PROCESS_SEEN},
+    event::{Event, PROCESS_EXEC, PROCESS_SEEN, THREADS_MOVED},
     loss::Loss,
 };
 
@@ -37,6 +37,12 @@ fn process_exec(ctx: BtfTracePointContext) -> i32 {
         send(PROCESS_EXEC, task, slot);
     }
     0
+}
+
+/// Threads of this process were moved to another cgroup.
+#[inline(always)]
+pub(crate) fn moved(task: Object) {
+    send(THREADS_MOVED, task, 0);
 }
 
 #[inline(always)]

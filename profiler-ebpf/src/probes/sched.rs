@@ -16,6 +16,7 @@ use ctprof_ebpf::{
     ledger::{Clock, phase},
 };
 
+use super::processes;
 use crate::{
     accounts::{From, Slot},
     delays::{self, Wait},
@@ -214,8 +215,9 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
 /// A thread was born. Arguments: the thread, the flags of `clone`. Runs in its parent, where memory can be had.
 #[btf_tracepoint(function = "task_newtask")]
 fn task_newtask(ctx: BtfTracePointContext) -> i32 {
-    if CONTROL.get(0).copied() != Some(visit::OPEN) {
-        return 0;
+    match CONTROL.get(0).copied() {
+        Some(visit::OPEN | visit::FOLLOW) => {}
+        _ => return 0,
     }
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
@@ -234,9 +236,12 @@ fn cgroup_attach(ctx: BtfTracePointContext) -> i32 {
     if !kernel::is_watched_hierarchy(ctx.arg(0)) {
         return 0;
     }
-    if let Some(thread) = THREADS.get(ctx.arg(2)) {
+    let task: Object = ctx.arg(2);
+    if let Some(thread) = THREADS.get(task) {
         // SAFETY: has no precondition, and the pointer is to a live map value.
         unsafe { (*thread).moved_ns = bpf_ktime_get_ns() };
+        // A thread that sleeps now may be moved once more before it wakes.
+        processes::moved(task);
     }
     0
 }

@@ -34,6 +34,7 @@ extern "C" fn visit_tasks(ctx: *const Visit) -> i32 {
     }
     match CONTROL.get(0).copied().unwrap_or_default() {
         visit::OPEN => open(task),
+        visit::FOLLOW => follow(task),
         visit::CLOSE => close(task),
         _ => {}
     }
@@ -64,6 +65,19 @@ fn open(task: Object) {
         let taken = stack::take_of(task);
         thread.kernel_stack = taken.key;
         thread.stack_flags |= flags::IN_KERNEL | stack::lost(&taken);
+    }
+}
+
+#[inline(always)]
+fn follow(task: Object) {
+    let Some(thread) = THREADS.get(task) else {
+        return;
+    };
+    // SAFETY: the pointer is to a live map value.
+    let thread = unsafe { &mut *thread };
+    if thread.clock.is_in() {
+        // SAFETY: has no precondition.
+        threads::follow(task, thread, unsafe { bpf_ktime_get_ns() });
     }
 }
 

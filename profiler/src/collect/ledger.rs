@@ -111,6 +111,15 @@ impl LedgerRun {
         kernel.visit(&probes::VISIT)
     }
 
+    /// Looks which threads are in another cgroup by now.
+    pub(super) fn follow(&mut self, kernel: &mut Kernel) -> Result<()> {
+        if self.closed {
+            return Ok(());
+        }
+        self.maps.set_visit(visit::FOLLOW)?;
+        kernel.visit(&probes::VISIT)
+    }
+
     /// The quota periods in which a thread was stopped since the last call.
     pub(super) fn burnt_periods(&mut self) -> Result<Vec<u64>> {
         self.maps.drain_burnt()

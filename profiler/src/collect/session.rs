@@ -219,14 +219,14 @@ impl<'a> Session<'a> {
                 }
                 ready = events.readable_mut() => {
                     let mut ready = ready.map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
-                    self.take_events(ready.get_inner_mut(), observer);
+                    self.take_events(ready.get_inner_mut(), observer)?;
                     ready.clear_ready();
                 }
             }
         };
         self.stop()?;
         let mut events = events.into_inner();
-        self.take_events(&mut events, observer);
+        self.take_events(&mut events, observer)?;
         Ok(ended)
     }
 
@@ -243,7 +243,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) {
+    fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) -> Result<()> {
+        let mut moved = false;
         while let Some(event) = events.take() {
             match event {
                 KernelEvent::CgroupBorn { id, slot, path } => {
@@ -265,8 +266,13 @@ impl<'a> Session<'a> {
                     };
                     observer.process_seen(ProcessKey { pid, exec_id }, parent);
                 }
+                KernelEvent::ThreadsMoved => moved = true,
                 KernelEvent::Unknown(_) => self.unknown_events += 1,
             }
+        }
+        match &mut self.ledger {
+            Some(ledger) if moved => ledger.follow(&mut self.kernel),
+            _ => Ok(()),
         }
     }
 
