@@ -19,6 +19,8 @@ pub use rank::is_kernel_plumbing;
 pub struct Culprit {
     /// Name, without the suffix of its kind.
     pub function: String,
+    /// Whether it is the kernel's.
+    pub kernel: bool,
     /// Its time.
     pub ns: u64,
     /// Time of all stacks in the state, waits of idle threads apart.
@@ -34,6 +36,9 @@ impl Culprit {
             return None;
         }
         let name = super::table::cut(&self.function, MAX_CHARS);
+        if self.kernel {
+            return Some(format!("{mostly} in {name} [k]"));
+        }
         let call = if name.ends_with([')', '>', '…']) || name.contains(':') && name.contains('/')
         {
             ""
@@ -73,15 +78,17 @@ impl Blame {
                     .filter_map(|(name, ns)| Some((name?, ns)))
                     .max_by_key(|(name, ns)| (*ns, std::cmp::Reverse(*name)))?;
                 let name = stacks.name(function);
-                let function = name
-                    .strip_suffix(KERNEL_SUFFIX)
+                let kernel = name.strip_suffix(KERNEL_SUFFIX);
+                let function = kernel
                     .or_else(|| name.strip_suffix(INLINED_SUFFIX))
                     .unwrap_or(name)
                     .to_owned();
+                let kernel = kernel.is_some();
                 Some((
                     key,
                     Culprit {
                         function,
+                        kernel,
                         ns,
                         of_ns,
                     },
@@ -98,9 +105,9 @@ impl Blame {
     }
 }
 
-/// The innermost frame of the best rank that the stack has, unless all it has is the way to the scheduler.
+/// The innermost frame of the best rank that the stack has.
 fn to_blame(stack: &StackRef<'_>, ranks: &[Rank]) -> Option<NameId> {
-    let mut best = (Rank::KernelPlumbing, None);
+    let mut best = (Rank::None, None);
     for frame in stack.frames.iter().rev() {
         let rank = ranks[*frame as usize];
         if rank > best.0 {
@@ -159,14 +166,11 @@ mod tests {
                 ],
                 "app::load",
             ),
-            // Nothing of the program's own: the runtime's says more than the kernel's.
-            (
-                &["runtime.goexit", "runtime.futex", "futex_wait_[k]"],
-                "runtime.futex",
-            ),
+            // Nothing of the program's own: what the kernel did for it.
             (
                 &[
                     "[libc.so.6+0x1234]",
+                    "__write",
                     "jbd2_log_wait_commit_[k]",
                     "schedule_[k]",
                 ],
@@ -189,7 +193,12 @@ mod tests {
             );
         }
         assert_eq!(blamed(&[(&["[no stack]"], 1)]), None);
-        let nothing_new = ["[python3+0x12]", "do_futex_[k]", "futex_wait_[k]"];
+        let nothing_new = [
+            "[go+0x12]",
+            "runtime.futex",
+            "do_futex_[k]",
+            "futex_wait_[k]",
+        ];
         assert_eq!(blamed(&[(&nothing_new, 1)]), None);
     }
 
@@ -203,6 +212,7 @@ mod tests {
         let written = |name: &str| blamed(&[(&[name], 1)]).unwrap().words("mostly").unwrap();
         assert_eq!(written("ns::f(int)"), "mostly in ns::f(int)");
         assert_eq!(written("app::f"), "mostly in app::f()");
+        assert_eq!(written("pipe_read_[k]"), "mostly in pipe_read [k]");
         assert_eq!(written("py::f:/srv/a.py"), "mostly in py::f:/srv/a.py");
     }
 }

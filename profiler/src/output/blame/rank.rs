@@ -146,14 +146,10 @@ const KERNEL_PLUMBING_PREFIXES: [&str; 32] = [
 /// How a name ranks when a stack looks for the function to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// Nobody's: it stands for what is not known, or has no name.
+    /// Nobody's: it stands for what is not known, has no name, or is plumbing that says no more than the state.
     None,
-    /// Of the kernel, on every path to the scheduler.
-    KernelPlumbing,
-    /// Of the kernel.
+    /// Of the kernel, and says what the wait was about: a socket, a file system's journal, a driver.
     Kernel,
-    /// Of a library or a runtime.
-    Plumbing,
     /// Of the program.
     Own,
 }
@@ -161,12 +157,11 @@ pub(super) enum Rank {
 impl Rank {
     /// The rank of a name with the suffix of its kind.
     pub(super) fn of(name: &str) -> Self {
-        let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
         if is_stand_in(name) {
             Self::None
         } else if name.ends_with(KERNEL_SUFFIX) {
-            if starts(&KERNEL_PLUMBING_PREFIXES) {
-                Self::KernelPlumbing
+            if is_kernel_plumbing(name) {
+                Self::None
             } else {
                 Self::Kernel
             }
@@ -175,8 +170,8 @@ impl Rank {
             Self::None
         } else {
             let plain = name.strip_suffix(INLINED_SUFFIX).unwrap_or(name);
-            let wraps = PLUMBING.contains(&plain) || starts(&PLUMBING_PREFIXES);
-            if wraps { Self::Plumbing } else { Self::Own }
+            let wraps = PLUMBING.contains(&plain) || starts_with_any(plain, &PLUMBING_PREFIXES);
+            if wraps { Self::None } else { Self::Own }
         }
     }
 }
@@ -184,5 +179,9 @@ impl Rank {
 /// Whether this name of a kernel function, with its suffix, is on every path to the scheduler.
 #[must_use]
 pub fn is_kernel_plumbing(name: &str) -> bool {
-    Rank::of(name) == Rank::KernelPlumbing
+    name.ends_with(KERNEL_SUFFIX) && starts_with_any(name, &KERNEL_PLUMBING_PREFIXES)
+}
+
+fn starts_with_any(name: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
 }

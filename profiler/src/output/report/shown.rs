@@ -10,7 +10,7 @@ use crate::output::units;
 /// Containers in the table, unless some are asked for by name.
 const MAX_ROWS: usize = 40;
 
-/// Containers that neither ran nor lost more than this share of the recording are named in one line.
+/// Containers that ran and were held up for less than the length of the recording divided by this are named in one line.
 const IDLE_SHARE: u64 = 1000;
 
 /// Which containers are shown, and how.
