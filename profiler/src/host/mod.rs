@@ -6,6 +6,7 @@ pub mod cgroup;
 pub mod containers;
 pub mod kernel;
 pub mod proc;
+pub mod stolen;
 pub mod syscalls;
 
 pub use proc::Host;

@@ -146,6 +146,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         frequency_hz: args.frequency,
         event: input.event.name().to_owned(),
         cpus: recorded.cpus as u64,
+        stolen: beside::stolen_since(input.before.stolen, input.after.stolen),
         lost,
         unavailable,
         unnamed: unnamed(&live.symbolizer),

@@ -3,11 +3,18 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::collect::{Counted, Counters, WatchList};
+use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::host::cgroup::cpu::figures_between;
 use crate::host::cgroup::pressure::pressure_between;
 use crate::host::containers::Containers;
-use crate::model::{CfsFigures, Container, Psi, Unavailable};
+use crate::host::stolen::{stolen, stolen_between};
+use crate::model::{CfsFigures, Container, Psi, Stolen, Unavailable};
+
+/// CPU time that was taken from all threads between two readings.
+pub(super) fn stolen_since(before: Option<Stolen>, after: Option<Stolen>) -> Option<Stolen> {
+    Some(stolen_between(before?, after?))
+}
 
 /// The figures of every recorded cgroup at one moment, by path.
 #[derive(Debug, Default)]
@@ -16,12 +23,16 @@ pub(super) struct Figures {
     system_ns: HashMap<String, u64>,
     psi: HashMap<String, Psi>,
     threads: HashMap<String, u64>,
+    pub(super) stolen: Option<Stolen>,
 }
 
 impl Figures {
     /// Reads the figures of every recorded cgroup that still exists.
     pub(super) fn read(hierarchy: &Hierarchy, watch: &WatchList) -> Self {
-        let mut all = Self::default();
+        let mut all = Self {
+            stolen: stolen(&Host::default()),
+            ..Self::default()
+        };
         for (_, path) in watch.recorded() {
             if let Some(cpu) = hierarchy.cpu_figures(path) {
                 all.cpu.insert(path.to_owned(), cpu);
