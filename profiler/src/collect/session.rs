@@ -47,6 +47,8 @@ pub struct SessionPlan<'a> {
     pub stacks: &'a [StateGroup],
     /// Intervals off the CPU shorter than this are counted without their stacks.
     pub min_block: Duration,
+    /// How to tell throttled time; `None` for the best way that the kernel has.
+    pub throttle: Option<Throttle>,
     /// Let the kernel half log what it does.
     pub log: bool,
 }
@@ -380,7 +382,7 @@ fn load(plan: &SessionPlan<'_>, rows: u32, slots: (u32, u32)) -> Result<(Kernel,
             log: plan.log,
         })
     };
-    let throttle = plan.layout.throttle();
+    let throttle = plan.throttle.unwrap_or_else(|| plan.layout.throttle());
     let mut kernel = load(throttle)?;
     if throttle == Throttle::ByHook
         && let Err(cause) = attach_throttle(&mut kernel)
