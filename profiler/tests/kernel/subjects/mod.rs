@@ -11,6 +11,7 @@ mod losses;
 mod moves;
 mod neighbour;
 mod on_cpu;
+mod options;
 mod quota;
 mod scope;
 
@@ -41,6 +42,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         neighbour::trials(),
         blocked::trials(),
         churn::trials(),
+        options::trials(),
     ]
     .into_iter()
     .flatten()
