@@ -36,6 +36,8 @@ const STRUCTS: &[(&str, &[&str])] = &[
             "real_parent",
             "group_leader",
             "files",
+            "utime",
+            "stime",
         ],
     ),
     ("thread_info", &["cpu", "status"]),

@@ -74,13 +74,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         );
     }
     for container in &mut containers {
-        let kernel_share = match container.identity.runtime.as_str() {
-            "kernel" => Some(1.0),
-            _ => input
-                .after
-                .kernel_share_since(input.before, &container.identity.cgroup),
-        };
-        balance(container, kernel_share);
+        balance(container);
     }
     let cgroups: Vec<String> = containers
         .iter()

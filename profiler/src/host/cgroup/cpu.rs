@@ -47,21 +47,6 @@ impl Hierarchy {
         Some(figures)
     }
 
-    /// CPU time spent in the kernel since the cgroup was created; `None` where it is not counted apart.
-    #[must_use]
-    pub fn system_ns(&self, path: &str) -> Option<u64> {
-        if self.version() == Version::V1
-            && let Some(dir) = self.cpuacct_dir(path)
-        {
-            return read(&dir, "cpuacct.usage_sys")?.trim().parse().ok();
-        }
-        let stat = read(&self.unified_dir(path)?, "cpu.stat")?;
-        let usec = stat
-            .lines()
-            .find_map(|line| line.strip_prefix("system_usec "))?;
-        usec.trim().parse::<u64>().ok()?.checked_mul(1000)
-    }
-
     fn v1_usage_ns(&self, path: &str) -> Option<u64> {
         self.cpuacct_dir(path)
             .and_then(|dir| read(&dir, "cpuacct.usage")?.trim().parse().ok())
