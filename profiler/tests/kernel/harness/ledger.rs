@@ -168,7 +168,11 @@ impl<'a> Row<'a> {
             stolen => stolen + 20_000_000,
         };
         let allowed = usage.saturating_sub(self.preempting_ns()?)..=usage + stolen;
-        let slack = (usage / 100).max(10_000_000);
+        let slack = if emulated() {
+            (usage / 25).max(30_000_000)
+        } else {
+            (usage / 100).max(10_000_000)
+        };
         self.within("on CPU", self.on_cpu_ns()?, allowed, slack)
     }
 
