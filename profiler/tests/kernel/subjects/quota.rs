@@ -60,7 +60,8 @@ fn three_threads() -> Result {
 fn burn(cgroup: &Cgroup, args: &[&str], limits: &[(&Cgroup, f64)]) -> Result<Recording> {
     let (recording, facts) = record(&[cgroup], || {
         let soon = soon();
-        let args = [&["burn", "--at", &soon.to_string()], args].concat();
+        let at = soon.to_string();
+        let args = [&["burn", "--at", &at], args].concat();
         let program = Program::start(Some(cgroup), &args)?;
         limit(limits, soon)?;
         program.end()
