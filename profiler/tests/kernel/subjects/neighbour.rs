@@ -39,7 +39,7 @@ fn compete(cgroups: &[&Cgroup]) -> Result<(Recording, Vec<Facts>)> {
 fn expect(recording: &Recording, victim: &Cgroup, others: &[&Cgroup], facts: &Facts) -> Result {
     let row = recording.row(victim.path())?;
     row.agrees_with_usage()?;
-    let run_queue = row.ns("run_queue")?;
+    let run_queue = row.ns("run_queue")? - row.strangers_ns();
     let mut by_others = 0;
     for other in others {
         let ran = recording.row(other.path())?.on_cpu_ns()?;
@@ -133,7 +133,7 @@ fn siblings() -> Result {
     })?;
     let row = recording.row(cgroup.path())?;
     row.agrees_with_usage()?;
-    let run_queue = row.ns("run_queue")?;
+    let run_queue = row.ns("run_queue")? - row.strangers_ns();
     let delayed = row.delayed_ns("siblings", None);
     ensure!(
         delayed >= run_queue / 100 * 95,

@@ -87,8 +87,7 @@ fn expect(row: Row<'_>, on_cpu: u64, off: f64, run_queue: u64) -> Result {
         0,
     )?;
     // What else the machine does is no matter of the quota.
-    let others = row.delayed_ns("host", None) + row.delayed_ns("kernel", None);
-    let run_queue = run_queue + others;
+    let run_queue = run_queue + row.strangers_ns();
     ensure!(
         row.ns("run_queue")? <= run_queue,
         "run queue has more than {run_queue} ns: {}",
