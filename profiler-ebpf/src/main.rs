@@ -10,6 +10,8 @@
 #[cfg(target_arch = "bpf")]
 mod accounts;
 #[cfg(target_arch = "bpf")]
+mod calls;
+#[cfg(target_arch = "bpf")]
 mod delays;
 #[cfg(target_arch = "bpf")]
 mod kernel;

@@ -10,6 +10,9 @@ pub const PROCESS_SEEN: u32 = 2;
 /// A watched process called `execve`: `tgid` and the new `exec_id` are set.
 pub const PROCESS_EXEC: u32 = 3;
 
+/// A call took longer than the limit: a [`super::syscall::SlowCall`], which begins with this, too.
+pub const SLOW_CALL: u32 = 4;
+
 /// One notice.
 #[repr(C)]
 #[derive(Clone, Copy)]

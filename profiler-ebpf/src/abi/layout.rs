@@ -80,6 +80,10 @@ pub const OFF_INODE_MODE: GlobalName = "OFF_INODE_MODE";
 pub const OFF_REGS_NUMBER: GlobalName = "OFF_REGS_NUMBER";
 /// `pt_regs.di`: the first argument of a system call.
 pub const OFF_REGS_FIRST: GlobalName = "OFF_REGS_FIRST";
+/// `pt_regs.cx`: after the instruction `syscall`, the address that follows it.
+pub const OFF_REGS_CX: GlobalName = "OFF_REGS_CX";
+/// `pt_regs.ip`.
+pub const OFF_REGS_IP: GlobalName = "OFF_REGS_IP";
 /// `task_struct.se.cfs_rq`.
 pub const OFF_TASK_QUEUE: GlobalName = "OFF_TASK_QUEUE";
 /// `task_struct.throttled`.
@@ -122,6 +126,18 @@ pub const THROTTLE: GlobalName = "THROTTLE";
 pub const OFF_CPU_STACKS: GlobalName = "OFF_CPU_STACKS";
 /// Intervals shorter than this many ns are counted without their stacks.
 pub const MIN_BLOCK_NS: GlobalName = "MIN_BLOCK_NS";
+/// What the view of system calls wants: one of [`super::syscall::view`].
+pub const CALL_VIEW: GlobalName = "CALL_VIEW";
+/// 1 when calls under a seccomp filter are told from others.
+pub const CALL_CONFINED: GlobalName = "CALL_CONFINED";
+/// Calls that take at least this many ns are sent to user space; 0 for none.
+pub const SLOW_NS: GlobalName = "SLOW_NS";
+/// 1 when they are sent with their user stacks.
+pub const SLOW_STACKS: GlobalName = "SLOW_STACKS";
+/// `task_struct.thread_info.flags`, on machines where it marks 32-bit threads.
+pub const OFF_TASK_TIFLAGS: GlobalName = "OFF_TASK_TIFLAGS";
+/// `task_struct.seccomp.mode`.
+pub const OFF_TASK_SECCOMP: GlobalName = "OFF_TASK_SECCOMP";
 /// First slot for a cgroup born while recording.
 pub const FIRST_BORN: GlobalName = "FIRST_BORN";
 /// Slots that exist.

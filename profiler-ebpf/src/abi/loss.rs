@@ -26,11 +26,15 @@ pub enum Loss {
     ThrottleMapFull = 9,
     /// A slot without an account: its time is missing.
     AccountMissing = 10,
+    /// A new row found `CALLS` full: these calls are missing.
+    CallMapFull = 11,
+    /// A slow call found the ring buffer full, or too many came in one second: it is not shown.
+    SlowCallDropped = 12,
 }
 
 impl Loss {
     /// How many causes there are.
-    pub const COUNT: u32 = 11;
+    pub const COUNT: u32 = 13;
 
     /// Each cause with the name it has in `summary.json` and in the report.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
@@ -45,6 +49,8 @@ impl Loss {
         (Self::DelayMapFull, "delay_map_full"),
         (Self::ThrottleMapFull, "throttle_map_full"),
         (Self::AccountMissing, "account_missing"),
+        (Self::CallMapFull, "call_map_full"),
+        (Self::SlowCallDropped, "slow_call_dropped"),
     ];
 }
 

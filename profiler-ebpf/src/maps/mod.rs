@@ -1,6 +1,7 @@
 //! Every map of the object. Sizes marked "set at load" are computed by the loader from the plan.
 
 use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
@@ -10,6 +11,7 @@ use ctprof_ebpf::{
         ledger::{Account, DelayKey, SYSCALLS, Thread, ThrottleClock},
         loss::Loss,
         stack::StackRecord,
+        syscall::{CachedRow, CallKey, CallRow, Running},
     },
     histogram::BUCKETS,
     timeline::Timeline,
@@ -103,3 +105,17 @@ pub(crate) static BURNT: LruHashMap<u64, u8> = LruHashMap::with_max_entries(8_19
 /// What the task iterator is to do.
 #[map]
 pub(crate) static CONTROL: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What became of system calls. Set at load; memory is taken as rows are used, 96 bytes a row.
+#[map]
+pub(crate) static CALLS: HashMap<CallKey, CallRow> =
+    HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+
+/// The rows of [`CALLS`] that this CPU counts in now: a hit costs no hash lookup and no atomic addition. 20 KiB a
+/// CPU. Set at load.
+#[map]
+pub(crate) static CALL_CACHE: PerCpuArray<CachedRow> = PerCpuArray::with_max_entries(1, 0);
+
+/// The call that this CPU's thread is in: `sched_switch` exchanges it, so that calls need no task storage.
+#[map]
+pub(crate) static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(1, 0);

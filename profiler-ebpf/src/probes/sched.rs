@@ -17,6 +17,7 @@ use ctprof_ebpf::{
 
 use crate::{
     accounts::{From, Slot},
+    calls,
     delays::{self, Wait},
     kernel::{self, Object},
     maps::{CONTROL, THREADS},
@@ -37,16 +38,19 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
         leave_cpu(ctx.as_ptr(), previous, forced, now_ns)
     };
     if kernel::pid(next) == 0 {
+        calls::nobody_runs();
         delays::switch(now_ns, leaving, SLOT_IDLE);
         return 0;
     }
     let Some(thread) = THREADS.get(next) else {
+        calls::nobody_runs();
         delays::switch(now_ns, leaving, slot(scope::find(next)));
         return 0;
     };
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *thread };
     threads::follow(next, thread, now_ns);
+    calls::gets_cpu(thread, now_ns);
     delays::switch(now_ns, leaving, slot(thread.slot));
     get_cpu(next, thread, now_ns);
     0
@@ -61,6 +65,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *thread };
     threads::follow(task, thread, now_ns);
+    calls::loses_cpu(thread, now_ns);
     let number = slot(thread.slot);
     if !thread.clock.is_in() {
         return number;
@@ -212,7 +217,9 @@ fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     }
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    threads::enter(ctx.arg(0), Clock::starting(now_ns, phase::RUNNABLE, 0));
+    if let Some(thread) = threads::enter(ctx.arg(0), Clock::starting(now_ns, phase::RUNNABLE, 0)) {
+        calls::is_born(thread);
+    }
     0
 }
 
@@ -223,6 +230,7 @@ fn cgroup_attach(ctx: BtfTracePointContext) -> i32 {
     if !kernel::is_watched_hierarchy(ctx.arg(0)) {
         return 0;
     }
+    calls::moved();
     if let Some(thread) = THREADS.get(ctx.arg(2)) {
         // SAFETY: has no precondition, and the pointer is to a live map value.
         unsafe { (*thread).moved_ns = bpf_ktime_get_ns() };

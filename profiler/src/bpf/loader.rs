@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use aya::programs::tp_btf::BtfTracePointLink;
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, maps::MapData};
 use aya_log::EbpfLogger;
 use ctprof_ebpf::abi::layout;
+use ctprof_ebpf::abi::syscall::{CACHE, view};
 
 use super::{attach, describe, object::OBJECT, probes::Probe};
 use crate::host::btf::{Layout, Throttle};
@@ -31,12 +33,25 @@ pub struct LoadPlan<'a> {
     pub off_cpu_stacks: bool,
     /// Intervals shorter than this are counted without their stacks.
     pub min_block_ns: u64,
+    /// The view of system calls.
+    pub calls: CallPlan,
     /// Rows of each half of the sample counts.
     pub count_rows: u32,
     /// Distinct stacks held between two drains.
     pub stacks: u32,
     /// Let the kernel half log what it does.
     pub log: bool,
+}
+
+/// What the view of system calls wants of the kernel half; by default nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CallPlan {
+    /// One of [`view`].
+    pub view: u32,
+    /// Tell calls under a seccomp filter from others.
+    pub confined: bool,
+    /// Rows that there may be at once.
+    pub rows: u32,
 }
 
 /// The loaded object. Dropping it detaches and unloads everything: nothing is pinned.
@@ -65,6 +80,9 @@ impl Kernel {
 
         let (cgroup_v1, record_host) = (u32::from(plan.cgroup_v1), u32::from(plan.record_host));
         let (throttle, off_cpu_stacks) = (plan.throttle.value(), u32::from(plan.off_cpu_stacks));
+        let calls = &plan.calls;
+        let confined = u32::from(calls.confined);
+        let cached_rows = if calls.view == view::OFF { 1 } else { CACHE };
         // aya-log's levels count from 1, error, to 5, trace; 0 is off.
         let log_level: u8 = if plan.log { 4 } else { 0 };
         let mut loader = EbpfLoader::new();
@@ -77,6 +95,8 @@ impl Kernel {
             .override_global(layout::THROTTLE, &throttle, true)
             .override_global(layout::OFF_CPU_STACKS, &off_cpu_stacks, true)
             .override_global(layout::MIN_BLOCK_NS, &plan.min_block_ns, true)
+            .override_global(layout::CALL_VIEW, &calls.view, true)
+            .override_global(layout::CALL_CONFINED, &confined, true)
             .override_global(layout::FIRST_BORN, &plan.slots.0, true)
             .override_global(layout::SLOTS, &plan.slots.1, true)
             // aya has no type for task storage; the kernel half alone uses it.
@@ -87,7 +107,9 @@ impl Kernel {
             .map_max_entries("STOPS", plan.slots.1)
             .map_max_entries("COUNTS_A", plan.count_rows)
             .map_max_entries("COUNTS_B", plan.count_rows)
-            .map_max_entries("STACKS", plan.stacks);
+            .map_max_entries("STACKS", plan.stacks)
+            .map_max_entries("CALLS", calls.rows.max(1))
+            .map_max_entries("CALL_CACHE", cached_rows);
         for (global, offset) in &plan.layout.offsets {
             loader.override_global(global, offset, true);
         }
@@ -113,6 +135,14 @@ impl Kernel {
     /// Attaches a probe that is loaded.
     pub fn attach(&mut self, probe: &Probe) -> attach::ProbeState {
         attach::attach(&mut self.ebpf, probe)
+    }
+
+    /// Attaches a tracepoint that is loaded, until the link is dropped.
+    ///
+    /// # Errors
+    /// The kernel refuses; the cause.
+    pub fn attach_link(&mut self, probe: &Probe) -> Result<BtfTracePointLink, String> {
+        attach::attach_link(&mut self.ebpf, probe)
     }
 
     /// Runs a probe that visits threads.

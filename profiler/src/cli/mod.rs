@@ -7,6 +7,7 @@ pub mod nearest;
 pub mod ps;
 pub mod record;
 pub mod report;
+pub mod syscalls;
 pub mod table;
 pub mod target;
 pub mod target_args;
@@ -38,6 +39,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Record(record::RecordArgs),
+    Syscalls(syscalls::SyscallsArgs),
     Report(report::ReportArgs),
     Ps(ps::PsArgs),
     Check(check::CheckArgs),
@@ -63,6 +65,7 @@ pub fn run() -> ExitCode {
     log_to_stderr(args.verbose);
     let result = match &args.command {
         Command::Record(record) => record::run(record, args.verbose > 0),
+        Command::Syscalls(syscalls) => syscalls::run(syscalls, args.verbose > 0),
         Command::Report(args) => report::run(args).map(|()| ExitCode::SUCCESS),
         Command::Ps(args) => ps::run(args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).map(|()| ExitCode::SUCCESS),

@@ -10,11 +10,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::MissedTickBehavior;
 
 use super::ledger::{LedgerRun, attach_throttle};
-use super::{RawLedger, Samples, WatchList};
+use super::syscalls::CallRun;
+use super::{RawCalls, RawLedger, Samples, WatchList};
 use crate::bpf::probes::{self, Probe};
 use crate::bpf::{
-    Events, Kernel, KernelEvent, LoadPlan, Losses, ProbeState, SampleMaps, Sampler, SamplingEvent,
-    ScopeMap, possible_cpus,
+    CallPlan, Events, Kernel, KernelEvent, LoadPlan, Losses, ProbeState, SampleMaps, Sampler,
+    SamplingEvent, ScopeMap, possible_cpus,
 };
 use crate::host::btf::{Layout, Throttle};
 use crate::host::cgroup::{Hierarchy, Version};
@@ -47,6 +48,10 @@ pub struct SessionPlan<'a> {
     pub stacks: bool,
     /// Intervals off the CPU shorter than this are counted without their stacks.
     pub min_block: Duration,
+    /// The view of system calls.
+    pub calls: CallPlan,
+    /// How often the observer is shown what was counted so far; `None` for never.
+    pub interval: Option<Duration>,
     /// Let the kernel half log what it does.
     pub log: bool,
 }
@@ -58,8 +63,28 @@ pub trait Observer {
     fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey);
     /// A cgroup was created inside the scope.
     fn cgroup_born(&mut self, path: &str);
+    /// An interval is over.
+    ///
+    /// # Errors
+    /// What it has to say cannot be written: this ends the recording.
+    fn snapshot(&mut self, _: &Snapshot<'_>) -> Result<()> {
+        Ok(())
+    }
     /// The maps were drained.
     fn drained(&mut self, elapsed: Duration, samples: &Samples);
+}
+
+/// What was counted since the recording began, while it goes on.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    /// Time since the start.
+    pub elapsed: Duration,
+    /// Slots and cgroups.
+    pub watch: &'a WatchList,
+    /// System calls.
+    pub calls: &'a RawCalls,
+    /// Lifetime of threads inside the recording so far, by slot.
+    pub thread_time_ns: BTreeMap<u32, u64>,
 }
 
 /// Why a recording ended.
@@ -85,6 +110,7 @@ pub struct Session<'a> {
     events: Option<Events>,
     sampler: Option<Sampler>,
     ledger: Option<LedgerRun>,
+    calls: Option<CallRun>,
     watch: WatchList,
     samples: Samples,
     unavailable: Vec<Unavailable>,
@@ -100,6 +126,8 @@ pub struct Recorded {
     pub samples: Samples,
     /// The ledger's figures; `None` where there is no ledger.
     pub ledger: Option<RawLedger>,
+    /// System calls; `None` where there is no such view.
+    pub calls: Option<RawCalls>,
     /// Slots and cgroups.
     pub watch: WatchList,
     /// Cause -> count; every cause is there.
@@ -139,12 +167,22 @@ impl<'a> Session<'a> {
         }
         let mut ledger = LedgerRun::load(&mut kernel, plan.layout, throttle, &mut unavailable)?;
 
+        let mut calls = if ledger.is_some() {
+            CallRun::load(&mut kernel, &plan.calls, &mut unavailable)?
+        } else {
+            None
+        };
+
         // Births of cgroups come first, so that none falls between them and the listing.
         for probe in ready {
             check(probe, kernel.attach(probe), &mut unavailable)?;
         }
         watch.fill(&mut scope, plan.hierarchy)?;
         ledger = ledger.filter(|ledger| ledger.attach(&mut kernel, &mut unavailable));
+        if ledger.is_none() {
+            calls = None;
+        }
+        calls = calls.and_then(|calls| calls.attach(&mut kernel, &mut unavailable));
         let sampler = if plan.stacks {
             Some(Sampler::start(&mut kernel, plan.event, plan.frequency_hz)?)
         } else {
@@ -163,6 +201,7 @@ impl<'a> Session<'a> {
             events: Some(events),
             sampler,
             ledger,
+            calls,
             watch,
             samples: Samples::default(),
             unavailable,
@@ -190,6 +229,9 @@ impl<'a> Session<'a> {
             .map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
         let mut ticks = tokio::time::interval(DRAIN_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let period = self.plan.interval.unwrap_or(Duration::MAX);
+        let mut snapshots = tokio::time::interval_at(far(period), period);
+        snapshots.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let rest = duration.map_or(Duration::MAX, |duration| {
             duration.saturating_sub(self.started.elapsed())
         });
@@ -206,6 +248,7 @@ impl<'a> Session<'a> {
                         break Ended::TargetsGone;
                     }
                 }
+                _ = snapshots.tick() => self.snapshot(observer)?,
                 ready = events.readable_mut() => {
                     let mut ready = ready.map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
                     self.take_events(ready.get_inner_mut(), observer);
@@ -230,6 +273,20 @@ impl<'a> Session<'a> {
         }
         observer.drained(self.started.elapsed(), &self.samples);
         Ok(())
+    }
+
+    fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
+        let (Some(calls), Some(ledger)) = (&mut self.calls, &self.ledger) else {
+            return Ok(());
+        };
+        let slots = self.watch.recorded().map(|(slot, _)| slot);
+        let slots = [SLOT_HOST, SLOT_KERNEL].into_iter().chain(slots);
+        observer.snapshot(&Snapshot {
+            elapsed: self.started.elapsed(),
+            watch: &self.watch,
+            thread_time_ns: ledger.thread_times(slots)?,
+            calls: calls.read()?,
+        })
     }
 
     fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) {
@@ -273,6 +330,9 @@ impl<'a> Session<'a> {
 
     /// Nothing is sampled or charged after this.
     fn stop(&mut self) -> Result<()> {
+        if let Some(calls) = &mut self.calls {
+            calls.detach();
+        }
         if let Some(ledger) = &mut self.ledger {
             ledger.close(&mut self.kernel)?;
         }
@@ -281,6 +341,26 @@ impl<'a> Session<'a> {
         }
         self.ended.get_or_insert(self.started.elapsed());
         Ok(())
+    }
+
+    /// The view of system calls has to be there.
+    ///
+    /// # Errors
+    /// It is not: why.
+    pub fn require_calls(&self) -> Result<()> {
+        if self.calls.is_some() {
+            return Ok(());
+        }
+        let causes: Vec<String> = self
+            .unavailable
+            .iter()
+            .filter(|it| matches!(it.view.as_str(), "syscalls" | "ledger"))
+            .map(|it| it.cause.clone())
+            .collect();
+        Err(Error::Unsupported(format!(
+            "cannot count system calls: {}; run `ctprof check` for what is missing",
+            causes.join("; ")
+        )))
     }
 
     /// Every cgroup that is watched so far.
@@ -305,6 +385,7 @@ impl<'a> Session<'a> {
             }
             None => None,
         };
+        let calls = self.calls.take().map(CallRun::finish).transpose()?;
         self.kernel.flush_log();
         let mut lost: BTreeMap<String, u64> = self
             .losses
@@ -318,6 +399,7 @@ impl<'a> Session<'a> {
         Ok(Recorded {
             samples: self.samples,
             ledger,
+            calls,
             watch: self.watch,
             lost,
             unavailable: self.unavailable,
@@ -333,6 +415,13 @@ impl std::fmt::Debug for Session<'_> {
             .field("plan", &self.plan)
             .finish_non_exhaustive()
     }
+}
+
+/// This long from now; a year from now if that is beyond the clock.
+fn far(period: Duration) -> tokio::time::Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    let now = tokio::time::Instant::now();
+    now.checked_add(period).unwrap_or(now + YEAR)
 }
 
 /// Rows that hold what can be new between two drains: a sample brings at most one row and two stacks, and
@@ -358,6 +447,7 @@ fn load(plan: &SessionPlan<'_>, rows: u32, slots: (u32, u32)) -> Result<(Kernel,
             throttle,
             off_cpu_stacks: plan.stacks,
             min_block_ns: u64::try_from(plan.min_block.as_nanos()).unwrap_or(u64::MAX),
+            calls: plan.calls,
             count_rows: rows,
             stacks: rows,
             log: plan.log,

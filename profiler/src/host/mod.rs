@@ -3,6 +3,7 @@
 pub mod btf;
 pub mod capabilities;
 pub mod cgroup;
+pub mod clock;
 pub mod containers;
 pub mod kernel;
 pub mod proc;

@@ -15,6 +15,7 @@ pub mod reader;
 pub mod report;
 pub mod stacks;
 pub mod summary;
+pub mod syscalls;
 pub mod units;
 
 use std::io::Write;

@@ -202,7 +202,7 @@ fn elsewhere(watch: &WatchList, names: &mut Containers) -> BTreeMap<u32, String>
 }
 
 /// Folds slots into containers: rows of the profile, and which slot belongs to which.
-fn owners(
+pub(in crate::cli) fn owners(
     watch: &WatchList,
     roots: Option<&[String]>,
     names: &mut Containers,

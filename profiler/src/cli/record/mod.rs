@@ -4,14 +4,14 @@
 //! - `live`: what is done while recording: names, binaries, progress
 //! - `assemble`: raw samples to a profile
 
-mod assemble;
-mod command;
+pub(super) mod assemble;
+pub(super) mod command;
 mod live;
 
 use std::ffi::OsString;
 use std::future::pending;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::target_args::TargetArgs;
 use super::{duration, output_error, target};
-use crate::bpf::SamplingEvent;
+use crate::bpf::{CallPlan, SamplingEvent};
 use crate::collect::{Ended, Session, SessionPlan};
 use crate::host::btf::{Btf, Layout};
 use crate::host::capabilities::Capabilities;
@@ -134,7 +134,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     for note in &resolved.notes {
         say(note);
     }
-    let layout = layout(args, &hierarchy)?;
+    let layout = layout(args.btf.as_deref(), &hierarchy)?;
     let start_unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -170,6 +170,8 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         map_entries: args.map_entries,
         stacks: !args.no_stacks,
         min_block: args.min_block,
+        calls: CallPlan::default(),
+        interval: None,
         log,
     })?;
     let before = Figures::read(&hierarchy, session.watch());
@@ -262,21 +264,18 @@ fn raise_file_limit() {
     );
 }
 
-fn layout(args: &RecordArgs, hierarchy: &Hierarchy) -> Result<Layout> {
-    let path = args
-        .btf
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(kernel::BTF_PATH));
-    let btf = Btf::from_file(&path).map_err(|error| Error::Unsupported(error.to_string()))?;
+pub(super) fn layout(path: Option<&Path>, hierarchy: &Hierarchy) -> Result<Layout> {
+    let path = path.unwrap_or(Path::new(kernel::BTF_PATH));
+    let btf = Btf::from_file(path).map_err(|error| Error::Unsupported(error.to_string()))?;
     Layout::resolve(&btf, hierarchy.version() == Version::V1)
         .map_err(|error| Error::Unsupported(error.to_string()))
 }
 
-fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
+pub(super) fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
     signal(kind).map_err(|error| Error::Failed(format!("cannot listen for signals: {error}")))
 }
 
 /// Talks to the user, on stderr. A closed stderr is no reason to stop.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "ctprof: {line}");
 }

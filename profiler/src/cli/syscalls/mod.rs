@@ -1,0 +1,233 @@
+//! `ctprof syscalls`: what containers ask of the kernel, how often, with which result, for how long.
+//!
+//! - `view`: rows of the kernel half to tables and JSON, at the end or in between
+
+mod view;
+
+use std::ffi::OsString;
+use std::future::pending;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::ValueEnum;
+use ctprof_ebpf::abi::syscall::view as wanted;
+use tokio::signal::unix::SignalKind;
+
+use super::record::command::RunningCommand;
+use super::record::{layout, listen, say};
+use super::target_args::TargetArgs;
+use super::{Format, duration, target};
+use crate::bpf::{CallPlan, SamplingEvent};
+use crate::collect::{Ended, Session, SessionPlan};
+use crate::host::Host;
+use crate::host::capabilities::Capabilities;
+use crate::host::cgroup::Hierarchy;
+use crate::host::containers::Containers;
+use crate::output::syscalls::Order;
+use crate::{Error, Result};
+use view::View;
+
+/// Length of a recording that names neither a duration nor a command, and does not show what it counts.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+/// Rows that there may be at once, by cgroup; least and most: 13 MiB and 112 MiB if all are used.
+const ROWS_A_CGROUP: u32 = 1_024;
+const ROWS: (u32, u32) = (131_072, 1_048_576);
+
+/// Count system calls per container: calls, errors, latency, time on and off the CPU.
+///
+/// Counts in the kernel, for the chosen containers, or with a COMMAND for exactly that command's life in a cgroup of
+/// its own, or for everything on the host. Ctrl-C ends it early.
+#[derive(Debug, clap::Args)]
+pub struct SyscallsArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+
+    /// How long to count, such as 10s or 2m. Default: 10s, the COMMAND's life, or with --interval until Ctrl-C
+    #[arg(short, long, value_name = "TIME", value_parser = duration::parse)]
+    duration: Option<Duration>,
+
+    /// Show what each interval brought, such as 1s, while counting
+    #[arg(short, long, value_name = "TIME", value_parser = duration::parse)]
+    interval: Option<Duration>,
+
+    /// What comes first. Default: total, or with --counts-only count
+    #[arg(short, long, value_enum)]
+    sort: Option<Sort>,
+
+    /// System calls shown for each container, 0 for all
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    top: usize,
+
+    /// Count calls and errors only: no times, at half the cost
+    #[arg(long)]
+    counts_only: bool,
+
+    /// How to print the result; with --interval, JSON is one line an interval
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+
+    /// The kernel's type information, for kernels that do not publish it at /sys/kernel/btf/vmlinux
+    #[arg(long, value_name = "PATH")]
+    btf: Option<PathBuf>,
+
+    /// Rows of the kernel's table: makes a full table testable
+    #[arg(long, hide = true)]
+    map_entries: Option<u32>,
+
+    /// A command to run and count in a cgroup of its own; its exit code becomes ctprof's
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["cgroup", "container", "pod", "pid"])]
+    command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// Most time in it
+    Total,
+    /// Most time in it on a CPU
+    OnCpu,
+    /// Most time in it off the CPU
+    OffCpu,
+    /// Most calls
+    Count,
+    /// Most errors
+    Errors,
+    /// Longest mean
+    Mean,
+    /// Longest 99th percentile
+    P99,
+    /// Longest call
+    Max,
+    /// The alphabet
+    Name,
+}
+
+impl SyscallsArgs {
+    fn order(&self) -> Order {
+        match self.sort {
+            Some(Sort::Total) => Order::Total,
+            Some(Sort::OnCpu) => Order::OnCpu,
+            Some(Sort::OffCpu) => Order::OffCpu,
+            Some(Sort::Errors) => Order::Errors,
+            Some(Sort::Mean) => Order::Mean,
+            Some(Sort::P99) => Order::P99,
+            Some(Sort::Max) => Order::Max,
+            Some(Sort::Name) => Order::Name,
+            None if !self.counts_only => Order::Total,
+            Some(Sort::Count) | None => Order::Count,
+        }
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        let has_end = self.interval.is_some() || !self.command.is_empty();
+        self.duration.or((!has_end).then_some(DEFAULT_DURATION))
+    }
+
+    fn plan(&self, cgroups: usize) -> CallPlan {
+        let rows = u32::try_from(cgroups)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(ROWS_A_CGROUP)
+            .clamp(ROWS.0, ROWS.1);
+        CallPlan {
+            view: if self.counts_only {
+                wanted::COUNTS
+            } else {
+                wanted::TIMES
+            },
+            rows: self.map_entries.unwrap_or(rows),
+            ..CallPlan::default()
+        }
+    }
+}
+
+/// Counts and prints. Returns the command's exit code where there is a command.
+///
+/// # Errors
+/// A target that does not exist, a missing privilege or kernel feature, an output that cannot be written.
+pub fn run(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Failed(format!("cannot start the event loop: {error}")))?
+        .block_on(count(args, log))
+}
+
+async fn count(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
+    let host = Host::default();
+    Capabilities::of_self(&host)?.require("syscalls")?;
+    let hierarchy = Hierarchy::detect(&host)?;
+    let mut containers = Containers::new(&host, &hierarchy);
+    let resolved = target::resolve(&args.target, &host, &hierarchy, &mut containers)?;
+    for note in &resolved.notes {
+        say(note);
+    }
+    let layout = layout(args.btf.as_deref(), &hierarchy)?;
+    let mut command = RunningCommand::prepare(&args.command, &hierarchy)?;
+    let roots: Option<Vec<String>> = match &command {
+        Some(command) => Some(vec![command.cgroup().to_owned()]),
+        None if resolved.roots.is_empty() => None,
+        None => {
+            let roots = resolved.roots.iter().map(|root| root.cgroup.clone());
+            Some(roots.collect())
+        }
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let start_unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let mut session = Session::start(SessionPlan {
+        layout: &layout,
+        btf: args.btf.as_deref(),
+        hierarchy: &hierarchy,
+        roots: roots.as_deref(),
+        event: SamplingEvent::CpuClock,
+        frequency_hz: 1,
+        map_entries: Some(1),
+        stacks: false,
+        min_block: Duration::ZERO,
+        calls: args.plan(hierarchy.walk("/")?.len()),
+        interval: args.interval,
+        log,
+    })?;
+    session.require_calls()?;
+    if let Some(command) = &mut command {
+        command.start()?;
+    }
+    let limit = args.limit();
+    let what = match (&roots, &command) {
+        (_, Some(command)) => command.name().to_owned(),
+        (None, None) => "everything".to_owned(),
+        (Some(_), None) => {
+            let labels = resolved.roots.iter().map(|root| root.label.as_str());
+            labels.collect::<Vec<_>>().join(", ")
+        }
+    };
+    let time = limit
+        .map(|limit| format!(" for {limit:?}"))
+        .unwrap_or_default();
+    say(&format!(
+        "counting system calls of {what}{time}; Ctrl-C ends it early"
+    ));
+    let mut view = View::new(args, roots.as_deref(), containers, start_unix);
+    let stop = async {
+        tokio::select! {
+            _ = interrupt.recv() => Ended::Interrupted,
+            _ = terminate.recv() => Ended::Interrupted,
+            () = async {
+                match &mut command {
+                    Some(command) => command.exited().await,
+                    None => pending().await,
+                }
+            } => Ended::CommandExited,
+        }
+    };
+    let ended = session.run(limit, stop, &mut view).await?;
+    let recorded = session.finish()?;
+    let code = match command {
+        Some(command) => command.finish(ended).await,
+        None => ExitCode::SUCCESS,
+    };
+    view.end(&recorded)?;
+    Ok(code)
+}
