@@ -80,24 +80,34 @@ impl Slot {
         }
     }
 
-    /// A thread comes at this moment.
+    /// The time of a thread in this slot begins.
     #[inline(always)]
-    pub(crate) fn comes(self, at_ns: u64) {
+    pub(crate) fn begins(self, at_ns: u64) {
         // SAFETY: the pointer is to this CPU's value.
-        unsafe {
-            self.add(&raw mut (*self.account).lifetime_ns, at_ns.wrapping_neg());
-            self.add(&raw mut (*self.account).came, 1);
-        }
+        unsafe { self.add(&raw mut (*self.account).lifetime_ns, at_ns.wrapping_neg()) };
     }
 
-    /// A thread leaves at this moment.
+    /// The time of a thread in this slot ends.
+    #[inline(always)]
+    pub(crate) fn ends(self, at_ns: u64) {
+        // SAFETY: the pointer is to this CPU's value.
+        unsafe { self.add(&raw mut (*self.account).lifetime_ns, at_ns) };
+    }
+
+    /// A thread comes at this moment: it is born, or moved in.
+    #[inline(always)]
+    pub(crate) fn comes(self, at_ns: u64) {
+        self.begins(at_ns);
+        // SAFETY: the pointer is to this CPU's value.
+        unsafe { self.add(&raw mut (*self.account).came, 1) };
+    }
+
+    /// A thread leaves at this moment: it exits, or is moved out.
     #[inline(always)]
     pub(crate) fn leaves(self, at_ns: u64) {
+        self.ends(at_ns);
         // SAFETY: the pointer is to this CPU's value.
-        unsafe {
-            self.add(&raw mut (*self.account).lifetime_ns, at_ns);
-            self.add(&raw mut (*self.account).left, 1);
-        }
+        unsafe { self.add(&raw mut (*self.account).left, 1) };
     }
 
     /// A switch away from one of its threads.

@@ -100,6 +100,7 @@ fn find(running: *mut Running) -> u32 {
     }
     running.moves = MOVES.load();
     running.group = kernel::group(task);
+    running.tid = kernel::pid(task);
     match THREADS.get(task) {
         Some(thread) => {
             // SAFETY: the pointer is to a live map value.
@@ -250,21 +251,26 @@ pub(crate) fn is_open(thread: &Thread, now_ns: u64) {
 
 /// This thread leaves the CPU.
 #[inline(always)]
-pub(crate) fn loses_cpu(thread: &mut Thread, now_ns: u64) {
+pub(crate) fn loses_cpu(task: Object, thread: &mut Thread, now_ns: u64) {
     if !is_on() {
         return;
     }
     if let Some(running) = running()
         && running.group != 0
     {
-        thread.call = running.call;
+        if running.tid == kernel::pid(task) {
+            thread.call = running.call;
+        } else {
+            // The switch to it was not seen.
+            thread.call.key = CallKey::UNKNOWN;
+        }
         thread.call.left_ns = now_ns;
     }
 }
 
 /// This thread gets the CPU.
 #[inline(always)]
-pub(crate) fn gets_cpu(thread: &Thread, now_ns: u64) {
+pub(crate) fn gets_cpu(task: Object, thread: &Thread, now_ns: u64) {
     if !is_on() {
         return;
     }
@@ -274,6 +280,7 @@ pub(crate) fn gets_cpu(thread: &Thread, now_ns: u64) {
         running.moves = MOVES.load();
         running.group = thread.group;
         running.slot = thread.slot;
+        running.tid = kernel::pid(task);
     }
 }
 

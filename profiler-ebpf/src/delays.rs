@@ -3,12 +3,13 @@
 use core::{
     ffi::c_void,
     intrinsics::{AtomicOrdering, atomic_xadd},
+    ptr,
 };
 
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_map_lookup_percpu_elem};
 use ctprof_ebpf::{
     abi::{ledger::DelayKey, loss::Loss},
-    timeline::{SEGMENTS, Segment, Timeline, Walk},
+    timeline::{PENDING, Pending, SEGMENTS, Segment, Timeline, Walk, pending_index},
 };
 
 use crate::{
@@ -38,11 +39,24 @@ pub(crate) fn switch(now_ns: u64, slot: u32, next: u32) {
     }
 }
 
+/// When this CPU passed from one thread to another the last time.
+#[inline(always)]
+pub(crate) fn last_switch_ns() -> u64 {
+    TIMELINES.get(0).map_or(0, |timeline| {
+        timeline.segments[(timeline.newest & MASK) as usize].end_ns
+    })
+}
+
 /// Charges a wait on this CPU, which is over.
 #[inline(always)]
 pub(crate) fn explain(wait: Wait) {
-    if let Some(timeline) = TIMELINES.get_ptr(0) {
-        walk(timeline, wait);
+    let Some(timeline) = TIMELINES.get_ptr_mut(0) else {
+        return;
+    };
+    let mut walking = Walking::new(timeline, wait);
+    // Most waits are for the thread that has just left the CPU alone.
+    if step(0, &raw mut walking) == 0 {
+        go_on(&mut walking);
     }
 }
 
@@ -66,17 +80,16 @@ pub(crate) fn explain_on(
         )
     }
     .cast();
-    if !timeline.is_null() {
-        walk(
-            timeline,
-            Wait {
-                victim,
-                from_ns,
-                to_ns,
-                throttled_ns,
-            },
-        );
+    if timeline.is_null() {
+        return 0;
     }
+    let wait = Wait {
+        victim,
+        from_ns,
+        to_ns,
+        throttled_ns,
+    };
+    go_on(&mut Walking::new(timeline, wait));
     0
 }
 
@@ -91,25 +104,31 @@ struct Walking {
     victim: u32,
 }
 
-/// A loop that the verifier would have to follow 64 times, on every path that leads to it, is beyond its limit:
+impl Walking {
+    #[inline(always)]
+    fn new(timeline: *const Timeline, wait: Wait) -> Self {
+        // SAFETY: the pointer is to a live map value.
+        let (slot, number) = unsafe { ((*timeline).running, (*timeline).newest) };
+        Self {
+            timeline,
+            walk: Walk::over(wait.from_ns, wait.to_ns, wait.throttled_ns),
+            slot,
+            number,
+            victim: wait.victim,
+        }
+    }
+}
+
+/// A loop that the verifier would have to follow 512 times, on every path that leads to it, is beyond its limit:
 /// the kernel runs this one (`bpf_loop`, Linux 5.17).
 #[inline(always)]
-fn walk(timeline: *const Timeline, wait: Wait) {
-    // SAFETY: the pointer is to a live map value.
-    let (slot, number) = unsafe { ((*timeline).running, (*timeline).newest) };
-    let mut walking = Walking {
-        timeline,
-        walk: Walk::over(wait.from_ns, wait.to_ns, wait.throttled_ns),
-        slot,
-        number,
-        victim: wait.victim,
-    };
+fn go_on(walking: &mut Walking) {
     // SAFETY: the callback takes what it is given here.
     unsafe {
         bpf_loop(
             SEGMENTS as u32,
             step as *mut c_void,
-            (&raw mut walking).cast(),
+            ptr::from_mut(walking).cast(),
             0,
         )
     };
@@ -138,17 +157,44 @@ extern "C" fn step(_: u64, walking: *mut Walking) -> i64 {
     i64::from(step.done)
 }
 
+/// Adds to this CPU's pending delays; what they have no room for goes to the matrix.
 #[inline(always)]
 fn add(victim: u32, culprit: u32, ns: u64) {
-    let key = DelayKey { victim, culprit };
-    if DELAYS.get_ptr(key).is_none() {
+    let Some(timeline) = TIMELINES.get_ptr_mut(0) else {
+        return;
+    };
+    let index = pending_index(victim, culprit) & (PENDING - 1);
+    // SAFETY: this CPU's value, the index is below the array's length, and no hook interrupts another.
+    let pending = unsafe { &mut *(&raw mut (*timeline).pending).cast::<Pending>().add(index) };
+    if pending.victim == victim && pending.culprit == culprit {
+        pending.ns += ns;
+        return;
+    }
+    if pending.ns > 0 {
+        add_to_matrix(pending);
+    }
+    *pending = Pending {
+        victim,
+        culprit,
+        ns,
+    };
+}
+
+#[inline(always)]
+fn add_to_matrix(pending: &Pending) {
+    let key = DelayKey {
+        victim: pending.victim,
+        culprit: pending.culprit,
+    };
+    let sum = DELAYS.get_ptr_mut(key).or_else(|| {
         // Another CPU may insert first (EEXIST): then both add to its entry.
         let _ = DELAYS.insert(key, 0, BPF_NOEXIST);
-    }
-    match DELAYS.get_ptr_mut(key) {
+        DELAYS.get_ptr_mut(key)
+    });
+    match sum {
         // SAFETY: the pointer is to a live map value; other CPUs add to it atomically as well.
         Some(sum) => unsafe {
-            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(sum, ns);
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(sum, pending.ns);
         },
         None => loss::count(Loss::DelayMapFull),
     }

@@ -164,3 +164,136 @@ impl Clock {
         self.stopped_ns = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    use super::{Charge, Clock, phase};
+    use crate::abi::ledger::{reason, state};
+
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        Wake,
+        SwitchIn { throttled_ns: u64 },
+        Preempt,
+        Block { reason: u32 },
+        Requeue { throttled_ns: u64 },
+        Move,
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            Just(Event::Wake),
+            (0_u64..3_000).prop_map(|throttled_ns| Event::SwitchIn { throttled_ns }),
+            Just(Event::Preempt),
+            (0_u32..12).prop_map(|reason| Event::Block { reason }),
+            (0_u64..3_000).prop_map(|throttled_ns| Event::Requeue { throttled_ns }),
+            Just(Event::Move),
+        ]
+    }
+
+    fn apply(clock: &mut Clock, now_ns: u64, event: Event) -> Option<Charge> {
+        match event {
+            Event::Wake => clock.wake(now_ns),
+            Event::SwitchIn { throttled_ns } => Some(clock.switch_in(now_ns, throttled_ns)),
+            Event::Preempt => Some(clock.preempt(now_ns)),
+            Event::Block { reason } => Some(clock.block(now_ns, reason)),
+            Event::Requeue { throttled_ns } => Some(clock.close(now_ns, throttled_ns)),
+            Event::Move => Some(clock.close(now_ns, 0)),
+        }
+    }
+
+    proptest! {
+        /// Whatever comes in whatever order, with a clock that may go back: the charges add up to the time between
+        /// the beginning and the latest moment that was seen.
+        #[test]
+        fn no_time_is_lost_and_none_counted_twice(
+            events in proptest::collection::vec((event(), 0_u64..100_000), 0..200),
+            start in 0_u64..50_000,
+            first in phase::ON_CPU..=phase::BLOCKED,
+        ) {
+            let mut clock = Clock::starting(start, first, reason::OTHER);
+            let mut charged = 0;
+            let mut latest = start;
+            let mut add = |charge: Charge| {
+                assert!(charge.state < state::COUNT);
+                assert!(charge.throttled_ns == 0 || charge.state == state::RUN_QUEUE);
+                charged += charge.ns + charge.throttled_ns;
+            };
+            for (event, now) in events {
+                if let Some(charge) = apply(&mut clock, now, event) {
+                    latest = latest.max(now);
+                    add(charge);
+                }
+            }
+            latest = latest.max(120_000);
+            add(clock.leave(120_000, 0));
+            prop_assert_eq!(charged, latest - start);
+            prop_assert!(!clock.is_in());
+            prop_assert_eq!(clock.leave(500_000, 9), Charge::default(), "nothing is charged outside");
+        }
+
+        /// Lives as the scheduler makes them, against a table of what each part of them was.
+        #[test]
+        fn every_part_of_a_life_is_charged_to_its_state(
+            parts in proptest::collection::vec((0_u8..3, 0_u64..1_000, 0_u64..1_000, 0_u64..1_000, 0..reason::COUNT), 1..60),
+        ) {
+            let mut expected = [0_u64; state::COUNT];
+            let mut found = [0_u64; state::COUNT];
+            let mut now = 1_000_000;
+            let mut clock = Clock::starting(now, phase::ON_CPU, 0);
+            let mut take = |charge: Charge| {
+                found[charge.state] += charge.ns;
+                found[state::THROTTLED] += charge.throttled_ns;
+            };
+            for (kind, run, wait, throttled, why) in parts {
+                now += run;
+                expected[state::ON_CPU] += run;
+                if kind == 0 {
+                    take(clock.block(now, why));
+                    now += wait;
+                    expected[state::BLOCKED + why as usize] += wait;
+                    // A second wakeup of a thread that is awake changes nothing.
+                    take(clock.wake(now).expect("it sleeps"));
+                    prop_assert_eq!(clock.wake(now + 7), None);
+                } else {
+                    take(clock.preempt(now));
+                }
+                if kind == 2 {
+                    // On to another queue halfway, after half of the stop.
+                    now += wait + throttled / 2;
+                    take(clock.close(now, throttled / 2));
+                    now += throttled - throttled / 2;
+                    take(clock.switch_in(now, throttled - throttled / 2));
+                } else {
+                    now += wait + throttled;
+                    take(clock.switch_in(now, throttled));
+                }
+                expected[state::RUN_QUEUE] += wait;
+                expected[state::THROTTLED] += throttled;
+                prop_assert_eq!((clock.waited_ns, clock.stopped_ns), (wait, throttled));
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_wait_is_never_throttled_for_longer_than_it_took() {
+        let mut clock = Clock::starting(100, phase::RUNNABLE, 0);
+        let charge = clock.switch_in(150, 1_000);
+        assert_eq!((charge.ns, charge.throttled_ns), (0, 50));
+        // A thread that runs is not throttled.
+        assert_eq!(clock.preempt(170).throttled_ns, 0);
+    }
+
+    #[test]
+    fn an_unknown_reason_is_other() {
+        let mut clock = Clock::starting(0, phase::BLOCKED, 77);
+        let charges: Vec<Charge> = clock.wake(5).into_iter().collect();
+        assert_eq!(charges[0].state, state::BLOCKED + reason::OTHER as usize);
+    }
+}

@@ -19,14 +19,39 @@ use crate::{
 };
 
 #[unsafe(no_mangle)]
-static OFF_CPU_STACKS: Global<u32> = Global::new(0);
+static STACK_STATES: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static MIN_BLOCK_NS: Global<u64> = Global::new(0);
 
 /// Whether stacks of this slot are wanted.
 #[inline(always)]
 pub(crate) fn wanted(slot: u32) -> bool {
-    OFF_CPU_STACKS.load() == 1 && scope::is_recorded(slot)
+    STACK_STATES.load() != 0 && scope::is_recorded(slot)
+}
+
+/// Whether stacks of this state are wanted.
+#[inline(always)]
+fn wanted_state(state: usize) -> bool {
+    let group = if state > state::BLOCKED {
+        state::BLOCKED
+    } else {
+        state
+    };
+    STACK_STATES.load() & (1 << group) != 0
+}
+
+/// Whether stacks of threads that could run on are wanted.
+#[inline(always)]
+pub(crate) fn wanted_runnable(slot: u32) -> bool {
+    (wanted_state(state::RUN_QUEUE) || wanted_state(state::THROTTLED)) && scope::is_recorded(slot)
+}
+
+/// A process is announced when it has left the CPU 2, 8, 32, ... times: at first its libraries are not mapped yet,
+/// and it may end before user space looks again.
+#[inline(always)]
+fn is_milestone(leaves: u32) -> bool {
+    const POWERS: u32 = 0xaaaa_aaaa;
+    leaves & leaves.wrapping_sub(1) == 0 && leaves & POWERS != 0
 }
 
 /// Takes the stacks of the current thread, which is about to leave the CPU.
@@ -53,12 +78,11 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
         let image = kernel::exec_id(task).wrapping_add(1);
         if thread.announced != image {
             thread.announced = image;
-            processes::announce(
-                task,
-                scope::slot(thread.slot),
-                kernel::tgid(task),
-                image.wrapping_sub(1),
-            );
+            thread.leaves = 0;
+        }
+        thread.leaves = thread.leaves.saturating_add(1);
+        if is_milestone(thread.leaves) {
+            processes::announce_again(task, scope::slot(thread.slot));
         }
     }
 }
@@ -66,7 +90,7 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
 /// Counts an interval that began with the stacks that the thread has.
 #[inline(always)]
 pub(crate) fn count(task: Object, thread: &Thread, state: usize, ns: u64) {
-    if ns == 0 || !wanted(thread.slot) {
+    if ns == 0 || !wanted(thread.slot) || !wanted_state(state) {
         return;
     }
     let mut key = CountKey {

@@ -28,11 +28,12 @@ pub(crate) fn add(key: &CountKey, ns: u64) {
 
 #[inline(always)]
 fn add_to(counts: &HashMap<CountKey, Count>, key: &CountKey, ns: u64) {
-    if counts.get_ptr(key).is_none() {
+    let row = counts.get_ptr_mut(key).or_else(|| {
         // Another CPU may insert first (EEXIST): then both add to its row.
         let _ = counts.insert(key, Count::default(), BPF_NOEXIST);
-    }
-    match counts.get_ptr_mut(key) {
+        counts.get_ptr_mut(key)
+    });
+    match row {
         // SAFETY: the pointer is to a live map value; other CPUs add to it atomically as well.
         Some(row) => unsafe {
             atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*row).count, 1);

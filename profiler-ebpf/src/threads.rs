@@ -17,9 +17,10 @@ use crate::{
     scope as cgroups,
 };
 
-/// Enters a thread that is not in the ledger yet. Allocates: only where that is safe.
+/// Enters a thread that is not in the ledger yet, and that was born now or before. Allocates: only where that is
+/// safe.
 #[inline(always)]
-pub(crate) fn enter(task: Object, clock: Clock) -> Option<*mut Thread> {
+pub(crate) fn enter(task: Object, clock: Clock, is_born: bool) -> Option<*mut Thread> {
     let value = cgroups::find(task);
     let mut thread = Thread {
         group: kernel::group(task),
@@ -38,7 +39,11 @@ pub(crate) fn enter(task: Object, clock: Clock) -> Option<*mut Thread> {
     thread.group = kernel::group(task);
     thread.slot = value;
     if let Some(account) = Slot::of(scope::slot(value), From::Process) {
-        account.comes(clock.since_ns);
+        if is_born {
+            account.comes(clock.since_ns);
+        } else {
+            account.begins(clock.since_ns);
+        }
     }
     // Last: from here on the scheduler's hooks see the thread.
     thread.clock = clock;
@@ -76,6 +81,12 @@ fn move_to(task: Object, thread: *mut Thread, group: u64, now_ns: u64) -> u32 {
     if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
         account.charge(charge);
         account.leaves(thread.clock.since_ns);
+        if thread.clock.is_runnable() {
+            // Each cgroup has its own part of the wait.
+            account.waited(&thread.clock);
+            thread.clock.waited_ns = 0;
+            thread.clock.stopped_ns = 0;
+        }
     }
     thread.slot = value;
     if let Some(account) = Slot::of(scope::slot(value), From::Process) {

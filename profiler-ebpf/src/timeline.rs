@@ -4,8 +4,8 @@
 
 use crate::abi::scope::SLOT_IDLE;
 
-/// Segments that are kept.
-pub const SEGMENTS: usize = 64;
+/// Segments that are kept: at 5,000 switches a second, 100 ms.
+pub const SEGMENTS: usize = 512;
 const MASK: u32 = SEGMENTS as u32 - 1;
 
 /// One stretch of a CPU's time.
@@ -20,10 +20,35 @@ pub struct Segment {
     pub padding: u32,
 }
 
+/// Delays of one pair that are not in the delay matrix yet: the same few pairs meet again and again, and a sum here
+/// costs a tenth of an entry there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Slot of the thread that waited.
+    pub victim: u32,
+    /// Slot of what ran meanwhile.
+    pub culprit: u32,
+    /// For how long; 0 for a free entry.
+    pub ns: u64,
+}
+
+/// Entries of [`Timeline::pending`].
+pub const PENDING: usize = 4;
+
+/// The entry that a pair belongs in.
+#[inline(always)]
+#[must_use]
+pub const fn pending_index(victim: u32, culprit: u32) -> usize {
+    (victim.wrapping_mul(3) ^ culprit) as usize & (PENDING - 1)
+}
+
 /// The recent past of one CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Timeline {
+    /// Delays on this CPU.
+    pub pending: [Pending; PENDING],
     /// Number of the newest segment; it is at this number modulo [`SEGMENTS`].
     pub newest: u32,
     /// Who has the CPU now, since the newest segment's end.
@@ -32,11 +57,12 @@ pub struct Timeline {
     pub segments: [Segment; SEGMENTS],
 }
 
-const _: () = assert!(size_of::<Timeline>() == 8 + 16 * SEGMENTS);
+const _: () = assert!(size_of::<Timeline>() == 8 + 16 * (SEGMENTS + PENDING));
 
 impl Default for Timeline {
     fn default() -> Self {
         Self {
+            pending: [Pending::default(); PENDING],
             newest: 0,
             running: 0,
             segments: [Segment::default(); SEGMENTS],
@@ -123,6 +149,119 @@ impl Walk {
         Step {
             ns,
             done: self.rest_ns == 0 || self.to_ns <= self.from_ns,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::vec::Vec;
+
+    use super::{MASK, SEGMENTS, Timeline, Walk};
+    use crate::abi::scope::SLOT_IDLE;
+
+    /// Everything that a wait finds, by slot.
+    fn explain(timeline: &Timeline, mut walk: Walk) -> BTreeMap<u32, u64> {
+        let mut found = BTreeMap::new();
+        let mut slot = timeline.running;
+        for age in 0..SEGMENTS as u32 {
+            let segment = &timeline.segments[(timeline.newest.wrapping_sub(age) & MASK) as usize];
+            let step = walk.step(slot, segment.end_ns);
+            if step.ns > 0 {
+                *found.entry(slot).or_default() += step.ns;
+            }
+            if step.done {
+                break;
+            }
+            slot = segment.slot;
+        }
+        found
+    }
+
+    fn of(segments: &[(u32, u64)], running: u32) -> (Timeline, u64) {
+        let mut timeline = Timeline::default();
+        let mut now = 1_000;
+        timeline.switch(now, SLOT_IDLE, segments.first().map_or(running, |it| it.0));
+        for (index, (slot, ns)) in segments.iter().enumerate() {
+            now += ns;
+            let next = segments.get(index + 1).map_or(running, |it| it.0);
+            timeline.switch(now, *slot, next);
+        }
+        (timeline, now)
+    }
+
+    #[test]
+    fn the_throttled_part_comes_first_and_idle_time_belongs_to_it() {
+        // Stopped for 100, of which the CPU was idle for 80; then 7 ran, and 8.
+        let (timeline, now) = of(&[(5, 20), (SLOT_IDLE, 80), (7, 30), (8, 10)], 9);
+        let found = explain(&timeline, Walk::over(now - 140, now, 100));
+        assert_eq!(found, BTreeMap::from([(7, 30), (8, 10)]));
+        // Without a quota, idle time within a wait is a wakeup on its way.
+        let found = explain(&timeline, Walk::over(now - 90, now, 0));
+        assert_eq!(found, BTreeMap::from([(SLOT_IDLE, 50), (7, 30), (8, 10)]));
+    }
+
+    #[test]
+    fn what_is_no_longer_kept_stays_unexplained() {
+        let segments: Vec<(u32, u64)> = (0..2_000).map(|n| (10 + n % 2, 5)).collect();
+        let (timeline, now) = of(&segments, 9);
+        let found: u64 = explain(&timeline, Walk::over(now - 9_000, now, 0))
+            .values()
+            .sum();
+        assert_eq!(found, 5 * (SEGMENTS as u64 - 1));
+    }
+
+    #[test]
+    fn on_another_cpu_what_runs_there_now_counts() {
+        let (timeline, now) = of(&[(7, 30)], 8);
+        let found = explain(&timeline, Walk::over(now - 10, now + 25, 0));
+        assert_eq!(found, BTreeMap::from([(7, 10), (8, 25)]));
+    }
+
+    proptest! {
+        /// Against the plain overlap of every segment with the wait.
+        #[test]
+        fn segments_are_charged_with_their_overlap(
+            segments in proptest::collection::vec((10_u32..14, 0_u64..100), 1..60),
+            from in 0_u64..3_000,
+            len in 0_u64..3_000,
+        ) {
+            let (timeline, now) = of(&segments, 9);
+            let from = 1_000 + from.min(now - 1_000);
+            let to = (from + len).min(now);
+            let mut expected = BTreeMap::new();
+            let mut begin = 1_000;
+            for (slot, ns) in &segments {
+                let end = begin + ns;
+                let overlap = end.min(to).saturating_sub(begin.max(from));
+                if overlap > 0 {
+                    *expected.entry(*slot).or_insert(0) += overlap;
+                }
+                begin = end;
+            }
+            // As in the kernel, where a wait ends now; what came after is cut off.
+            let mut until_then = of(&[], 9).0;
+            let mut begin = 1_000;
+            for (slot, ns) in &segments {
+                let end = (begin + ns).min(to);
+                if begin < to {
+                    until_then.switch(end, *slot, 9);
+                }
+                begin += ns;
+            }
+            let found = explain(&until_then, Walk::over(from, to, 0));
+            prop_assert_eq!(&found, &expected);
+            prop_assert_eq!(timeline.running, 9);
+
+            // Whatever was throttled, no more is charged than was waited for.
+            for throttled in [1, len / 2, len * 2] {
+                let found: u64 = explain(&until_then, Walk::over(from, to, throttled)).values().sum();
+                prop_assert!(found <= (to - from).saturating_sub(throttled));
+            }
         }
     }
 }

@@ -10,14 +10,17 @@ pub const PROCESS_SEEN: u32 = 2;
 /// A watched process called `execve`: `tgid` and the new `exec_id` are set.
 pub const PROCESS_EXEC: u32 = 3;
 
+/// Threads were moved to another cgroup: those that sleep have to be visited. Nothing else is set.
+pub const THREADS_MOVED: u32 = 4;
+
 /// A call took longer than the limit: a [`super::syscall::SlowCall`], which begins with this, too.
-pub const SLOW_CALL: u32 = 4;
+pub const SLOW_CALL: u32 = 5;
 
 /// One notice.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Event {
-    /// [`CGROUP_BORN`], [`PROCESS_SEEN`] or [`PROCESS_EXEC`]; a reader counts and skips others.
+    /// [`CGROUP_BORN`], [`PROCESS_SEEN`], [`PROCESS_EXEC`] or [`THREADS_MOVED`]; a reader counts and skips others.
     pub kind: u32,
     /// Slot of the cgroup or process.
     pub slot: u32,

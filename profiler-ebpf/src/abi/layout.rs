@@ -122,8 +122,9 @@ pub const ABSENT: u32 = u32::MAX;
 
 /// How time throttled is told from time on the run queue; see [`throttle`].
 pub const THROTTLE: GlobalName = "THROTTLE";
-/// 1 when stacks of threads that leave the CPU are taken.
-pub const OFF_CPU_STACKS: GlobalName = "OFF_CPU_STACKS";
+/// Of which states off the CPU stacks are taken: bit 1 << RUN_QUEUE, THROTTLED or BLOCKED (any reason) of
+/// [`super::ledger::state`].
+pub const STACK_STATES: GlobalName = "STACK_STATES";
 /// Intervals shorter than this many ns are counted without their stacks.
 pub const MIN_BLOCK_NS: GlobalName = "MIN_BLOCK_NS";
 /// What the view of system calls wants: one of [`super::syscall::view`].

@@ -119,8 +119,8 @@ pub struct Thread {
     pub stack_flags: u32,
     /// Image that was last announced to user space, plus 1.
     pub announced: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// How often it has left the CPU since it has this image.
+    pub leaves: u32,
     /// Its name when it left the CPU.
     pub comm: [u8; COMM_BYTES],
 }
@@ -151,6 +151,8 @@ const _: () = assert!(size_of::<DelayKey>() == 8);
 pub mod visit {
     /// Enter every thread in the ledger.
     pub const OPEN: u32 = 1;
+    /// Find out which threads are in another cgroup by now.
+    pub const FOLLOW: u32 = 3;
     /// Charge what every thread has done so far, and take it out.
     pub const CLOSE: u32 = 2;
 }

@@ -26,15 +26,17 @@ pub enum Loss {
     ThrottleMapFull = 9,
     /// A slot without an account: its time is missing.
     AccountMissing = 10,
+    /// A thread got a CPU without a switch that was seen: it is taken to have done so at the CPU's last switch.
+    SwitchMissed = 11,
     /// A new row found `CALLS` full: these calls are missing.
-    CallMapFull = 11,
+    CallMapFull = 12,
     /// A slow call found the ring buffer full, or too many came in one second: it is not shown.
-    SlowCallDropped = 12,
+    SlowCallDropped = 13,
 }
 
 impl Loss {
     /// How many causes there are.
-    pub const COUNT: u32 = 13;
+    pub const COUNT: u32 = 14;
 
     /// Each cause with the name it has in `summary.json` and in the report.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
@@ -49,6 +51,7 @@ impl Loss {
         (Self::DelayMapFull, "delay_map_full"),
         (Self::ThrottleMapFull, "throttle_map_full"),
         (Self::AccountMissing, "account_missing"),
+        (Self::SwitchMissed, "switch_missed"),
         (Self::CallMapFull, "call_map_full"),
         (Self::SlowCallDropped, "slow_call_dropped"),
     ];

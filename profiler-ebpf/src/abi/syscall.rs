@@ -229,6 +229,10 @@ pub struct Running {
     pub slot: u32,
     /// How many threads had been moved to another cgroup when its slot was found.
     pub moves: u32,
+    /// Thread id: a switch may go unseen.
+    pub tid: u32,
+    /// Always 0.
+    pub padding: u32,
 }
 
 /// A call that took longer than the limit, sent to user space.
@@ -264,7 +268,7 @@ pub struct SlowCall {
 const _: () = assert!(size_of::<CallRow>() == 32);
 const _: () = assert!(size_of::<CachedRow>() == 40);
 const _: () = assert!(size_of::<Call>() == 32);
-const _: () = assert!(size_of::<Running>() == 48);
+const _: () = assert!(size_of::<Running>() == 56);
 const _: () = assert!(size_of::<SlowCall>() == 128);
 
 #[cfg(test)]

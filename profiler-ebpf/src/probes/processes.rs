@@ -2,7 +2,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use ctprof_ebpf::abi::{
-    event::{Event, PROCESS_EXEC, PROCESS_SEEN},
+    event::{Event, PROCESS_EXEC, PROCESS_SEEN, THREADS_MOVED},
     loss::Loss,
 };
 
@@ -23,6 +23,12 @@ pub(crate) fn announce(task: Object, slot: u32, tgid: u32, exec_id: u32) {
     }
 }
 
+/// Announces a process image once more.
+#[inline(always)]
+pub(crate) fn announce_again(task: Object, slot: u32) {
+    send(PROCESS_SEEN, task, slot);
+}
+
 /// A watched process replaced its image. Arguments: task, old pid, binary.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn process_exec(ctx: BtfTracePointContext) -> i32 {
@@ -31,6 +37,12 @@ fn process_exec(ctx: BtfTracePointContext) -> i32 {
         send(PROCESS_EXEC, task, slot);
     }
     0
+}
+
+/// Threads of this process were moved to another cgroup.
+#[inline(always)]
+pub(crate) fn moved(task: Object) {
+    send(THREADS_MOVED, task, 0);
 }
 
 #[inline(always)]

@@ -10,16 +10,19 @@ use core::ffi::c_void;
 use ctprof_ebpf::{
     abi::{
         ledger::{Thread, state, visit},
+        loss::Loss,
         scope::{SLOT_IDLE, slot},
     },
     ledger::{Clock, phase},
 };
 
+use super::processes;
 use crate::{
     accounts::{From, Slot},
     calls,
     delays::{self, Wait},
     kernel::{self, Object},
+    loss,
     maps::{CONTROL, THREADS},
     off_cpu, scope, threads,
 };
@@ -50,7 +53,7 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *thread };
     threads::follow(next, thread, now_ns);
-    calls::gets_cpu(thread, now_ns);
+    calls::gets_cpu(next, thread, now_ns);
     delays::switch(now_ns, leaving, slot(thread.slot));
     get_cpu(next, thread, now_ns);
     0
@@ -65,10 +68,15 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *thread };
     threads::follow(task, thread, now_ns);
-    calls::loses_cpu(thread, now_ns);
+    calls::loses_cpu(task, thread, now_ns);
     let number = slot(thread.slot);
     if !thread.clock.is_in() {
         return number;
+    }
+    if thread.clock.phase != phase::ON_CPU {
+        // It got the CPU without the kernel saying so: not before the last switch that was seen here.
+        loss::count(Loss::SwitchMissed);
+        get_cpu(task, thread, delays::last_switch_ns());
     }
     // The state now, not the tracepoint's argument: a signal that arrives in time makes the thread runnable
     // again, which the argument does not show on every kernel.
@@ -82,7 +90,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
         thread.clock.block(now_ns, reason)
     } else {
         threads::queued(task, thread, now_ns);
-        if off_cpu::wanted(thread.slot) {
+        if off_cpu::wanted_runnable(thread.slot) {
             thread.period = kernel::quota_period(task);
             off_cpu::take(ctx, task, thread);
         }
@@ -212,12 +220,14 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
 /// A thread was born. Arguments: the thread, the flags of `clone`. Runs in its parent, where memory can be had.
 #[btf_tracepoint(function = "task_newtask")]
 fn task_newtask(ctx: BtfTracePointContext) -> i32 {
-    if CONTROL.get(0).copied() != Some(visit::OPEN) {
-        return 0;
+    match CONTROL.get(0).copied() {
+        Some(visit::OPEN | visit::FOLLOW) => {}
+        _ => return 0,
     }
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    if let Some(thread) = threads::enter(ctx.arg(0), Clock::starting(now_ns, phase::RUNNABLE, 0)) {
+    let clock = Clock::starting(now_ns, phase::RUNNABLE, 0);
+    if let Some(thread) = threads::enter(ctx.arg(0), clock, true) {
         calls::is_born(thread);
     }
     0
@@ -231,9 +241,12 @@ fn cgroup_attach(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     calls::moved();
-    if let Some(thread) = THREADS.get(ctx.arg(2)) {
+    let task: Object = ctx.arg(2);
+    if let Some(thread) = THREADS.get(task) {
         // SAFETY: has no precondition, and the pointer is to a live map value.
         unsafe { (*thread).moved_ns = bpf_ktime_get_ns() };
+        // A thread that sleeps now may be moved once more before it wakes.
+        processes::moved(task);
     }
     0
 }

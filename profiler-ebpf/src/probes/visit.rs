@@ -35,6 +35,7 @@ extern "C" fn visit_tasks(ctx: *const Visit) -> i32 {
     }
     match CONTROL.get(0).copied().unwrap_or_default() {
         visit::OPEN => open(task),
+        visit::FOLLOW => follow(task),
         visit::CLOSE => close(task),
         _ => {}
     }
@@ -50,7 +51,7 @@ fn open(task: Object) {
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let mut seen = Thread::default();
     let clock = threads::clock_of(task, &mut seen, now_ns);
-    let Some(thread) = threads::enter(task, clock) else {
+    let Some(thread) = threads::enter(task, clock, false) else {
         return;
     };
     // SAFETY: the pointer is to a live map value.
@@ -68,6 +69,19 @@ fn open(task: Object) {
         let taken = stack::take_of(task);
         thread.kernel_stack = taken.key;
         thread.stack_flags |= flags::IN_KERNEL | stack::lost(&taken);
+    }
+}
+
+#[inline(always)]
+fn follow(task: Object) {
+    let Some(thread) = THREADS.get(task) else {
+        return;
+    };
+    // SAFETY: the pointer is to a live map value.
+    let thread = unsafe { &mut *thread };
+    if thread.clock.is_in() {
+        // SAFETY: has no precondition.
+        threads::follow(task, thread, unsafe { bpf_ktime_get_ns() });
     }
 }
 
@@ -96,7 +110,7 @@ fn close(task: Object) {
     }
     if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
         account.charge(charge);
-        account.leaves(thread.clock.since_ns);
+        account.ends(thread.clock.since_ns);
     }
     if waits {
         off_cpu::count_wait(task, thread);

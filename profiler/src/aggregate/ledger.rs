@@ -58,7 +58,9 @@ pub fn container_ledgers(
         };
         let account = &figures.account;
         for (number, ns) in account.time_ns.iter().enumerate() {
-            *time_ns.entry(state_of(number, false)).or_default() += ns;
+            if let Some(sum) = time_ns.get_mut(&state_of(number, false)) {
+                *sum += ns;
+            }
         }
         // Every thread has left by now. A sum below zero can only be a lost charge: the residual shows it.
         ledger.thread_time_ns += u64::try_from(account.lifetime_ns.cast_signed()).unwrap_or(0);
@@ -80,12 +82,39 @@ pub fn container_ledgers(
         );
         add(&mut ledger.throttle_duration, &figures.stops, stops);
     }
-    if !raw.tells_throttled {
-        for container in &mut *containers {
-            container.time_ns.remove(&State::Throttled);
+    delays(raw, owners, elsewhere, containers);
+}
+
+/// Keeps the rows that `keep` wants; a culprit whose row goes is named instead.
+pub fn retain_rows(containers: &mut Vec<Container>, keep: impl Fn(&Container) -> bool) {
+    let mut kept = 0;
+    let moved: Vec<Result<usize, String>> = containers
+        .iter()
+        .map(|container| {
+            if keep(container) {
+                kept += 1;
+                Ok(kept - 1)
+            } else {
+                Err(container.identity.name.clone())
+            }
+        })
+        .collect();
+    let mut row = 0;
+    containers.retain(|_| {
+        row += 1;
+        moved[row - 1].is_ok()
+    });
+    let ledgers = containers.iter_mut().filter_map(|it| it.ledger.as_mut());
+    for delay in ledgers.flat_map(|ledger| &mut ledger.delayed_by) {
+        if let Culprit::Row(row) = delay.culprit
+            && let Some(moved) = moved.get(row)
+        {
+            delay.culprit = match moved {
+                Ok(row) => Culprit::Row(*row),
+                Err(name) => Culprit::Elsewhere(name.clone()),
+            };
         }
     }
-    delays(raw, owners, elsewhere, containers);
 }
 
 /// The states that this recording can tell.
@@ -158,6 +187,146 @@ fn delays(
             .filter(|(_, ns)| *ns > 0)
             .map(|(culprit, ns)| Delay { culprit, ns })
             .collect();
-        ledger.delayed_by.sort_by(|a, b| b.ns.cmp(&a.ns));
+        ledger
+            .delayed_by
+            .sort_by_key(|delay| std::cmp::Reverse(delay.ns));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ctprof_ebpf::abi::ledger::{Account, DelayKey, Series, state};
+    use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_IDLE, SLOT_KERNEL};
+    use ctprof_ebpf::histogram::{BUCKETS, bucket};
+
+    use super::{container_ledgers, retain_rows};
+    use crate::aggregate::Owners;
+    use crate::bpf::SlotFigures;
+    use crate::collect::RawLedger;
+    use crate::model::{Container, Culprit, Delay, State};
+
+    fn figures(run_queue: u64, waits: &[u64]) -> SlotFigures {
+        let mut account = Account {
+            came: 1,
+            left: 1,
+            lifetime_ns: 1_000,
+            waits: Series {
+                count: waits.len() as u64,
+                sum_ns: waits.iter().sum(),
+                max_ns: waits.iter().copied().max().unwrap_or(0),
+            },
+            ..Account::default()
+        };
+        account.time_ns[state::ON_CPU] = 1_000 - run_queue;
+        account.time_ns[state::RUN_QUEUE] = run_queue;
+        let mut buckets = [0; BUCKETS];
+        for wait in waits {
+            buckets[bucket(*wait)] += 1;
+        }
+        SlotFigures {
+            account,
+            waits: buckets,
+            stops: [0; BUCKETS],
+        }
+    }
+
+    fn delay(victim: u32, culprit: u32, ns: u64) -> (DelayKey, u64) {
+        (DelayKey { victim, culprit }, ns)
+    }
+
+    fn raw() -> RawLedger {
+        RawLedger {
+            // 3 and 4 are two cgroups of one container, 5 is another, 9 is not recorded.
+            slots: [
+                (3, figures(300, &[100, 200])),
+                (4, figures(500, &[500])),
+                (5, figures(0, &[])),
+                (9, figures(7, &[7])),
+            ]
+            .into(),
+            delays: vec![
+                delay(3, 4, 100),
+                delay(3, 5, 90),
+                delay(4, 9, 80),
+                delay(4, SLOT_KERNEL, 70),
+                delay(4, SLOT_HOST, 60),
+                delay(4, SLOT_IDLE, 50),
+                delay(9, 3, 7),
+            ],
+            tells_throttled: true,
+            tells_reasons: true,
+        }
+    }
+
+    fn folded() -> Vec<Container> {
+        let mut containers = vec![Container::default(), Container::default()];
+        containers[1].identity.name = "other".to_owned();
+        let owners = Owners([(3, 0), (4, 0), (5, 1)].into());
+        let name = |slot| (slot == 9).then(|| "far".to_owned());
+        container_ledgers(&raw(), &owners, name, &mut containers);
+        containers
+    }
+
+    #[test]
+    fn slots_of_one_container_are_one_ledger() {
+        let container = folded().remove(0);
+        assert_eq!(container.time_ns[&State::OnCpuUser], 1_200);
+        assert_eq!(container.time_ns[&State::RunQueue], 800);
+        assert_eq!(container.time_ns[&State::Throttled], 0);
+        let ledger = container.ledger.unwrap();
+        assert_eq!(ledger.thread_time_ns, 2_000);
+        let latency = &ledger.run_queue_latency;
+        assert_eq!(
+            (latency.count, latency.sum_ns, latency.max_ns),
+            (3, 800, 500)
+        );
+        assert_eq!(latency.buckets.iter().map(|it| it.count).sum::<u64>(), 3);
+    }
+
+    #[test]
+    fn the_row_of_delays_sums_to_the_run_queue_time() {
+        let mut containers = folded();
+        let row = |culprit, ns| Delay { culprit, ns };
+        let expected = |other| {
+            vec![
+                row(Culprit::Unknown, 350),
+                row(Culprit::Siblings, 100),
+                row(other, 90),
+                row(Culprit::Elsewhere("far".to_owned()), 80),
+                row(Culprit::Kernel, 70),
+                row(Culprit::Host, 60),
+                row(Culprit::Idle, 50),
+            ]
+        };
+        let found = |containers: &[Container]| containers[0].ledger.clone().unwrap().delayed_by;
+        assert_eq!(found(&containers), expected(Culprit::Row(1)));
+        assert_eq!(found(&containers).iter().map(|it| it.ns).sum::<u64>(), 800);
+        // A row that is not shown still has a name.
+        retain_rows(&mut containers, |it| it.identity.name.is_empty());
+        assert_eq!(
+            found(&containers),
+            expected(Culprit::Elsewhere("other".to_owned()))
+        );
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_tell_is_absent() {
+        let mut containers = vec![Container::default()];
+        let raw = RawLedger {
+            tells_throttled: false,
+            tells_reasons: false,
+            ..raw()
+        };
+        container_ledgers(&raw, &Owners([(3, 0)].into()), |_| None, &mut containers);
+        let states: Vec<State> = containers[0].time_ns.keys().copied().collect();
+        assert_eq!(
+            states,
+            [
+                State::OnCpuUser,
+                State::OnCpuKernel,
+                State::RunQueue,
+                State::BlockedOther
+            ]
+        );
     }
 }

@@ -15,5 +15,5 @@ mod syscalls;
 pub use self::syscalls::{CallNames, container_syscalls};
 pub use addresses::{Addresses, Names, kernel_call_sites, user_call_sites};
 pub use balance::balance;
-pub use ledger::container_ledgers;
-pub use stacks::{Owners, Placeholders, container_stacks};
+pub use ledger::{container_ledgers, retain_rows};
+pub use stacks::{Owners, Placeholders, container_stacks, scheduler_frames};

@@ -1,6 +1,6 @@
 //! Rows of raw samples and intervals as stacks of containers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ctprof_ebpf::abi::count_key::{CountKey, flags};
@@ -12,7 +12,9 @@ use super::ledger::state_of;
 use crate::collect::Samples;
 use crate::host::syscalls;
 use crate::model::text::printable;
-use crate::model::{Container, Frame, FrameId, FrameKind, FrameTable, Resolved, Stack, State};
+use crate::model::{
+    Container, Frame, FrameId, FrameKind, FrameTable, Resolved, Stack, State, stand_in,
+};
 
 /// Longest thread name: the kernel keeps 15 bytes.
 const THREAD_NAME_CHARS: usize = 16;
@@ -59,10 +61,44 @@ impl Placeholders {
             })
         };
         Self {
-            short: named("[shorter than --min-block]"),
-            before: named("[since before the recording]"),
-            missing: named("[no stack]"),
+            short: named(stand_in::SHORT),
+            before: named(stand_in::BEFORE),
+            missing: named(stand_in::NO_STACK),
         }
+    }
+}
+
+/// The kernel functions through which a thread leaves the CPU, and ctprof's own hook within them, are on every
+/// stack off the CPU: they say nothing, and are left out.
+#[must_use]
+pub fn scheduler_frames(frames: &FrameTable) -> HashSet<FrameId> {
+    const FUNCTIONS: &[&str] = &[
+        "__schedule",
+        "schedule",
+        "preempt_schedule",
+        "preempt_schedule_common",
+        "preempt_schedule_irq",
+        "preempt_schedule_notrace",
+    ];
+    (0_u32..)
+        .zip(frames.frames())
+        .filter(|(_, frame)| {
+            frame.kind == FrameKind::Kernel && FUNCTIONS.contains(&&*frame.function)
+        })
+        .map(|(id, _)| FrameId(id))
+        .collect()
+}
+
+/// Frames from the leaf among which the scheduler's are looked for.
+const SCHEDULER_DEPTH: usize = 10;
+
+fn skip_scheduler(stack: &mut Vec<FrameId>, scheduler: &HashSet<FrameId>) {
+    let last = stack
+        .iter()
+        .take(SCHEDULER_DEPTH)
+        .rposition(|frame| scheduler.contains(frame));
+    if let Some(last) = last {
+        stack.drain(..=last);
     }
 }
 
@@ -75,6 +111,7 @@ pub fn container_stacks(
     owners: &Owners,
     period_ns: u64,
     placeholders: Placeholders,
+    scheduler: &HashSet<FrameId>,
     containers: &mut [Container],
 ) -> u64 {
     let mut merged: HashMap<Identity, (u64, u64)> = HashMap::new();
@@ -97,7 +134,10 @@ pub fn container_stacks(
             rate(container, key, count.count, reaches_root);
             container.samples += count.count;
             ns = count.count * period_ns;
-        } else if key.flags & flags::SHORT != 0 {
+        } else {
+            skip_scheduler(&mut stack, scheduler);
+        }
+        if key.flags & flags::SHORT != 0 {
             stack = vec![placeholders.short];
         } else if key.flags & flags::BEFORE != 0 && key.slot != SLOT_KERNEL {
             stack.push(placeholders.before);
@@ -192,6 +232,8 @@ fn thread_name(comm: &[u8; 16]) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use ctprof_ebpf::abi::count_key::{Count, CountKey, flags};
 
     use super::{Names, Owners, Placeholders, container_stacks};
@@ -247,6 +289,7 @@ mod tests {
             &Owners([(0, 0)].into()),
             1,
             placeholders(),
+            &HashSet::new(),
             &mut containers,
         );
 
@@ -308,6 +351,7 @@ mod tests {
             &owners,
             10,
             placeholders(),
+            &HashSet::new(),
             &mut containers,
         );
 

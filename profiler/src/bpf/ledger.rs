@@ -3,6 +3,7 @@
 use aya::maps::{Array, HashMap, MapError, PerCpuArray};
 use ctprof_ebpf::abi::ledger::{Account, DelayKey, Series};
 use ctprof_ebpf::histogram::BUCKETS;
+use ctprof_ebpf::timeline::Timeline;
 
 use super::Kernel;
 use super::loader::Owned;
@@ -13,6 +14,8 @@ use crate::Result;
 unsafe impl aya::Pod for Plain<Account> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Plain<DelayKey> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Plain<Timeline> {}
 
 /// What was charged to one slot, over all CPUs.
 #[derive(Clone, Debug)]
@@ -31,6 +34,7 @@ pub struct LedgerMaps {
     waits: Array<Owned, [u64; BUCKETS]>,
     stops: Array<Owned, [u64; BUCKETS]>,
     delays: HashMap<Owned, Plain<DelayKey>, u64>,
+    timelines: PerCpuArray<Owned, Plain<Timeline>>,
     burnt: HashMap<Owned, u64, u8>,
     control: Array<Owned, u32>,
     /// Held open: programs that are loaded later refer to it.
@@ -54,6 +58,7 @@ impl LedgerMaps {
             waits: kernel.take("WAITS")?,
             stops: kernel.take("STOPS")?,
             delays: kernel.take("DELAYS")?,
+            timelines: kernel.take("TIMELINES")?,
             burnt: kernel.take("BURNT")?,
             control: kernel.take("CONTROL")?,
             _reasons: table,
@@ -80,7 +85,7 @@ impl LedgerMaps {
         for Plain(of_cpu) in self.accounts.get(&slot, 0).map_err(|e| cannot(&e))?.iter() {
             add(&mut account, of_cpu);
         }
-        if account.came == 0 && account.left == 0 {
+        if account == Account::default() {
             return Ok(None);
         }
         Ok(Some(SlotFigures {
@@ -95,11 +100,25 @@ impl LedgerMaps {
     /// # Errors
     /// The map cannot be read.
     pub fn delays(&self) -> Result<Vec<(DelayKey, u64)>> {
-        self.delays
+        let cannot = |error: &MapError| failed("read the delay matrix", error);
+        let mut delays = self
+            .delays
             .iter()
             .map(|entry| entry.map(|(key, ns)| (key.0, ns)))
-            .collect::<Result<_, MapError>>()
-            .map_err(|error| failed("read the delay matrix", &error))
+            .collect::<Result<Vec<_>, MapError>>()
+            .map_err(|error| cannot(&error))?;
+        let timelines = self.timelines.get(&0, 0).map_err(|error| cannot(&error))?;
+        for pending in timelines
+            .iter()
+            .flat_map(|Plain(timeline)| timeline.pending)
+        {
+            let key = DelayKey {
+                victim: pending.victim,
+                culprit: pending.culprit,
+            };
+            delays.push((key, pending.ns));
+        }
+        Ok(delays)
     }
 
     /// Hands over the quota periods in which a thread was stopped since the last call.

@@ -6,10 +6,12 @@ use aya::programs::tp_btf::BtfTracePointLink;
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, maps::MapData};
 use aya_log::EbpfLogger;
 use ctprof_ebpf::abi::layout;
+use ctprof_ebpf::abi::ledger::state;
 use ctprof_ebpf::abi::syscall::{CACHE, view};
 
 use super::{attach, describe, object::OBJECT, probes::Probe};
 use crate::host::btf::{Layout, Throttle};
+use crate::model::StateGroup;
 use crate::{Error, Result};
 
 /// Everything the kernel half has to know before it is verified.
@@ -29,8 +31,8 @@ pub struct LoadPlan<'a> {
     pub slots: (u32, u32),
     /// How throttled time is told.
     pub throttle: Throttle,
-    /// Take the stacks of threads that leave the CPU.
-    pub off_cpu_stacks: bool,
+    /// Of which states off the CPU stacks are taken.
+    pub off_cpu_stacks: &'a [StateGroup],
     /// Intervals shorter than this are counted without their stacks.
     pub min_block_ns: u64,
     /// The view of system calls.
@@ -41,6 +43,16 @@ pub struct LoadPlan<'a> {
     pub stacks: u32,
     /// Let the kernel half log what it does.
     pub log: bool,
+}
+
+/// A state off the CPU as the kernel half knows it; 0 for the CPU, whose stacks are sampled.
+const fn bit(group: StateGroup) -> u32 {
+    match group {
+        StateGroup::OnCpu => 0,
+        StateGroup::RunQueue => 1 << state::RUN_QUEUE,
+        StateGroup::Throttled => 1 << state::THROTTLED,
+        StateGroup::Blocked => 1 << state::BLOCKED,
+    }
 }
 
 /// What the view of system calls wants of the kernel half; by default nothing.
@@ -79,7 +91,11 @@ impl Kernel {
         })?;
 
         let (cgroup_v1, record_host) = (u32::from(plan.cgroup_v1), u32::from(plan.record_host));
-        let (throttle, off_cpu_stacks) = (plan.throttle.value(), u32::from(plan.off_cpu_stacks));
+        let throttle = plan.throttle.value();
+        let stack_states = plan
+            .off_cpu_stacks
+            .iter()
+            .fold(0_u32, |bits, group| bits | bit(*group));
         let calls = &plan.calls;
         let confined = u32::from(calls.confined);
         let cached_rows = if calls.view == view::OFF { 1 } else { CACHE };
@@ -93,7 +109,7 @@ impl Kernel {
             .override_global(layout::RECORD_HOST, &record_host, true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .override_global(layout::THROTTLE, &throttle, true)
-            .override_global(layout::OFF_CPU_STACKS, &off_cpu_stacks, true)
+            .override_global(layout::STACK_STATES, &stack_states, true)
             .override_global(layout::MIN_BLOCK_NS, &plan.min_block_ns, true)
             .override_global(layout::CALL_VIEW, &calls.view, true)
             .override_global(layout::CALL_CONFINED, &confined, true)

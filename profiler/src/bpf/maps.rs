@@ -191,6 +191,8 @@ pub enum KernelEvent {
         /// Process id of its parent.
         parent: u32,
     },
+    /// Threads were moved to another cgroup.
+    ThreadsMoved,
     /// A kind that this version does not know.
     Unknown(u32),
 }
@@ -233,6 +235,7 @@ impl Events {
                 exec_id: event.exec_id,
                 parent: event.parent_tgid,
             },
+            event::THREADS_MOVED => KernelEvent::ThreadsMoved,
             other => KernelEvent::Unknown(other),
         })
     }

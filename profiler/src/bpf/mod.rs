@@ -15,5 +15,5 @@ pub use error::describe;
 pub use ledger::{LedgerMaps, SlotFigures};
 pub use loader::{CallPlan, Kernel, LoadPlan};
 pub use maps::{Events, KernelEvent, Losses, SampleMaps, ScopeMap};
-pub use sampler::{Sampler, SamplingEvent, possible_cpus};
+pub use sampler::{Sampler, SamplingEvent, online_cpus, possible_cpus};
 pub use syscalls::{CallLinks, CallMaps};

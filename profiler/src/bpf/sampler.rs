@@ -6,7 +6,7 @@ use aya::programs::perf_event::{
     HardwareEvent, PerfEvent, PerfEventConfig, PerfEventLinkId, PerfEventScope, SamplePolicy,
     SoftwareEvent,
 };
-use aya::util::{nr_cpus, online_cpus};
+use aya::util::nr_cpus;
 
 use super::{Kernel, describe, probes::ON_CPU};
 use crate::{Error, Result};
@@ -86,8 +86,7 @@ impl Sampler {
     /// # Errors
     /// No CPU can be sampled.
     pub fn follow_cpus(&mut self, kernel: &mut Kernel) -> Result<()> {
-        let online = online_cpus()
-            .map_err(|(path, error)| Error::Failed(format!("cannot read {path}: {error}")))?;
+        let online = online_cpus()?;
         if online.len() == self.links.len() && online.iter().all(|cpu| self.links.contains_key(cpu))
         {
             return Ok(());
@@ -155,6 +154,15 @@ fn program(kernel: &mut Kernel) -> Result<&mut PerfEvent> {
         .ok_or_else(|| Error::Failed(format!("the BPF object has no program {}", ON_CPU.program)))?
         .try_into()
         .map_err(|error: aya::programs::ProgramError| Error::Failed(describe(&error)))
+}
+
+/// CPUs that are online now.
+///
+/// # Errors
+/// The kernel's list of them cannot be read.
+pub fn online_cpus() -> Result<Vec<u32>> {
+    aya::util::online_cpus()
+        .map_err(|(path, error)| Error::Failed(format!("cannot read {path}: {error}")))
 }
 
 /// CPUs that this machine can have, offline ones included; at least 1.

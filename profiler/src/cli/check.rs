@@ -14,6 +14,7 @@ use crate::host::btf::{Btf, FIELDS, Layout};
 use crate::host::capabilities::{self, Capabilities};
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::host::{Host, kernel};
+use crate::model::StateGroup;
 use crate::{Error, Result};
 
 /// Say what works on this host, and what to do about the rest.
@@ -281,7 +282,7 @@ fn programs(
         record_host: true,
         slots: (1, 2),
         throttle: layout.throttle(),
-        off_cpu_stacks: true,
+        off_cpu_stacks: &StateGroup::ALL,
         min_block_ns: 0,
         calls: CallPlan {
             view: view::TIMES,

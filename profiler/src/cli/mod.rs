@@ -8,7 +8,6 @@ pub mod ps;
 pub mod record;
 pub mod report;
 pub mod syscalls;
-pub mod table;
 pub mod target;
 pub mod target_args;
 

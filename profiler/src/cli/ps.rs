@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::Format;
 use super::inventory::{Inventory, Row};
-use super::table::{Align, Table, terminal_width};
 use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::model::Pod;
+use crate::output::table::{Align, Table};
 use crate::{Error, Result};
 
 /// Version of the JSON form.
@@ -141,6 +141,12 @@ fn write_table(
 fn cores(cores: f64) -> String {
     let text = format!("{cores:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Width of the terminal that standard output is, in character cells; `None` when it is none.
+pub(super) fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 #[derive(Serialize)]

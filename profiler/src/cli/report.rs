@@ -3,13 +3,13 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 
 use super::{Format, nearest};
-use crate::model::StateGroup;
 use crate::model::text::printable;
 use crate::output::flamegraph::{self, Graph};
-use crate::output::report::{self, DEFAULT_TOP, Options};
+use crate::output::report::{self, Options};
 use crate::output::summary::{ContainerSummary, Summary};
 use crate::output::{View, reader};
 use crate::{Error, Result};
@@ -28,15 +28,31 @@ pub struct ReportArgs {
     /// Show only this container: its name, id or the start of its id (repeatable)
     #[arg(long, value_name = "NAME")]
     pub container: Vec<String>,
-    /// Functions to list for each container, 0 for all
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_TOP)]
-    pub top: usize,
+    /// Functions to list for each container, 0 for all. Default: as many as fit a screen
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
     /// Form of the report
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Also draw the on-CPU flame graph of the shown containers into this file
+    /// Also draw a flame graph of the shown containers into this file
     #[arg(long, value_name = "OUT.svg")]
     pub flamegraph: Option<PathBuf>,
+    /// Which flame graph to draw
+    #[arg(long, value_enum, default_value = Graph::WallClock.id(), requires = "flamegraph")]
+    pub graph: Graph,
+    /// Draw the waits of idle threads, too
+    #[arg(long, requires = "flamegraph")]
+    pub idle: bool,
+}
+
+impl ValueEnum for Graph {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.id()))
+    }
 }
 
 /// Reads the recording and prints it to stdout.
@@ -48,7 +64,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         Some(select(&view.summary, &args.container)?)
     };
     if let Some(path) = &args.flamegraph {
-        draw(&view, only.as_deref(), path)?;
+        draw(args, &view, only.as_deref(), path)?;
     }
     let options = Options {
         only: only.as_deref(),
@@ -124,7 +140,7 @@ fn quoted(labels: impl Iterator<Item = impl AsRef<str>>) -> String {
 }
 
 /// Draws into a file beside `path` first: a graph that was there stays whole if this fails.
-fn draw(view: &View, only: Option<&[usize]>, path: &Path) -> Result<()> {
+fn draw(args: &ReportArgs, view: &View, only: Option<&[usize]>, path: &Path) -> Result<()> {
     if view.stacks.is_empty() && view.summary.samples() > 0 {
         return Err(Error::Failed(format!(
             "cannot draw {}: the recording has no stacks",
@@ -133,14 +149,12 @@ fn draw(view: &View, only: Option<&[usize]>, path: &Path) -> Result<()> {
     }
     let all: Vec<usize> = (0..view.summary.containers.len()).collect();
     let mut drawn = Vec::new();
-    flamegraph::write(
-        Graph::State(StateGroup::OnCpu),
-        &view.summary,
-        &view.stacks,
-        only.unwrap_or(&all),
-        &mut drawn,
-    )
-    .map_err(|error| Error::io("draw", path, &error))?;
+    let options = flamegraph::Options {
+        containers: only.unwrap_or(&all),
+        with_idle: args.idle,
+    };
+    flamegraph::write(args.graph, view, options, &mut drawn)
+        .map_err(|error| Error::io("draw", path, &error))?;
     // A device or a pipe cannot be replaced, and a link's target is what is meant.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let replaceable = target.metadata().map_or(true, |meta| meta.is_file());

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::bpf::probes::{self, Probe};
 use crate::bpf::{Kernel, LedgerMaps, ProbeState, SlotFigures};
 use crate::host::btf::{Layout, Throttle};
-use crate::host::{clock, syscalls};
+use crate::host::syscalls;
 use crate::model::Unavailable;
 
 /// What the ledger brought home.
@@ -111,22 +111,13 @@ impl LedgerRun {
         kernel.visit(&probes::VISIT)
     }
 
-    /// Lifetime of the threads of these slots so far. While a thread lives, only its birth is in the account: its
-    /// life until now is added.
-    pub(super) fn thread_times(
-        &self,
-        slots: impl Iterator<Item = u32>,
-    ) -> Result<BTreeMap<u32, u64>> {
-        let now_ns = clock::monotonic_ns();
-        let mut times = BTreeMap::new();
-        for slot in slots {
-            if let Some(SlotFigures { account, .. }) = self.maps.figures(slot)? {
-                let alive = account.came.saturating_sub(account.left);
-                let ns = account.lifetime_ns.wrapping_add(alive.wrapping_mul(now_ns));
-                times.insert(slot, u64::try_from(ns.cast_signed()).unwrap_or(0));
-            }
+    /// Looks which threads are in another cgroup by now.
+    pub(super) fn follow(&mut self, kernel: &mut Kernel) -> Result<()> {
+        if self.closed {
+            return Ok(());
         }
-        Ok(times)
+        self.maps.set_visit(visit::FOLLOW)?;
+        kernel.visit(&probes::VISIT)
     }
 
     /// The quota periods in which a thread was stopped since the last call.

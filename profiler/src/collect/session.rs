@@ -19,7 +19,7 @@ use crate::bpf::{
 };
 use crate::host::btf::{Layout, Throttle};
 use crate::host::cgroup::{Hierarchy, Version};
-use crate::model::{ProcessKey, Unavailable};
+use crate::model::{ProcessKey, StateGroup, Unavailable};
 use crate::{Error, Result};
 
 /// How often the kernel's maps are emptied while recording.
@@ -44,8 +44,8 @@ pub struct SessionPlan<'a> {
     pub frequency_hz: u64,
     /// Entries of the maps of counts and stacks; `None` for as many as the frequency and CPUs ask for.
     pub map_entries: Option<u32>,
-    /// Take stacks; without them there is the ledger alone, and no sampling.
-    pub stacks: bool,
+    /// Of which states stacks are taken; the CPU's are sampled. Without any there is the ledger alone.
+    pub stacks: &'a [StateGroup],
     /// Intervals off the CPU shorter than this are counted without their stacks.
     pub min_block: Duration,
     /// The view of system calls.
@@ -83,8 +83,6 @@ pub struct Snapshot<'a> {
     pub watch: &'a WatchList,
     /// System calls.
     pub calls: &'a RawCalls,
-    /// Lifetime of threads inside the recording so far, by slot.
-    pub thread_time_ns: BTreeMap<u32, u64>,
 }
 
 /// Why a recording ended.
@@ -141,7 +139,7 @@ pub struct Recorded {
 }
 
 impl<'a> Session<'a> {
-    /// Loads, attaches and starts to sample.
+    /// Loads and attaches; the recording begins with [`open`](Self::open).
     ///
     /// # Errors
     /// The kernel refuses something that recording cannot do without.
@@ -161,13 +159,13 @@ impl<'a> Session<'a> {
                 ready.push(probe);
             }
         }
-        if plan.stacks {
+        if plan.stacks.contains(&StateGroup::OnCpu) {
             let probe = &probes::ON_CPU;
             check(probe, kernel.load_probe(probe), &mut unavailable)?;
         }
-        let mut ledger = LedgerRun::load(&mut kernel, plan.layout, throttle, &mut unavailable)?;
+        let ledger = LedgerRun::load(&mut kernel, plan.layout, throttle, &mut unavailable)?;
 
-        let mut calls = if ledger.is_some() {
+        let calls = if ledger.is_some() {
             CallRun::load(&mut kernel, &plan.calls, &mut unavailable)?
         } else {
             None
@@ -178,20 +176,7 @@ impl<'a> Session<'a> {
             check(probe, kernel.attach(probe), &mut unavailable)?;
         }
         watch.fill(&mut scope, plan.hierarchy)?;
-        ledger = ledger.filter(|ledger| ledger.attach(&mut kernel, &mut unavailable));
-        if ledger.is_none() {
-            calls = None;
-        }
-        calls = calls.and_then(|calls| calls.attach(&mut kernel, &mut unavailable));
-        let sampler = if plan.stacks {
-            Some(Sampler::start(&mut kernel, plan.event, plan.frequency_hz)?)
-        } else {
-            None
-        };
-        // Last, when everything is attached: ctprof's own start is nobody's business.
-        if let Some(ledger) = &mut ledger {
-            ledger.open(&mut kernel)?;
-        }
+        let ledger = ledger.filter(|ledger| ledger.attach(&mut kernel, &mut unavailable));
         Ok(Self {
             plan,
             kernel,
@@ -199,7 +184,7 @@ impl<'a> Session<'a> {
             maps,
             losses,
             events: Some(events),
-            sampler,
+            sampler: None,
             ledger,
             calls,
             watch,
@@ -209,6 +194,29 @@ impl<'a> Session<'a> {
             started: Instant::now(),
             ended: None,
         })
+    }
+
+    /// Begins to sample, and the ledger, when everything else is ready: ctprof's own start is nobody's business.
+    ///
+    /// # Errors
+    /// The kernel refuses something that recording cannot do without.
+    pub fn open(&mut self) -> Result<()> {
+        if self.plan.stacks.contains(&StateGroup::OnCpu) {
+            let plan = &self.plan;
+            self.sampler = Some(Sampler::start(
+                &mut self.kernel,
+                plan.event,
+                plan.frequency_hz,
+            )?);
+        }
+        if let Some(ledger) = &mut self.ledger {
+            let calls = self.calls.take();
+            self.calls =
+                calls.and_then(|calls| calls.attach(&mut self.kernel, &mut self.unavailable));
+            ledger.open(&mut self.kernel)?;
+        }
+        self.started = Instant::now();
+        Ok(())
     }
 
     /// Records until `stop` resolves, `duration` has passed since the start, or every target is gone.
@@ -251,14 +259,14 @@ impl<'a> Session<'a> {
                 _ = snapshots.tick() => self.snapshot(observer)?,
                 ready = events.readable_mut() => {
                     let mut ready = ready.map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
-                    self.take_events(ready.get_inner_mut(), observer);
+                    self.take_events(ready.get_inner_mut(), observer)?;
                     ready.clear_ready();
                 }
             }
         };
         self.stop()?;
         let mut events = events.into_inner();
-        self.take_events(&mut events, observer);
+        self.take_events(&mut events, observer)?;
         Ok(ended)
     }
 
@@ -276,20 +284,18 @@ impl<'a> Session<'a> {
     }
 
     fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
-        let (Some(calls), Some(ledger)) = (&mut self.calls, &self.ledger) else {
+        let Some(calls) = &mut self.calls else {
             return Ok(());
         };
-        let slots = self.watch.recorded().map(|(slot, _)| slot);
-        let slots = [SLOT_HOST, SLOT_KERNEL].into_iter().chain(slots);
         observer.snapshot(&Snapshot {
             elapsed: self.started.elapsed(),
             watch: &self.watch,
-            thread_time_ns: ledger.thread_times(slots)?,
             calls: calls.read()?,
         })
     }
 
-    fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) {
+    fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) -> Result<()> {
+        let mut moved = false;
         while let Some(event) = events.take() {
             match event {
                 KernelEvent::CgroupBorn { id, slot, path } => {
@@ -311,8 +317,13 @@ impl<'a> Session<'a> {
                     };
                     observer.process_seen(ProcessKey { pid, exec_id }, parent);
                 }
+                KernelEvent::ThreadsMoved => moved = true,
                 KernelEvent::Unknown(_) => self.unknown_events += 1,
             }
+        }
+        match &mut self.ledger {
+            Some(ledger) if moved => ledger.follow(&mut self.kernel),
+            _ => Ok(()),
         }
     }
 

@@ -37,8 +37,9 @@ pub struct ContainerIdentity {
 /// Throttled time here is a sum of run-queue time over CPUs, not thread time: it may exceed the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CfsFigures {
-    /// CPU time used.
-    pub usage_ns: u64,
+    /// CPU time used; `None` where nothing counts it (a cgroup in v1's cpu hierarchy alone).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_ns: Option<u64>,
     /// Enforcement periods that passed.
     pub periods: u64,
     /// Periods in which the quota ran out.

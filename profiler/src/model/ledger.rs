@@ -7,9 +7,9 @@ pub struct Ledger {
     /// Sum of the lifetimes of its threads inside the window, kept apart from the states: from births, exits and
     /// moves alone. What the states do not add up to is the residual.
     pub thread_time_ns: u64,
-    /// Threads born in the window, moved-in ones included.
+    /// Threads that came in the window: born, or moved in.
     pub threads_born: u64,
-    /// Threads that ended in the window, moved-out ones included.
+    /// Threads that left in the window: exited, or moved out.
     pub threads_exited: u64,
     /// Context switches away from a thread that blocked.
     pub voluntary_switches: u64,

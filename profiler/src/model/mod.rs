@@ -14,7 +14,7 @@ pub use ledger::{Bucket, Culprit, Delay, Histogram, Ledger};
 pub use pressure::{Counters, Psi, Stall};
 pub use profile::{Profile, Unavailable, Unnamed};
 pub use stack::{
-    Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,
+    Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack, stand_in,
 };
 pub use state::{State, StateGroup};
 pub use syscall::{Latency, LatencyBucket, Syscall};

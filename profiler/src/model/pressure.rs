@@ -25,7 +25,7 @@ pub struct Stall {
     pub full_ns: u64,
 }
 
-/// Counters of a cgroup over the window, from perf. What the machine or kernel does not count is absent, never 0.
+/// Counters of a cgroup and all below it over the window, from perf. What the machine or kernel does not count is absent, never 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// CPU cycles.

@@ -5,6 +5,21 @@ use std::sync::Arc;
 
 use super::State;
 
+/// Names of frames that stand for stacks which are not known, so that their time stays in every view.
+pub mod stand_in {
+    /// The wait was too short for its stack to be kept.
+    pub const SHORT: &str = "[shorter than --min-block]";
+    /// The wait began before the recording: the user half of its stack cannot be read any more.
+    pub const BEFORE: &str = "[since before the recording]";
+    /// There is time, and no stack for it.
+    pub const NO_STACK: &str = "[no stack]";
+    /// There is time on the CPU, and no sample fell into it.
+    pub const NOT_SAMPLED: &str = "[not sampled]";
+
+    /// All of them.
+    pub const ALL: [&str; 4] = [SHORT, BEFORE, NO_STACK, NOT_SAMPLED];
+}
+
 /// One program image: a process between two `execve` calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProcessKey {

@@ -15,9 +15,10 @@ use super::units;
 use crate::{Error, Result};
 
 /// Every file that ctprof writes into a recording. `--force` touches no other.
-pub const FILES: [&str; 8] = [
+pub const FILES: [&str; 9] = [
     SUMMARY,
     FOLDED,
+    BURNT_QUOTA,
     PPROF,
     "flamegraph.svg",
     "on-cpu.svg",
@@ -30,6 +31,8 @@ pub const FILES: [&str; 8] = [
 pub const SUMMARY: &str = "summary.json";
 /// Folded stacks.
 pub const FOLDED: &str = "stacks.folded";
+/// Folded stacks of what burnt a quota, where something did.
+pub const BURNT_QUOTA: &str = "quota.folded";
 /// pprof.
 pub const PPROF: &str = "profile.pb.gz";
 

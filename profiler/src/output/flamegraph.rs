@@ -1,11 +1,20 @@
 //! Flame graphs: interactive SVG, drawn by inferno.
 //!
-//! This file decides what a graph shows and says; `tree` merges and prunes the stacks, `colour` gives each
-//! frame its colour, `svg` adds the legend. Search and zoom are inferno's script inside the file.
+//! - `graph`: which graphs there are, and what each shows
+//! - `tree`: stacks merged into frames, without those that nobody could see
+//! - `drawn`: names of frames while they are drawn
+//! - `colour`: the colour of a frame
+//! - `words`: title, caption, legend
+//! - `svg`: what is added to inferno's file
+//!
+//! Search and zoom are inferno's script inside the file.
 
 mod colour;
+mod drawn;
+mod graph;
 mod svg;
 mod tree;
+mod words;
 
 use std::io::Write;
 
@@ -13,93 +22,71 @@ use inferno::flamegraph as inferno_graph;
 use inferno_graph::color::{BackgroundColor, PaletteMap};
 use inferno_graph::{Direction, TextTruncateDirection};
 
-use super::stacks::Stacks;
-use super::summary::Summary;
-use super::{notes, units};
-use crate::model::StateGroup;
-use tree::{Levels, Tree};
+use super::View;
+use super::summary::ContainerSummary;
+pub use graph::Graph;
+use svg::{Extras, Scale};
+use tree::{Limits, Tree};
 
 /// More frames than this make a browser slow and show nothing: they are thinner than a pixel.
 const MAX_FRAMES: usize = 20_000;
 
-/// Below this share of the whole a frame is not drawn, however few there are.
+/// Below this share of its container a frame is not drawn, however few there are.
 const MIN_SHARE: f64 = 0.0001;
 
-/// What a graph shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Graph {
-    /// Time in one state: container, thread, stack.
-    State(StateGroup),
-    /// Time in all states, by wall clock: container, state, thread, stack.
-    WallClock,
+/// Which part of a recording to draw.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Positions of the containers in the summary, in order.
+    pub containers: &'a [usize],
+    /// Draw the waits of idle threads, too.
+    pub with_idle: bool,
 }
 
-impl Graph {
-    /// The file that holds it.
-    #[must_use]
-    pub const fn file_name(self) -> &'static str {
-        match self {
-            Self::State(StateGroup::OnCpu) => "on-cpu.svg",
-            Self::State(StateGroup::RunQueue) => "run-queue.svg",
-            Self::State(StateGroup::Throttled) => "throttled.svg",
-            Self::State(StateGroup::Blocked) => "off-cpu.svg",
-            Self::WallClock => "flamegraph.svg",
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::State(StateGroup::OnCpu) => "On-CPU",
-            Self::State(StateGroup::RunQueue) => "Run queue",
-            Self::State(StateGroup::Throttled) => "Throttled",
-            Self::State(StateGroup::Blocked) => "Off-CPU",
-            Self::WallClock => "Flame graph",
-        }
-    }
-
-    fn shows(self, state: StateGroup) -> bool {
-        match self {
-            Self::State(group) => group == state,
-            Self::WallClock => true,
-        }
-    }
-}
-
-/// Draws the stacks of the containers at these positions of the summary.
+/// Draws a graph. Without any stack to show it is a picture that says so, and why.
 ///
-/// Without any stack the graph is a picture that says so, and why.
+/// # Errors
+/// What the writer fails with.
 pub fn write(
     graph: Graph,
-    summary: &Summary,
-    stacks: &Stacks,
-    containers: &[usize],
+    view: &View,
+    options: Options<'_>,
     out: &mut impl Write,
 ) -> std::io::Result<()> {
-    let title = title(graph, summary, containers);
-    let levels = Levels {
-        graph,
+    let (summary, containers) = (&view.summary, options.containers);
+    let title = words::title(graph, summary, containers);
+    let sections = graph.sections(view);
+    let limits = Limits {
         containers,
-        labels: summary
+        labels: &view.labels(),
+        kernel: summary
             .containers
             .iter()
-            .map(|c| c.label.as_str())
-            .collect(),
+            .position(ContainerSummary::is_kernel),
+        with_idle: options.with_idle,
+        min_share: MIN_SHARE,
+        max_frames: MAX_FRAMES / sections.len(),
     };
-    let tree = Tree::build(stacks, &levels, MIN_SHARE, MAX_FRAMES);
-    if tree.total_ns() == 0 {
-        return svg::write_empty(&title, &notes::why_empty(summary, containers), out);
+    let trees: Vec<Tree<'_>> = sections
+        .iter()
+        .map(|section| Tree::build(section, &limits))
+        .filter(|tree| tree.total_ns() > 0)
+        .collect();
+    if trees.is_empty() {
+        let lines = words::why_empty(graph, summary, containers);
+        return svg::write_empty(&title, &lines, out);
     }
     let mut palette = PaletteMap::default();
     // The frame "all", which inferno adds.
     palette.insert("", colour::ROOT);
-    for (name, class) in tree.names() {
+    for (name, class) in trees.iter().flat_map(Tree::names) {
         palette.insert(name, colour::of(name, class));
     }
-    let unit = Unit::for_total(tree.total_ns());
+    let unit = Unit::for_total(trees.iter().map(Tree::total_ns).max().unwrap_or(0));
 
     let mut options = inferno_graph::Options::default();
     options.title = title;
-    // Keeps the room that the legend takes.
+    // Keeps the room of the legend's first line.
     options.subtitle = Some(" ".to_owned());
     options.notes = String::new();
     options.name_type = String::new();
@@ -116,14 +103,32 @@ pub fn write(
     // stay in the order of the report, and `f`, `f::g` and `f` again do not tear a frame apart.
     options.flame_chart = true;
 
-    let lines = tree.folded();
+    let mut scales = Vec::new();
+    let mut lines = Vec::new();
+    let widest = trees.iter().map(Tree::total_ns).max().unwrap_or(0);
+    for tree in &trees {
+        // Side by side they are equally wide, or the smaller one would not be readable.
+        let stretched = widest as f64 / tree.total_ns() as f64;
+        let folded = tree.folded(stretched);
+        scales.push(Scale {
+            drawn: folded.iter().fold(0, |sum, (_, ns)| sum + ns),
+            total_ns: tree.total_ns(),
+            factor: unit.factor,
+        });
+        lines.extend(folded.iter().map(|(stack, ns)| format!("{stack} {ns}")));
+    }
     let mut drawn = Vec::new();
     inferno_graph::from_lines(
         &mut options,
         lines.iter().rev().map(String::as_str),
         &mut drawn,
     )?;
-    svg::finish(&drawn, &legend(&tree), &caption(summary, containers), out)
+    let extras = Extras {
+        legend: words::legend(graph, &trees),
+        caption: words::caption(graph, summary, containers, &trees),
+        scales,
+    };
+    svg::finish(&drawn, &extras, out)
 }
 
 /// Unit of the times that the graph shows: fine enough that rounding does not touch the shares.
@@ -146,49 +151,4 @@ impl Unit {
             }
         }
     }
-}
-
-fn title(graph: Graph, summary: &Summary, containers: &[usize]) -> String {
-    let seen: Vec<usize> = containers
-        .iter()
-        .copied()
-        .filter(|position| summary.containers[*position].samples > 0)
-        .collect();
-    let containers = if seen.is_empty() { containers } else { &seen };
-    let samples = containers.iter().fold(0, |sum: u64, position| {
-        sum.saturating_add(summary.containers[*position].samples)
-    });
-    format!(
-        "{}: {} · {} · {} at {} Hz",
-        graph.title(),
-        notes::who(summary, containers),
-        units::seconds(summary.window_ns),
-        units::counted(samples, "sample"),
-        summary.sampling.frequency_hz,
-    )
-}
-
-/// What a reader must know to trust the picture.
-fn caption(summary: &Summary, containers: &[usize]) -> String {
-    let mut parts = vec![format!(
-        "ctprof {}, Linux {}, {}",
-        summary.ctprof_version, summary.kernel, summary.sampling.event
-    )];
-    parts.extend(notes::incomplete_stacks(
-        containers
-            .iter()
-            .map(|position| &summary.containers[*position]),
-    ));
-    parts.extend(notes::losses_in_short(summary));
-    parts.join(" · ")
-}
-
-fn legend(tree: &Tree<'_>) -> Vec<(String, inferno_graph::color::Color)> {
-    let mut classes: Vec<_> = tree.names().map(|(_, class)| class).collect();
-    classes.sort_unstable();
-    classes.dedup();
-    classes
-        .into_iter()
-        .filter_map(|class| Some((class.legend()?, colour::typical(class))))
-        .collect()
 }

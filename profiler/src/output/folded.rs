@@ -3,14 +3,16 @@
 //! `container;state;thread;outermost;…;leaf nanoseconds`. The number is time, because time is what all
 //! states have in common: counts of samples could not stand beside blocked time. Kernel frames end in
 //! `_[k]`, inlined functions in `_[i]`.
+//!
+//! `quota.folded` has the same form: the part of the on-CPU time that burnt a quota.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Read, Write};
 
 use super::names;
 use super::stacks::{Builder, NameId, Stacks};
+use super::states::ViewState;
 use super::summary::Summary;
-use crate::model::StateGroup;
 
 /// A line may hold a few thousand inlined frames with long names, and no more.
 const MAX_LINE_BYTES: u64 = 4 << 20;
@@ -109,7 +111,7 @@ pub fn read(input: impl BufRead, summary: &Summary) -> Result<Stacks, ReadError>
                 names::field(container)
             ))
         })?;
-        let Some(state) = StateGroup::ALL.into_iter().find(|s| s.name() == state) else {
+        let Some(state) = ViewState::from_name(state) else {
             continue;
         };
         let thread = name(&mut builder, thread);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{INLINED_SUFFIX, KERNEL_SUFFIX, NO_STACK};
+use super::names::{INLINED_SUFFIX, KERNEL_SUFFIX, is_stand_in};
 use super::stacks::{NameId, Stacks};
 use crate::model::StateGroup;
 
@@ -40,7 +40,7 @@ pub fn top(stacks: &Stacks, containers: usize, group: StateGroup, limit: usize) 
     let mut result = vec![Functions::default(); containers];
     let mut sums = Sums::new(stacks.names().len());
     let mut current = None;
-    for stack in stacks.iter().filter(|stack| stack.state == group) {
+    for stack in stacks.iter().filter(|stack| stack.state.group() == group) {
         if let Some(container) = current
             && container != stack.container
         {
@@ -120,7 +120,7 @@ impl Sums {
         let mut ids: Vec<NameId> = touched
             .iter()
             .copied()
-            .filter(|id| stacks.name(*id) != NO_STACK)
+            .filter(|id| !is_stand_in(stacks.name(*id)))
             .collect();
         into.distinct = ids.len();
         ids.sort_unstable_by_key(|id| {

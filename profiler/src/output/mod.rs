@@ -4,6 +4,8 @@
 //! graphs and the report are made from that alone, so that `ctprof report` shows a recording exactly as
 //! `ctprof record` did.
 
+pub mod blame;
+pub mod causes;
 pub mod directory;
 pub mod flamegraph;
 pub mod folded;
@@ -14,17 +16,20 @@ pub mod pprof;
 pub mod reader;
 pub mod report;
 pub mod stacks;
+pub mod states;
 pub mod summary;
 pub mod syscalls;
+pub mod table;
+pub mod threads;
 pub mod units;
 
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::model::{Profile, StateGroup};
+use crate::model::Profile;
 use crate::{Error, Result};
 pub use directory::RecordingDir;
-use directory::{FOLDED, NewFile, PPROF, SUMMARY};
+use directory::{BURNT_QUOTA, FOLDED, NewFile, PPROF, SUMMARY};
 use flamegraph::Graph;
 use stacks::Stacks;
 use summary::Summary;
@@ -36,6 +41,8 @@ pub struct View {
     pub summary: Summary,
     /// The stacks by name.
     pub stacks: Stacks,
+    /// Those on-CPU stacks among them that burnt a quota.
+    pub burnt_quota: Stacks,
 }
 
 /// A file that was written.
@@ -63,8 +70,12 @@ impl View {
     #[must_use]
     pub fn of(profile: &Profile) -> (Self, Vec<usize>) {
         let (summary, order) = Summary::of(profile);
-        let stacks = Stacks::of(profile, &order);
-        (Self { summary, stacks }, order)
+        let view = Self {
+            stacks: Stacks::of(profile, &order),
+            burnt_quota: Stacks::of_burnt_quota(profile, &order),
+            summary,
+        };
+        (view, order)
     }
 
     /// The containers' labels, in order.
@@ -86,9 +97,12 @@ pub fn write_all(dir: &RecordingDir, profile: &Profile) -> Result<Written> {
     let (view, order) = View::of(profile);
     let all: Vec<usize> = (0..order.len()).collect();
     let graph = |graph: Graph| {
-        let (view, all) = (&view, &all);
-        write_file(dir, graph.file_name(), move |out| {
-            flamegraph::write(graph, &view.summary, &view.stacks, all, out)
+        let options = flamegraph::Options {
+            containers: &all,
+            with_idle: false,
+        };
+        write_file(dir, graph.file_name(), |out| {
+            flamegraph::write(graph, &view, options, out)
         })
     };
     // First, while there is room: what it says is worth more than any other file.
@@ -105,17 +119,14 @@ pub fn write_all(dir: &RecordingDir, profile: &Profile) -> Result<Written> {
                 folded::write(&view.stacks, &view.labels(), out)
             })
         });
-        let graphs: Vec<_> = StateGroup::ALL
-            .into_iter()
-            .map(Graph::State)
-            .chain([Graph::WallClock])
-            .map(graph)
-            .collect();
-        let mut results = vec![
-            summary,
-            joined(folded, dir, FOLDED),
-            joined(pprof, dir, PPROF),
-        ];
+        let graphs: Vec<_> = Graph::ALL.into_iter().map(graph).collect();
+        let mut results = vec![summary, joined(folded, dir, FOLDED)];
+        if !view.burnt_quota.is_empty() {
+            results.push(write_file(dir, BURNT_QUOTA, |out| {
+                folded::write(&view.burnt_quota, &view.labels(), out)
+            }));
+        }
+        results.push(joined(pprof, dir, PPROF));
         results.extend(graphs);
         results
     });

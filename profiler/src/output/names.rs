@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
+use super::states::ViewState;
 use crate::model::text::printable;
-use crate::model::{ContainerIdentity, Frame, FrameKind};
+use crate::model::{ContainerIdentity, Frame, FrameKind, StateGroup, stand_in};
 
 /// Names are cut here: a hostile symbol table may hold one of many megabytes.
 const MAX_CHARS: usize = 1000;
@@ -17,8 +18,8 @@ pub const KERNEL_SUFFIX: &str = "_[k]";
 /// Ends the name of a function that was inlined into the next frame towards the root.
 pub const INLINED_SUFFIX: &str = "_[i]";
 
-/// Stands for a stack that could not be read.
-pub const NO_STACK: &str = "[no stack]";
+/// Stands for the thread of time that is known for the container as a whole.
+pub const ANY_THREAD: &str = "[any]";
 
 /// First of the characters that the flame graph uses for itself, taken out of names.
 pub const FIRST_MARK: char = '\u{e000}';
@@ -97,6 +98,21 @@ pub fn frame(frame: &Frame) -> String {
         FrameKind::User => {}
     }
     name
+}
+
+/// What stands in for the frames of time in a state that no stack of the container accounts for.
+#[must_use]
+pub const fn rest_of(state: ViewState) -> &'static str {
+    match state.group() {
+        StateGroup::OnCpu => stand_in::NOT_SAMPLED,
+        _ => stand_in::NO_STACK,
+    }
+}
+
+/// Whether the name stands in for frames that are not there.
+#[must_use]
+pub fn is_stand_in(name: &str) -> bool {
+    stand_in::ALL.contains(&name)
 }
 
 /// A name that tells this container from every other of the recording: `name`, or `namespace/pod/name`

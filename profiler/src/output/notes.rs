@@ -97,6 +97,23 @@ pub fn containers_with_incomplete_stacks<'a>(
         .collect()
 }
 
+/// The containers that a recording with a ledger has none for, as a line.
+#[must_use]
+pub fn containers_without_ledger<'a>(
+    containers: impl Iterator<Item = &'a ContainerSummary>,
+) -> Option<String> {
+    let without: Vec<&str> = containers
+        .filter(|container| container.thread_time_ns.is_none())
+        .map(|container| container.label.as_str())
+        .collect();
+    (!without.is_empty()).then(|| {
+        format!(
+            "sampled only, without a ledger: {}",
+            printable(&without.join(", "), MAX_CAUSE)
+        )
+    })
+}
+
 /// Each view that the host could not give, with its cause.
 #[must_use]
 pub fn unavailable(summary: &Summary) -> Vec<String> {

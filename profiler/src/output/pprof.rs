@@ -1,7 +1,7 @@
 //! `profile.pb.gz`: pprof, which `go tool pprof` and every profile store read.
 //!
-//! One sample for each stack of the profile, with the labels that filter it. Samples are written one at a
-//! time: two encoded messages one after the other are their merge (protobuf's encoding guide), so the
+//! One sample for each stack of the profile, with the labels that filter it, and one for each state with time that
+//! no stack accounts for, so that the values add up to the containers' times. Samples are written one at a time: two encoded messages one after the other are their merge (protobuf's encoding guide), so the
 //! largest part of the file is never in memory at once.
 
 pub mod proto;
@@ -13,9 +13,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
-use super::notes;
 use super::summary::Summary;
-use crate::model::{ContainerIdentity, Profile, Stack, StateGroup};
+use super::{names, notes, stacks};
+use crate::model::{ContainerIdentity, Profile, Stack, StateGroup, stand_in};
 use proto::{Label, Sample, ValueType};
 use tables::{Locations, Strings};
 
@@ -62,9 +62,16 @@ pub fn write(
         for stack in &container.stacks {
             sample.location_id.clear();
             locations.of_stack(&stack.frames, &mut strings, &mut sample.location_id);
+            if stack.frames.is_empty() {
+                let location = locations.stand_in(stand_in::NO_STACK, &mut strings);
+                sample.location_id.push(location);
+            }
+            let group = stack.state.group();
             sample.value.fill(0);
-            sample.value[0] = signed(stack.count);
-            sample.value[1 + time_type(stack.state.group())] = signed(stack.time_ns);
+            if group == StateGroup::OnCpu {
+                sample.value[0] = signed(stack.count);
+            }
+            sample.value[1 + time_type(group)] = signed(stack.time_ns);
             sample.label.clear();
             sample.label.extend_from_slice(&labels);
             keys.push_stack_labels(stack, &mut strings, &mut sample.label);
@@ -73,6 +80,19 @@ pub fn write(
                 out.write_all(&piece)?;
                 piece.clear();
             }
+        }
+        for (state, ns) in stacks::rest(container) {
+            sample.location_id.clear();
+            let location = locations.stand_in(names::rest_of(state), &mut strings);
+            sample.location_id.push(location);
+            sample.value.fill(0);
+            sample.value[1 + time_type(state.group())] = signed(ns);
+            sample.label.clear();
+            sample.label.extend_from_slice(&labels);
+            sample
+                .label
+                .push(keys.state_label(state.name(), &mut strings));
+            prost::encoding::message::encode(SAMPLE_FIELD, &sample, &mut piece);
         }
     }
     out.write_all(&piece)?;
@@ -143,6 +163,8 @@ struct Keys {
     thread: i64,
     state: i64,
     pid: i64,
+    syscall: i64,
+    quota: i64,
 }
 
 impl Keys {
@@ -155,6 +177,8 @@ impl Keys {
             thread: strings.position("thread"),
             state: strings.position("state"),
             pid: strings.position("pid"),
+            syscall: strings.position("syscall"),
+            quota: strings.position("quota"),
         }
     }
 
@@ -175,17 +199,35 @@ impl Keys {
         labels
     }
 
+    fn state_label(&self, state: &str, strings: &mut Strings) -> Label {
+        Label {
+            key: self.state,
+            str: strings.position(state),
+            ..Label::default()
+        }
+    }
+
     fn push_stack_labels(&self, stack: &Stack, strings: &mut Strings, labels: &mut Vec<Label>) {
         labels.push(Label {
             key: self.thread,
             str: strings.position(&stack.thread),
             ..Label::default()
         });
-        labels.push(Label {
-            key: self.state,
-            str: strings.position(stack.state.name()),
-            ..Label::default()
-        });
+        labels.push(self.state_label(stack.state.name(), strings));
+        if let Some(syscall) = &stack.syscall {
+            labels.push(Label {
+                key: self.syscall,
+                str: strings.position(syscall),
+                ..Label::default()
+            });
+        }
+        if stack.burnt_quota {
+            labels.push(Label {
+                key: self.quota,
+                str: strings.position("burnt"),
+                ..Label::default()
+            });
+        }
         labels.push(Label {
             key: self.pid,
             num: i64::from(stack.pid),

@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::directory::{FOLDED, SUMMARY};
+use super::directory::{BURNT_QUOTA, FOLDED, SUMMARY};
 use super::stacks::Stacks;
 use super::summary::{SCHEMA_VERSION, Summary};
 use super::{View, folded, names, units};
@@ -21,18 +21,23 @@ const MAX_FOLDED_BYTES: u64 = 4 << 30;
 /// The recording in this folder. Without its stacks, if there was no room to write them, it has none.
 pub fn read(dir: &Path) -> Result<View> {
     let summary = read_summary(dir)?;
-    let path = dir.join(FOLDED);
+    Ok(View {
+        stacks: read_folded(&dir.join(FOLDED), &summary)?,
+        burnt_quota: read_folded(&dir.join(BURNT_QUOTA), &summary)?,
+        summary,
+    })
+}
+
+fn read_folded(path: &Path, summary: &Summary) -> Result<Stacks> {
     if path
         .symlink_metadata()
         .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     {
-        let stacks = Stacks::default();
-        return Ok(View { summary, stacks });
+        return Ok(Stacks::default());
     }
-    let file = open(&path, MAX_FOLDED_BYTES)?;
-    let stacks = folded::read(BufReader::with_capacity(256 << 10, file), &summary)
-        .map_err(|error| Error::Failed(format!("cannot read {}: {error}", path.display())))?;
-    Ok(View { summary, stacks })
+    let file = open(path, MAX_FOLDED_BYTES)?;
+    folded::read(BufReader::with_capacity(256 << 10, file), summary)
+        .map_err(|error| Error::Failed(format!("cannot read {}: {error}", path.display())))
 }
 
 fn read_summary(dir: &Path) -> Result<Summary> {
@@ -79,6 +84,12 @@ fn parse(text: &str) -> std::result::Result<Summary, String> {
     for container in &mut summary.containers {
         // Ours are clean. Another's must not reach the terminal as they are.
         container.label = names::field_read_back(&container.label);
+        for delay in container.delayed_by.iter_mut().flatten() {
+            delay.name = names::field_read_back(&delay.name);
+        }
+        for syscall in &mut container.blocking_syscalls {
+            syscall.name = names::field_read_back(&syscall.name);
+        }
     }
     Ok(summary)
 }

@@ -1,55 +1,57 @@
-//! The report on the terminal: a table of containers, the functions that use the CPU, what to know before
-//! trusting it, and where the files are.
+//! The report on the terminal: where each container's time went, why, what to know before trusting it, and where the
+//! files are.
+//!
+//! - `overview`: the table of containers
+//! - `detail`: one container: causes, waits, functions
+//! - `figures`: one container's figures, line by line
 //!
 //! The text depends on the recording alone, not on the terminal's width or the hour, so that it is the same
 //! whenever it is printed.
 
-mod table;
+mod detail;
+mod figures;
+mod overview;
 
 use std::io::Write;
 use std::path::Path;
 
-use super::functions::{self, Functions};
+use super::causes::Causes;
 use super::summary::{ContainerSummary, Summary};
-use super::{View, directory, notes, units};
+use super::table::cut;
+use super::{View, directory, functions, notes, units};
 use crate::model::StateGroup;
 use crate::model::text::printable;
-use table::{Align, Table};
+use detail::Detail;
 
-/// Containers whose functions are listed, unless some are asked for by name.
-const DETAILED_CONTAINERS: usize = 10;
+/// Containers that are described one by one, unless some are asked for by name.
+const DETAILED_CONTAINERS: usize = 5;
+
+/// Containers in the table, unless some are asked for by name.
+const MAX_ROWS: usize = 40;
+
+/// Containers that neither ran nor lost more than this share of the recording are named in one line.
+const IDLE_SHARE: u64 = 1000;
 
 /// A container's name ends here, in columns.
 const MAX_LABEL: usize = 48;
 
-/// A function's name ends here: C++ templates fill screens.
-const MAX_FUNCTION: usize = 100;
+/// Functions listed of a container that is shown alone, if not told otherwise.
+const DEFAULT_TOP: usize = 10;
 
-/// Functions listed for each container, if not told otherwise.
-pub const DEFAULT_TOP: usize = 10;
+/// Functions listed of each of several containers, if not told otherwise.
+const DEFAULT_TOP_OF_MANY: usize = 3;
 
 /// What to print.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options<'a> {
     /// Positions of the containers to show; `None` for all.
     pub only: Option<&'a [usize]>,
-    /// Functions for each container, 0 for all.
-    pub top: usize,
+    /// Functions for each container, 0 for all; `None` for as many as fit.
+    pub top: Option<usize>,
     /// Whether to use escape codes for bold and faint text.
     pub colour: bool,
     /// The recording's folder, to say what is in it.
     pub dir: Option<&'a Path>,
-}
-
-impl Default for Options<'_> {
-    fn default() -> Self {
-        Self {
-            only: None,
-            top: DEFAULT_TOP,
-            colour: false,
-            dir: None,
-        }
-    }
 }
 
 /// Whether text on stdout may have colours: it is a terminal, and nobody asked for none
@@ -63,34 +65,28 @@ pub fn colour_wanted() -> bool {
 }
 
 /// Prints the report as text.
+///
+/// # Errors
+/// What the writer fails with.
 pub fn print(view: &View, options: &Options<'_>, out: &mut impl Write) -> std::io::Result<()> {
     let paint = Paint(options.colour);
     let summary = &view.summary;
     let positions = selected(summary, options.only);
     writeln!(out, "{}", paint.bold(&heading(summary)))?;
     writeln!(out)?;
-
-    let (busy, idle): (Vec<usize>, Vec<usize>) = positions
-        .iter()
-        .partition(|position| summary.containers[**position].on_cpu_ns() > 0);
-    if busy.is_empty() {
+    let shown = if has_ledger(summary, &positions) {
+        Shown::by_ledger(summary, &positions, options)
+    } else {
+        Shown::by_samples(summary, &positions)
+    };
+    if shown.busy.is_empty() {
         writeln!(out, "No samples.")?;
         for line in notes::why_empty(summary, &positions) {
             writeln!(out, "  {line}")?;
         }
     } else {
-        container_table(summary, &busy).write(&paint, out)?;
-        print_idle(summary, &idle, out)?;
-        if view.stacks.is_empty() {
-            writeln!(out)?;
-            writeln!(
-                out,
-                "The recording has no stacks: its functions are not known."
-            )?;
-        } else {
-            print_all_functions(view, &busy, options, &paint, out)?;
-        }
-        print_notes(summary, &busy, &paint, out)?;
+        print_tables(view, &shown, options, &paint, out)?;
+        print_notes(summary, &shown, &paint, out)?;
     }
     if let Some(dir) = options.dir {
         print_files(dir, out)?;
@@ -98,17 +94,27 @@ pub fn print(view: &View, options: &Options<'_>, out: &mut impl Write) -> std::i
     Ok(())
 }
 
-/// Prints the selected containers as one JSON object, with the keys of `summary.json` and each container's
-/// functions.
+/// Prints the selected containers as one JSON object, with the keys of `summary.json`, and each container's lost
+/// time, causes and functions.
+///
+/// # Errors
+/// What the writer fails with.
 pub fn print_json(view: &View, options: &Options<'_>, out: &mut impl Write) -> std::io::Result<()> {
     let functions = functions::top(
         &view.stacks,
         view.summary.containers.len(),
         StateGroup::OnCpu,
-        options.top,
+        options.top.unwrap_or(DEFAULT_TOP),
     );
+    let causes = Causes::of(view);
     let mut summary = view.summary.clone();
-    for (container, functions) in summary.containers.iter_mut().zip(functions) {
+    for (position, (container, functions)) in
+        summary.containers.iter_mut().zip(functions).enumerate()
+    {
+        if container.thread_time_ns.is_some() {
+            container.lost_ns = Some(container.lost_ns());
+            container.causes = Some(causes.largest(position));
+        }
         container.functions = Some(functions.top);
     }
     if let Some(only) = options.only {
@@ -128,11 +134,23 @@ fn selected(summary: &Summary, only: Option<&[usize]>) -> Vec<usize> {
     }
 }
 
+fn has_ledger(summary: &Summary, positions: &[usize]) -> bool {
+    positions
+        .iter()
+        .any(|position| summary.containers[*position].thread_time_ns.is_some())
+}
+
 fn heading(summary: &Summary) -> String {
     let sampling = &summary.sampling;
+    let all: Vec<usize> = (0..summary.containers.len()).collect();
+    let what = if has_ledger(summary, &all) {
+        "time ledger"
+    } else {
+        "on-CPU profile"
+    };
     printable(
         &format!(
-            "ctprof {} · on-CPU profile of {} · {} at {} Hz on {} · Linux {}",
+            "ctprof {} · {what} of {} · {} at {} Hz on {} · Linux {}",
             summary.ctprof_version,
             units::seconds(summary.window_ns),
             sampling.event,
@@ -144,148 +162,172 @@ fn heading(summary: &Summary) -> String {
     )
 }
 
-fn container_table(summary: &Summary, positions: &[usize]) -> Table {
-    let rows = || {
-        positions
-            .iter()
-            .map(|position| &summary.containers[*position])
-    };
-    let all_ns = summary.on_cpu_ns();
-    let mut table = Table::new();
-    table.column("CONTAINER", Align::Left, rows(), |c| {
-        table::cut(&c.label, MAX_LABEL)
-    });
-    table.column("CPU TIME", Align::Right, rows(), |c| {
-        units::seconds(c.on_cpu_ns())
-    });
-    table.column("CORES", Align::Right, rows(), |c| {
-        if summary.window_ns == 0 {
-            return "-".to_owned();
-        }
-        format!("{:.2}", c.on_cpu_ns() as f64 / summary.window_ns as f64)
-    });
-    table.column("SHARE", Align::Right, rows(), |c| {
-        units::percent(c.on_cpu_ns(), all_ns)
-    });
-    table.column("KERNEL", Align::Right, rows(), |c| {
-        units::percent(c.kernel_ns(), c.on_cpu_ns())
-    });
-    table.column("SAMPLES", Align::Right, rows(), |c| units::count(c.samples));
-    if rows().any(|c| c.cpu_quota_cores.is_some()) {
-        table.column("QUOTA", Align::Right, rows(), |c| {
-            c.cpu_quota_cores
-                .map_or_else(|| "-".to_owned(), |cores| format!("{cores:.2}"))
-        });
-    }
-    if rows().any(|c| c.cfs.is_some_and(|cfs| cfs.throttled_periods > 0)) {
-        table.column("THROTTLED PERIODS", Align::Right, rows(), |c| match c.cfs {
-            Some(cfs) if cfs.periods > 0 => format!("{} of {}", cfs.throttled_periods, cfs.periods),
-            _ => "-".to_owned(),
-        });
-    }
-    if rows().any(|c| c.incomplete_stacks() > 0) {
-        table.column("STACKS CUT", Align::Right, rows(), |c| {
-            units::percent(c.incomplete_stacks(), c.stack_samples())
-        });
-    }
-    table
+/// Which containers are shown, and how.
+struct Shown {
+    /// In the table.
+    busy: Vec<usize>,
+    /// Named in one line.
+    idle: Vec<usize>,
+    /// Left out of the table, because it is long enough.
+    more: usize,
+    /// What the idle ones have in common.
+    idle_is: String,
+    by_ledger: bool,
 }
 
-fn print_idle(summary: &Summary, idle: &[usize], out: &mut impl Write) -> std::io::Result<()> {
+impl Shown {
+    fn by_ledger(summary: &Summary, positions: &[usize], options: &Options<'_>) -> Self {
+        let floor = summary.window_ns / IDLE_SHARE;
+        let is_busy = |container: &ContainerSummary| {
+            container.on_cpu_ns().saturating_add(container.lost_ns()) > floor
+        };
+        let (mut busy, mut idle): (Vec<usize>, Vec<usize>) = positions
+            .iter()
+            .partition(|it| options.only.is_some() || is_busy(&summary.containers[**it]));
+        if busy.is_empty() {
+            std::mem::swap(&mut busy, &mut idle);
+        }
+        let more = match options.only {
+            Some(_) => 0,
+            None => busy.len().saturating_sub(MAX_ROWS),
+        };
+        busy.truncate(busy.len() - more);
+        Self {
+            busy,
+            idle,
+            more,
+            idle_is: format!(
+                "idle (at work or held up for less than {})",
+                units::duration(floor)
+            ),
+            by_ledger: true,
+        }
+    }
+
+    fn by_samples(summary: &Summary, positions: &[usize]) -> Self {
+        let (busy, idle) = positions
+            .iter()
+            .partition(|position| summary.containers[**position].on_cpu_ns() > 0);
+        Self {
+            busy,
+            idle,
+            more: 0,
+            idle_is: "no samples".to_owned(),
+            by_ledger: false,
+        }
+    }
+}
+
+fn print_tables(
+    view: &View,
+    shown: &Shown,
+    options: &Options<'_>,
+    paint: &Paint,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    let summary = &view.summary;
+    let table = if shown.by_ledger {
+        writeln!(out, "{}", overview::LEDGER_HEADING)?;
+        writeln!(out)?;
+        overview::ledger(summary, &shown.busy)
+    } else {
+        overview::samples(summary, &shown.busy)
+    };
+    table.write_with(out, None, |line| paint.faint(line))?;
+    if shown.more > 0 {
+        let more = units::counted(shown.more as u64, "more container");
+        writeln!(out, "{more} with less lost time: see --format json")?;
+    }
+    print_idle(summary, shown, out)?;
+    if view.stacks.is_empty() {
+        writeln!(out)?;
+        writeln!(
+            out,
+            "The recording has no stacks: its functions are not known."
+        )?;
+        if !shown.by_ledger {
+            return Ok(());
+        }
+    }
+    let full = shown.busy.len() == 1;
+    let top = options.top.unwrap_or(match full || !shown.by_ledger {
+        true => DEFAULT_TOP,
+        false => DEFAULT_TOP_OF_MANY,
+    });
+    let detail = Detail {
+        view,
+        causes: &Causes::of(view),
+        functions: &functions::top(
+            &view.stacks,
+            summary.containers.len(),
+            StateGroup::OnCpu,
+            top,
+        ),
+        full,
+    };
+    let is_worth_it = |position: &&usize| {
+        options.only.is_some() || full || !shown.by_ledger || detail.has_causes(**position)
+    };
+    let most = match options.only {
+        Some(_) => usize::MAX,
+        None => DETAILED_CONTAINERS,
+    };
+    let mut detailed = 0;
+    for position in shown.busy.iter().filter(is_worth_it).take(most) {
+        detail.print(*position, paint, out)?;
+        detailed += 1;
+    }
+    let more = shown.busy.len() - detailed + shown.more;
+    if more > 0 {
+        let more = units::counted(more as u64, "more container");
+        writeln!(out)?;
+        writeln!(
+            out,
+            "{more}: ctprof report DIR --container NAME tells more of each"
+        )?;
+    }
+    Ok(())
+}
+
+fn print_idle(summary: &Summary, shown: &Shown, out: &mut impl Write) -> std::io::Result<()> {
     const MAX_NAMED: usize = 8;
+    let idle = &shown.idle;
     if idle.is_empty() {
         return Ok(());
     }
     let mut names: Vec<String> = idle
         .iter()
         .take(MAX_NAMED)
-        .map(|position| table::cut(&summary.containers[*position].label, MAX_LABEL))
+        .map(|position| cut(&summary.containers[*position].label, MAX_LABEL))
         .collect();
     if idle.len() > MAX_NAMED {
         names.push(format!("{} more", idle.len() - MAX_NAMED));
     }
-    writeln!(out, "no samples: {}", names.join(", "))
-}
-
-fn print_all_functions(
-    view: &View,
-    busy: &[usize],
-    options: &Options<'_>,
-    paint: &Paint,
-    out: &mut impl Write,
-) -> std::io::Result<()> {
-    let containers = &view.summary.containers;
-    let functions = functions::top(
-        &view.stacks,
-        containers.len(),
-        StateGroup::OnCpu,
-        options.top,
-    );
-    let detailed = match options.only {
-        Some(_) => busy.len(),
-        None => busy.len().min(DETAILED_CONTAINERS),
-    };
-    for position in &busy[..detailed] {
-        print_functions(&containers[*position], &functions[*position], paint, out)?;
-    }
-    if detailed < busy.len() {
-        let more = units::counted((busy.len() - detailed) as u64, "more container");
-        writeln!(out)?;
-        writeln!(
-            out,
-            "{more} with less CPU time: ctprof report DIR --container NAME shows their functions"
-        )?;
-    }
-    Ok(())
-}
-
-fn print_functions(
-    container: &ContainerSummary,
-    functions: &Functions,
-    paint: &Paint,
-    out: &mut impl Write,
-) -> std::io::Result<()> {
-    writeln!(out)?;
-    writeln!(
-        out,
-        "{}",
-        paint.bold(&table::cut(&container.label, MAX_LABEL))
-    )?;
-    let mut table = Table::new();
-    table.column("SELF", Align::Right, functions.top.iter(), |f| {
-        units::percent(f.self_ns, functions.total_ns)
-    });
-    table.column("TOTAL", Align::Right, functions.top.iter(), |f| {
-        units::percent(f.total_ns, functions.total_ns)
-    });
-    table.column("FUNCTION", Align::Left, functions.top.iter(), |f| {
-        let mut name = table::cut(&f.name, MAX_FUNCTION);
-        if f.kernel {
-            name.push_str(" [k]");
-        }
-        name
-    });
-    table.write(paint, out)?;
-    let more = functions.distinct - functions.top.len();
-    if more > 0 {
-        let more = units::counted(more as u64, "more function");
-        writeln!(out, "{}", paint.faint(&more))?;
-    }
-    Ok(())
+    writeln!(out, "{}: {}", shown.idle_is, names.join(", "))
 }
 
 fn print_notes(
     summary: &Summary,
-    positions: &[usize],
+    shown: &Shown,
     paint: &Paint,
     out: &mut impl Write,
 ) -> std::io::Result<()> {
-    let mut lines = notes::losses(summary);
-    lines.extend(notes::containers_with_incomplete_stacks(
-        positions
+    let containers = || {
+        shown
+            .busy
             .iter()
-            .map(|position| &summary.containers[*position]),
-    ));
+            .map(|position| &summary.containers[*position])
+    };
+    let mut lines = Vec::new();
+    if containers().all(|container| container.samples == 0) {
+        let why = notes::why_empty(summary, &shown.busy).into_iter().take(1);
+        lines.extend(why.map(|why| format!("no samples: {why}")));
+    }
+    lines.extend(notes::losses(summary));
+    lines.extend(notes::containers_with_incomplete_stacks(containers()));
+    if shown.by_ledger {
+        lines.extend(notes::containers_without_ledger(containers()));
+    }
     lines.extend(notes::unavailable(summary));
     lines.extend(notes::unnamed(summary));
     if lines.is_empty() {

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::names;
-use crate::model::{FrameTable, Profile, StateGroup};
+use super::states::ViewState;
+use crate::model::{Container, FrameTable, Profile, Stack, stand_in};
 
 /// Number of a name in [`Stacks::names`]. Numbers are in the order of the names' bytes.
 pub type NameId = u32;
@@ -17,7 +18,7 @@ pub type NameId = u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     container: u32,
-    state: StateGroup,
+    state: ViewState,
     thread: NameId,
     /// Where its frames are in `frames`.
     first: u32,
@@ -37,7 +38,7 @@ pub struct StackRef<'a> {
     /// Position of the container in the summary.
     pub container: usize,
     /// What the thread was doing.
-    pub state: StateGroup,
+    pub state: ViewState,
     /// The thread's name.
     pub thread: NameId,
     /// Root first, at least one.
@@ -63,38 +64,33 @@ impl PartialEq for Stacks {
 
 impl Stacks {
     /// The stacks of `profile`, whose containers the summary shows in this `order`.
+    ///
+    /// They add up to the containers' times: what no stack stands for has an entry that says so.
     #[must_use]
     pub fn of(profile: &Profile, order: &[usize]) -> Self {
-        let mut builder = Builder::default();
-        let mut frame_names = FrameNames::new(&profile.frames);
-        let mut thread_names: HashMap<&str, NameId> = HashMap::new();
-        let mut frames = Vec::new();
-        for (container, position) in order.iter().enumerate() {
-            for stack in &profile.containers[*position].stacks {
-                let thread = *thread_names
-                    .entry(&stack.thread)
-                    .or_insert_with(|| builder.name(&names::field(&stack.thread)));
-                frames.clear();
-                frames.extend(
-                    stack
-                        .frames
-                        .iter()
-                        .rev()
-                        .map(|id| frame_names.get(id.0, &mut builder)),
-                );
-                if frames.is_empty() {
-                    frames.push(builder.name(names::NO_STACK));
+        let mut naming = Naming::new(&profile.frames);
+        for (position, index) in order.iter().enumerate() {
+            let container = &profile.containers[*index];
+            for stack in &container.stacks {
+                naming.push(position, stack);
+            }
+            naming.push_rest(position, container);
+        }
+        naming.builder.finish()
+    }
+
+    /// The on-CPU stacks of quota periods that ended throttled: a part of [`of`](Self::of).
+    #[must_use]
+    pub fn of_burnt_quota(profile: &Profile, order: &[usize]) -> Self {
+        let mut naming = Naming::new(&profile.frames);
+        for (position, index) in order.iter().enumerate() {
+            for stack in &profile.containers[*index].stacks {
+                if stack.burnt_quota {
+                    naming.push(position, stack);
                 }
-                builder.push(
-                    container,
-                    stack.state.group(),
-                    thread,
-                    &frames,
-                    stack.time_ns,
-                );
             }
         }
-        builder.finish()
+        naming.builder.finish()
     }
 
     /// Every name, in the order of bytes.
@@ -140,25 +136,74 @@ impl Stacks {
     }
 }
 
-/// Names of a frame table's frames, made when first used.
-struct FrameNames<'a> {
+/// Turns a profile's stacks into stacks by name.
+struct Naming<'a> {
+    builder: Builder,
     table: &'a FrameTable,
+    /// Names of the table's frames, made when first used.
     known: Vec<Option<NameId>>,
+    threads: HashMap<&'a str, NameId>,
+    frames: Vec<NameId>,
 }
 
-impl<'a> FrameNames<'a> {
+impl<'a> Naming<'a> {
     fn new(table: &'a FrameTable) -> Self {
         Self {
+            builder: Builder::default(),
             table,
             known: vec![None; table.frames().len()],
+            threads: HashMap::new(),
+            frames: Vec::new(),
         }
     }
 
-    fn get(&mut self, frame: u32, builder: &mut Builder) -> NameId {
-        *self.known[frame as usize].get_or_insert_with(|| {
-            builder.name(&names::frame(&self.table.frames()[frame as usize]))
-        })
+    fn push(&mut self, container: usize, stack: &'a Stack) {
+        let Self {
+            builder,
+            table,
+            known,
+            threads,
+            frames,
+        } = self;
+        let thread = *threads
+            .entry(&stack.thread)
+            .or_insert_with(|| builder.name(&names::field(&stack.thread)));
+        frames.clear();
+        frames.extend(stack.frames.iter().rev().map(|id| {
+            *known[id.0 as usize]
+                .get_or_insert_with(|| builder.name(&names::frame(table.frame(*id))))
+        }));
+        if frames.is_empty() {
+            frames.push(builder.name(stand_in::NO_STACK));
+        }
+        let state = ViewState::of(stack.state);
+        builder.push(container, state, thread, frames, stack.time_ns);
     }
+
+    fn push_rest(&mut self, position: usize, container: &Container) {
+        for (state, ns) in rest(container) {
+            let thread = self.builder.name(names::ANY_THREAD);
+            let frame = self.builder.name(names::rest_of(state));
+            self.builder.push(position, state, thread, &[frame], ns);
+        }
+    }
+}
+
+/// The time of a container that none of its stacks accounts for, state by state.
+pub(super) fn rest(container: &Container) -> impl Iterator<Item = (ViewState, u64)> {
+    let mut rest = [0_u64; ViewState::ALL.len()];
+    for (state, ns) in &container.time_ns {
+        let rest = &mut rest[ViewState::of(*state).index()];
+        *rest = rest.saturating_add(*ns);
+    }
+    for stack in &container.stacks {
+        let rest = &mut rest[ViewState::of(stack.state).index()];
+        *rest = rest.saturating_sub(stack.time_ns);
+    }
+    ViewState::ALL
+        .into_iter()
+        .zip(rest)
+        .filter(|(_, ns)| *ns > 0)
 }
 
 /// Collects stacks in any order.
@@ -193,7 +238,7 @@ impl Builder {
     pub fn push(
         &mut self,
         container: usize,
-        state: StateGroup,
+        state: ViewState,
         thread: NameId,
         frames: &[NameId],
         ns: u64,

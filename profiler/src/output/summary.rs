@@ -3,15 +3,22 @@
 //! The keys are a contract (`docs/formats.md`): a key is added, never renamed or given another meaning,
 //! without a new [`SCHEMA_VERSION`]. What was not measured is absent, never 0.
 
+mod ledger;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{functions::Function, names};
+use super::causes::Cause;
+use super::functions::Function;
+use super::names;
+use super::states::Meaning;
 use crate::model::{
-    CfsFigures, Container, Pod, Profile, StackQuality, State, StateGroup, Unavailable, Unnamed,
+    CfsFigures, Container, Counters, Pod, Profile, Psi, StackQuality, State, StateGroup,
+    Unavailable, Unnamed,
 };
+pub use ledger::{BlockingSyscall, CulpritKind, DelayedBy, Latency, LatencyBucket};
 
 /// Version of the layout of `summary.json`.
 pub const SCHEMA_VERSION: u64 = 1;
@@ -38,7 +45,7 @@ pub struct Summary {
     /// Why some frames have no names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unnamed: Vec<Unnamed>,
-    /// Most CPU time first.
+    /// Most lost time first, then most CPU time.
     pub containers: Vec<ContainerSummary>,
 }
 
@@ -77,9 +84,48 @@ pub struct ContainerSummary {
     /// Threads alive at the end; absent where nothing counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<u64>,
+    /// Sum of the lifetimes of its threads in the window; absent without a ledger, as all that follows from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_time_ns: Option<u64>,
     /// Time per state.
     #[serde(deserialize_with = "known_states")]
     pub time_ns: BTreeMap<State, u64>,
+    /// What the states do not account for: thread time less their sum. Negative if they have more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residual_ns: Option<i64>,
+    /// Threads born in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads_born: Option<u64>,
+    /// Threads that ended in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads_exited: Option<u64>,
+    /// Context switches away from a thread that blocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voluntary_switches: Option<u64>,
+    /// Context switches away from a thread that could have gone on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub involuntary_switches: Option<u64>,
+    /// Moves of threads to another CPU while they waited for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<u64>,
+    /// Waits for a CPU, throttled time taken out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_queue_latency: Option<Latency>,
+    /// How long a thread was stopped by a quota each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle_duration: Option<Latency>,
+    /// Who ran while its threads waited for a CPU, most time first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delayed_by: Option<Vec<DelayedBy>>,
+    /// The system calls that blocked its threads longest, most time first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocking_syscalls: Vec<BlockingSyscall>,
+    /// Stall times of its cgroup (PSI).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Psi>,
+    /// Counters of its cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<Counters>,
     /// The cgroup's own figures; absent where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cfs: Option<CfsFigures>,
@@ -87,18 +133,39 @@ pub struct ContainerSummary {
     pub samples: u64,
     /// How far the stacks reach, in samples.
     pub stacks: StackQuality,
+    /// Time in which its threads had work and could not do it; in `ctprof report --format json` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_ns: Option<u64>,
+    /// Why it is slow, the largest causes first; in `ctprof report --format json` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causes: Option<Vec<Cause>>,
     /// The functions with most self time; in `ctprof report --format json` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub functions: Option<Vec<Function>>,
 }
 
 impl ContainerSummary {
+    /// Whether its threads are the kernel's.
+    #[must_use]
+    pub fn is_kernel(&self) -> bool {
+        self.runtime == "kernel"
+    }
+
     /// Time in all states of a group.
     #[must_use]
     pub fn group_ns(&self, group: StateGroup) -> u64 {
         self.time_ns
             .iter()
             .filter(|(state, _)| state.group() == group)
+            .fold(0, |sum, (_, ns)| sum.saturating_add(*ns))
+    }
+
+    /// Time in which its threads had work and could not do it.
+    #[must_use]
+    pub fn lost_ns(&self) -> u64 {
+        self.time_ns
+            .iter()
+            .filter(|(state, _)| Meaning::of(**state) == Meaning::Lost)
             .fold(0, |sum, (_, ns)| sum.saturating_add(*ns))
     }
 
@@ -136,14 +203,13 @@ impl Summary {
     #[must_use]
     pub fn of(profile: &Profile) -> (Self, Vec<usize>) {
         let labels = names::labels(profile.containers.iter().map(|c| &c.identity));
-        let mut rows: Vec<(usize, ContainerSummary)> = profile
-            .containers
-            .iter()
-            .zip(labels)
-            .map(|(container, label)| summarize(container, label))
-            .enumerate()
+        let mut rows: Vec<(usize, ContainerSummary)> = (0..profile.containers.len())
+            .map(|position| (position, summarize(&profile.containers, &labels, position)))
             .collect();
-        rows.sort_by(|(_, a), (_, b)| (b.on_cpu_ns(), &a.label).cmp(&(a.on_cpu_ns(), &b.label)));
+        rows.sort_by(|(_, a), (_, b)| {
+            let times = |c: &ContainerSummary| (c.lost_ns(), c.on_cpu_ns());
+            times(b).cmp(&times(a)).then_with(|| a.label.cmp(&b.label))
+        });
         let (order, containers) = rows.into_iter().unzip();
         let summary = Self {
             schema_version: SCHEMA_VERSION,
@@ -187,24 +253,62 @@ impl Summary {
     }
 }
 
-fn summarize(container: &Container, label: String) -> ContainerSummary {
+/// The summary of the container at `position`; `labels` are those of all of them.
+fn summarize(containers: &[Container], labels: &[String], position: usize) -> ContainerSummary {
+    let container = &containers[position];
     let identity = &container.identity;
+    let ledger = container.ledger.as_ref();
+    let row = |position: usize| {
+        let kind = match containers.get(position)?.identity.runtime.as_str() {
+            "host" => CulpritKind::Host,
+            "kernel" => CulpritKind::Kernel,
+            _ => CulpritKind::Container,
+        };
+        Some((labels[position].as_str(), kind))
+    };
     ContainerSummary {
         id: identity.id.clone(),
         name: identity.name.clone(),
-        label,
+        label: labels[position].clone(),
         runtime: identity.runtime.clone(),
         image: identity.image.clone(),
         pod: identity.pod.clone(),
         cgroup: identity.cgroup.clone(),
         cpu_quota_cores: container.cpu_quota_cores.filter(|cores| cores.is_finite()),
         threads: container.threads,
+        thread_time_ns: ledger.map(|it| it.thread_time_ns),
         time_ns: container.time_ns.clone(),
+        residual_ns: ledger.map(|it| residual(it.thread_time_ns, &container.time_ns)),
+        threads_born: ledger.map(|it| it.threads_born),
+        threads_exited: ledger.map(|it| it.threads_exited),
+        voluntary_switches: ledger.map(|it| it.voluntary_switches),
+        involuntary_switches: ledger.map(|it| it.involuntary_switches),
+        migrations: ledger.map(|it| it.migrations),
+        run_queue_latency: ledger
+            .filter(|_| container.time_ns.contains_key(&State::RunQueue))
+            .map(|it| Latency::from(&it.run_queue_latency)),
+        throttle_duration: ledger
+            .filter(|_| container.time_ns.contains_key(&State::Throttled))
+            .map(|it| Latency::from(&it.throttle_duration)),
+        delayed_by: ledger
+            .filter(|_| container.time_ns.contains_key(&State::RunQueue))
+            .map(|it| ledger::delayed_by(&it.delayed_by, position, row)),
+        blocking_syscalls: ledger::blocking_syscalls(container),
+        psi: container.psi,
+        counters: container.counters,
         cfs: container.cfs,
         samples: container.samples,
         stacks: container.quality,
+        lost_ns: None,
+        causes: None,
         functions: None,
     }
+}
+
+fn residual(thread_time_ns: u64, time_ns: &BTreeMap<State, u64>) -> i64 {
+    let states = time_ns.values().map(|ns| i128::from(*ns)).sum::<i128>();
+    let residual = i128::from(thread_time_ns) - states;
+    i64::try_from(residual).unwrap_or(if residual < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// A later ctprof may know more states: they are skipped, as any other unknown key.

@@ -13,6 +13,26 @@ pub fn seconds(ns: u64) -> String {
     }
 }
 
+/// `310 ns`, `4.12 µs`, `41.2 ms`, `1.23 s`: three digits.
+#[must_use]
+pub fn duration(ns: u64) -> String {
+    const UNITS: [(&str, f64); 3] = [("µs", 1e3), ("ms", 1e6), ("s", 1e9)];
+    if ns < 1000 {
+        return format!("{ns} ns");
+    }
+    // What would round up to a thousand is of the next unit.
+    let (unit, factor) = UNITS
+        .into_iter()
+        .find(|(_, factor)| ns as f64 / factor < 999.5)
+        .unwrap_or(UNITS[2]);
+    let value = ns as f64 / factor;
+    match value {
+        ..9.995 => format!("{value:.2} {unit}"),
+        ..99.95 => format!("{value:.1} {unit}"),
+        _ => format!("{value:.0} {unit}"),
+    }
+}
+
 /// `part` of `whole` as `12.3%`; `-` without a whole.
 #[must_use]
 pub fn percent(part: u64, whole: u64) -> String {
@@ -69,6 +89,12 @@ mod tests {
         assert_eq!(seconds(9_851_000_000), "9.85 s");
         assert_eq!(seconds(1_230_000), "0.00123 s");
         assert_eq!(seconds(0), "0 s");
+        assert_eq!(duration(999), "999 ns");
+        assert_eq!(duration(4_123), "4.12 µs");
+        assert_eq!(duration(41_230_000), "41.2 ms");
+        assert_eq!(duration(412_300_000), "412 ms");
+        assert_eq!(duration(999_600_000), "1.00 s");
+        assert_eq!(duration(12_345_000_000_000), "12345 s");
         assert_eq!(percent(1, 3), "33.3%");
         assert_eq!(percent(0, 0), "-");
         assert_eq!(count(1), "1");

@@ -41,6 +41,13 @@ fn frame<'a>(document: &'a str, title: &str) -> &'a str {
         .unwrap()
 }
 
+/// The value of an attribute of the frame with this title.
+fn attribute(document: &str, title: &str, name: &str) -> String {
+    let target = frame(document, title);
+    let start = target.split_once(&format!("{name}=\"")).unwrap().1;
+    start.split('"').next().unwrap().to_owned()
+}
+
 #[test]
 fn search_and_zoom_work() {
     let temp = tempfile::tempdir().unwrap();
@@ -60,16 +67,48 @@ fn search_and_zoom_work() {
     assert!(!miss.contains("rgb(230,0,230)"), "{miss}");
 
     let drawn = std::fs::read_to_string(&graph).unwrap();
-    let target = frame(&drawn, "cache");
-    let attribute = |name: &str| {
-        let start = target.split_once(&format!("{name}=\"")).unwrap().1;
-        start.split('"').next().unwrap().to_owned()
-    };
-    let query = format!("?x={}&y={}", attribute("fg:x"), attribute(" y"));
+    let query = format!(
+        "?x={}&y={}",
+        attribute(&drawn, "cache", "fg:x"),
+        attribute(&drawn, "cache", " y")
+    );
     let zoomed = document(&graph, &query).unwrap();
     let cache = frame(&zoomed, "cache");
     assert!(cache.contains("width=\"100.0000%\""), "{cache}");
     let other = frame(&zoomed, "render");
     assert!(other.contains("class=\"hide\""), "{other}");
     assert!(!frame(&zoomed, "main").contains("hide"));
+}
+
+#[test]
+fn the_graphs_of_a_ledger_search_and_zoom() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = RecordingDir::open(&temp.path().join("rec"), false).unwrap();
+    output::write_all(&dir, &synthetic::rich()).unwrap();
+    let graph = dir.path().join("flamegraph.svg");
+    let Some(found) = document(&graph, "?s=%5Ethrottled") else {
+        eprintln!("skipped: no chromium to run the graph's script in");
+        return;
+    };
+    // 24,960 of the 79,702 ms that are drawn.
+    assert!(found.contains(">Matched: 31.3%</text>"), "{found}");
+    let state = frame(&found, "throttled");
+    assert!(state.contains("fill=\"rgb(230,0,230)\""), "{state}");
+
+    // Two graphs in one: what is searched for has its share of the half that it is in.
+    let graph = dir.path().join("throttled.svg");
+    let drawn = std::fs::read_to_string(&graph).unwrap();
+    let burnt = "ran in periods that ended throttled: this burnt the quota";
+    let query = format!(
+        "?x={}&y={}&s=%5Eencode",
+        attribute(&drawn, burnt, "fg:x"),
+        attribute(&drawn, burnt, " y")
+    );
+    let zoomed = document(&graph, &query).unwrap();
+    assert!(zoomed.contains(">Matched: 100%</text>"), "{zoomed}");
+    let section = frame(&zoomed, burnt);
+    assert!(section.contains("width=\"100.0000%\""), "{section}");
+    assert!(section.contains("(1,465 ms, 100.00%)"), "{section}");
+    let other = frame(&zoomed, "was stopped by a quota");
+    assert!(other.contains("class=\"hide\""), "{other}");
 }

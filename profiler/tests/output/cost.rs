@@ -2,9 +2,29 @@
 
 use std::time::{Duration, Instant};
 
+use ctprof::model::{Ledger, Profile, State};
 use ctprof::output::{self, RecordingDir, View, flamegraph, folded, pprof, reader, report};
 
 use crate::synthetic;
+
+/// The same with most of the stacks in other states, as a recording with a ledger has them.
+fn with_every_state(mut profile: Profile) -> Profile {
+    for container in &mut profile.containers {
+        container.ledger = Some(Ledger::default());
+        container.time_ns.clear();
+        for (i, stack) in container.stacks.iter_mut().enumerate() {
+            // Three in ten stay on the CPU, three wait for one, the others are spread.
+            stack.state = match i % 10 {
+                0..3 => stack.state,
+                3..6 => State::RunQueue,
+                _ => State::ALL[3 + i % 9],
+            };
+            stack.burnt_quota = i % 10 == 0;
+            *container.time_ns.entry(stack.state).or_default() += stack.time_ns;
+        }
+    }
+    profile
+}
 
 /// Highest resident memory of this process so far, in kB.
 fn peak_kb() -> u64 {
@@ -46,7 +66,7 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
 #[test]
 #[ignore = "a measurement: run it alone, in release"]
 fn cost_of_100_000_stacks() {
-    let profile = synthetic::large(100_000, 30);
+    let profile = with_every_state(synthetic::large(100_000, 30));
     let temp = tempfile::tempdir().unwrap();
     let before = peak_kb();
 
@@ -71,13 +91,14 @@ fn cost_of_100_000_stacks() {
         let file = std::fs::File::create(temp.path().join("p")).unwrap();
         pprof::write(&profile, &view.summary, &order, file).unwrap();
     });
-    for graph in [
-        flamegraph::Graph::State(ctprof::model::StateGroup::OnCpu),
-        flamegraph::Graph::WallClock,
-    ] {
+    let options = flamegraph::Options {
+        containers: &all,
+        with_idle: false,
+    };
+    for graph in flamegraph::Graph::ALL {
         timed(graph.file_name(), || {
             let mut file = std::fs::File::create(temp.path().join("g")).unwrap();
-            flamegraph::write(graph, &view.summary, &view.stacks, &all, &mut file).unwrap();
+            flamegraph::write(graph, &view, options, &mut file).unwrap();
         });
     }
     timed("report", || {
@@ -118,6 +139,7 @@ fn recordings_to_look_at() {
     empty.containers.retain(|c| c.samples == 0);
     for (name, profile) in [
         ("small", synthetic::small()),
+        ("rich", synthetic::rich()),
         ("large", synthetic::large(100_000, 30)),
         ("empty", empty),
     ] {

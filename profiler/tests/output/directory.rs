@@ -36,7 +36,7 @@ fn only_new_empty_or_earlier_recordings_are_written_to() {
 
     // --force replaces what ctprof wrote, also what only an earlier version did, and nothing else.
     std::fs::write(path.join("notes.txt"), "mine").unwrap();
-    std::fs::write(path.join("off-cpu.svg"), "old").unwrap();
+    std::fs::write(path.join("quota.folded"), "old").unwrap();
     std::fs::write(path.join("stacks.folded"), "old").unwrap();
     output::write_all(&RecordingDir::open(&path, true).unwrap(), &profile).unwrap();
     assert_eq!(
@@ -44,10 +44,13 @@ fn only_new_empty_or_earlier_recordings_are_written_to() {
         [
             "flamegraph.svg",
             "notes.txt",
+            "off-cpu.svg",
             "on-cpu.svg",
             "profile.pb.gz",
+            "run-queue.svg",
             "stacks.folded",
-            "summary.json"
+            "summary.json",
+            "throttled.svg",
         ]
     );
     assert_eq!(std::fs::read(path.join("notes.txt")).unwrap(), b"mine");

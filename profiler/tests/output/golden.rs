@@ -1,7 +1,8 @@
 //! Whole files of a small profile, byte for byte. `INSTA_UPDATE=always` writes them anew.
 
 use ctprof::output::flamegraph::{self, Graph};
-use ctprof::output::{self, RecordingDir, View, reader};
+use ctprof::output::states::ViewState;
+use ctprof::output::{self, RecordingDir, View, reader, report};
 
 use crate::synthetic;
 
@@ -15,6 +16,28 @@ macro_rules! assert_golden {
     };
 }
 pub(crate) use assert_golden;
+
+/// What the frames of a graph say, and what is said above them.
+fn shown(graph: &str) -> String {
+    let texts = |element: &str, end: &str| -> Vec<String> {
+        graph
+            .split(element)
+            .skip(1)
+            .map(|part| part.split(end).next().unwrap().to_owned())
+            .collect()
+    };
+    let (head, legend) = graph.split_once("<g id=\"legend\">").unwrap();
+    let title = head.split_once("id=\"title\"").unwrap().1;
+    let title = title.split(['>', '<']).nth(1).unwrap();
+    let (legend, _) = legend.split_once("</g>").unwrap();
+    let legend: Vec<&str> = legend
+        .split("</text>")
+        .filter_map(|part| part.rsplit_once('>').map(|(_, text)| text))
+        .filter(|text| !text.is_empty())
+        .collect();
+    let frames = texts("<title>", "</title>").join("\n");
+    format!("{title}\n{}\n\n{frames}", legend.join(" | "))
+}
 
 #[test]
 fn files_of_a_small_recording() {
@@ -30,8 +53,11 @@ fn files_of_a_small_recording() {
             "summary.json",
             "stacks.folded",
             "profile.pb.gz",
+            "flamegraph.svg",
             "on-cpu.svg",
-            "flamegraph.svg"
+            "off-cpu.svg",
+            "run-queue.svg",
+            "throttled.svg",
         ]
     );
     for file in &written.files {
@@ -40,28 +66,43 @@ fn files_of_a_small_recording() {
     }
     assert_eq!(
         std::fs::read_dir(dir.path()).unwrap().count(),
-        5,
+        names.len(),
         "no temporary file is left"
     );
 
     let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
     assert_golden!("summary.json", text("summary.json"));
     assert_golden!("stacks.folded", text("stacks.folded"));
-    // Without the script and what inferno writes around it.
-    let graph = text("flamegraph.svg");
-    let shown: Vec<&str> = graph
-        .split("<title>")
-        .skip(1)
-        .map(|part| part.split("</title>").next().unwrap())
+    assert_golden!("flamegraph.titles", shown(&text("flamegraph.svg")));
+    // Not measured, and why.
+    assert_golden!("throttled.empty.svg", text("throttled.svg"));
+}
+
+#[test]
+fn files_of_a_recording_with_a_ledger() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = RecordingDir::open(&temp.path().join("rec"), false).unwrap();
+    output::write_all(&dir, &synthetic::rich()).unwrap();
+    let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert_golden!("rich.summary.json", text("summary.json"));
+    assert_golden!("rich.stacks.folded", text("stacks.folded"));
+    assert_golden!("rich.quota.folded", text("quota.folded"));
+    let graphs: Vec<String> = Graph::ALL
+        .into_iter()
+        .map(|graph| shown(&text(graph.file_name())))
         .collect();
-    assert_golden!("flamegraph.titles", shown.join("\n"));
+    assert_golden!("rich.graphs", graphs.join("\n\n"));
 }
 
 #[test]
 fn a_recording_read_back_is_the_recording() {
     let temp = tempfile::tempdir().unwrap();
     let dir = RecordingDir::open(&temp.path().join("rec"), false).unwrap();
-    for profile in [synthetic::small(), synthetic::large(2000, 20)] {
+    for profile in [
+        synthetic::small(),
+        synthetic::rich(),
+        synthetic::large(2000, 20),
+    ] {
         let dir = RecordingDir::open(dir.path(), true)
             .unwrap_or_else(|_| RecordingDir::open(&temp.path().join("rec"), true).unwrap());
         let written = output::write_all(&dir, &profile).unwrap();
@@ -69,26 +110,31 @@ fn a_recording_read_back_is_the_recording() {
         assert_eq!(read.summary, written.view.summary);
         assert_eq!(read.stacks.len(), written.view.stacks.len());
         assert!(read.stacks == written.view.stacks);
+        assert!(read.burnt_quota == written.view.burnt_quota);
         let (view, _) = View::of(&profile);
         assert!(read.stacks == view.stacks);
     }
 }
 
 #[test]
-fn folded_time_is_the_containers_time() {
-    for profile in [synthetic::small(), synthetic::large(2000, 20)] {
+fn folded_time_is_the_containers_time_state_by_state() {
+    for profile in [
+        synthetic::small(),
+        synthetic::rich(),
+        synthetic::large(2000, 20),
+    ] {
         let (view, _) = View::of(&profile);
-        let mut sums = vec![0; view.summary.containers.len()];
-        for stack in view.stacks.iter() {
-            sums[stack.container] += stack.ns;
+        for (position, container) in view.summary.containers.iter().enumerate() {
+            let mut expected = [0; ViewState::ALL.len()];
+            for (state, ns) in &container.time_ns {
+                expected[ViewState::of(*state).index()] += ns;
+            }
+            let mut sums = [0; ViewState::ALL.len()];
+            for stack in view.stacks.iter().filter(|s| s.container == position) {
+                sums[stack.state.index()] += stack.ns;
+            }
+            assert_eq!(sums, expected, "{}", container.label);
         }
-        let on_cpu: Vec<u64> = view
-            .summary
-            .containers
-            .iter()
-            .map(ctprof::output::summary::ContainerSummary::on_cpu_ns)
-            .collect();
-        assert_eq!(sums, on_cpu);
     }
 }
 
@@ -97,14 +143,11 @@ fn a_large_graph_is_thinned_and_still_adds_up() {
     let (view, order) = View::of(&synthetic::large(20_000, 30));
     let all: Vec<usize> = (0..order.len()).collect();
     let mut svg = Vec::new();
-    flamegraph::write(
-        Graph::WallClock,
-        &view.summary,
-        &view.stacks,
-        &all,
-        &mut svg,
-    )
-    .unwrap();
+    let options = flamegraph::Options {
+        containers: &all,
+        with_idle: false,
+    };
+    flamegraph::write(Graph::WallClock, &view, options, &mut svg).unwrap();
     let svg = String::from_utf8(svg).unwrap();
     let total = view.summary.on_cpu_ns();
     assert!(svg.contains(&format!("total_samples=\"{total}\"")));
@@ -117,4 +160,46 @@ fn a_large_graph_is_thinned_and_still_adds_up() {
         let expected = 100.0 * container.on_cpu_ns() as f64 / total as f64;
         assert_eq!(share, format!("{expected:.2}"));
     }
+}
+
+#[test]
+fn the_manual_names_every_key() {
+    fn keys(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (key, value) in object {
+                    found.insert(key.clone());
+                    // Its keys are causes, and every recording has them.
+                    if key != "lost" {
+                        keys(value, found);
+                    }
+                }
+            }
+            serde_json::Value::Array(all) => all.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+    let manual =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/formats.md"));
+    let manual = manual.unwrap();
+    let words: std::collections::BTreeSet<&str> = manual
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|code| code.split(['.', '[', ']']))
+        .collect();
+    let mut found = std::collections::BTreeSet::new();
+    let mut json = Vec::new();
+    let (view, _) = View::of(&synthetic::rich());
+    report::print_json(&view, &report::Options::default(), &mut json).unwrap();
+    keys(&serde_json::from_slice(&json).unwrap(), &mut found);
+    assert!(found.contains("throttle_duration") && found.contains("full_ns"));
+    let missing: Vec<&String> = found
+        .iter()
+        .filter(|key| !words.contains(key.as_str()))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/formats.md says nothing of {missing:?}"
+    );
 }

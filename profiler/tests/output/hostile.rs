@@ -1,7 +1,7 @@
 //! Names that containers chose to hurt: every file must stay what it is, and a recording read back the
 //! recording.
 
-use ctprof::model::{Container, Profile};
+use ctprof::model::{Container, Culprit, Delay, Ledger, Profile, State};
 use ctprof::output::flamegraph::{self, Graph};
 use ctprof::output::{View, folded, pprof, report};
 use proptest::prelude::*;
@@ -17,6 +17,19 @@ fn profile_of(names: &[String]) -> Profile {
         maker.stack(i as u32, name, &frames, 1);
         maker.stack(i as u32, name, &frames[..1], 2);
         maker.stack(i as u32, name, &[], 4);
+        maker.off_cpu(name, (State::BlockedDisk, name), &frames, 1, 1_000_000_000);
+        maker.off_cpu(name, (State::RunQueue, ""), &frames, 1, 1_000_000_000);
+        maker.off_cpu(name, (State::Throttled, ""), &frames, 1, 1_000_000_000);
+        let container = maker.profile.containers.last_mut().unwrap();
+        container.stacks[0].burnt_quota = true;
+        container.ledger = Some(Ledger {
+            thread_time_ns: 5_000_000_000,
+            delayed_by: vec![Delay {
+                culprit: Culprit::Elsewhere(name.clone()),
+                ns: 1_000_000_000,
+            }],
+            ..Ledger::default()
+        });
     }
     maker.profile
 }
@@ -50,13 +63,28 @@ fn check(profile: &Profile) {
     assert_eq!(back, view.summary);
 
     let all: Vec<usize> = (0..labels.len()).collect();
-    let total: u64 = view.summary.on_cpu_ns();
-    for graph in [
-        Graph::State(ctprof::model::StateGroup::OnCpu),
-        Graph::WallClock,
+    let time = |in_graph: &dyn Fn(State) -> bool| -> u64 {
+        let times = view.summary.containers.iter().flat_map(|c| &c.time_ns);
+        let times = times.filter(|(state, _)| in_graph(**state));
+        times.map(|(_, ns)| ns).sum()
+    };
+    for (graph, total) in [
+        (Graph::WallClock, time(&|_| true)),
+        (Graph::OnCpu, view.summary.on_cpu_ns()),
+        (Graph::OffCpu, time(&|state| state == State::BlockedDisk)),
+        (Graph::RunQueue, time(&|state| state == State::RunQueue)),
+        // Twice as wide as what was stopped: beside it is what burnt the quota.
+        (
+            Graph::Throttled,
+            2 * time(&|state| state == State::Throttled),
+        ),
     ] {
         let mut svg = Vec::new();
-        flamegraph::write(graph, &view.summary, &view.stacks, &all, &mut svg).unwrap();
+        let options = flamegraph::Options {
+            containers: &all,
+            with_idle: false,
+        };
+        flamegraph::write(graph, &view, options, &mut svg).unwrap();
         let svg = String::from_utf8(svg).unwrap();
         let options = roxmltree::ParsingOptions {
             allow_dtd: true,
@@ -78,7 +106,7 @@ fn check(profile: &Profile) {
                 .find(|n| n.attribute("id") == Some("frames"))
                 .unwrap();
             assert_eq!(frames.attribute("total_samples"), Some(&*total.to_string()));
-            // Each container is one frame of the whole of its time, right above "all".
+            // Each container is one frame of the whole of its time.
             let titles: Vec<&str> = frames
                 .children()
                 .filter_map(|g| g.first_element_child()?.text())
@@ -103,6 +131,13 @@ fn check(profile: &Profile) {
 
     let mut shown = Vec::new();
     report::print(&view, &report::Options::default(), &mut shown).unwrap();
+    for position in all {
+        let alone = report::Options {
+            only: Some(&[position]),
+            ..report::Options::default()
+        };
+        report::print(&view, &alone, &mut shown).unwrap();
+    }
     let shown = String::from_utf8(shown).unwrap();
     assert!(
         !shown.chars().any(|c| c.is_control() && c != '\n'),

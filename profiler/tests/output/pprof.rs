@@ -4,16 +4,17 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use ctprof::output::{View, pprof};
+use ctprof::model::{Profile, StateGroup, stand_in};
+use ctprof::output::View;
+use ctprof::output::pprof::{self, proto};
 use prost::Message;
 
-use crate::synthetic::{self, PERIOD_NS};
+use crate::synthetic;
 
-fn write(path: &Path) {
-    let profile = synthetic::small();
-    let (view, order) = View::of(&profile);
+fn write(profile: &Profile, path: &Path) {
+    let (view, order) = View::of(profile);
     let file = std::fs::File::create(path).unwrap();
-    pprof::write(&profile, &view.summary, &order, file).unwrap();
+    pprof::write(profile, &view.summary, &order, file).unwrap();
 }
 
 /// What `go tool pprof` prints, or `None` where there is no Go.
@@ -43,7 +44,7 @@ fn lines(text: &str) -> Vec<String> {
 fn go_tool_pprof_reads_it() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("profile.pb.gz");
-    write(&file);
+    write(&synthetic::small(), &file);
     let Some(raw) = go_pprof(&["-raw"], &file) else {
         eprintln!("skipped: no go to run go tool pprof with");
         return;
@@ -57,9 +58,9 @@ fn go_tool_pprof_reads_it() {
         "Period: 10101010",
         "Time: 2025-12-31 23:59:59 +0000 UTC",
         "Duration: 10s",
-        "samples/count on_cpu/nanoseconds[dflt]",
-        "420 4242424200: 1 2",
-        "50 505050500: 3 3 3 1 2",
+        "samples/count on_cpu/nanoseconds[dflt] run_queue/nanoseconds throttled/nanoseconds blocked/nanoseconds",
+        "420 4242424200 0 0 0: 1 2",
+        "50 505050500 0 0 0: 3 3 3 1 2",
         "container:[kernel] state:[on_cpu_kernel] thread:[kworker/0:1]",
         "pid:[100]",
         // Inlined into its caller: one location, two lines.
@@ -131,8 +132,62 @@ fn go_tool_pprof_reads_it() {
 }
 
 #[test]
+fn go_tool_pprof_has_every_state_to_the_nanosecond() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("profile.pb.gz");
+    write(&synthetic::rich(), &file);
+    for (sample_type, focus, expected) in [
+        ("on_cpu", "container=^render$", "3000000000ns"),
+        ("run_queue", "container=^render$", "1500000000ns"),
+        ("throttled", "container=^render$", "24960000000ns"),
+        ("blocked", "state=^blocked_disk$", "3500000000ns"),
+        ("blocked", "syscall=^fsync$", "3120000000ns"),
+        ("blocked", "container=^sleepy$", "10000000000ns"),
+        ("on_cpu", "quota=burnt", "1464646450ns"),
+        // pprof gives counts the unit that it is told, too.
+        ("samples", "container=^render$", "290ns"),
+        // Intervals are no samples.
+        ("samples", "state=blocked", "0"),
+    ] {
+        let sample_type = format!("-sample_index={sample_type}");
+        let tagfocus = format!("-tagfocus={focus}");
+        let arguments = [
+            "-top",
+            "-nodefraction=0",
+            "-unit=ns",
+            &sample_type,
+            &tagfocus,
+        ];
+        let Some(top) = go_pprof(&arguments, &file) else {
+            eprintln!("skipped: no go to run go tool pprof with");
+            return;
+        };
+        let expected = format!("Showing nodes accounting for {expected},");
+        assert!(top.contains(&expected), "{sample_type} {focus}: {top}");
+    }
+    let stand_ins = go_pprof(
+        &[
+            "-top",
+            "-unit=ns",
+            "-sample_index=blocked",
+            "-tagfocus=thread=^pool",
+        ],
+        &file,
+    );
+    let line = "200000000000ns 72.32%  [since before the recording]";
+    assert!(
+        stand_ins.as_ref().is_some_and(|top| top.contains(line)),
+        "{stand_ins:?}"
+    );
+}
+
+#[test]
 fn the_sums_are_the_profiles() {
-    for profile in [synthetic::small(), synthetic::large(3000, 25)] {
+    for profile in [
+        synthetic::small(),
+        synthetic::rich(),
+        synthetic::large(3000, 25),
+    ] {
         let (view, order) = View::of(&profile);
         let mut compressed = Vec::new();
         pprof::write(&profile, &view.summary, &order, &mut compressed).unwrap();
@@ -140,14 +195,15 @@ fn the_sums_are_the_profiles() {
         flate2::read::GzDecoder::new(&compressed[..])
             .read_to_end(&mut bytes)
             .unwrap();
-        let read = pprof::proto::Profile::decode(&bytes[..]).unwrap();
+        let read = proto::Profile::decode(&bytes[..]).unwrap();
 
-        let stacks: usize = profile.containers.iter().map(|c| c.stacks.len()).sum();
-        assert_eq!(read.sample.len(), stacks);
         let sum = |i: usize| read.sample.iter().map(|s| s.value[i] as u64).sum::<u64>();
         assert_eq!(sum(0), view.summary.samples());
-        assert_eq!(sum(1), view.summary.on_cpu_ns());
-        assert_eq!(sum(1), sum(0) * PERIOD_NS);
+        for (i, group) in StateGroup::ALL.into_iter().enumerate() {
+            let containers = view.summary.containers.iter();
+            let expected: u64 = containers.map(|c| c.group_ns(group)).sum();
+            assert_eq!(sum(1 + i), expected, "{}", group.name());
+        }
 
         // What pprof's own check demands: numbers from 1, each pointing to something that is there.
         assert_eq!(read.string_table[0], "");
@@ -174,27 +230,46 @@ fn the_sums_are_the_profiles() {
                 assert!((1..=read.location.len() as u64).contains(id));
             }
         }
-        // Every frame of every stack is a line of its sample, in order.
+        // Every frame of every stack is a line of its sample, in order; what has no stack has a name for that.
         let mut samples = read.sample.iter();
         for position in &order {
-            for stack in &profile.containers[*position].stacks {
-                let sample = samples.next().unwrap();
-                let names: Vec<&str> = sample
-                    .location_id
-                    .iter()
-                    .flat_map(|id| &read.location[*id as usize - 1].line)
-                    .map(|line| {
-                        let function = &read.function[line.function_id as usize - 1];
-                        read.string_table[function.name as usize].as_str()
-                    })
-                    .collect();
-                let frames: Vec<&str> = stack
+            let container = &profile.containers[*position];
+            let of_stacks: Vec<&proto::Sample> =
+                samples.by_ref().take(container.stacks.len()).collect();
+            assert_eq!(of_stacks.len(), container.stacks.len());
+            for (stack, sample) in container.stacks.iter().zip(of_stacks) {
+                let names: Vec<&str> = lines_of(&read, sample).collect();
+                let mut frames: Vec<&str> = stack
                     .frames
                     .iter()
                     .map(|id| &*profile.frames.frame(*id).function)
                     .collect();
+                if frames.is_empty() {
+                    frames.push(stand_in::NO_STACK);
+                }
                 assert_eq!(names, frames);
             }
+            let is_rest = |sample: &&proto::Sample| {
+                lines_of(&read, sample).eq([stand_in::NOT_SAMPLED]) && sample.value[0] == 0
+            };
+            let rest = samples.clone().take_while(is_rest).count();
+            samples.by_ref().take(rest).for_each(drop);
         }
+        assert_eq!(samples.count(), 0);
     }
+}
+
+/// Names of the functions of a sample, innermost first.
+fn lines_of<'a>(
+    profile: &'a proto::Profile,
+    sample: &'a proto::Sample,
+) -> impl Iterator<Item = &'a str> {
+    sample
+        .location_id
+        .iter()
+        .flat_map(|id| &profile.location[*id as usize - 1].line)
+        .map(|line| {
+            let function = &profile.function[line.function_id as usize - 1];
+            profile.string_table[function.name as usize].as_str()
+        })
 }

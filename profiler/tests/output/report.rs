@@ -2,7 +2,11 @@
 
 use ctprof::cli::Format;
 use ctprof::cli::report::ReportArgs;
+use ctprof::model::{State, Unavailable};
+use ctprof::output::flamegraph::Graph;
 use ctprof::output::report::{self, Options};
+use ctprof::output::stacks::Stacks;
+use ctprof::output::summary::{CulpritKind, Summary};
 use ctprof::output::{self, RecordingDir, View, reader};
 
 use crate::golden::assert_golden;
@@ -20,10 +24,29 @@ fn the_report_of_a_small_recording() {
     assert_golden!("report", text(&view, &Options::default()));
     let one = Options {
         only: Some(&[0]),
-        top: 2,
+        top: Some(2),
         ..Options::default()
     };
     assert_golden!("report.one", text(&view, &one));
+}
+
+#[test]
+fn the_report_of_a_ledger() {
+    let (view, _) = View::of(&synthetic::rich());
+    assert_golden!("rich.report", text(&view, &Options::default()));
+    let position = |label: &str| view.labels().iter().position(|it| *it == label).unwrap();
+    // Alone, a container is described in full.
+    let alone: Vec<String> = ["render", "shop/db-0/postgres", "late", "sleepy"]
+        .into_iter()
+        .map(|label| {
+            let one = Options {
+                only: Some(&[position(label)]),
+                ..Options::default()
+            };
+            text(&view, &one)
+        })
+        .collect();
+    assert_golden!("rich.report.alone", alone.join("\n\n"));
 }
 
 #[test]
@@ -31,6 +54,7 @@ fn it_is_the_same_when_read_back() {
     let temp = tempfile::tempdir().unwrap();
     for (name, profile) in [
         ("small", synthetic::small()),
+        ("rich", synthetic::rich()),
         ("large", synthetic::large(3000, 20)),
     ] {
         let path = temp.path().join(name);
@@ -42,11 +66,12 @@ fn it_is_the_same_when_read_back() {
         };
         let recorded = text(&written.view, &options);
         assert_eq!(text(&reader::read(&path).unwrap(), &options), recorded);
-        assert!(
-            recorded.ends_with(
-                "summary.json, stacks.folded, profile.pb.gz, flamegraph.svg, on-cpu.svg\n"
-            )
+        let quota = if name == "rich" { "quota.folded, " } else { "" };
+        let files = format!(
+            "summary.json, stacks.folded, {quota}profile.pb.gz, flamegraph.svg, on-cpu.svg, off-cpu.svg, \
+             run-queue.svg, throttled.svg\n"
         );
+        assert!(recorded.ends_with(&files), "{recorded}");
     }
 }
 
@@ -77,12 +102,153 @@ fn nothing_recorded_says_why() {
 }
 
 #[test]
+fn json_has_the_causes() {
+    let (view, _) = View::of(&synthetic::rich());
+    let mut out = Vec::new();
+    report::print_json(&view, &Options::default(), &mut out).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let of = |name: &str| {
+        let containers = json["containers"].as_array().unwrap();
+        containers.iter().find(|c| c["name"] == name).unwrap()
+    };
+    let render = of("render");
+    // Run queue and throttled: it had no disk.
+    assert_eq!(render["lost_ns"], 26_460_000_000_u64);
+    assert_eq!(render["residual_ns"], 40_000_000);
+    let causes = render["causes"].as_array().unwrap();
+    assert_eq!(causes[0]["id"], "throttled");
+    assert_eq!(causes[0]["ns"], 24_960_000_000_u64);
+    assert!(
+        causes[0]["text"]
+            .as_str()
+            .unwrap()
+            .starts_with("throttled 84.7%")
+    );
+    assert_eq!(causes[1]["id"], "run_queue");
+    assert_eq!(causes.len(), 2);
+    // Without a ledger nobody knows.
+    let late = of("late");
+    for key in ["lost_ns", "causes", "residual_ns", "thread_time_ns"] {
+        assert_eq!(late.get(key), None, "{key}");
+    }
+    // What was read back prints the same.
+    let again: Summary = serde_json::from_slice(&out).unwrap();
+    let mut view = view;
+    view.summary = again;
+    let mut second = Vec::new();
+    report::print_json(&view, &Options::default(), &mut second).unwrap();
+    assert!(out == second);
+}
+
+#[test]
+fn a_state_that_is_not_measured_is_a_dash_with_its_cause() {
+    let mut profile = synthetic::rich();
+    for container in &mut profile.containers {
+        container.time_ns.remove(&State::Throttled);
+        container
+            .stacks
+            .retain(|stack| stack.state != State::Throttled);
+    }
+    profile.unavailable.push(Unavailable {
+        view: "throttled".into(),
+        cause: "this kernel has no clock of throttled time; use 6.6 or newer".into(),
+    });
+    let (view, _) = View::of(&profile);
+    let shown = text(&view, &Options::default());
+    let row = shown
+        .lines()
+        .find(|line| line.starts_with("render "))
+        .unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    let expected = "render 29.50 3.00 10% 0 1.50 5% - 0 1.50 5% 0";
+    assert_eq!(cells.join(" "), expected);
+    assert!(shown.contains(
+        "throttled is not available: this kernel has no clock of throttled time; use 6.6 or newer\n"
+    ));
+    assert!(!shown.contains("1. throttled"), "{shown}");
+}
+
+#[test]
+fn recordings_of_earlier_and_later_versions_are_read() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let mut json = Vec::new();
+    View::of(&synthetic::rich())
+        .0
+        .summary
+        .write(&mut json)
+        .unwrap();
+    let mut summary: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let write = |summary: &serde_json::Value| {
+        std::fs::write(dir.join("summary.json"), summary.to_string()).unwrap();
+        reader::read(dir).unwrap().summary
+    };
+    // Keys, states and kinds of culprits that this version does not know.
+    let render = &mut summary["containers"][0];
+    render["gpu"] = serde_json::json!({"ns": 1});
+    render["time_ns"]["blocked_gpu"] = 1.into();
+    render["delayed_by"][0]["kind"] = "interrupt".into();
+    render["blocking_syscalls"] =
+        serde_json::json!([{"name": "x", "state": "blocked_gpu", "count": 1, "ns": 1}]);
+    let later = write(&summary);
+    let render = &later.containers[0];
+    assert_eq!(render.time_ns.len(), State::ALL.len());
+    let delayed_by = render.delayed_by.as_ref().unwrap();
+    assert_eq!(delayed_by[0].kind, CulpritKind::Unknown);
+    assert_eq!(render.blocking_syscalls[0].state, State::BlockedOther);
+
+    // Only what the first version wrote.
+    const FIRST: [&str; 13] = [
+        "id",
+        "name",
+        "label",
+        "runtime",
+        "image",
+        "pod",
+        "cgroup",
+        "cpu_quota_cores",
+        "threads",
+        "time_ns",
+        "cfs",
+        "samples",
+        "stacks",
+    ];
+    for container in summary["containers"].as_array_mut().unwrap() {
+        let container = container.as_object_mut().unwrap();
+        container.retain(|key, _| FIRST.contains(&key.as_str()));
+        let times = container["time_ns"].as_object_mut().unwrap();
+        times.retain(|state, _| state.starts_with("on_cpu"));
+    }
+    let earlier = write(&summary);
+    assert!(
+        earlier
+            .containers
+            .iter()
+            .all(|c| c.thread_time_ns.is_none() && c.delayed_by.is_none())
+    );
+    let view = View {
+        summary: earlier,
+        stacks: Stacks::default(),
+        burnt_quota: Stacks::default(),
+    };
+    let shown = text(&view, &Options::default());
+    assert!(
+        shown.starts_with("ctprof 0.1.0 · on-CPU profile of 10.00 s"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("CONTAINER           CPU TIME  CORES  SHARE"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn json_has_the_functions() {
     let (view, _) = View::of(&synthetic::small());
     let mut out = Vec::new();
     let options = Options {
         only: Some(&[1]),
-        top: 2,
+        top: Some(2),
         ..Options::default()
     };
     report::print_json(&view, &options, &mut out).unwrap();
@@ -112,9 +278,11 @@ fn args(dir: &std::path::Path) -> ReportArgs {
     ReportArgs {
         dir: dir.to_owned(),
         container: Vec::new(),
-        top: 10,
+        top: None,
         format: Format::Text,
         flamegraph: None,
+        graph: Graph::WallClock,
+        idle: false,
     }
 }
 
@@ -251,7 +419,7 @@ fn containers_are_found_by_name_id_and_start_of_id() {
         ctprof::cli::report::run(&args).unwrap();
         let svg = std::fs::read_to_string(&graph).unwrap();
         assert!(
-            svg.contains("On-CPU: cache · 10.00 s · 404 samples at 99 Hz"),
+            svg.contains("Wall clock: cache · 10.00 s · 4.08 s of thread time"),
             "{name}"
         );
         assert!(

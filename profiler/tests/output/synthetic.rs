@@ -1,4 +1,7 @@
-//! Profiles whose every number is known.
+//! Profiles whose every number is known: `small` has on-CPU samples alone, `rich` a whole ledger, `large` many stacks.
+
+mod large;
+mod rich;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,6 +10,9 @@ use ctprof::model::{
     CfsFigures, Container, ContainerIdentity, Frame, FrameId, FrameKind, Module, ModuleId, Pod,
     Profile, Stack, StackQuality, State, Unavailable,
 };
+
+pub(crate) use large::large;
+pub(crate) use rich::rich;
 
 /// A sample at 99 Hz stands for this long.
 pub(crate) const PERIOD_NS: u64 = 10_101_010;
@@ -125,6 +131,29 @@ impl Maker {
         container.quality.complete += samples;
         *container.time_ns.entry(state).or_default() += samples * PERIOD_NS;
     }
+
+    /// Time in a state other than on-CPU, root first, in the container added last.
+    pub(crate) fn off_cpu(
+        &mut self,
+        thread: &str,
+        (state, syscall): (State, &str),
+        root_first: &[FrameId],
+        count: u64,
+        ns: u64,
+    ) {
+        let container = self.profile.containers.last_mut().unwrap();
+        container.stacks.push(Stack {
+            state,
+            pid: 4000,
+            thread: Arc::from(thread),
+            frames: root_first.iter().rev().copied().collect(),
+            count,
+            time_ns: ns,
+            syscall: (!syscall.is_empty()).then(|| Arc::from(syscall)),
+            burnt_quota: false,
+        });
+        *container.time_ns.entry(state).or_default() += ns;
+    }
 }
 
 pub(crate) fn named(name: &str, runtime: &str, id: &str) -> ContainerIdentity {
@@ -184,7 +213,7 @@ pub(crate) fn small() -> Profile {
     app.cpu_quota_cores = Some(0.5);
     app.threads = Some(2);
     app.cfs = Some(CfsFigures {
-        usage_ns: 6_061_000_000,
+        usage_ns: Some(6_061_000_000),
         periods: 100,
         throttled_periods: 41,
         throttled_ns: 3_210_000_000,
@@ -211,77 +240,4 @@ pub(crate) fn small() -> Profile {
         cause: "this kernel has no clock of throttled time; use 6.6 or newer".into(),
     });
     m.profile
-}
-
-/// `stacks` distinct stacks of about `depth` frames over some containers, as a busy host has them: a few hot
-/// paths and a long tail.
-pub(crate) fn large(stacks: usize, depth: usize) -> Profile {
-    let mut m = Maker::new();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let functions: Vec<FrameId> = (0..8000)
-        .map(|i| {
-            let name = format!("project::module_{}::Type{}::function_{i}", i % 97, i % 401);
-            m.next_address += 0x40;
-            m.profile.frames.intern(Frame {
-                function: name.into(),
-                kind: FrameKind::User,
-                module: Some(m.program),
-                address: m.next_address,
-                inlined: i % 9 == 0,
-                file: None,
-                line: 0,
-            })
-        })
-        .collect();
-    let kernel: Vec<FrameId> = (0..500)
-        .map(|i| m.kernel(&format!("kernel_function_{i}")))
-        .collect();
-    let containers = 20;
-    let mut path: Vec<FrameId> = Vec::new();
-    for c in 0..containers {
-        m.container(named(
-            &format!("service-{c:02}"),
-            "docker",
-            &format!("{c:064x}"),
-        ));
-        for i in 0..stacks / containers {
-            // Neighbours share all but the last few frames, as siblings in a call tree do.
-            let keep = if i % 50 == 0 { 0 } else { depth * 2 / 3 };
-            path.truncate(keep);
-            while path.len() < depth - (i % 5) {
-                let pool = if path.len() > depth * 4 / 5 && i % 3 == 0 {
-                    &kernel
-                } else {
-                    &functions
-                };
-                // Towards low numbers: some functions are on many stacks.
-                let pick = (random.next() % pool.len() as u64) * (random.next() % 1000) / 1000;
-                path.push(pool[pick as usize]);
-            }
-            let samples = if i % 100 == 0 {
-                200
-            } else {
-                1 + random.next() % 3
-            };
-            m.stack(
-                1000 + c as u32,
-                &format!("worker-{}", i % 16),
-                &path,
-                samples,
-            );
-        }
-    }
-    m.profile
-}
-
-/// The same numbers on every run and host.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 11
-    }
 }

@@ -1,22 +1,23 @@
 //! Raw samples to a profile: whose they are, what their addresses are called.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
 
 use super::RecordArgs;
+use super::beside::{self, Figures};
 use super::live::Live;
 use crate::aggregate::{
     Addresses, Names, Owners, Placeholders, balance, container_ledgers, container_stacks,
+    retain_rows, scheduler_frames,
 };
 use crate::bpf::SamplingEvent;
-use crate::collect::{Recorded, WatchList};
-use crate::host::cgroup::cpu::figures_between;
+use crate::collect::{Counted, Recorded, WatchList};
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
 use crate::host::containers::Containers;
 use crate::host::kernel;
-use crate::model::{CfsFigures, Container, ContainerIdentity, FrameTable, Profile, Unnamed};
+use crate::model::{Container, ContainerIdentity, FrameTable, Profile, Unavailable, Unnamed};
 use crate::symbolize::Symbolizer;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
@@ -31,34 +32,8 @@ pub(super) struct Input<'a> {
     pub(super) recorded: Recorded,
     pub(super) before: &'a Figures,
     pub(super) after: &'a Figures,
-    pub(super) live: Live,
-}
-
-/// The cgroups' own CPU figures at one moment, by path.
-#[derive(Debug, Default)]
-pub(super) struct Figures(HashMap<String, CfsFigures>);
-
-impl Figures {
-    /// Reads the figures of every watched cgroup that still exists.
-    pub(super) fn read(hierarchy: &Hierarchy, watch: &WatchList) -> Self {
-        Self(
-            watch
-                .recorded()
-                .filter_map(|(_, path)| Some((path.to_owned(), hierarchy.cpu_figures(path)?)))
-                .collect(),
-        )
-    }
-
-    /// What `path` used since `before`; a cgroup that was not there then started from nothing.
-    fn since(&self, before: &Self, path: &str) -> Option<CfsFigures> {
-        let now = self.0.get(path)?;
-        Some(
-            before
-                .0
-                .get(path)
-                .map_or(*now, |then| figures_between(*then, *now)),
-        )
-    }
+    pub(super) counted: Option<Counted>,
+    pub(super) live: Live<'a>,
 }
 
 /// Puts the profile together.
@@ -86,6 +61,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         &owners,
         NS_PER_SECOND / args.frequency,
         placeholders,
+        &scheduler_frames(&frames),
         &mut containers,
     );
     if let Some(raw) = &recorded.ledger {
@@ -98,7 +74,13 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         );
     }
     for container in &mut containers {
-        balance(container, placeholders, None, !args.no_stacks);
+        let kernel_share = match container.identity.runtime.as_str() {
+            "kernel" => Some(1.0),
+            _ => input
+                .after
+                .kernel_share_since(input.before, &container.identity.cgroup),
+        };
+        balance(container, kernel_share);
     }
     let cgroups: Vec<String> = containers
         .iter()
@@ -113,7 +95,8 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         let path = &container.identity.cgroup;
         if !path.is_empty() {
             container.cpu_quota_cores = hierarchy.quota_cores(path);
-            container.cfs = input.after.since(input.before, path);
+            container.cfs = input.after.cpu_since(input.before, path);
+            container.psi = input.after.psi_since(input.before, path);
         }
     }
     for (slot, path) in recorded.watch.recorded() {
@@ -124,12 +107,12 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
             .filter(|container| !container.identity.cgroup.is_empty())
         {
             let threads = container.threads.get_or_insert_default();
-            *threads += hierarchy.threads(path).unwrap_or_default();
+            *threads += input.after.threads(path);
         }
     }
     // `host` and `kernel` are always there, and so is what was asked for, even with nothing in it, unless it is but
     // a folder of what is shown.
-    containers.retain(|it| {
+    retain_rows(&mut containers, |it| {
         let cgroup = &it.identity.cgroup;
         let is_fixed = cgroup.is_empty();
         let is_chosen = roots.is_some() && !has_rows_below(cgroup);
@@ -138,6 +121,21 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
             || it.threads.is_some_and(|threads| threads > 0);
         is_fixed || is_chosen || is_alive
     });
+    let mut unavailable = recorded.unavailable;
+    if let Some(cause) = hierarchy.missing_pressure() {
+        unavailable.push(Unavailable {
+            view: "psi".to_owned(),
+            cause: format!("no stall times: {cause}"),
+        });
+    }
+    match &input.counted {
+        Some(counted) => unavailable.extend(beside::give(counted, &mut containers)),
+        None => unavailable.push(Unavailable {
+            view: "counters".to_owned(),
+            cause: "no counters with --no-stacks: they make every switch between containers dearer"
+                .to_owned(),
+        }),
+    }
     let mut lost = recorded.lost;
     lost.insert("unknown_slot".to_owned(), ownerless);
     Profile {
@@ -149,7 +147,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         event: input.event.name().to_owned(),
         cpus: recorded.cpus as u64,
         lost,
-        unavailable: recorded.unavailable,
+        unavailable,
         unnamed: unnamed(&live.symbolizer),
         containers,
         frames,

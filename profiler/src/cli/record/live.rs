@@ -4,21 +4,26 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::collect::{Ended, Observer, Samples};
+use crate::collect::{Counters, Ended, Observer, Samples};
 use crate::host::containers::Containers;
 use crate::model::ProcessKey;
 use crate::symbolize::{Options, Symbolizer};
 
 /// Follows a recording.
-pub(super) struct Live {
+pub(super) struct Live<'a> {
     pub(super) containers: Containers,
     pub(super) symbolizer: Symbolizer,
+    pub(super) counters: Option<Counters<'a>>,
     progress: ProgressBar,
 }
 
-impl Live {
+impl<'a> Live<'a> {
     /// `limit` is how long the recording is to take, if that is known. Progress shows on a terminal only.
-    pub(super) fn new(containers: Containers, limit: Option<Duration>) -> Self {
+    pub(super) fn new(
+        containers: Containers,
+        counters: Option<Counters<'a>>,
+        limit: Option<Duration>,
+    ) -> Self {
         let progress = ProgressBar::with_draw_target(
             limit.map(|limit| limit.as_millis() as u64),
             ProgressDrawTarget::stderr(),
@@ -34,6 +39,7 @@ impl Live {
         Self {
             containers,
             symbolizer: Symbolizer::new(Options::default()),
+            counters,
             progress,
         }
     }
@@ -61,7 +67,7 @@ impl Live {
     }
 }
 
-impl Observer for Live {
+impl Observer for Live<'_> {
     fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey) {
         self.symbolizer.observe_fork(process, parent);
     }
@@ -73,6 +79,9 @@ impl Observer for Live {
 
     fn drained(&mut self, elapsed: Duration, samples: &Samples) {
         self.containers.retry();
+        if let Some(counters) = &mut self.counters {
+            counters.follow_cpus();
+        }
         if self.progress.is_hidden() {
             return;
         }

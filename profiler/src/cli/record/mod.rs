@@ -2,9 +2,11 @@
 //!
 //! - `command`: a program to run and record, in a cgroup of its own
 //! - `live`: what is done while recording: names, binaries, progress
+//! - `beside`: what the kernel itself counts for each cgroup
 //! - `assemble`: raw samples to a profile
 
 pub(super) mod assemble;
+mod beside;
 pub(super) mod command;
 mod live;
 
@@ -22,15 +24,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::target_args::TargetArgs;
 use super::{duration, output_error, target};
 use crate::bpf::{CallPlan, SamplingEvent};
-use crate::collect::{Ended, Session, SessionPlan};
+use crate::collect::{self, Ended, Session, SessionPlan};
 use crate::host::btf::{Btf, Layout};
 use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::host::containers::Containers;
 use crate::host::{Host, kernel};
+use crate::model::StateGroup;
 use crate::output::{self, RecordingDir, report};
 use crate::{Error, Result};
-use assemble::Figures;
+use beside::Figures;
 use command::RunningCommand;
 use live::Live;
 
@@ -70,6 +73,16 @@ pub struct RecordArgs {
     #[arg(long)]
     no_stacks: bool,
 
+    /// Take stacks of these states only; times are measured for all of them
+    #[arg(
+        long = "state",
+        value_enum,
+        value_name = "STATE",
+        value_delimiter = ',',
+        conflicts_with = "no_stacks"
+    )]
+    states: Vec<StateChoice>,
+
     /// Keep stacks of waits and sleeps that took at least this long; shorter ones are counted without
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse_or_zero)]
     min_block: Duration,
@@ -82,9 +95,9 @@ pub struct RecordArgs {
     #[arg(long, hide = true)]
     map_entries: Option<u32>,
 
-    /// Functions that the report shows for each container, 0 for all
-    #[arg(long, value_name = "N", default_value_t = report::DEFAULT_TOP)]
-    top: usize,
+    /// Functions that the report shows for each container, 0 for all. Default: as many as fit a screen
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
 
     /// A command to run and record in a cgroup of its own; its exit code becomes ctprof's
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["cgroup", "container", "pod", "pid"])]
@@ -109,6 +122,40 @@ impl EventChoice {
             Self::Cycles => SamplingEvent::Cycles,
             Self::CpuClock => SamplingEvent::CpuClock,
         }
+    }
+}
+
+/// A quarter of the ledger, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StateChoice {
+    /// What runs on the CPU (sampled)
+    OnCpu,
+    /// What waits for a CPU
+    RunQueue,
+    /// What a CPU quota stopped
+    Throttled,
+    /// What sleeps, and on what
+    Blocked,
+}
+
+impl RecordArgs {
+    /// The states whose stacks are wanted.
+    fn stack_states(&self) -> Vec<StateGroup> {
+        if self.no_stacks {
+            return Vec::new();
+        }
+        if self.states.is_empty() {
+            return StateGroup::ALL.to_vec();
+        }
+        self.states
+            .iter()
+            .map(|choice| match choice {
+                StateChoice::OnCpu => StateGroup::OnCpu,
+                StateChoice::RunQueue => StateGroup::RunQueue,
+                StateChoice::Throttled => StateGroup::Throttled,
+                StateChoice::Blocked => StateGroup::Blocked,
+            })
+            .collect()
     }
 }
 
@@ -160,6 +207,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let mut terminate = listen(SignalKind::terminate())?;
 
     let event = args.event.event();
+    let stacks = args.stack_states();
     let mut session = Session::start(SessionPlan {
         layout: &layout,
         btf: args.btf.as_deref(),
@@ -168,13 +216,25 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         event,
         frequency_hz: args.frequency,
         map_entries: args.map_entries,
-        stacks: !args.no_stacks,
+        stacks: &stacks,
         min_block: args.min_block,
         calls: CallPlan::default(),
         interval: None,
         log,
     })?;
+    let mut counters = (!args.no_stacks).then(|| {
+        beside::counters(
+            &hierarchy,
+            session.watch(),
+            roots.as_deref(),
+            &mut containers,
+        )
+    });
+    session.open()?;
     let before = Figures::read(&hierarchy, session.watch());
+    if let Some(counters) = &mut counters {
+        counters.start();
+    }
     if let Some(command) = &mut command {
         command.start()?;
     }
@@ -183,7 +243,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let limit = args
         .duration
         .or(command.is_none().then_some(DEFAULT_DURATION));
-    let mut live = Live::new(containers, limit);
+    let mut live = Live::new(containers, counters, limit);
     let what = match (&roots, &command) {
         (_, Some(command)) => command.name(),
         (None, None) => "everything",
@@ -208,6 +268,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         }
     };
     let ended = session.run(limit, stop, &mut live).await?;
+    let counted = live.counters.take().map(collect::Counters::stop);
     let recorded = session.finish()?;
     let after = Figures::read(&hierarchy, &recorded.watch);
     live.end(ended);
@@ -221,6 +282,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         recorded,
         before: &before,
         after: &after,
+        counted,
         live,
     });
     let code = match command {

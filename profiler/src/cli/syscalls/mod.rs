@@ -184,12 +184,13 @@ async fn count(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
         event: SamplingEvent::CpuClock,
         frequency_hz: 1,
         map_entries: Some(1),
-        stacks: false,
+        stacks: &[],
         min_block: Duration::ZERO,
         calls: args.plan(hierarchy.walk("/")?.len()),
         interval: args.interval,
         log,
     })?;
+    session.open()?;
     session.require_calls()?;
     if let Some(command) = &mut command {
         command.start()?;

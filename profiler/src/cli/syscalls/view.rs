@@ -10,15 +10,16 @@ use serde::Serialize;
 use super::SyscallsArgs;
 use crate::Result;
 use crate::aggregate::{CallNames, Owners, container_ledgers, container_syscalls};
+use crate::cli::ps::terminal_width;
 use crate::cli::record::assemble::owners;
 use crate::cli::record::say;
-use crate::cli::table::{Align, Table, terminal_width};
 use crate::cli::{Format, output_error};
 use crate::collect::{Observer, RawCalls, Recorded, Samples, Snapshot, WatchList};
 use crate::host::containers::Containers;
 use crate::host::{kernel, syscalls};
 use crate::model::{Container, Pod, ProcessKey, Unavailable};
 use crate::output::syscalls::{SyscallSummary, sort, time};
+use crate::output::table::{Align, Table};
 use crate::output::units::{count, percent};
 
 /// Version of the JSON form.
@@ -45,7 +46,6 @@ pub(super) struct View<'a> {
 struct Last {
     elapsed: Duration,
     rows: HashMap<CallKey, CallRow>,
-    thread_time_ns: BTreeMap<u32, u64>,
 }
 
 /// The document of `--format json`.
@@ -103,13 +103,7 @@ impl<'a> View<'a> {
             return Ok(());
         };
         if self.args.interval.is_some() {
-            let thread_time_ns = recorded
-                .ledger
-                .iter()
-                .flat_map(|ledger| &ledger.slots)
-                .map(|(slot, figures)| (*slot, figures.account.lifetime_ns))
-                .collect();
-            self.interval(recorded.window, &recorded.watch, calls, thread_time_ns)?;
+            self.interval(recorded.window, &recorded.watch, calls)?;
         } else {
             let (owners, mut rows) = self.rows(&recorded.watch, &calls.rows, calls.timed);
             if let Some(ledger) = &recorded.ledger {
@@ -156,31 +150,18 @@ impl<'a> View<'a> {
         shown
     }
 
-    fn interval(
-        &mut self,
-        elapsed: Duration,
-        watch: &WatchList,
-        calls: &RawCalls,
-        thread_time_ns: BTreeMap<u32, u64>,
-    ) -> Result<()> {
+    fn interval(&mut self, elapsed: Duration, watch: &WatchList, calls: &RawCalls) -> Result<()> {
         let rows: HashMap<CallKey, CallRow> = calls
             .rows
             .iter()
             .map(|(key, now)| (*key, since(*now, self.last.rows.get(key).copied())))
             .filter(|(_, row)| row.count > 0)
             .collect();
-        let (owners, mut containers) = self.rows(watch, &rows, calls.timed);
-        for (slot, now) in &thread_time_ns {
-            let then = self.last.thread_time_ns.get(slot).copied().unwrap_or(0);
-            if let Some(container) = owners.0.get(slot).and_then(|row| containers.get_mut(*row)) {
-                container.ledger.get_or_insert_default().thread_time_ns += now.saturating_sub(then);
-            }
-        }
+        let (_, containers) = self.rows(watch, &rows, calls.timed);
         let window = elapsed.saturating_sub(self.last.elapsed);
         self.last = Last {
             elapsed,
             rows: calls.rows.clone(),
-            thread_time_ns,
         };
         let shown = Self::shown(&containers);
         let document = self.document(&shown, window, None);
@@ -356,12 +337,7 @@ impl Observer for View<'_> {
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot<'_>) -> Result<()> {
-        self.interval(
-            snapshot.elapsed,
-            snapshot.watch,
-            snapshot.calls,
-            snapshot.thread_time_ns.clone(),
-        )
+        self.interval(snapshot.elapsed, snapshot.watch, snapshot.calls)
     }
 
     fn drained(&mut self, _: Duration, _: &Samples) {

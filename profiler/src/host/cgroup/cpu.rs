@@ -32,16 +32,31 @@ impl Hierarchy {
 
     /// The cgroup's figures since it was created, all below it included; `None` when it is gone.
     ///
-    /// On v1 the usage comes from `cpuacct.usage`, or from the v2 hierarchy beside it; it is 0 where the
+    /// On v1 the usage comes from `cpuacct.usage`, or from the v2 hierarchy beside it; it is absent where the
     /// cgroup is in neither (made by hand in the cpu hierarchy alone).
     #[must_use]
     pub fn cpu_figures(&self, path: &str) -> Option<CfsFigures> {
         let stat = read(&self.dir(path)?, "cpu.stat")?;
         let mut figures = parse_cpu_stat(&stat);
         if self.version() == Version::V1 {
-            figures.usage_ns = self.v1_usage_ns(path).unwrap_or(0);
+            figures.usage_ns = self.v1_usage_ns(path);
         }
         Some(figures)
+    }
+
+    /// CPU time spent in the kernel since the cgroup was created; `None` where it is not counted apart.
+    #[must_use]
+    pub fn system_ns(&self, path: &str) -> Option<u64> {
+        if self.version() == Version::V1
+            && let Some(dir) = self.cpuacct_dir(path)
+        {
+            return read(&dir, "cpuacct.usage_sys")?.trim().parse().ok();
+        }
+        let stat = read(&self.unified_dir(path)?, "cpu.stat")?;
+        let usec = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("system_usec "))?;
+        usec.trim().parse::<u64>().ok()?.checked_mul(1000)
     }
 
     fn v1_usage_ns(&self, path: &str) -> Option<u64> {
@@ -49,7 +64,7 @@ impl Hierarchy {
             .and_then(|dir| read(&dir, "cpuacct.usage")?.trim().parse().ok())
             .or_else(|| {
                 let stat = read(&self.unified_dir(path)?, "cpu.stat")?;
-                Some(parse_cpu_stat(&stat).usage_ns)
+                parse_cpu_stat(&stat).usage_ns
             })
     }
 }
@@ -58,7 +73,10 @@ impl Hierarchy {
 #[must_use]
 pub const fn figures_between(start: CfsFigures, end: CfsFigures) -> CfsFigures {
     CfsFigures {
-        usage_ns: end.usage_ns.saturating_sub(start.usage_ns),
+        usage_ns: match (start.usage_ns, end.usage_ns) {
+            (Some(start), Some(end)) => Some(end.saturating_sub(start)),
+            (_, end) => end,
+        },
         periods: end.periods.saturating_sub(start.periods),
         throttled_periods: end
             .throttled_periods
@@ -93,7 +111,7 @@ fn parse_cpu_stat(text: &str) -> CfsFigures {
             continue;
         };
         match key {
-            "usage_usec" => figures.usage_ns = value.saturating_mul(1000),
+            "usage_usec" => figures.usage_ns = Some(value.saturating_mul(1000)),
             "nr_periods" => figures.periods = value,
             "nr_throttled" => figures.throttled_periods = value,
             "throttled_usec" => figures.throttled_ns = value.saturating_mul(1000),
@@ -125,7 +143,7 @@ mod tests {
         let v2 = "usage_usec 2500000\nuser_usec 1\nsystem_usec 2\nnr_periods 40\nnr_throttled 12\n\
                   throttled_usec 987654\nwhat\n";
         let expected = CfsFigures {
-            usage_ns: 0,
+            usage_ns: None,
             periods: 40,
             throttled_periods: 12,
             throttled_ns: 987_654_321,
@@ -134,7 +152,7 @@ mod tests {
         assert_eq!(
             parse_cpu_stat(v2),
             CfsFigures {
-                usage_ns: 2_500_000_000,
+                usage_ns: Some(2_500_000_000),
                 throttled_ns: 987_654_000,
                 ..expected
             }
@@ -144,13 +162,13 @@ mod tests {
     #[test]
     fn windows_never_go_below_zero() {
         let start = CfsFigures {
-            usage_ns: 10,
+            usage_ns: Some(10),
             periods: 5,
             throttled_periods: 1,
             throttled_ns: 7,
         };
         let end = CfsFigures {
-            usage_ns: 25,
+            usage_ns: Some(25),
             periods: 9,
             throttled_periods: 0,
             throttled_ns: 7,
@@ -158,7 +176,7 @@ mod tests {
         assert_eq!(
             figures_between(start, end),
             CfsFigures {
-                usage_ns: 15,
+                usage_ns: Some(15),
                 periods: 4,
                 throttled_periods: 0,
                 throttled_ns: 0,

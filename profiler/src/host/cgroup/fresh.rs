@@ -50,6 +50,7 @@ impl FreshCgroup {
         if hierarchy.version() == Version::V1 {
             wanted.push(hierarchy.cpuacct_dir(path));
             wanted.push(hierarchy.unified_dir(path));
+            wanted.push(hierarchy.perf_dir(path));
         }
         let mut fresh = Self {
             cgroup: Cgroup {

@@ -132,6 +132,13 @@ impl Hierarchy {
         self.dir_in(self.unified.as_ref()?, path)
     }
 
+    /// The folder that stands for the cgroup in perf: in v1's perf_event hierarchy, or else in v2.
+    #[must_use]
+    pub fn perf_dir(&self, path: &str) -> Option<PathBuf> {
+        let v1 = best_mount(&self.mounts, |mount| has_controller(mount, "perf_event"));
+        self.dir_in(v1.as_ref().or(self.unified.as_ref())?, path)
+    }
+
     fn dir_in(&self, mount: &CgroupMount, path: &str) -> Option<PathBuf> {
         let inside = path.strip_prefix('/')?;
         if inside.split('/').any(|name| name == ".." || name == ".") {
@@ -273,6 +280,10 @@ mod tests {
             hierarchy.cpuacct_dir("/").unwrap(),
             dir.path().join("sys/fs/cgroup/cpuacct/")
         );
+        assert_eq!(
+            hierarchy.perf_dir("/docker/a").unwrap(),
+            dir.path().join("sys/fs/cgroup/unified/docker/a")
+        );
         assert_eq!(hierarchy.dir("/../memory"), None);
         assert_eq!(hierarchy.dir("docker"), None);
     }
@@ -281,11 +292,15 @@ mod tests {
     fn co_mounted_v1() {
         let (_dir, host) = host(
             "3:cpu,cpuacct:/\n0::/\n",
-            "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n",
+            "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+             33 31 0:30 / /sys/fs/cgroup/perf rw - cgroup cgroup rw,perf_event\n\
+             41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
         );
         let hierarchy = Hierarchy::detect(&host).unwrap();
         assert_eq!((hierarchy.version(), hierarchy.id()), (Version::V1, 3));
         assert_eq!(hierarchy.dir("/a"), hierarchy.cpuacct_dir("/a"));
+        let perf = hierarchy.perf_dir("/a").unwrap();
+        assert!(perf.ends_with("sys/fs/cgroup/perf/a"), "{perf:?}");
     }
 
     #[test]

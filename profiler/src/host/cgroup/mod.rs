@@ -3,6 +3,7 @@
 //! - `hierarchy`: where the CPU controller is (v1, v2 or hybrid), paths to folders and back
 //! - `walk`: every cgroup with its id, lookups, threads
 //! - `cpu`: quota and `cpu.stat`
+//! - `pressure`: stall times
 //! - `fresh`: a new cgroup for a command
 //!
 //! A cgroup that vanishes while it is looked at is `None`, not an error.
@@ -10,6 +11,7 @@
 pub mod cpu;
 pub mod fresh;
 pub mod hierarchy;
+pub mod pressure;
 #[cfg(test)]
 mod tests;
 pub mod walk;

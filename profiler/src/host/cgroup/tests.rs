@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Cgroup, FreshCgroup, Hierarchy, Version};
 use crate::host::Host;
 use crate::host::proc::fixture::Fixture;
-use crate::model::CfsFigures;
+use crate::model::{CfsFigures, Psi, Stall};
 
 const WEB: &str = "/docker/fe5215765b75d118956d04673775e556590714c3bdaa76c21f888cb4a2cc4182";
 const WORKER: &str = "/docker/c23991f652b4704e991ee146d3957d8fedf7c817f68f78b766a8e0ff1acf834c";
@@ -69,15 +69,18 @@ fn v1_quota_and_figures() {
     assert_eq!(
         hierarchy.cpu_figures(WEB),
         Some(CfsFigures {
-            usage_ns: 2_500_000_123,
+            usage_ns: Some(2_500_000_123),
             periods: 40,
             throttled_periods: 12,
             throttled_ns: 987_654_321,
         })
     );
     // Not in cpuacct: from the v2 hierarchy; in neither: 0.
-    assert_eq!(hierarchy.cpu_figures(WORKER).unwrap().usage_ns, 77_000);
-    assert_eq!(hierarchy.cpu_figures("/bench/a").unwrap().usage_ns, 0);
+    assert_eq!(
+        hierarchy.cpu_figures(WORKER).unwrap().usage_ns,
+        Some(77_000)
+    );
+    assert_eq!(hierarchy.cpu_figures("/bench/a").unwrap().usage_ns, None);
     assert_eq!(hierarchy.cpu_figures("/bench/none"), None);
 }
 
@@ -103,12 +106,46 @@ fn v2_tree_quota_and_figures() {
     assert_eq!(
         hierarchy.cpu_figures(&app),
         Some(CfsFigures {
-            usage_ns: 2_500_000_000,
+            usage_ns: Some(2_500_000_000),
             periods: 40,
             throttled_periods: 12,
             throttled_ns: 987_654_000,
         })
     );
+}
+
+#[test]
+fn stall_times_are_in_v2_where_the_kernel_counts_them() {
+    let fixture = Fixture::new("docker-hybrid");
+    let hierarchy = Hierarchy::detect(&fixture.host).unwrap();
+    let stall = |some_ns, full_ns| Some(Stall { some_ns, full_ns });
+    assert_eq!(hierarchy.missing_pressure(), None);
+    assert_eq!(
+        hierarchy.pressure(WEB),
+        Some(Psi {
+            cpu: stall(5_000_017_000, 1_250_000_000),
+            io: stall(3_000, 0),
+            // Switched off, or a kernel without it: no file.
+            memory: None,
+        })
+    );
+    assert_eq!(hierarchy.pressure("/bench/a"), None, "not in v2");
+
+    let fixture = Fixture::new("containerd-v2");
+    let hierarchy = Hierarchy::detect(&fixture.host).unwrap();
+    assert_eq!(hierarchy.pressure("/kubepods.slice"), None);
+    assert_eq!(
+        hierarchy.missing_pressure().unwrap(),
+        "this kernel does not count stall times; boot it with psi=1 (it needs CONFIG_PSI)"
+    );
+
+    fixture.write("/proc/self/cgroup", "1:cpu:/\n");
+    let v1 = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
+    fixture.write("/proc/self/mountinfo", v1);
+    let hierarchy = Hierarchy::detect(&fixture.host).unwrap();
+    assert_eq!(hierarchy.pressure("/"), None);
+    let cause = hierarchy.missing_pressure().unwrap();
+    assert!(cause.contains("mount -t cgroup2"), "{cause}");
 }
 
 #[test]
@@ -170,7 +207,11 @@ fn a_command_is_in_its_cgroup_from_the_start() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"]);
     assert!(fresh.spawn(&mut shell).unwrap().wait().unwrap().success());
-    let used = hierarchy.cpu_figures(&cgroup.path).unwrap().usage_ns;
+    let used = hierarchy
+        .cpu_figures(&cgroup.path)
+        .unwrap()
+        .usage_ns
+        .unwrap();
     assert!((10_000_000..60_000_000_000).contains(&used), "{used}");
 
     fresh.remove().unwrap();

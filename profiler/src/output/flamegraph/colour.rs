@@ -1,10 +1,11 @@
-//! The colour of a frame: its class gives the hue, a hash of its name the shade, so that a function has the
-//! same colour in every graph.
+//! The colour of a frame: its state gives the hue, its kind the strength, a hash of its name the shade, so that a
+//! function looks the same in every graph that shows it in that state.
 
 use inferno::flamegraph::color::Color;
 
 use crate::model::StateGroup;
 use crate::output::names::FIRST_MARK;
+use crate::output::states::ViewState;
 
 /// Behind the frames.
 pub(super) const BACKGROUND: Color = Color {
@@ -20,58 +21,84 @@ pub(super) const ROOT: Color = Color {
     b: 198,
 };
 
+/// Hue in degrees, saturation and lightness from 0 to 1.
+type Hsl = [f64; 3];
+
+/// The colours of the states, in the order of [`ViewState::ALL`]: strong where time is lost, pale where a thread only
+/// waits. They were searched for so that black text can be read on each, and each two can be told apart, also by
+/// people who see no red or no green; a test keeps that so.
+const STATES: [Hsl; ViewState::ALL.len()] = [
+    [46.0, 0.95, 0.60],
+    [274.0, 0.58, 0.80],
+    [310.0, 0.71, 0.54],
+    [225.0, 0.90, 0.64],
+    [126.0, 0.57, 0.38],
+    [150.0, 0.37, 0.60],
+    [225.0, 0.55, 0.90],
+    [60.0, 0.30, 0.86],
+    [70.0, 0.80, 0.71],
+    [202.0, 0.90, 0.53],
+    [40.0, 0.45, 0.61],
+    [221.0, 0.06, 0.52],
+];
+
+/// The kernel's part of the time on the CPU, which matters enough for a colour of its own.
+const ON_CPU_KERNEL: Hsl = [5.0, 0.85, 0.56];
+
 /// What a frame stands for, in the order of the legend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
+    /// One of two graphs side by side.
+    Section,
     /// A container, below everything of its own.
     Container,
     /// Threads of one name.
     Thread,
-    /// A state, in the wall-clock graph.
-    State(StateGroup),
+    /// A state.
+    State(ViewState),
     /// A function of the program.
-    User(StateGroup),
+    User(ViewState),
     /// A function that the compiler inlined.
-    Inlined(StateGroup),
+    Inlined(ViewState),
     /// A function of the kernel.
-    Kernel(StateGroup),
+    Kernel(ViewState),
 }
 
 impl Class {
     /// A character that ends the frame's name while inferno draws: its palette knows frames by name only,
     /// and one name may be a container's, a thread's and a function's.
     pub(super) fn mark(self) -> char {
-        const KINDS: u32 = 4;
+        const KINDS: usize = 4;
         let number = match self {
-            Self::Container => 0,
-            Self::Thread => 1,
-            Self::State(state) => 2 + KINDS * state as u32,
-            Self::User(state) => 3 + KINDS * state as u32,
-            Self::Inlined(state) => 4 + KINDS * state as u32,
-            Self::Kernel(state) => 5 + KINDS * state as u32,
+            Self::Section => 0,
+            Self::Container => 1,
+            Self::Thread => 2,
+            Self::State(state) => 3 + KINDS * state.index(),
+            Self::User(state) => 4 + KINDS * state.index(),
+            Self::Inlined(state) => 5 + KINDS * state.index(),
+            Self::Kernel(state) => 6 + KINDS * state.index(),
         };
-        char::from_u32(FIRST_MARK as u32 + number).unwrap_or(FIRST_MARK)
+        char::from_u32(FIRST_MARK as u32 + number as u32).unwrap_or(FIRST_MARK)
     }
 
-    /// What the legend calls it; `None` where the frames name themselves.
-    pub(super) fn legend(self) -> Option<String> {
+    /// The middle of its range of colours, and the width of the range.
+    fn range(self) -> (Hsl, Hsl) {
+        const SHADES: Hsl = [6.0, 0.04, 0.06];
         match self {
-            Self::Container | Self::Thread | Self::State(_) => None,
-            Self::User(_) => Some("user".to_owned()),
-            Self::Inlined(_) => Some("inlined".to_owned()),
-            Self::Kernel(_) => Some("kernel".to_owned()),
-        }
-    }
-
-    /// Hue in degrees, saturation and lightness from 0 to 1, each with the width of its range.
-    const fn range(self) -> [(f64, f64); 3] {
-        match self {
-            Self::Container => [(212.0, 0.0), (0.12, 0.0), (0.80, 0.0)],
-            Self::Thread => [(212.0, 0.0), (0.10, 0.0), (0.88, 0.0)],
-            Self::State(_) => [(24.0, 0.0), (0.70, 0.0), (0.78, 0.0)],
-            Self::User(_) => [(36.0, 12.0), (0.88, 0.08), (0.62, 0.10)],
-            Self::Inlined(_) => [(48.0, 8.0), (0.80, 0.08), (0.76, 0.08)],
-            Self::Kernel(_) => [(2.0, 12.0), (0.72, 0.10), (0.66, 0.08)],
+            Self::Section => ([212.0, 0.12, 0.72], [0.0; 3]),
+            Self::Container => ([212.0, 0.12, 0.80], [0.0; 3]),
+            Self::Thread => ([212.0, 0.10, 0.88], [0.0; 3]),
+            Self::State(state) => (STATES[state.index()], [0.0; 3]),
+            Self::User(state) => (STATES[state.index()], SHADES),
+            Self::Inlined(state) => {
+                let [hue, saturation, lightness] = STATES[state.index()];
+                ([hue + 4.0, saturation * 0.8, lightness + 0.12], SHADES)
+            }
+            Self::Kernel(state) if state.group() == StateGroup::OnCpu => (ON_CPU_KERNEL, SHADES),
+            Self::Kernel(state) => {
+                let [hue, saturation, lightness] = STATES[state.index()];
+                ([hue, saturation * 0.5, lightness - 0.02], SHADES)
+            }
         }
     }
 }
@@ -79,19 +106,18 @@ impl Class {
 /// The colour of the frame with this name.
 pub(super) fn of(name: &str, class: Class) -> Color {
     let hash = fnv1a(name.as_bytes());
-    let part = |shift: u32| f64::from((hash >> shift) as u16) / f64::from(u16::MAX);
-    let [hue, saturation, lightness] = class.range();
-    hsl(
-        hue.0 + hue.1 * part(0),
-        saturation.0 + saturation.1 * part(16),
-        lightness.0 + lightness.1 * part(32),
-    )
+    let part = |shift: u32| f64::from((hash >> shift) as u16) / f64::from(u16::MAX) - 0.5;
+    let (middle, width) = class.range();
+    hsl([
+        middle[0] + width[0] * part(0),
+        middle[1] + width[1] * part(16),
+        middle[2] + width[2] * part(32),
+    ])
 }
 
 /// The middle of the class's range, for the legend.
 pub(super) fn typical(class: Class) -> Color {
-    let [hue, saturation, lightness] = class.range().map(|(from, width)| from + width / 2.0);
-    hsl(hue, saturation, lightness)
+    hsl(class.range().0)
 }
 
 /// A hash whose values never change between versions, unlike the standard library's.
@@ -103,7 +129,8 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-fn hsl(hue: f64, saturation: f64, lightness: f64) -> Color {
+fn hsl([hue, saturation, lightness]: Hsl) -> Color {
+    let (saturation, lightness) = (saturation.clamp(0.0, 1.0), lightness.clamp(0.0, 0.95));
     let chroma = (1.0 - (2.0 * lightness - 1.0).abs()) * saturation;
     let sector = hue.rem_euclid(360.0) / 60.0;
     let second = chroma * (1.0 - (sector % 2.0 - 1.0).abs());
@@ -125,47 +152,4 @@ fn hsl(hue: f64, saturation: f64, lightness: f64) -> Color {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hsl_is_the_css_one() {
-        let rgb = |h, s, l| {
-            let c = hsl(h, s, l);
-            (c.r, c.g, c.b)
-        };
-        assert_eq!(rgb(0.0, 1.0, 0.5), (255, 0, 0));
-        assert_eq!(rgb(120.0, 1.0, 0.25), (0, 128, 0));
-        assert_eq!(rgb(210.0, 0.5, 0.5), (64, 128, 191));
-        assert_eq!(rgb(-60.0, 1.0, 0.5), (255, 0, 255));
-    }
-
-    #[test]
-    fn a_name_always_has_the_same_colour() {
-        let class = Class::User(StateGroup::OnCpu);
-        assert_eq!(of("main", class), of("main", class));
-        assert_ne!(of("main", class), of("mail", class));
-        assert_ne!(
-            of("main", class),
-            of("main", Class::Kernel(StateGroup::OnCpu))
-        );
-    }
-
-    #[test]
-    fn marks_are_distinct() {
-        let on_cpu = StateGroup::OnCpu;
-        let mut marks = [
-            Class::Container,
-            Class::Thread,
-            Class::State(on_cpu),
-            Class::User(on_cpu),
-            Class::Inlined(on_cpu),
-            Class::Kernel(on_cpu),
-        ]
-        .map(Class::mark)
-        .to_vec();
-        marks.sort_unstable();
-        marks.dedup();
-        assert_eq!(marks.len(), 6);
-    }
-}
+mod tests;

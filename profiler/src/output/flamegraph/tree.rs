@@ -1,25 +1,37 @@
 //! Stacks merged into a tree, without the frames that nobody could see.
 
-use std::collections::HashMap;
-
-use super::Graph;
 use super::colour::Class;
-use crate::model::StateGroup;
-use crate::output::names::{INLINED_SUFFIX, KERNEL_SUFFIX};
-use crate::output::stacks::{NameId, StackRef, Stacks};
+use super::drawn::{Drawn, DrawnNames};
+use super::graph::Graph;
+use crate::output::stacks::{StackRef, Stacks};
+use crate::output::threads::{IdleThreads, ThreadGroups};
 
-/// What the levels below the stacks' root are.
-pub(super) struct Levels<'a> {
-    /// Which states, and whether they are a level.
+/// Stacks to draw as one tree.
+#[derive(Clone, Copy)]
+pub(super) struct Section<'a> {
+    /// The frame below the containers, where there are several sections.
+    pub(super) title: Option<&'static str>,
+    /// The stacks.
+    pub(super) stacks: &'a Stacks,
+    /// Which of their states are drawn, and whether states are frames.
     pub(super) graph: Graph,
+}
+
+/// Which containers to draw, and how much of them.
+pub(super) struct Limits<'a> {
     /// Positions of the containers to show, in the order to show them.
     pub(super) containers: &'a [usize],
     /// Labels of all containers.
-    pub(super) labels: Vec<&'a str>,
+    pub(super) labels: &'a [&'a str],
+    /// Position of the container of the kernel's threads.
+    pub(super) kernel: Option<usize>,
+    /// Draw the waits of idle threads, too.
+    pub(super) with_idle: bool,
+    /// Leave out frames below this share of their container's time.
+    pub(super) min_share: f64,
+    /// Draw about so many frames.
+    pub(super) max_frames: usize,
 }
-
-/// A name as it is drawn: with the mark of its class at the end, which `svg::finish` takes out again.
-type Drawn = u32;
 
 #[derive(Clone, Copy)]
 struct Node {
@@ -28,61 +40,65 @@ struct Node {
     ns: u64,
 }
 
-impl Node {
-    /// Containers always are: inferno's total is the sum of what it draws.
-    const fn is_worth(&self, floor: u64) -> bool {
-        self.depth == 0 || self.ns >= floor
-    }
-}
-
 /// The frames to draw, parents before children.
 pub(super) struct Tree<'a> {
     nodes: Vec<Node>,
     drawn: DrawnNames<'a>,
     total_ns: u64,
+    idle_ns: u64,
 }
 
 impl<'a> Tree<'a> {
-    /// Merges the stacks, leaving out frames below `min_share` of the whole, and the smallest beyond
-    /// `max_frames`. What is left out still counts in its parents.
-    pub(super) fn build(
-        stacks: &'a Stacks,
-        levels: &Levels<'a>,
-        min_share: f64,
-        max_frames: usize,
-    ) -> Self {
+    /// Merges the stacks, leaving out what `limits` say. Frames too small to draw still count in their parents.
+    pub(super) fn build(section: &Section<'a>, limits: &Limits<'a>) -> Self {
+        let stacks = section.stacks;
         let threads = ThreadGroups::of(stacks);
-        let mut place = vec![None; levels.labels.len()];
-        for (order, position) in levels.containers.iter().enumerate() {
+        let idle = IdleThreads::of(stacks, &threads, |container| {
+            limits.kernel == Some(container)
+        });
+        let mut place = vec![None; limits.labels.len()];
+        for (order, position) in limits.containers.iter().enumerate() {
             place[*position] = Some(order);
         }
         let place = |stack: &StackRef<'_>| place[stack.container];
         let mut shown: Vec<usize> = (0..stacks.len())
             .filter(|position| {
                 let stack = stacks.get(*position);
-                levels.graph.shows(stack.state) && place(&stack).is_some()
+                section.graph.shows(stack.state) && place(&stack).is_some()
             })
             .collect();
-        // Almost in order already: only threads that share a group are not.
+        let idle_ns = if limits.with_idle {
+            0
+        } else {
+            leave_out_idle(&mut shown, stacks, &threads, &idle)
+        };
+        // Almost in order already: work comes before waits, and threads may share a group.
         shown.sort_by(|a, b| {
             let (a, b) = (stacks.get(*a), stacks.get(*b));
-            let key = |s: &StackRef<'_>| (place(s), s.state, threads.group(s.thread));
+            let key = |s: &StackRef<'_>| {
+                let state = (s.state.meaning(), s.state);
+                (place(s), state, threads.group(s.thread))
+            };
             key(&a).cmp(&key(&b)).then_with(|| a.frames.cmp(b.frames))
         });
-        let total_ns = shown.iter().fold(0_u64, |sum, position| {
-            sum.saturating_add(stacks.get(*position).ns)
-        });
-        let floor = (total_ns as f64 * min_share) as u64;
+        let mut sums = vec![0_u64; limits.labels.len()];
+        for position in &shown {
+            let stack = stacks.get(*position);
+            let sum = &mut sums[stack.container];
+            *sum = sum.saturating_add(stack.ns);
+        }
 
         let mut drawn = DrawnNames::new(stacks.names().len());
-        let mut nodes = Growing::new(floor);
+        let container_depth = u32::from(section.title.is_some());
+        let mut nodes = Growing::new(container_depth);
         let mut path = Vec::new();
         for position in shown {
             let stack = stacks.get(position);
             let thread = threads.group(stack.thread);
             path.clear();
-            path.push(drawn.label(levels.labels[stack.container]));
-            if levels.graph == Graph::WallClock {
+            path.extend(section.title.map(|title| drawn.section(title)));
+            path.push(drawn.label(limits.labels[stack.container]));
+            if section.graph.has_states() {
                 path.push(drawn.state(stack.state));
             }
             path.push(drawn.thread(threads.name(stacks, thread), thread));
@@ -92,15 +108,22 @@ impl<'a> Tree<'a> {
                     .iter()
                     .map(|frame| drawn.frame(stacks.name(*frame), *frame, stack.state)),
             );
-            nodes.add(&path, stack.ns);
+            let floor = (sums[stack.container] as f64 * limits.min_share) as u64;
+            nodes.add(&path, stack.ns, floor);
         }
         let mut nodes = nodes.finish();
-        keep_largest(&mut nodes, max_frames);
+        keep_largest(&mut nodes, limits.max_frames, container_depth);
         Self {
             nodes,
             drawn,
-            total_ns,
+            total_ns: sums.iter().fold(0, |sum, ns| sum.saturating_add(*ns)),
+            idle_ns,
         }
+    }
+
+    /// Time of idle threads' waits that are not in the graph.
+    pub(super) const fn idle_ns(&self) -> u64 {
+        self.idle_ns
     }
 
     /// Time of the whole graph.
@@ -110,20 +133,18 @@ impl<'a> Tree<'a> {
 
     /// Names that occur in the graph, with their classes.
     pub(super) fn names(&self) -> impl Iterator<Item = (&str, Class)> {
-        let mut used = vec![false; self.drawn.names.len()];
+        let mut used = vec![false; self.drawn.len()];
         for node in &self.nodes {
             used[node.name as usize] = true;
         }
-        self.drawn
-            .names
-            .iter()
-            .zip(used)
-            .filter(|(_, used)| *used)
-            .map(|((name, class), _)| (name.as_str(), *class))
+        (0..self.drawn.len())
+            .filter(move |name| used[*name])
+            .map(|name| self.drawn.get(name as Drawn))
     }
 
-    /// One line for each frame that has time of its own, a frame before the frames that it called.
-    pub(super) fn folded(&self) -> Vec<String> {
+    /// One line for each frame that has time of its own, a frame before the frames that it called. Times are
+    /// multiplied by `scale`.
+    pub(super) fn folded(&self, scale: f64) -> Vec<(String, u64)> {
         let mut lines = Vec::new();
         // Byte length of the prefix at each open depth.
         let mut path: Vec<usize> = Vec::new();
@@ -134,11 +155,17 @@ impl<'a> Tree<'a> {
             if node.depth > 0 {
                 prefix.push(';');
             }
-            prefix.push_str(&self.drawn.names[node.name as usize].0);
+            prefix.push_str(self.drawn.get(node.name).0);
             path.push(prefix.len());
             let own = node.ns.saturating_sub(self.children_ns(i));
+            // Exact where nothing is stretched.
+            let own = if scale > 1.0 {
+                (own as f64 * scale).round() as u64
+            } else {
+                own
+            };
             if own > 0 {
-                lines.push(format!("{prefix} {own}"));
+                lines.push((prefix.clone(), own));
             }
         }
         lines
@@ -154,23 +181,53 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// Takes the idle waits out of `shown`, and returns their sum; nothing where idle threads are all there is.
+fn leave_out_idle(
+    shown: &mut Vec<usize>,
+    stacks: &Stacks,
+    threads: &ThreadGroups,
+    idle: &IdleThreads,
+) -> u64 {
+    let is_idle = |position: &usize| {
+        let stack = stacks.get(*position);
+        idle.is_idle(stack.container, threads.group(stack.thread))
+    };
+    if shown.iter().all(is_idle) {
+        return 0;
+    }
+    let mut idle_ns: u64 = 0;
+    shown.retain(|position| {
+        let stack = stacks.get(*position);
+        let left_out = idle.waits_idly(&stack, threads);
+        if left_out {
+            idle_ns = idle_ns.saturating_add(stack.ns);
+        }
+        !left_out
+    });
+    idle_ns
+}
+
 /// Builds the nodes from paths in order; a subtree below the floor is dropped when it is complete.
 struct Growing {
     nodes: Vec<Node>,
     open: Vec<usize>,
+    /// Containers are drawn however little time they have, because inferno's total is the sum of what it draws.
+    container_depth: u32,
+    /// That of the container whose nodes are open.
     floor: u64,
 }
 
 impl Growing {
-    const fn new(floor: u64) -> Self {
+    const fn new(container_depth: u32) -> Self {
         Self {
             nodes: Vec::new(),
             open: Vec::new(),
-            floor,
+            container_depth,
+            floor: 0,
         }
     }
 
-    fn add(&mut self, path: &[Drawn], ns: u64) {
+    fn add(&mut self, path: &[Drawn], ns: u64, floor: u64) {
         let shared = self
             .open
             .iter()
@@ -178,6 +235,7 @@ impl Growing {
             .take_while(|(node, name)| self.nodes[**node].name == **name)
             .count();
         self.close(shared);
+        self.floor = floor;
         for (depth, name) in path.iter().enumerate().skip(shared) {
             self.open.push(self.nodes.len());
             self.nodes.push(Node {
@@ -195,7 +253,8 @@ impl Growing {
     fn close(&mut self, depth: usize) {
         while self.open.len() > depth {
             if let Some(node) = self.open.pop()
-                && !self.nodes[node].is_worth(self.floor)
+                && self.nodes[node].depth > self.container_depth
+                && self.nodes[node].ns < self.floor
             {
                 // Its children have even less: they are gone already.
                 self.nodes.truncate(node);
@@ -211,7 +270,7 @@ impl Growing {
 
 /// Drops the smallest until about `max` are left. A parent has at least its child's time, so no child loses
 /// its parent.
-fn keep_largest(nodes: &mut Vec<Node>, max: usize) {
+fn keep_largest(nodes: &mut Vec<Node>, max: usize, container_depth: u32) {
     if nodes.len() <= max {
         return;
     }
@@ -224,122 +283,5 @@ fn keep_largest(nodes: &mut Vec<Node>, max: usize) {
     } else {
         least + 1
     };
-    nodes.retain(|node| node.is_worth(limit));
-}
-
-/// Threads whose names differ in digits only are one: pools number their threads.
-struct ThreadGroups {
-    /// First thread with the same pattern, for each name that is a thread's, else the name itself.
-    first: Vec<NameId>,
-    /// Name of the groups with more than one member.
-    patterns: HashMap<NameId, String>,
-}
-
-impl ThreadGroups {
-    fn of(stacks: &Stacks) -> Self {
-        let mut by_pattern: HashMap<String, NameId> = HashMap::new();
-        let mut first: Vec<NameId> = (0..stacks.names().len() as NameId).collect();
-        let mut patterns = HashMap::new();
-        let mut threads: Vec<NameId> = stacks.iter().map(|stack| stack.thread).collect();
-        threads.sort_unstable();
-        threads.dedup();
-        for thread in threads {
-            let pattern = without_digits(stacks.name(thread));
-            let leader = *by_pattern.entry(pattern.clone()).or_insert(thread);
-            if leader != thread {
-                patterns.insert(leader, pattern);
-            }
-            first[thread as usize] = leader;
-        }
-        Self { first, patterns }
-    }
-
-    fn group(&self, thread: NameId) -> NameId {
-        self.first[thread as usize]
-    }
-
-    fn name<'a>(&'a self, stacks: &'a Stacks, group: NameId) -> &'a str {
-        self.patterns
-            .get(&group)
-            .map_or_else(|| stacks.name(group), String::as_str)
-    }
-}
-
-fn without_digits(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    let mut in_number = false;
-    for c in name.chars() {
-        let digit = c.is_ascii_digit();
-        if !digit {
-            out.push(c);
-        } else if !in_number {
-            out.push('*');
-        }
-        in_number = digit;
-    }
-    out
-}
-
-/// Names with their marks, each made once.
-struct DrawnNames<'a> {
-    names: Vec<(String, Class)>,
-    labels: HashMap<&'a str, Drawn>,
-    states: HashMap<StateGroup, Drawn>,
-    threads: HashMap<NameId, Drawn>,
-    /// Of every frame of every stack: no place for hashing.
-    frames: Vec<[Option<Drawn>; StateGroup::ALL.len()]>,
-}
-
-impl<'a> DrawnNames<'a> {
-    fn new(names: usize) -> Self {
-        Self {
-            names: Vec::new(),
-            labels: HashMap::new(),
-            states: HashMap::new(),
-            threads: HashMap::new(),
-            frames: vec![[None; StateGroup::ALL.len()]; names],
-        }
-    }
-
-    fn label(&mut self, label: &'a str) -> Drawn {
-        let names = &mut self.names;
-        *self
-            .labels
-            .entry(label)
-            .or_insert_with(|| drawn(names, label, Class::Container))
-    }
-
-    fn state(&mut self, state: StateGroup) -> Drawn {
-        let names = &mut self.names;
-        *self
-            .states
-            .entry(state)
-            .or_insert_with(|| drawn(names, state.title(), Class::State(state)))
-    }
-
-    fn thread(&mut self, name: &str, id: NameId) -> Drawn {
-        let names = &mut self.names;
-        *self
-            .threads
-            .entry(id)
-            .or_insert_with(|| drawn(names, name, Class::Thread))
-    }
-
-    fn frame(&mut self, name: &str, id: NameId, state: StateGroup) -> Drawn {
-        let names = &mut self.names;
-        *self.frames[id as usize][state as usize].get_or_insert_with(|| {
-            if let Some(plain) = name.strip_suffix(KERNEL_SUFFIX) {
-                drawn(names, plain, Class::Kernel(state))
-            } else if let Some(plain) = name.strip_suffix(INLINED_SUFFIX) {
-                drawn(names, plain, Class::Inlined(state))
-            } else {
-                drawn(names, name, Class::User(state))
-            }
-        })
-    }
-}
-
-fn drawn(names: &mut Vec<(String, Class)>, name: &str, class: Class) -> Drawn {
-    names.push((format!("{name}{}", class.mark()), class));
-    (names.len() - 1) as Drawn
+    nodes.retain(|node| node.depth <= container_depth || node.ns >= limit);
 }

@@ -48,6 +48,7 @@ pub(super) struct Locations<'a> {
     /// Location of a frame on its own, 0 if there is none yet: nearly every frame is.
     alone: Vec<u64>,
     inlined: HashMap<Vec<FrameId>, u64>,
+    stand_ins: HashMap<&'static str, u64>,
 }
 
 impl<'a> Locations<'a> {
@@ -61,6 +62,7 @@ impl<'a> Locations<'a> {
             locations: Vec::new(),
             alone: vec![0; table.frames().len()],
             inlined: HashMap::new(),
+            stand_ins: HashMap::new(),
         }
     }
 
@@ -128,6 +130,32 @@ impl<'a> Locations<'a> {
             address: holder.map_or(0, |frame| frame.address),
             line,
         });
+        id
+    }
+
+    /// The location of a name that stands in for frames that are not there.
+    pub(super) fn stand_in(&mut self, name: &'static str, strings: &mut Strings) -> u64 {
+        if let Some(known) = self.stand_ins.get(name) {
+            return *known;
+        }
+        let name_position = strings.position(name);
+        let function_id = self.functions.len() as u64 + 1;
+        self.functions.push(Function {
+            id: function_id,
+            name: name_position,
+            system_name: name_position,
+            filename: 0,
+        });
+        let id = self.locations.len() as u64 + 1;
+        self.locations.push(Location {
+            id,
+            line: vec![Line {
+                function_id,
+                line: 0,
+            }],
+            ..Location::default()
+        });
+        self.stand_ins.insert(name, id);
         id
     }
 

@@ -1,65 +1,67 @@
-//! Cgroups of a trial's own, in the hierarchy that has the cpu controller.
+//! Cgroups of a trial's own, in every hierarchy in which a runtime would make them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{PipeReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::program::now_ns;
 use super::{Result, ensure, wait_for};
 
-/// Where CPU time is limited and counted.
+/// Controllers of v1 whose hierarchies a cgroup is made in.
+const CONTROLLERS: [&str; 5] = ["cpu", "cpuacct", "freezer", "perf_event", "pids"];
+/// Stands for v2 among them.
+const V2: &str = "";
+
+/// Mount points, by controller; v2 has no name.
 #[derive(Clone)]
 pub(crate) struct Hierarchy {
-    /// Mount point with the cpu controller.
-    cpu: PathBuf,
-    /// Mount point of v1's cpuacct controller, which counts; `None` on v2.
-    accounting: Option<PathBuf>,
+    roots: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Hierarchy {
     /// Reads `/proc/self/mounts`.
     pub(crate) fn find() -> Result<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts")?;
-        let mut v2 = None;
-        let (mut cpu, mut accounting) = (None, None);
+        let mut roots = BTreeMap::new();
         for line in mounts.lines() {
             let fields: Vec<&str> = line.split(' ').collect();
             let [_, point, kind, options, ..] = fields[..] else {
                 continue;
             };
-            match kind {
-                "cgroup" => {
-                    for option in options.split(',') {
-                        match option {
-                            "cpu" => cpu = Some(PathBuf::from(point)),
-                            "cpuacct" => accounting = Some(PathBuf::from(point)),
-                            _ => {}
-                        }
-                    }
+            if kind == "cgroup2" {
+                roots.insert(V2, PathBuf::from(point));
+            }
+            for option in options.split(',').filter(|_| kind == "cgroup") {
+                if let Some(name) = CONTROLLERS.iter().find(|name| **name == option) {
+                    roots.insert(name, PathBuf::from(point));
                 }
-                "cgroup2" => v2 = Some(PathBuf::from(point)),
-                _ => {}
             }
         }
-        if let (Some(cpu), Some(accounting)) = (cpu, accounting) {
-            return Ok(Self {
-                cpu,
-                accounting: Some(accounting),
-            });
+        let this = Self { roots };
+        if this.is_v1() {
+            ensure!(this.roots.contains_key("cpuacct"), "no cpuacct controller");
+            return Ok(this);
         }
-        let v2 = v2.ok_or("no cgroup file system is mounted")?;
+        let v2 = this
+            .roots
+            .get(V2)
+            .ok_or("no cgroup file system is mounted")?;
         let controllers = fs::read_to_string(v2.join("cgroup.controllers"))?;
         ensure!(
             controllers.split_whitespace().any(|name| name == "cpu"),
             "the cpu controller is in neither hierarchy"
         );
-        fs::write(v2.join("cgroup.subtree_control"), "+cpu")?;
-        Ok(Self {
-            cpu: v2,
-            accounting: None,
-        })
+        enable_controllers(v2)?;
+        Ok(this)
+    }
+
+    /// The CPU controller is in a hierarchy of v1.
+    fn is_v1(&self) -> bool {
+        self.roots.contains_key("cpu")
     }
 }
 
@@ -79,10 +81,18 @@ impl Cgroup {
         Self::create(Hierarchy::find()?, path)
     }
 
+    /// A new cgroup directly below the root that gets the CPU before whatever else the machine does: what its
+    /// children wait for is what they do to each other.
+    pub(crate) fn arena(name: &str) -> Result<Self> {
+        let arena = Self::new(name)?;
+        arena.weight(10_000)?;
+        Ok(arena)
+    }
+
     /// A new cgroup below this one. On v2 this one must hold no process of its own.
     pub(crate) fn child(&self, name: &str) -> Result<Self> {
-        if self.hierarchy.accounting.is_none() {
-            fs::write(self.folder().join("cgroup.subtree_control"), "+cpu")?;
+        if !self.hierarchy.is_v1() {
+            enable_controllers(&self.folder())?;
         }
         Self::create(self.hierarchy.clone(), format!("{}/{name}", self.path))
     }
@@ -103,53 +113,128 @@ impl Cgroup {
 
     /// Its folder in the hierarchy of the cpu controller.
     pub(crate) fn folder(&self) -> PathBuf {
-        self.hierarchy.cpu.join(&self.path[1..])
+        self.folder_of("cpu").unwrap_or_default()
     }
 
+    /// Its folder in the hierarchy of a controller.
+    fn folder_of(&self, controller: &str) -> Option<PathBuf> {
+        let roots = &self.hierarchy.roots;
+        let root = roots.get(controller).or_else(|| roots.get(V2))?;
+        Some(root.join(&self.path[1..]))
+    }
+
+    /// One for each hierarchy, the one with the CPU controller last: whoever has joined that one has joined. Two
+    /// controllers may share one.
     fn folders(&self) -> Vec<PathBuf> {
-        let mut roots = vec![&self.hierarchy.cpu];
-        roots.extend(self.hierarchy.accounting.as_ref());
-        roots.dedup();
-        roots
-            .iter()
-            .map(|root| root.join(&self.path[1..]))
-            .collect()
+        let watched = self.folder();
+        let roots: BTreeSet<&PathBuf> = self.hierarchy.roots.values().collect();
+        let folders = roots.iter().map(|root| root.join(&self.path[1..]));
+        let others = folders.filter(|folder| *folder != watched);
+        others.chain([watched.clone()]).collect()
     }
 
-    /// Makes the child that `command` will start join before it executes its first instruction.
-    pub(crate) fn enclose(&self, command: &mut Command) -> Result {
+    /// Writes a setting of a controller: under the first name on v1, under the second on v2.
+    fn set(&self, controller: &str, names: (&str, &str), values: (String, String)) -> Result {
+        let folder = self.folder_of(controller).ok_or("no such hierarchy")?;
+        let (name, value) = if self.hierarchy.roots.contains_key(controller) {
+            (names.0, values.0)
+        } else {
+            (names.1, values.1)
+        };
+        fs::write(folder.join(name), &value)
+            .map_err(|error| format!("cannot write {value} to {name}: {error}").into())
+    }
+
+    /// Makes the child that `command` will start join before it executes its first instruction. The result can be
+    /// read then: when it had joined, in ns of the monotonic clock.
+    pub(crate) fn enclose(&self, command: &mut Command) -> Result<PipeReader> {
         let mut files = Vec::new();
         for folder in self.folders() {
             files.push(open(&folder.join("cgroup.procs"))?);
         }
-        let join = move || files.iter_mut().try_for_each(|file| file.write_all(b"0"));
-        // SAFETY: between fork and exec only write(2) is called, on files that are already open; it is
-        // async-signal-safe and allocates nothing.
+        let (reader, mut writer) = std::io::pipe()?;
+        let join = move || {
+            files.iter_mut().try_for_each(|file| file.write_all(b"0"))?;
+            writer.write_all(&now_ns().to_ne_bytes())
+        };
+        // SAFETY: between fork and exec only write(2) and clock_gettime(2) are called, on files that are already open;
+        // they are async-signal-safe and allocate nothing.
         unsafe { command.pre_exec(join) };
-        Ok(())
+        Ok(reader)
     }
 
-    /// Limits it to `cores` CPUs, in periods of 100 ms.
-    pub(crate) fn limit(&self, cores: f64) -> Result {
-        let quota_us = cores * 100_000.0;
-        if self.hierarchy.accounting.is_some() {
-            fs::write(
-                self.folder().join("cpu.cfs_quota_us"),
-                format!("{quota_us:.0}"),
-            )?;
-        } else {
-            fs::write(
-                self.folder().join("cpu.max"),
-                format!("{quota_us:.0} 100000"),
-            )?;
+    /// Moves a process here.
+    pub(crate) fn adopt(&self, pid: u32) -> Result {
+        for folder in self.folders() {
+            fs::write(folder.join("cgroup.procs"), pid.to_string())?;
         }
         Ok(())
     }
 
+    /// Moves one thread of a process here, as far as the CPU is concerned. On v2 the cgroups are to be
+    /// [`threaded`](Self::threaded).
+    pub(crate) fn adopt_thread(&self, tid: u64) -> Result {
+        let names = ("tasks", "cgroup.threads");
+        for controller in ["cpuacct", "cpu"] {
+            self.set(controller, names, (tid.to_string(), tid.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Makes it a cgroup that may hold a part of a process, beside others of the same parent. v1's all are.
+    pub(crate) fn threaded(self) -> Result<Self> {
+        if !self.hierarchy.is_v1() {
+            fs::write(self.folder().join("cgroup.type"), "threaded")?;
+        }
+        Ok(self)
+    }
+
+    /// Limits it to `cores` CPUs, in periods of 100 ms.
+    pub(crate) fn limit(&self, cores: f64) -> Result {
+        let quota_us = format!("{:.0}", cores * 100_000.0);
+        let v2 = format!("{quota_us} 100000");
+        self.set("cpu", ("cpu.cfs_quota_us", "cpu.max"), (quota_us, v2))
+    }
+
+    /// Its share of the CPU beside its siblings, 100 unless set.
+    pub(crate) fn weight(&self, weight: u64) -> Result {
+        let shares = (weight * 1024 / 100).to_string();
+        self.set(
+            "cpu",
+            ("cpu.shares", "cpu.weight"),
+            (shares, weight.to_string()),
+        )
+    }
+
+    /// How many threads it may hold.
+    pub(crate) fn limit_threads(&self, most: u64) -> Result {
+        let most = most.to_string();
+        self.set("pids", ("pids.max", "pids.max"), (most.clone(), most))
+    }
+
+    /// Stops everything in it by v2's freezer, or lets it go on.
+    pub(crate) fn freeze(&self, frozen: bool) -> Result {
+        let folder = self.folder_of(V2).ok_or("no cgroup v2")?;
+        fs::write(folder.join("cgroup.freeze"), u8::from(frozen).to_string())?;
+        Ok(())
+    }
+
+    /// The same by v1's freezer; false where there is none.
+    pub(crate) fn freeze_by_v1(&self, frozen: bool) -> Result<bool> {
+        if !self.hierarchy.roots.contains_key("freezer") {
+            return Ok(false);
+        }
+        let state = if frozen { "FROZEN" } else { "THAWED" };
+        let folder = self.folder_of("freezer").ok_or("no freezer")?;
+        fs::write(folder.join("freezer.state"), state)?;
+        Ok(true)
+    }
+
     /// CPU time of everything that ever ran in it or below, in ns, as the kernel has it.
     pub(crate) fn cpu_ns(&self) -> Result<u64> {
-        if let Some(root) = &self.hierarchy.accounting {
-            let text = fs::read_to_string(root.join(&self.path[1..]).join("cpuacct.usage"))?;
+        if self.hierarchy.is_v1() {
+            let folder = self.folder_of("cpuacct").ok_or("no cpuacct")?;
+            let text = fs::read_to_string(folder.join("cpuacct.usage"))?;
             return Ok(text.trim().parse()?);
         }
         let text = fs::read_to_string(self.folder().join("cpu.stat"))?;
@@ -176,6 +261,15 @@ impl Drop for Cgroup {
     }
 }
 
+/// Lets the children of a cgroup of v2 have controllers.
+fn enable_controllers(folder: &Path) -> Result {
+    let file = folder.join("cgroup.subtree_control");
+    fs::write(&file, "+cpu")?;
+    // Whoever needs it fails without.
+    let _ = fs::write(&file, "+pids");
+    Ok(())
+}
+
 fn open(path: &Path) -> Result<File> {
     let file = OpenOptions::new().write(true).open(path);
     file.map_err(|error| format!("cannot open {}: {error}", path.display()).into())
@@ -191,7 +285,10 @@ fn remove_tree(folder: &Path) -> Result {
         }
     }
     wait_for("an emptied cgroup", || {
-        for pid in fs::read_to_string(folder.join("cgroup.procs"))?.lines() {
+        for pid in fs::read_to_string(folder.join("cgroup.procs"))
+            .unwrap_or_default()
+            .lines()
+        {
             let pid = pid.parse().ok().and_then(rustix::process::Pid::from_raw);
             if let Some(pid) = pid {
                 // It may have ended by itself.

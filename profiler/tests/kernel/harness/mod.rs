@@ -3,7 +3,9 @@
 pub(crate) mod cgroup;
 pub(crate) mod ctprof;
 pub(crate) mod folded;
+pub(crate) mod ledger;
 pub(crate) mod needs;
+pub(crate) mod program;
 pub(crate) mod recording;
 
 use std::path::PathBuf;
@@ -96,4 +98,35 @@ pub(crate) fn close(what: &str, actual: f64, expected: f64, tolerance: f64) -> R
         tolerance * 100.0
     );
     Ok(())
+}
+
+/// Fails unless `actual` is within `tolerance` (a ratio) of `expected`, or within `slack_ns` of it.
+#[allow(clippy::cast_precision_loss, reason = "2^52 ns are 52 days")]
+pub(crate) fn close_ns(
+    what: &str,
+    actual: u64,
+    expected: u64,
+    tolerance: f64,
+    slack_ns: u64,
+) -> Result {
+    let allowed = (expected as f64 * tolerance).max(slack_ns as f64);
+    ensure!(
+        actual.abs_diff(expected) as f64 <= allowed,
+        "{what}: {:.3} ms instead of {:.3} ms, which is {:.3} ms off; allowed are {:.3} ms",
+        actual as f64 / 1e6,
+        expected as f64 / 1e6,
+        actual.abs_diff(expected) as f64 / 1e6,
+        allowed / 1e6
+    );
+    Ok(())
+}
+
+/// A tolerance that holds on real CPUs; under emulation a CPU stands still at times while the clock goes on.
+pub(crate) fn tolerance(real: f64, emulated_one: f64) -> f64 {
+    if emulated() { emulated_one } else { real }
+}
+
+/// How far apart two threads may be entered in the ledger, or taken out, when a recording begins or ends.
+pub(crate) fn visit_ns() -> u64 {
+    if emulated() { 20_000_000 } else { 2_000_000 }
 }

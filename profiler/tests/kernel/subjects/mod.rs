@@ -1,10 +1,17 @@
 //! The trials, one file a subject.
 
+mod blocked;
+mod churn;
 mod command;
+mod counters;
 mod errors;
+mod identity;
 mod lifecycle;
 mod losses;
+mod moves;
+mod neighbour;
 mod on_cpu;
+mod quota;
 mod scope;
 
 use std::path::PathBuf;
@@ -14,6 +21,8 @@ use libtest_mimic::Trial;
 use tempfile::TempDir;
 
 use crate::harness::cgroup::Cgroup;
+use crate::harness::ctprof::Ctprof;
+use crate::harness::recording::Recording;
 use crate::harness::{Result, ensure, expected, this_program};
 
 /// All of them.
@@ -25,6 +34,13 @@ pub(crate) fn trials() -> Vec<Trial> {
         lifecycle::trials(),
         losses::trials(),
         errors::trials(),
+        counters::trials(),
+        identity::trials(),
+        moves::trials(),
+        quota::trials(),
+        neighbour::trials(),
+        blocked::trials(),
+        churn::trials(),
     ]
     .into_iter()
     .flatten()
@@ -38,13 +54,28 @@ fn output() -> Result<(TempDir, PathBuf)> {
     Ok((folder, path))
 }
 
+/// Records these cgroups, or everything, while `act` runs, and makes sure that the result is no nonsense.
+fn record<T>(cgroups: &[&Cgroup], act: impl FnOnce() -> Result<T>) -> Result<(Recording, T)> {
+    let (_folder, dir) = output()?;
+    let mut ctprof = Ctprof::record(&dir, &["--duration", "120s"]);
+    for cgroup in cgroups {
+        ctprof = ctprof.cgroup(cgroup);
+    }
+    let mut ctprof = ctprof.start()?;
+    ctprof.wait_until_attached()?;
+    let result = act()?;
+    let recording = ctprof.stop(&dir)?;
+    recording.check()?;
+    Ok((recording, result))
+}
+
 /// Starts this program as `workload ARGS…`, inside `cgroup` if one is given.
 fn workload(cgroup: Option<&Cgroup>, args: &[&str]) -> Result<Child> {
     let mut command = Command::new(this_program()?);
     command.arg("workload").args(args).stdout(Stdio::piped());
-    if let Some(cgroup) = cgroup {
-        cgroup.enclose(&mut command)?;
-    }
+    // Written to by the child: to be there until it is.
+    let joined = cgroup.map(|cgroup| cgroup.enclose(&mut command));
+    let _joined = joined.transpose()?;
     Ok(command.spawn()?)
 }
 

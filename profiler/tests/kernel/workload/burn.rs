@@ -1,13 +1,13 @@
-//! The programs whose truth is known: `kernel workload NAME [--option value]…`.
+//! Burning CPU in two functions.
 
-use std::collections::HashMap;
 use std::hint::black_box;
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::Options;
+use super::clock::Meter;
 use crate::harness::{emulated, frequency};
 
 /// Units of work in one round: short enough to end on time, long enough that the clock costs nothing.
@@ -15,55 +15,26 @@ const ROUND: u64 = 100;
 /// Multiplications in a unit, some microseconds.
 const UNIT: u64 = 500;
 
-/// Runs the workload that `args` names.
-pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
-    let name = args.next().unwrap_or_default();
-    let mut options = HashMap::new();
-    while let (Some(name), Some(value)) = (args.next(), args.next()) {
-        options.insert(name, value);
-    }
-    let number = |name: &str, default: u64| {
-        let value = options.get(name);
-        value
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(default)
-    };
-    let duration = Duration::from_millis(number("--ms", 1000));
-    match name.as_str() {
-        "burn" => {
-            let hertz = number("--frequency", frequency()).max(1);
-            let period = Duration::from_nanos(1_000_000_000 / hertz);
-            burn(
-                number("--threads", 1),
-                duration,
-                number("--alpha", 70),
-                period,
-            );
-        }
-        "sleep" => std::thread::sleep(duration),
-        "exit" => return ExitCode::from(u8::try_from(number("--code", 0)).unwrap_or(u8::MAX)),
-        _ => {
-            println!("no workload called {name:?}");
-            return ExitCode::from(2);
-        }
-    }
-    ExitCode::SUCCESS
-}
-
-/// Burns CPU on `threads` threads for `duration`: `alpha_percent` of the work in [`alpha`], the rest in
-/// [`beta`]. Prints the CPU time that the process has used, in ns.
+/// Burns CPU on `--threads` threads for `--ms`: `--alpha` percent of the work in [`alpha`], the rest in
+/// [`beta`]. Prints the CPU time that the process has used, and the sums over its threads of their lifetimes and of
+/// their waits for a CPU.
 ///
 /// An emulated CPU stands still whenever the machine's own scheduler runs something else, while the guest's
 /// clock goes on and the guest's kernel accounts the pause as CPU time. Timer interrupts that fell into it
 /// are delivered as one. A round takes a fraction of a millisecond; where it took more CPU time than one
-/// sampling `period`, one sample is all it can have had, and the rest of it is printed as stalled.
-fn burn(threads: u64, duration: Duration, alpha_percent: u64, period: Duration) {
-    let end = Instant::now() + duration;
-    let alpha_units = ROUND * alpha_percent.min(100) / 100;
+/// sampling period, one sample is all it can have had, and the rest of it is printed as stalled.
+pub(super) fn burn(options: &Options) {
+    let threads = options.number("--threads", 1);
+    let hertz = options.number("--frequency", frequency()).max(1);
+    let period = Duration::from_nanos(1_000_000_000 / hertz);
+    let end = Instant::now() + options.duration();
+    let alpha_units = ROUND * options.number("--alpha", 70).min(100) / 100;
     let stalled_ns = AtomicU64::new(0);
+    let (wall_ns, delay_ns) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                let meter = Meter::begin();
                 let mut last = cpu_time(ClockId::ThreadCPUTime);
                 while Instant::now() < end {
                     if alpha_units > 0 {
@@ -80,10 +51,15 @@ fn burn(threads: u64, duration: Duration, alpha_percent: u64, period: Duration) 
                     );
                     last = now;
                 }
+                let spent = meter.end();
+                wall_ns.fetch_add(spent.wall_ns, Ordering::Relaxed);
+                delay_ns.fetch_add(spent.delay_ns, Ordering::Relaxed);
             });
         }
     });
     println!("cpu_ns {}", cpu_time(ClockId::ProcessCPUTime).as_nanos());
+    println!("wall_ns {}", wall_ns.into_inner());
+    println!("delay_ns {}", delay_ns.into_inner());
     if emulated() {
         println!("stalled_ns {}", stalled_ns.into_inner());
     }

@@ -1,4 +1,5 @@
-//! Text tables: columns padded to their widest cell, as far as that fits the terminal.
+//! Text tables: columns padded to their widest cell, as far as that fits the terminal. Widths are counted in cells of
+//! the terminal, not in characters: some are two cells wide or none.
 
 use std::io::{self, Write};
 
@@ -19,7 +20,7 @@ pub enum Align {
 }
 
 /// A table in the making. Cells must be free of control characters.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Table {
     columns: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
@@ -38,6 +39,27 @@ impl Table {
         }
     }
 
+    /// Adds a column with one cell for each item; a table's columns all have as many.
+    pub fn column<T>(
+        &mut self,
+        heading: &str,
+        align: Align,
+        items: impl Iterator<Item = T>,
+        cell: impl Fn(T) -> String,
+    ) {
+        let before = self.columns.len();
+        self.columns.push((heading.to_owned(), align));
+        for (row, item) in items.enumerate() {
+            if row == self.rows.len() {
+                self.rows.push(vec![String::new(); before]);
+            }
+            self.rows[row].push(cell(item));
+        }
+        for row in &mut self.rows {
+            row.resize(before + 1, String::new());
+        }
+    }
+
     /// Adds a row; missing cells are empty, cells too many are dropped.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let mut cells: Vec<String> = cells.into_iter().take(self.columns.len()).collect();
@@ -51,6 +73,19 @@ impl Table {
     /// # Errors
     /// What the writer fails with.
     pub fn write(&self, out: &mut impl Write, width: Option<usize>) -> io::Result<()> {
+        self.write_with(out, width, str::to_owned)
+    }
+
+    /// As [`write`](Self::write), with the line of headings as `heading` makes it.
+    ///
+    /// # Errors
+    /// What the writer fails with.
+    pub fn write_with(
+        &self,
+        out: &mut impl Write,
+        width: Option<usize>,
+        heading: impl Fn(&str) -> String,
+    ) -> io::Result<()> {
         let headings: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
         let mut widths: Vec<usize> = (0..self.columns.len())
             .map(|column| {
@@ -64,7 +99,7 @@ impl Table {
         if let Some(width) = width {
             self.narrow(&mut widths, width);
         }
-        for row in std::iter::once(&headings).chain(&self.rows) {
+        for (number, row) in std::iter::once(&headings).chain(&self.rows).enumerate() {
             let mut line = String::new();
             for ((cell, width), (_, align)) in row.iter().zip(&widths).zip(&self.columns) {
                 let cell = cut(cell, *width);
@@ -76,9 +111,10 @@ impl Table {
                 line.push_str(&" ".repeat(GAP));
             }
             let line = line.trim_end();
-            match width {
-                Some(width) => writeln!(out, "{}", cut(line, width))?,
-                None => writeln!(out, "{line}")?,
+            let line = width.map_or_else(|| line.to_owned(), |width| cut(line, width));
+            match number {
+                0 => writeln!(out, "{}", heading(&line))?,
+                _ => writeln!(out, "{line}")?,
             }
         }
         Ok(())
@@ -104,7 +140,8 @@ impl Table {
 }
 
 /// `text` in at most `width` character cells, with `…` at the end where something is missing.
-fn cut(text: &str, width: usize) -> String {
+#[must_use]
+pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -121,16 +158,9 @@ fn cut(text: &str, width: usize) -> String {
     out
 }
 
-/// Width of the terminal that standard output is, in character cells; `None` when it is none.
-#[must_use]
-pub fn terminal_width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    (size.ws_col > 0).then_some(usize::from(size.ws_col))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Align, Table};
+    use super::{Align, Table, cut};
 
     fn text(table: &Table, width: Option<usize>) -> String {
         let mut out = Vec::new();
@@ -150,6 +180,28 @@ mod tests {
         assert_eq!(
             text(&table, None),
             "NAME   CPU  X\ngröße  0.5  /a\n網      12\n"
+        );
+    }
+
+    #[test]
+    fn columns_are_cut_and_counted_in_cells() {
+        assert_eq!(cut("größe", 5), "größe");
+        assert_eq!(cut("größen", 5), "größ…");
+        assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(cut("日本語", 6), "日本語");
+        let mut table = Table::default();
+        let names = ["日本", "e\u{301}x"];
+        table.column("A", Align::Left, names.into_iter(), str::to_owned);
+        table.column("N", Align::Right, [7, 12].into_iter(), |n: i32| {
+            n.to_string()
+        });
+        let mut out = Vec::new();
+        table
+            .write_with(&mut out, None, |line| format!("<{line}>"))
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "<A      N>\n日本   7\ne\u{301}x    12\n"
         );
     }
 

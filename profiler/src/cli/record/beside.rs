@@ -1,0 +1,107 @@
+//! What the kernel itself counts for each cgroup, beside the ledger: CPU figures, stall times, perf counters.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::collect::{Counted, Counters, WatchList};
+use crate::host::cgroup::Hierarchy;
+use crate::host::cgroup::cpu::figures_between;
+use crate::host::cgroup::pressure::pressure_between;
+use crate::host::containers::Containers;
+use crate::model::{CfsFigures, Container, Psi, Unavailable};
+
+/// The figures of every recorded cgroup at one moment, by path.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    cpu: HashMap<String, CfsFigures>,
+    system_ns: HashMap<String, u64>,
+    psi: HashMap<String, Psi>,
+    threads: HashMap<String, u64>,
+}
+
+impl Figures {
+    /// Reads the figures of every recorded cgroup that still exists.
+    pub(super) fn read(hierarchy: &Hierarchy, watch: &WatchList) -> Self {
+        let mut all = Self::default();
+        for (_, path) in watch.recorded() {
+            if let Some(cpu) = hierarchy.cpu_figures(path) {
+                all.cpu.insert(path.to_owned(), cpu);
+            }
+            if let Some(ns) = hierarchy.system_ns(path) {
+                all.system_ns.insert(path.to_owned(), ns);
+            }
+            if let Some(threads) = hierarchy.threads(path) {
+                all.threads.insert(path.to_owned(), threads);
+            }
+            if let Some(psi) = hierarchy.pressure(path) {
+                all.psi.insert(path.to_owned(), psi);
+            }
+        }
+        all
+    }
+
+    /// Threads that were in `path` itself, not below it.
+    pub(super) fn threads(&self, path: &str) -> u64 {
+        self.threads.get(path).copied().unwrap_or(0)
+    }
+
+    /// What `path` used since `before`; a cgroup that was not there then started from nothing.
+    pub(super) fn cpu_since(&self, before: &Self, path: &str) -> Option<CfsFigures> {
+        let now = self.cpu.get(path)?;
+        Some(
+            before
+                .cpu
+                .get(path)
+                .map_or(*now, |then| figures_between(*then, *now)),
+        )
+    }
+
+    /// Which share of its CPU time `path` has spent in the kernel since `before`.
+    pub(super) fn kernel_share_since(&self, before: &Self, path: &str) -> Option<f64> {
+        let usage = self.cpu_since(before, path)?.usage_ns?;
+        let then = before.system_ns.get(path).copied().unwrap_or(0);
+        let system = self.system_ns.get(path)?.saturating_sub(then);
+        (usage > 0).then(|| (system as f64 / usage as f64).min(1.0))
+    }
+
+    /// How long `path` was stalled since `before`.
+    pub(super) fn psi_since(&self, before: &Self, path: &str) -> Option<Psi> {
+        let now = self.psi.get(path)?;
+        Some(
+            before
+                .psi
+                .get(path)
+                .map_or(*now, |then| pressure_between(*then, *now)),
+        )
+    }
+}
+
+/// Opens counters for everything that will have a row of its own: chosen cgroups, containers and services.
+pub(super) fn counters<'a>(
+    hierarchy: &'a Hierarchy,
+    watch: &WatchList,
+    roots: Option<&[String]>,
+    names: &mut Containers,
+) -> Counters<'a> {
+    let mut paths: Vec<String> = roots.map(<[String]>::to_vec).unwrap_or_default();
+    let mut seen: BTreeSet<String> = paths.iter().cloned().collect();
+    for (_, path) in watch.recorded() {
+        if let Some(owner) = names.owner(path)
+            && seen.insert(owner.clone())
+        {
+            paths.push(owner);
+        }
+    }
+    Counters::open(hierarchy, paths.iter().map(String::as_str))
+}
+
+/// Hands the counters to their containers; returns what could not be counted.
+pub(super) fn give(counted: &Counted, containers: &mut [Container]) -> Vec<Unavailable> {
+    for container in &mut *containers {
+        container.counters = counted.of(&container.identity.cgroup);
+    }
+    let paths = containers
+        .iter()
+        .map(|it| it.identity.cgroup.as_str())
+        .filter(|path| !path.is_empty());
+    counted.unavailable(paths)
+}

@@ -1,0 +1,371 @@
+//! The function that a stack's time is put down to: the innermost one that somebody wrote for this program.
+//!
+//! The leaf of a wait is always the scheduler, and above it are a system call, a library's wrapper and a runtime. None
+//! of them says what the program was doing; the first frame that is none of these does.
+
+use std::collections::HashMap;
+
+use super::names::{INLINED_SUFFIX, KERNEL_SUFFIX, is_stand_in};
+use super::stacks::{NameId, StackRef, Stacks};
+use super::states::ViewState;
+use super::threads::{IdleThreads, ThreadGroups};
+
+/// Functions that begin so are a library's or a runtime's: the C library's insides, threads and locks, the standard
+/// libraries of C++, Rust, Go and Java, tokio, the interpreters of Python, Node and Java.
+const PLUMBING_PREFIXES: [&str; 38] = [
+    "__",
+    "_IO_",
+    "_dl_",
+    "_Py",
+    "Builtins_",
+    "Interpreter",
+    "JavaThread",
+    "PyEval_",
+    "PyObject_",
+    "PyRun_",
+    "Unsafe_",
+    "bufio.",
+    "cfunction_",
+    "core::",
+    "futex_",
+    "lll_",
+    "alloc::",
+    "internal/",
+    "io.",
+    "java.",
+    "jdk.",
+    "libuv",
+    "mio::",
+    "net.",
+    "node::",
+    "os.",
+    "parking_lot",
+    "pthread_",
+    "runtime.",
+    "sem_",
+    "std::",
+    "<std::",
+    "<core::",
+    "sync.",
+    "syscall.",
+    "tokio::",
+    "uv_",
+    "v8::",
+];
+
+/// Functions of that name are wrappers of system calls, or where programs and threads begin.
+const PLUMBING: [&str; 58] = [
+    "_start",
+    "accept",
+    "accept4",
+    "clock_nanosleep",
+    "clone",
+    "clone3",
+    "close",
+    "connect",
+    "epoll_pwait",
+    "epoll_wait",
+    "fdatasync",
+    "fsync",
+    "futex",
+    "io_uring_enter",
+    "ioctl",
+    "main_thread",
+    "memcpy",
+    "memset",
+    "msync",
+    "nanosleep",
+    "open",
+    "open64",
+    "openat",
+    "pause",
+    "poll",
+    "ppoll",
+    "pread",
+    "pread64",
+    "preadv",
+    "pselect",
+    "pwrite",
+    "pwrite64",
+    "pwritev",
+    "read",
+    "readv",
+    "recv",
+    "recvfrom",
+    "recvmmsg",
+    "recvmsg",
+    "select",
+    "send",
+    "sendfile",
+    "sendmmsg",
+    "sendmsg",
+    "sendto",
+    "sigsuspend",
+    "sigtimedwait",
+    "sleep",
+    "splice",
+    "start_thread",
+    "sync",
+    "syscall",
+    "thread_start",
+    "usleep",
+    "wait4",
+    "waitpid",
+    "write",
+    "writev",
+];
+
+/// Kernel functions that every wait goes through, by how they begin.
+const KERNEL_PLUMBING_PREFIXES: [&str; 17] = [
+    "__schedule",
+    "__x64_sys_",
+    "asm_",
+    "do_syscall",
+    "entry_SYSCALL",
+    "exc_",
+    "exit_to_user",
+    "finish_task_switch",
+    "futex_",
+    "io_schedule",
+    "kthread",
+    "preempt_schedule",
+    "ret_from_fork",
+    "schedule",
+    "syscall_exit",
+    "wait_for_completion",
+    "x64_sys_call",
+];
+
+/// Whether this name of a kernel function, with its suffix, is on every path to the scheduler.
+#[must_use]
+pub fn is_kernel_plumbing(name: &str) -> bool {
+    Rank::of(name) == Rank::KernelPlumbing
+}
+
+/// How a name ranks when a stack looks for the function to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Nobody's: it stands for what is not known, or has no name.
+    None,
+    /// Of the kernel, on every path to the scheduler.
+    KernelPlumbing,
+    /// Of the kernel.
+    Kernel,
+    /// Of a library or a runtime.
+    Plumbing,
+    /// Of the program.
+    Own,
+}
+
+impl Rank {
+    fn of(name: &str) -> Self {
+        let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        if is_stand_in(name) {
+            Self::None
+        } else if name.ends_with(KERNEL_SUFFIX) {
+            if starts(&KERNEL_PLUMBING_PREFIXES) {
+                Self::KernelPlumbing
+            } else {
+                Self::Kernel
+            }
+        } else if name.starts_with('[') {
+            // A place in a file: no name to tell anybody.
+            Self::None
+        } else {
+            let plain = name.strip_suffix(INLINED_SUFFIX).unwrap_or(name);
+            let wraps = PLUMBING.contains(&plain) || starts(&PLUMBING_PREFIXES);
+            if wraps { Self::Plumbing } else { Self::Own }
+        }
+    }
+}
+
+/// The function with most of a state's time, and how much of it that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Culprit {
+    /// Name, without the suffix of its kind.
+    pub function: String,
+    /// Its time.
+    pub ns: u64,
+    /// Time of all stacks in the state, waits of idle threads apart.
+    pub of_ns: u64,
+}
+
+impl Culprit {
+    /// `mostly in render()`, or nothing where no function stands out.
+    #[must_use]
+    pub fn words(&self, mostly: &str) -> Option<String> {
+        const MAX_CHARS: usize = 60;
+        if self.ns.saturating_mul(2) < self.of_ns {
+            return None;
+        }
+        let name = super::table::cut(&self.function, MAX_CHARS);
+        let call = if name.ends_with([')', '>', '…']) || name.contains(':') && name.contains('/')
+        {
+            ""
+        } else {
+            "()"
+        };
+        Some(format!("{mostly} in {name}{call}"))
+    }
+}
+
+/// The functions to blame, container by container and state by state.
+#[derive(Debug, Default)]
+pub struct Blame {
+    by_state: HashMap<(usize, ViewState), Culprit>,
+}
+
+impl Blame {
+    /// Finds the functions.
+    #[must_use]
+    pub fn of(stacks: &Stacks, groups: &ThreadGroups, idle: &IdleThreads) -> Self {
+        let ranks: Vec<Rank> = stacks.names().iter().map(|name| Rank::of(name)).collect();
+        let mut sums: HashMap<(usize, ViewState), HashMap<Option<NameId>, u64>> = HashMap::new();
+        for stack in stacks.iter() {
+            if idle.waits_idly(&stack, groups) {
+                continue;
+            }
+            let functions = sums.entry((stack.container, stack.state)).or_default();
+            let sum = functions.entry(to_blame(&stack, &ranks)).or_default();
+            *sum = sum.saturating_add(stack.ns);
+        }
+        let by_state = sums
+            .into_iter()
+            .filter_map(|(key, functions)| {
+                let of_ns = functions.values().fold(0, |a: u64, b| a.saturating_add(*b));
+                let (function, ns) = functions
+                    .into_iter()
+                    .filter_map(|(name, ns)| Some((name?, ns)))
+                    .max_by_key(|(name, ns)| (*ns, std::cmp::Reverse(*name)))?;
+                let name = stacks.name(function);
+                let function = name
+                    .strip_suffix(KERNEL_SUFFIX)
+                    .or_else(|| name.strip_suffix(INLINED_SUFFIX))
+                    .unwrap_or(name)
+                    .to_owned();
+                Some((
+                    key,
+                    Culprit {
+                        function,
+                        ns,
+                        of_ns,
+                    },
+                ))
+            })
+            .collect();
+        Self { by_state }
+    }
+
+    /// The function with most time of this container in this state.
+    #[must_use]
+    pub fn get(&self, container: usize, state: ViewState) -> Option<&Culprit> {
+        self.by_state.get(&(container, state))
+    }
+}
+
+/// The innermost frame of the best rank that the stack has.
+fn to_blame(stack: &StackRef<'_>, ranks: &[Rank]) -> Option<NameId> {
+    let mut best = (Rank::None, None);
+    for frame in stack.frames.iter().rev() {
+        let rank = ranks[*frame as usize];
+        if rank > best.0 {
+            best = (rank, Some(*frame));
+        }
+        if rank == Rank::Own {
+            break;
+        }
+    }
+    best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::State;
+    use crate::output::stacks::Builder;
+
+    fn blamed(stacks: &[(&[&str], u64)]) -> Option<Culprit> {
+        let mut builder = Builder::default();
+        let thread = builder.name("t");
+        for (frames, ns) in stacks {
+            let frames: Vec<NameId> = frames.iter().map(|name| builder.name(name)).collect();
+            builder.push(0, ViewState::of(State::BlockedDisk), thread, &frames, *ns);
+        }
+        let stacks = builder.finish();
+        let groups = ThreadGroups::of(&stacks);
+        let idle = IdleThreads::of(&stacks, &groups, |_| false);
+        let blame = Blame::of(&stacks, &groups, &idle);
+        blame.get(0, ViewState::of(State::BlockedDisk)).cloned()
+    }
+
+    #[test]
+    fn the_innermost_function_of_the_program_is_to_blame() {
+        for (stack, expected) in [
+            (
+                &["main", "db_commit", "fsync", "do_fsync_[k]", "schedule_[k]"][..],
+                "db_commit",
+            ),
+            (&["main", "render", "encode_[i]", "schedule_[k]"], "encode"),
+            (
+                &[
+                    "runtime.goexit",
+                    "main.serve",
+                    "os.(*File).Sync",
+                    "runtime.futex",
+                ],
+                "main.serve",
+            ),
+            (
+                &[
+                    "std::rt::lang_start",
+                    "app::load",
+                    "core::ops::call",
+                    "__read",
+                ],
+                "app::load",
+            ),
+            // Nothing of the program's own: the runtime's says more than the kernel's.
+            (
+                &["runtime.goexit", "runtime.futex", "futex_wait_[k]"],
+                "runtime.futex",
+            ),
+            (
+                &[
+                    "[libc.so.6+0x1234]",
+                    "jbd2_log_wait_commit_[k]",
+                    "schedule_[k]",
+                ],
+                "jbd2_log_wait_commit",
+            ),
+            (
+                &[
+                    "ret_from_fork_[k]",
+                    "kthread_[k]",
+                    "worker_thread_[k]",
+                    "schedule_[k]",
+                ],
+                "worker_thread",
+            ),
+        ] {
+            assert_eq!(
+                blamed(&[(stack, 1)]).unwrap().function,
+                expected,
+                "{stack:?}"
+            );
+        }
+        assert_eq!(blamed(&[(&["[no stack]"], 1)]), None);
+    }
+
+    #[test]
+    fn a_function_is_named_when_it_has_half() {
+        let half = blamed(&[(&["a"], 5), (&["b"], 3), (&["[no stack]"], 2)]).unwrap();
+        assert_eq!((half.ns, half.of_ns), (5, 10));
+        assert_eq!(half.words("mostly").unwrap(), "mostly in a()");
+        let less = blamed(&[(&["a"], 5), (&["b"], 3), (&["[no stack]"], 3)]).unwrap();
+        assert_eq!(less.words("mostly"), None);
+        let written = |name: &str| blamed(&[(&[name], 1)]).unwrap().words("mostly").unwrap();
+        assert_eq!(written("ns::f(int)"), "mostly in ns::f(int)");
+        assert_eq!(written("app::f"), "mostly in app::f()");
+        assert_eq!(written("py::f:/srv/a.py"), "mostly in py::f:/srv/a.py");
+    }
+}

@@ -1,0 +1,170 @@
+//! What a graph says about itself: title, caption, legend, and why there is nothing to see.
+
+use inferno::flamegraph::color::Color;
+
+use super::colour::{self, Class};
+use super::graph::Graph;
+use super::tree::Tree;
+use crate::model::StateGroup;
+use crate::output::states::ViewState;
+use crate::output::summary::Summary;
+use crate::output::threads::IDLE_BELOW_PERCENT;
+use crate::output::{notes, units};
+
+/// The title: what, whose, how long.
+pub(super) fn title(graph: Graph, summary: &Summary, containers: &[usize]) -> String {
+    let seen: Vec<usize> = containers
+        .iter()
+        .copied()
+        .filter(|position| time_ns(graph, summary, *position) > 0)
+        .collect();
+    let containers = if seen.is_empty() { containers } else { &seen };
+    let of_all = |one: &dyn Fn(usize) -> u64| {
+        containers
+            .iter()
+            .fold(0, |sum: u64, position| sum.saturating_add(one(*position)))
+    };
+    let time = units::seconds(of_all(&|position| time_ns(graph, summary, position)));
+    let what = match graph {
+        _ if !is_measured(graph, summary, containers) => "not measured".to_owned(),
+        Graph::OnCpu => format!(
+            "{} at {} Hz",
+            units::counted(
+                of_all(&|position| summary.containers[position].samples),
+                "sample"
+            ),
+            summary.sampling.frequency_hz,
+        ),
+        Graph::WallClock => format!("{time} of thread time"),
+        Graph::OffCpu => format!("{time} blocked"),
+        Graph::RunQueue => format!("{time} waiting for a CPU"),
+        Graph::Throttled => format!("{time} stopped by a quota"),
+    };
+    format!(
+        "{}: {} · {} · {what}",
+        graph.title(),
+        notes::who(summary, containers),
+        units::seconds(summary.window_ns),
+    )
+}
+
+/// Time of a container in the states of a graph.
+fn time_ns(graph: Graph, summary: &Summary, position: usize) -> u64 {
+    let groups = StateGroup::ALL.into_iter();
+    groups
+        .filter(|group| graph.group().is_none_or(|own| own == *group))
+        .fold(0, |sum, group| {
+            sum.saturating_add(summary.containers[position].group_ns(group))
+        })
+}
+
+/// What a reader must know to trust the picture, line by line.
+pub(super) fn caption(
+    graph: Graph,
+    summary: &Summary,
+    containers: &[usize],
+    trees: &[Tree<'_>],
+) -> Vec<String> {
+    let mut parts = vec![format!(
+        "ctprof {}, Linux {}, {}",
+        summary.ctprof_version, summary.kernel, summary.sampling.event
+    )];
+    parts.extend(notes::incomplete_stacks(
+        containers
+            .iter()
+            .map(|position| &summary.containers[*position]),
+    ));
+    parts.extend(notes::losses_in_short(summary));
+    let mut lines = vec![parts.join(" · ")];
+    let idle_ns = trees
+        .iter()
+        .fold(0_u64, |sum, tree| sum.saturating_add(tree.idle_ns()));
+    if idle_ns > 0 {
+        lines.push(format!(
+            "Not drawn: {} in which kernel threads and threads busy for less than {IDLE_BELOW_PERCENT}% of their time \
+             waited; ctprof report DIR --graph {} --idle --flamegraph FILE draws it",
+            units::seconds(idle_ns),
+            graph.id(),
+        ));
+    }
+    lines
+}
+
+/// The colours of the graph in the order in which it shows them: its states, or the kinds of functions of its one state.
+pub(super) fn legend(graph: Graph, trees: &[Tree<'_>]) -> Vec<(String, Color)> {
+    let mut classes: Vec<Class> = trees
+        .iter()
+        .flat_map(|tree| tree.names().map(|(_, class)| class))
+        .collect();
+    let by_state = graph.has_states() || trees.len() > 1;
+    classes.sort_unstable_by_key(|class| match class {
+        Class::State(state) | Class::User(state) | Class::Inlined(state) | Class::Kernel(state) => {
+            (Some((state.meaning(), *state)), *class)
+        }
+        Class::Section | Class::Container | Class::Thread => (None, *class),
+    });
+    classes.dedup();
+    let name = |class: &Class| match class {
+        Class::Section | Class::Container | Class::Thread => None,
+        // The one state whose kernel part has a colour of its own.
+        Class::Kernel(ViewState::ON_CPU) if by_state => Some("on-CPU in the kernel"),
+        Class::State(state) => Some(state.title()),
+        Class::User(state) if by_state && !graph.has_states() => Some(state.title()),
+        _ if by_state => None,
+        Class::User(_) => Some("user"),
+        Class::Inlined(_) => Some("inlined"),
+        Class::Kernel(_) => Some("kernel"),
+    };
+    classes
+        .iter()
+        .filter_map(|class| Some((name(class)?.to_owned(), colour::typical(*class))))
+        .collect()
+}
+
+/// Why a graph of these containers shows nothing, as lines.
+pub(super) fn why_empty(graph: Graph, summary: &Summary, containers: &[usize]) -> Vec<String> {
+    if containers.is_empty() || graph == Graph::OnCpu || graph == Graph::WallClock {
+        return notes::why_empty(summary, containers);
+    }
+    let is_measured = is_measured(graph, summary, containers);
+    let mut lines = vec![match (is_measured, graph) {
+        (false, _) => "This recording did not measure it.".to_owned(),
+        (true, _) if time_is_there(graph, summary, containers) => {
+            "The recording has no stacks.".to_owned()
+        }
+        (true, graph) => {
+            let never = match graph {
+                Graph::Throttled => "stopped by a quota",
+                Graph::RunQueue => "made to wait for a CPU",
+                _ => "blocked",
+            };
+            format!(
+                "No thread of {} was {never} in {}.",
+                notes::who(summary, containers),
+                units::seconds(summary.window_ns)
+            )
+        }
+    }];
+    if !is_measured {
+        lines.extend(notes::unavailable(summary));
+    }
+    lines.extend(notes::losses(summary));
+    lines
+}
+
+/// Whether any of the containers has a time, if only 0, for a state of the graph. Samples are taken of all.
+fn is_measured(graph: Graph, summary: &Summary, containers: &[usize]) -> bool {
+    graph == Graph::OnCpu
+        || containers.iter().any(|position| {
+            summary.containers[*position]
+                .time_ns
+                .keys()
+                .any(|state| graph.shows(ViewState::of(*state)))
+        })
+}
+
+fn time_is_there(graph: Graph, summary: &Summary, containers: &[usize]) -> bool {
+    containers
+        .iter()
+        .any(|position| time_ns(graph, summary, *position) > 0)
+}

@@ -1,0 +1,207 @@
+//! One container in the report: its causes, its figures, its longest waits and its functions.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use super::{MAX_LABEL, Paint, figures};
+use crate::output::causes::Causes;
+use crate::output::functions::Functions;
+use crate::output::names::{INLINED_SUFFIX, KERNEL_SUFFIX};
+use crate::output::stacks::NameId;
+use crate::output::states::ViewState;
+use crate::output::summary::ContainerSummary;
+use crate::output::table::{Align, Table, cut};
+use crate::output::units;
+use crate::output::{View, blame};
+
+/// A function's name ends here: C++ templates fill screens.
+const MAX_FUNCTION: usize = 100;
+
+/// Stacks shown of those off the CPU.
+const MAX_WAITS: usize = 5;
+
+/// Functions shown of such a stack: the innermost of the program.
+const MAX_CALLS: usize = 5;
+
+/// What a block shows.
+pub(super) struct Detail<'a> {
+    pub(super) view: &'a View,
+    pub(super) causes: &'a Causes<'a>,
+    pub(super) functions: &'a [Functions],
+    /// Everything that is known, or what fits a list of containers.
+    pub(super) full: bool,
+}
+
+impl Detail<'_> {
+    /// Prints the block of the container at this position.
+    pub(super) fn print(
+        &self,
+        position: usize,
+        paint: &Paint,
+        out: &mut impl Write,
+    ) -> std::io::Result<()> {
+        let container = &self.view.summary.containers[position];
+        writeln!(out)?;
+        writeln!(out, "{}", paint.bold(&title(container)))?;
+        if container.thread_time_ns.is_some() {
+            let causes = self.causes.largest(position);
+            for (number, cause) in (1..).zip(&causes) {
+                writeln!(out, "{number}. {}", cause.text)?;
+            }
+            let idle_ns = self.causes.idle_ns(position);
+            for (title, text) in figures::lines(container, idle_ns, self.full) {
+                writeln!(out, "{} {text}", paint.faint(&format!("{title:<11}")))?;
+            }
+            if self.full {
+                self.print_waits(position, paint, out)?;
+            }
+        }
+        self.print_functions(position, paint, out)
+    }
+
+    /// Whether there is anything to say about why the container is slow.
+    pub(super) fn has_causes(&self, position: usize) -> bool {
+        !self.causes.largest(position).is_empty()
+    }
+
+    /// The stacks with most time off the CPU.
+    fn print_waits(
+        &self,
+        position: usize,
+        paint: &Paint,
+        out: &mut impl Write,
+    ) -> std::io::Result<()> {
+        let stacks = &self.view.stacks;
+        let groups = self.causes.groups();
+        let mut sums: HashMap<(ViewState, NameId, &[NameId]), u64> = HashMap::new();
+        for stack in stacks.iter().filter(|stack| {
+            stack.container == position
+                && stack.state != ViewState::ON_CPU
+                && !self.causes.waits_idly(stack)
+        }) {
+            let key = (stack.state, groups.group(stack.thread), stack.frames);
+            let sum = sums.entry(key).or_default();
+            *sum = sum.saturating_add(stack.ns);
+        }
+        let mut waits: Vec<_> = sums.into_iter().collect();
+        waits.sort_by(|(a_key, a), (b_key, b)| b.cmp(a).then_with(|| a_key.cmp(b_key)));
+        if waits.is_empty() {
+            return Ok(());
+        }
+        let shown = || waits.iter().take(MAX_WAITS);
+        let mut table = Table::default();
+        table.column("TIME", Align::Right, shown(), |(_, ns)| units::seconds(*ns));
+        table.column("OFF THE CPU", Align::Left, shown(), |((state, ..), _)| {
+            state.title().to_owned()
+        });
+        table.column("THREAD", Align::Left, shown(), |((_, group, _), _)| {
+            cut(groups.name(stacks, *group), MAX_LABEL)
+        });
+        table.column("IN", Align::Left, shown(), |((.., frames), _)| {
+            calls(frames.iter().map(|frame| stacks.name(*frame)))
+        });
+        writeln!(out)?;
+        table.write_with(out, None, |line| paint.faint(line))?;
+        if waits.len() > MAX_WAITS {
+            let more = units::counted((waits.len() - MAX_WAITS) as u64, "more stack");
+            writeln!(out, "{}", paint.faint(&more))?;
+        }
+        Ok(())
+    }
+
+    /// The functions with most time on the CPU.
+    fn print_functions(
+        &self,
+        position: usize,
+        paint: &Paint,
+        out: &mut impl Write,
+    ) -> std::io::Result<()> {
+        let functions = &self.functions[position];
+        if functions.top.is_empty() {
+            return Ok(());
+        }
+        let has_ledger = self.view.summary.containers[position]
+            .thread_time_ns
+            .is_some();
+        let mut table = Table::default();
+        table.column("SELF", Align::Right, functions.top.iter(), |f| {
+            units::percent(f.self_ns, functions.total_ns)
+        });
+        table.column("TOTAL", Align::Right, functions.top.iter(), |f| {
+            units::percent(f.total_ns, functions.total_ns)
+        });
+        let heading = if has_ledger {
+            "ON THE CPU IN"
+        } else {
+            "FUNCTION"
+        };
+        table.column(heading, Align::Left, functions.top.iter(), |f| {
+            let mut name = cut(&f.name, MAX_FUNCTION);
+            if f.kernel {
+                name.push_str(" [k]");
+            }
+            name
+        });
+        if has_ledger && self.full {
+            writeln!(out)?;
+        }
+        table.write_with(out, None, |line| paint.faint(line))?;
+        let more = functions.distinct - functions.top.len();
+        if more > 0 {
+            let more = units::counted(more as u64, "more function");
+            writeln!(out, "{}", paint.faint(&more))?;
+        }
+        Ok(())
+    }
+}
+
+/// The container's name; with a ledger, what it is as well.
+fn title(container: &ContainerSummary) -> String {
+    let mut parts = vec![cut(&container.label, MAX_LABEL)];
+    if container.thread_time_ns.is_some() {
+        if !container.image.is_empty() {
+            parts.push(cut(&container.image, MAX_LABEL));
+        }
+        parts.extend(
+            container
+                .cpu_quota_cores
+                .map(|cores| format!("quota {cores:.2} CPU")),
+        );
+        parts.extend(
+            container
+                .threads
+                .map(|threads| units::counted(threads, "thread")),
+        );
+    }
+    crate::model::text::printable(&parts.join(" · "), 1000)
+}
+
+/// The innermost functions of a stack as `main > handle > db_commit`: those of the program, or where there are none
+/// those of the kernel that do more than lead to the scheduler.
+fn calls<'a>(root_first: impl DoubleEndedIterator<Item = &'a str>) -> String {
+    const MAX_CALL: usize = 40;
+    let (kernel, user): (Vec<&str>, Vec<&str>) =
+        root_first.partition(|name| name.ends_with(KERNEL_SUFFIX));
+    let telling = || {
+        kernel
+            .iter()
+            .filter(|name| !blame::is_kernel_plumbing(name))
+    };
+    let names: Vec<&str> = match (user.is_empty(), telling().next()) {
+        (false, _) => user,
+        (true, Some(_)) => telling().copied().collect(),
+        (true, None) => kernel,
+    };
+    let mut shown: Vec<String> = Vec::new();
+    if names.len() > MAX_CALLS {
+        shown.push("…".to_owned());
+    }
+    for name in &names[names.len().saturating_sub(MAX_CALLS)..] {
+        let plain = name.strip_suffix(INLINED_SUFFIX).unwrap_or(name);
+        shown.push(match plain.strip_suffix(KERNEL_SUFFIX) {
+            Some(plain) => format!("{} [k]", cut(plain, MAX_CALL)),
+            None => cut(plain, MAX_CALL),
+        });
+    }
+    shown.join(" > ")
+}

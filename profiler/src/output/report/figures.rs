@@ -1,0 +1,219 @@
+//! One container's figures beside its causes, a line for each kind: who delayed it, what it was blocked in, what its
+//! cgroup and the kernel say.
+
+use crate::model::{Counters, Psi, Stall};
+use crate::output::states::ViewState;
+use crate::output::summary::{ContainerSummary, CulpritKind, Latency};
+use crate::output::table::cut;
+use crate::output::threads::IDLE_BELOW_PERCENT;
+use crate::output::units::{count, counted, duration, percent};
+
+use super::MAX_LABEL;
+
+/// A residual from this share on is worth a line in a short report.
+const NOTABLE_RESIDUAL: f64 = 0.005;
+
+/// Titles and texts of the lines that have something to say. A short report leaves out what only explains.
+pub(super) fn lines(
+    container: &ContainerSummary,
+    idle_ns: u64,
+    full: bool,
+) -> Vec<(&'static str, String)> {
+    let most = if full { 8 } else { 3 };
+    let mut lines = vec![
+        ("delayed by", delayed_by(container, most)),
+        ("blocked in", blocked_in(container, most)),
+        (
+            "idle",
+            (idle_ns > 0 && !container.is_kernel()).then(|| idle(idle_ns)),
+        ),
+        ("cgroup", cgroup(container, full)),
+        ("pressure", container.psi.as_ref().and_then(pressure)),
+        ("counters", container.counters.as_ref().and_then(counters)),
+    ];
+    if full {
+        lines.extend([
+            (
+                "CPU waits",
+                container.run_queue_latency.as_ref().and_then(latency),
+            ),
+            (
+                "stops",
+                container.throttle_duration.as_ref().and_then(latency),
+            ),
+            ("threads", threads(container)),
+        ]);
+    }
+    lines.push(("residual", residual(container, full)));
+    lines
+        .into_iter()
+        .filter_map(|(title, text)| Some((title, text?)))
+        .collect()
+}
+
+/// The row of the delay matrix.
+fn delayed_by(container: &ContainerSummary, most: usize) -> Option<String> {
+    let all = container
+        .delayed_by
+        .as_ref()
+        .filter(|all| !all.is_empty())?;
+    let total = all
+        .iter()
+        .fold(0_u64, |sum, delay| sum.saturating_add(delay.ns));
+    Some(list(all, most, |delay| {
+        let name = match delay.kind {
+            CulpritKind::Siblings => "its own threads".to_owned(),
+            CulpritKind::Kernel => "kernel threads".to_owned(),
+            CulpritKind::Idle => "waking CPUs".to_owned(),
+            _ => cut(&delay.name, MAX_LABEL),
+        };
+        format!(
+            "{name} {} ({})",
+            duration(delay.ns),
+            percent(delay.ns, total)
+        )
+    }))
+}
+
+fn blocked_in(container: &ContainerSummary, most: usize) -> Option<String> {
+    let all = &container.blocking_syscalls;
+    (!all.is_empty()).then(|| {
+        list(all, most, |call| {
+            let reason = ViewState::of(call.state).title();
+            let times = match call.count {
+                0 => "since before".to_owned(),
+                count => counted(count, "time"),
+            };
+            format!(
+                "{} {} ({reason}, {times})",
+                cut(&call.name, MAX_LABEL),
+                duration(call.ns)
+            )
+        })
+    })
+}
+
+/// What no cause counts: waits that say nothing about why something is slow.
+fn idle(idle_ns: u64) -> String {
+    format!(
+        "{} of the waiting is of threads that were busy for less than {IDLE_BELOW_PERCENT}% of their time",
+        duration(idle_ns)
+    )
+}
+
+/// The cgroup's own figures, worded so that nobody takes them for thread time.
+fn cgroup(container: &ContainerSummary, full: bool) -> Option<String> {
+    let cfs = container.cfs?;
+    if !full && cfs.throttled_periods == 0 {
+        return None;
+    }
+    let mut parts = Vec::new();
+    if let Some(usage_ns) = cfs.usage_ns {
+        parts.push(format!("used {} of CPU", duration(usage_ns)));
+    }
+    if cfs.periods > 0 {
+        parts.push(format!(
+            "throttled in {} of {} periods, for {} summed over CPUs (not thread time)",
+            count(cfs.throttled_periods),
+            count(cfs.periods),
+            duration(cfs.throttled_ns)
+        ));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn pressure(psi: &Psi) -> Option<String> {
+    let stall = |name: &str, stall: Option<Stall>| {
+        let stall = stall.filter(|stall| stall.some_ns > 0)?;
+        let (some, full) = (duration(stall.some_ns), duration(stall.full_ns));
+        Some(format!("{name} {some}, all at once {full}"))
+    };
+    let all: Vec<String> = [
+        stall("cpu", psi.cpu),
+        stall("io", psi.io),
+        stall("memory", psi.memory),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!all.is_empty()).then(|| format!("{} (PSI, wall clock)", all.join("; ")))
+}
+
+fn counters(counters: &Counters) -> Option<String> {
+    let mut all = Vec::new();
+    if let (Some(instructions), Some(cycles @ 1..)) = (counters.instructions, counters.cycles) {
+        let ipc = instructions as f64 / cycles as f64;
+        all.push(format!("{ipc:.2} instructions per cycle"));
+    }
+    if let (Some(misses), Some(instructions @ 1..)) = (counters.cache_misses, counters.instructions)
+    {
+        let rate = 1000.0 * misses as f64 / instructions as f64;
+        all.push(format!("{rate:.2} cache misses per 1,000 instructions"));
+    }
+    for (value, noun) in [
+        (counters.page_faults, "page fault"),
+        (counters.migrations, "migration"),
+    ] {
+        all.extend(value.map(|value| counted(value, noun)));
+    }
+    all.extend(
+        counters
+            .context_switches
+            .map(|value| format!("{} context switches", count(value))),
+    );
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+fn latency(latency: &Latency) -> Option<String> {
+    let mut text = count(latency.count);
+    for (name, value) in [
+        ("p50", latency.p50_ns),
+        ("p90", latency.p90_ns),
+        ("p99", latency.p99_ns),
+        ("max", latency.max_ns),
+    ] {
+        text.push_str(&format!(", {name} {}", duration(value?)));
+    }
+    Some(text)
+}
+
+fn threads(container: &ContainerSummary) -> Option<String> {
+    let mut text = String::new();
+    if let Some(threads) = container.threads {
+        text.push_str(&format!("{} at the end, ", count(threads)));
+    }
+    text.push_str(&format!(
+        "{} born, {} ended; context switches: {} voluntary, {} involuntary; {}",
+        count(container.threads_born?),
+        count(container.threads_exited?),
+        count(container.voluntary_switches?),
+        count(container.involuntary_switches?),
+        counted(container.migrations?, "migration"),
+    ));
+    Some(text)
+}
+
+/// What the states do not account for.
+fn residual(container: &ContainerSummary, full: bool) -> Option<String> {
+    let (residual, whole) = (container.residual_ns?, container.thread_time_ns?);
+    let share = residual as f64 / whole.max(1) as f64;
+    if !full && share.abs() < NOTABLE_RESIDUAL {
+        return None;
+    }
+    let sign = if residual < 0 { "-" } else { "" };
+    Some(format!(
+        "{sign}{} of {} thread time ({:.3}%) is in no state",
+        duration(residual.unsigned_abs()),
+        duration(whole),
+        100.0 * share
+    ))
+}
+
+/// The first `most` as `text` has them, and how many more there are.
+fn list<T>(all: &[T], most: usize, text: impl Fn(&T) -> String) -> String {
+    let mut parts: Vec<String> = all.iter().take(most).map(text).collect();
+    if all.len() > most {
+        parts.push(format!("{} more", all.len() - most));
+    }
+    parts.join(", ")
+}

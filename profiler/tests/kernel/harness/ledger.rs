@@ -1,0 +1,282 @@
+//! A container's ledger in `summary.json`, and what has to hold for every one of them.
+
+use serde_json::Value;
+
+use super::recording::Recording;
+use super::{Result, close_ns, ensure};
+
+/// How much of a container's thread time its states may leave over or have too much.
+const RESIDUAL: f64 = 0.005;
+/// The same where there is hardly any thread time: clocks of two CPUs, and rounding.
+const RESIDUAL_NS: u64 = 1_000_000;
+
+/// One container of a recording.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    value: &'a Value,
+    summary: &'a Value,
+}
+
+impl Recording {
+    /// The container whose cgroup is `path`.
+    pub(crate) fn row(&self, path: &str) -> Result<Row<'_>> {
+        self.row_where("cgroup", path)
+    }
+
+    /// The container with this name.
+    pub(crate) fn row_named(&self, name: &str) -> Result<Row<'_>> {
+        self.row_where("name", name)
+    }
+
+    /// The container, where there is one only.
+    pub(crate) fn only_row(&self) -> Result<Row<'_>> {
+        let rows: Vec<Row<'_>> = self.rows().collect();
+        ensure!(rows.len() == 1, "{} containers", rows.len());
+        Ok(rows[0])
+    }
+
+    fn row_where(&self, key: &str, wanted: &str) -> Result<Row<'_>> {
+        let mut rows = self.rows();
+        let row = rows.find(|row| row.value[key] == wanted);
+        Ok(row.ok_or_else(|| format!("no container with {key} {wanted} in {}", self.summary))?)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let containers = self.summary["containers"].as_array().into_iter().flatten();
+        containers.map(|value| Row {
+            value,
+            summary: &self.summary,
+        })
+    }
+
+    /// Fails unless every container's ledger adds up and no number is absurd.
+    pub(crate) fn check(&self) -> Result {
+        let window_ns = self.summary["window_ns"].as_u64().ok_or("no window_ns")?;
+        let cpus = std::thread::available_parallelism()?.get() as u64;
+        let mut on_cpu_ns = 0;
+        for row in self.rows() {
+            row.check(window_ns)
+                .map_err(|error| format!("{}: {}", row.name(), error.message().unwrap_or("?")))?;
+            on_cpu_ns += row.on_cpu_ns()?;
+        }
+        ensure!(
+            on_cpu_ns <= cpus * window_ns * 101 / 100,
+            "{on_cpu_ns} ns on {cpus} CPUs in {window_ns} ns"
+        );
+        Ok(())
+    }
+
+    /// How much was lost for this cause.
+    pub(crate) fn lost(&self, cause: &str) -> u64 {
+        self.summary["lost"][cause].as_u64().unwrap_or_default()
+    }
+}
+
+impl<'a> Row<'a> {
+    fn name(self) -> &'a str {
+        self.value["name"].as_str().unwrap_or_default()
+    }
+
+    /// A number somewhere in the row, such as `run_queue_latency/count`.
+    pub(crate) fn number(self, path: &str) -> Result<u64> {
+        let value = path.split('/').fold(self.value, |value, key| &value[key]);
+        let value = value.as_u64();
+        Ok(value.ok_or_else(|| format!("no {path} in {}", self.value))?)
+    }
+
+    /// Time in a state.
+    pub(crate) fn ns(self, state: &str) -> Result<u64> {
+        self.number(&format!("time_ns/{state}"))
+    }
+
+    /// Time in both on-CPU states.
+    pub(crate) fn on_cpu_ns(self) -> Result<u64> {
+        Ok(self.ns("on_cpu_user")? + self.ns("on_cpu_kernel")?)
+    }
+
+    /// Time in every blocked state.
+    pub(crate) fn blocked_ns(self) -> u64 {
+        let states = self.value["time_ns"].as_object().into_iter().flatten();
+        let blocked = states.filter(|(name, _)| name.starts_with("blocked_"));
+        blocked.filter_map(|(_, ns)| ns.as_u64()).sum()
+    }
+
+    /// Time in all states.
+    pub(crate) fn total_ns(self) -> u64 {
+        let states = self.value["time_ns"].as_object().into_iter().flatten();
+        states.filter_map(|(_, ns)| ns.as_u64()).sum()
+    }
+
+    /// Lifetimes of its threads in the window.
+    pub(crate) fn thread_time_ns(self) -> Result<u64> {
+        self.number("thread_time_ns")
+    }
+
+    /// How long a culprit of this kind, or of this kind and name, ran while it waited.
+    pub(crate) fn delayed_ns(self, kind: &str, name: Option<&str>) -> u64 {
+        let all = self.value["delayed_by"].as_array().into_iter().flatten();
+        let wanted =
+            all.filter(|it| it["kind"] == kind && name.is_none_or(|name| it["name"] == name));
+        wanted.filter_map(|it| it["ns"].as_u64()).sum()
+    }
+
+    /// Every state with its time in ms, for messages.
+    pub(crate) fn describe(self) -> String {
+        let states = self.value["time_ns"].as_object().into_iter().flatten();
+        let mut text = format!("thread time {}", ms(&self.value["thread_time_ns"]));
+        for (name, ns) in states.filter(|(_, ns)| **ns != 0) {
+            text += &format!(", {name} {}", ms(ns));
+        }
+        text + &format!("; delayed by {}", self.value["delayed_by"])
+    }
+
+    /// Fails unless the time on the CPU is what the cgroup's own account says, within 1 % or 10 ms.
+    pub(crate) fn agrees_with_usage(self) -> Result {
+        let usage = self.number("cfs/usage_ns")?;
+        self.kernel_agrees("on CPU", self.on_cpu_ns()?, usage, 0.01, 10_000_000, true)
+    }
+
+    /// Fails unless the wait for a CPU is what the kernel says (`/proc/PID/schedstat`), within 3 % and this slack. A
+    /// kernel that says 0 does not know.
+    pub(crate) fn agrees_with_schedstat(self, delay_ns: u64, slack_ns: u64) -> Result {
+        if delay_ns == 0 {
+            return Ok(());
+        }
+        self.kernel_agrees(
+            "run queue",
+            self.ns("run_queue")?,
+            delay_ns,
+            0.03,
+            slack_ns,
+            false,
+        )
+    }
+
+    /// A thread that wakes up and gets an idle CPU waits until that CPU is awake. The kernel does not look at the
+    /// clock again in between (`wakeup_preempt` has it skip that), and so takes the wait for time on the CPU: in its
+    /// accounts there is more of that by what the ledger has as delayed by idle, and less waiting.
+    fn kernel_agrees(
+        self,
+        what: &str,
+        ledger: u64,
+        kernel: u64,
+        ratio: f64,
+        slack_ns: u64,
+        more: bool,
+    ) -> Result {
+        let idle = self.delayed_ns("idle", None);
+        let (least, most) = if more {
+            (kernel.saturating_sub(idle), kernel)
+        } else {
+            (kernel, kernel + idle)
+        };
+        let nearest = ledger.clamp(least, most);
+        close_ns(what, ledger, nearest, ratio, slack_ns).map_err(|error| {
+            format!(
+                "{} ({idle} ns idle): {}",
+                error.message().unwrap_or("?"),
+                self.describe()
+            )
+            .into()
+        })
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "2^52 ns are 52 days")]
+    fn check(self, window_ns: u64) -> Result {
+        let lifetime = self.thread_time_ns()?;
+        let residual = lifetime.abs_diff(self.total_ns());
+        let allowed = RESIDUAL_NS.max((lifetime as f64 * RESIDUAL) as u64);
+        ensure!(
+            residual <= allowed,
+            "residual of {residual} ns: {}",
+            self.describe()
+        );
+        let stated = self.value["residual_ns"].as_i64();
+        ensure!(
+            stated.map(i64::unsigned_abs) == Some(residual),
+            "residual_ns is {stated:?}, and the states leave {residual} ns over"
+        );
+        // Whoever was there at any time can have been there for the whole window.
+        let threads =
+            self.number("threads").unwrap_or(u64::MAX >> 32) + self.number("threads_exited")?;
+        ensure!(
+            u128::from(lifetime) <= u128::from(window_ns) * u128::from(threads) + 1_000_000,
+            "{lifetime} ns of {threads} threads in {window_ns} ns"
+        );
+        let run_queue = self.ns("run_queue")?;
+        let delays = self.value["delayed_by"].as_array().ok_or("no delayed_by")?;
+        let explained: u64 = delays.iter().filter_map(|it| it["ns"].as_u64()).sum();
+        ensure!(
+            explained == run_queue,
+            "delayed_by has {explained} ns of {run_queue} ns run_queue"
+        );
+        self.check_histogram("run_queue_latency", run_queue)?;
+        if self.is_available("throttled") {
+            self.check_histogram("throttle_duration", self.ns("throttled")?)?;
+        }
+        Ok(())
+    }
+
+    /// Whether this kernel can tell throttled time from waits.
+    pub(crate) fn is_available(self, view: &str) -> bool {
+        let unavailable = self.summary["unavailable"].as_array().into_iter().flatten();
+        !unavailable.into_iter().any(|it| it["view"] == view)
+    }
+
+    /// The histogram's numbers fit together, and its sum fits the time in the state: more can be a wait that was
+    /// not over, less one that ended in another cgroup.
+    fn check_histogram(self, name: &str, state_ns: u64) -> Result {
+        let (count, sum) = (
+            self.number(&format!("{name}/count"))?,
+            self.number(&format!("{name}/sum_ns"))?,
+        );
+        let buckets = self.value[name]["buckets"].as_array().ok_or("no buckets")?;
+        let mut in_buckets = 0;
+        let (mut least, mut most, mut end) = (0_u128, 0_u128, 0);
+        for bucket in buckets {
+            let [from, to, count] =
+                ["from_ns", "to_ns", "count"].map(|key| bucket[key].as_u64().unwrap_or(0));
+            ensure!(
+                from >= end && to > from,
+                "{name}: bucket {bucket} after {end}"
+            );
+            end = to;
+            in_buckets += count;
+            least += u128::from(from) * u128::from(count);
+            most += u128::from(to) * u128::from(count);
+        }
+        ensure!(
+            in_buckets == count,
+            "{name}: {in_buckets} in buckets of {count}"
+        );
+        ensure!(
+            (least..=most).contains(&u128::from(sum)),
+            "{name}: a sum of {sum} ns, and {least} to {most} ns in buckets"
+        );
+        ensure!(
+            sum <= state_ns + RESIDUAL_NS,
+            "{name}: a sum of {sum} ns, and {state_ns} ns in the state"
+        );
+        if count == 0 {
+            return Ok(());
+        }
+        let mut last = 0;
+        for key in ["p50_ns", "p90_ns", "p99_ns", "max_ns"] {
+            let value = self.number(&format!("{name}/{key}"))?;
+            ensure!(
+                value >= last,
+                "{name}: {key} is {value}, and the one before is {last}"
+            );
+            last = value;
+        }
+        ensure!(
+            last <= sum && last < end,
+            "{name}: max_ns is {last}, sum {sum}, last bucket to {end}"
+        );
+        Ok(())
+    }
+}
+
+fn ms(ns: &Value) -> String {
+    format!("{:.1} ms", ns.as_f64().unwrap_or_default() / 1e6)
+}

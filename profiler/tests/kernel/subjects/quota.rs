@@ -1,0 +1,216 @@
+//! Stopped by a quota, or waiting for a CPU: told apart.
+
+use libtest_mimic::Trial;
+
+use super::record;
+use crate::harness::cgroup::Cgroup;
+use crate::harness::ledger::Row;
+use crate::harness::needs::privileged;
+use crate::harness::program::Program;
+use crate::harness::recording::Recording;
+use crate::harness::{Result, close_ns, ensure, tolerance};
+
+pub(super) fn trials() -> Vec<Trial> {
+    vec![
+        privileged("quota::three_busy_threads_under_0.3_cpu", three_threads),
+        privileged("quota::one_thread_against_the_kernels_clock", one_thread),
+        privileged("quota::of_the_parent_alone", parent),
+        privileged("quota::of_parent_and_child", both),
+        privileged("quota::that_is_never_hit", never_hit),
+        privileged("quota::woken_while_throttled", woken),
+    ]
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+/// 4 s, of which each of three threads could run all the time.
+fn three_threads() -> Result {
+    let arena = Cgroup::arena("quota")?;
+    let cgroup = arena.child("in")?;
+    cgroup.limit(0.3)?;
+    let recording = burn(&cgroup, &["--threads", "3", "--ms", "4000"])?;
+    let row = recording.row(cgroup.path())?;
+    expect(row, 1_200_000_000, SECOND)?;
+    let periods = row.number("cfs/throttled_periods")?;
+    ensure!(
+        (35..=43).contains(&periods),
+        "{periods} periods throttled of about 40"
+    );
+    let cores = row.number("cfs/periods")?;
+    ensure!(
+        cores >= periods,
+        "{cores} periods, {periods} throttled ones"
+    );
+    Ok(())
+}
+
+/// Burns under a quota that is hit.
+fn burn(cgroup: &Cgroup, args: &[&str]) -> Result<Recording> {
+    let (recording, facts) = record(&[cgroup], || {
+        Program::start(Some(cgroup), &[&["burn"], args].concat())?.end()
+    })?;
+    let row = recording.row(cgroup.path())?;
+    row.agrees_with_usage()?;
+    // What its threads know: they had the CPU, or they had not.
+    let (wall, cpu) = (facts.get("wall_ns")?, facts.get("cpu_ns")?);
+    let waited = row.ns("run_queue")? + row.ns("throttled")?;
+    close_ns("waits of all kinds", waited, wall - cpu, 0.02, 20_000_000)?;
+    Ok(recording)
+}
+
+/// So much on the CPU, at most so much on the run queue, and throttled for the rest of the time in which threads were
+/// not blocked.
+fn expect(row: Row<'_>, on_cpu: u64, run_queue: u64) -> Result {
+    let throttled = row.ns("throttled")?;
+    // The kernel gives CPUs slices of the quota, and takes back what is left late.
+    close_ns("on CPU", row.on_cpu_ns()?, on_cpu, tolerance(0.05, 0.12), 0)?;
+    let waited = row.ns("run_queue")?;
+    ensure!(
+        waited <= run_queue,
+        "run queue has more than {run_queue} ns: {}",
+        row.describe()
+    );
+    let runnable = row.thread_time_ns()? - row.blocked_ns();
+    let least = runnable - row.on_cpu_ns()? - run_queue;
+    ensure!(
+        throttled >= least,
+        "throttled for less than {least} ns: {}",
+        row.describe()
+    );
+    let stops = row.number("throttle_duration/count")?;
+    ensure!(stops > 0, "throttled, but never stopped");
+    close_ns(
+        "sum of stops",
+        row.number("throttle_duration/sum_ns")?,
+        throttled,
+        0.02,
+        0,
+    )
+}
+
+/// Where one thread has a CPU for itself, all its waits are stops, and the queue's own clock says how long they were.
+fn one_thread() -> Result {
+    let arena = Cgroup::arena("quota")?;
+    let cgroup = arena.child("in")?;
+    cgroup.limit(0.3)?;
+    let recording = burn(&cgroup, &["--cpu", "1", "--ms", "2500"])?;
+    let row = recording.row(cgroup.path())?;
+    expect(row, 750_000_000, 50_000_000)?;
+    let kernel = row.number("cfs/throttled_ns")?;
+    close_ns("throttled", row.ns("throttled")?, kernel, 0.03, 0)?;
+    let (stops, periods) = (
+        row.number("throttle_duration/count")?,
+        row.number("cfs/throttled_periods")?,
+    );
+    ensure!(
+        stops.abs_diff(periods) <= 2,
+        "stopped {stops} times in {periods} throttled periods"
+    );
+    Ok(())
+}
+
+/// The container has no quota; the one above it has.
+fn parent() -> Result {
+    let arena = Cgroup::arena("quota")?;
+    let parent = arena.child("parent")?;
+    let cgroup = parent.child("in")?;
+    parent.limit(0.3)?;
+    let recording = burn(&cgroup, &["--threads", "2", "--ms", "2500"])?;
+    let row = recording.row(cgroup.path())?;
+    expect(row, 750_000_000, SECOND / 2)?;
+    let own = row.number("cfs/throttled_periods")?;
+    ensure!(
+        own == 0,
+        "the cgroup without a quota was throttled in {own} periods"
+    );
+    Ok(())
+}
+
+/// Two quotas at once. In the first cgroup its own one is used up before its parent's, which stops it in its turn
+/// when its sibling has used up the rest: of 0.3 CPU, the sibling gets what is left. In the second its own is the
+/// lower one, and the parent's is never used up.
+fn both() -> Result {
+    let arena = Cgroup::arena("quota")?;
+    let (tight, wide) = (arena.child("tight")?, arena.child("wide")?);
+    let (low, rest, own) = (
+        tight.child("low")?,
+        tight.child("rest")?,
+        wide.child("own")?,
+    );
+    for (cgroup, cores) in [(&tight, 0.3), (&low, 0.1), (&wide, 0.6), (&own, 0.2)] {
+        cgroup.limit(cores)?;
+    }
+    let all = [&low, &rest, &own];
+    let (recording, ()) = record(&all, || {
+        let mut programs = Vec::new();
+        for cgroup in all {
+            let args = ["burn", "--threads", "2", "--ms", "2500"];
+            programs.push(Program::start(Some(cgroup), &args)?);
+        }
+        programs
+            .into_iter()
+            .try_for_each(|program| program.end().map(drop))
+    })?;
+    for (cgroup, on_cpu) in [
+        (&low, 250_000_000),
+        (&rest, 500_000_000),
+        (&own, 500_000_000),
+    ] {
+        let row = recording.row(cgroup.path())?;
+        expect(row, on_cpu, SECOND)
+            .map_err(|error| format!("{}: {}", cgroup.path(), error.message().unwrap_or("?")))?;
+        row.agrees_with_usage()?;
+    }
+    Ok(())
+}
+
+/// Half a CPU is used of 1.5.
+fn never_hit() -> Result {
+    let arena = Cgroup::arena("quota")?;
+    let cgroup = arena.child("in")?;
+    cgroup.limit(1.5)?;
+    let (recording, _) = record(&[&cgroup], || {
+        Program::start(Some(&cgroup), &["paced", "--ms", "1500"])?.end()
+    })?;
+    let row = recording.row(cgroup.path())?;
+    for number in [
+        "time_ns/throttled",
+        "throttle_duration/count",
+        "cfs/throttled_periods",
+    ] {
+        ensure!(
+            row.number(number)? == 0,
+            "{number} is not 0: {}",
+            row.describe()
+        );
+    }
+    ensure!(row.number("cfs/periods")? > 0, "no periods");
+    row.agrees_with_usage()
+}
+
+/// Threads that sleep for 20 ms and wake up when the quota is used up: the rest of their wait is throttled, too. On
+/// one CPU, where only they run, nobody waits for long otherwise.
+fn woken() -> Result {
+    let arena = Cgroup::arena("quota")?;
+    let cgroup = arena.child("in")?;
+    cgroup.limit(0.3)?;
+    let args = ["--cpu", "1", "--ms", "2500", "--threads"];
+    let (recording, (busy, paced)) = record(&[&cgroup], || {
+        let busy = Program::start(Some(&cgroup), &[&["burn"], &args[..], &["1"]].concat())?;
+        let sleep = ["3", "--work", "200", "--sleep", "20000"];
+        let paced = Program::start(Some(&cgroup), &[&["paced"], &args[..], &sleep].concat())?;
+        Ok((busy.end()?, paced.end()?))
+    })?;
+    let row = recording.row(cgroup.path())?;
+    // Those that sleep are late by what they waited for; those that do not had no CPU when they did not run.
+    let late = paced.get("late_ns")? + busy.get("wall_ns")? - busy.get("cpu_ns")?;
+    let waited = row.ns("run_queue")? + row.ns("throttled")?;
+    close_ns("waits of all kinds", waited, late, tolerance(0.03, 0.06), 0)?;
+    // Behind each other, when the quota is there again, and preempted by those that wake up.
+    ensure!(
+        row.ns("run_queue")? <= late / 10,
+        "too much on the run queue: {}",
+        row.describe()
+    );
+    row.agrees_with_usage()
+}

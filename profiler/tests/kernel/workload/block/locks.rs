@@ -1,0 +1,122 @@
+//! Asleep until somebody else lets go of a lock.
+
+use std::fs::File;
+use std::io::Result;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Pace;
+use crate::workload::clock::{Meter, Spent};
+
+/// On a word of memory that a helper changes.
+pub(super) fn futex(pace: Pace) -> Spent {
+    let word = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            pace.follow(|| {
+                word.fetch_add(1, Ordering::SeqCst);
+                wake(&word);
+            });
+        });
+        let mut spent = Spent::default();
+        for round in 0..pace.times {
+            spent += Meter::around(|| {
+                while word.load(Ordering::SeqCst) == round {
+                    wait(&word, round);
+                }
+            });
+        }
+        spent
+    })
+}
+
+fn wait(word: &AtomicU32, value: u32) {
+    let no_timeout = std::ptr::null::<libc::timespec>();
+    // SAFETY: the word lives during the call.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT,
+            value,
+            no_timeout,
+        )
+    };
+}
+
+fn wake(word: &AtomicU32) {
+    // SAFETY: the word lives during the call.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };
+}
+
+/// A helper takes the lock, holds it for a while and releases it, over and over; `take` is to take and release it
+/// once. Between two rounds both wait for each other in short sleeps.
+fn contend(pace: Pace, lock: impl Fn(&dyn Fn()) + Sync, take: impl Fn()) -> Spent {
+    const PAUSE: Duration = Duration::from_micros(200);
+    /// The helper has the lock.
+    const HELD: u32 = 1;
+    /// The subject has had it.
+    const TAKEN: u32 = 0;
+    let turn = AtomicU32::new(TAKEN);
+    let until = |wanted| {
+        while turn.load(Ordering::SeqCst) != wanted {
+            std::thread::sleep(PAUSE);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..pace.times {
+                lock(&|| {
+                    turn.store(HELD, Ordering::SeqCst);
+                    std::thread::sleep(pace.each);
+                });
+                until(TAKEN);
+            }
+        });
+        let mut spent = Spent::default();
+        for _ in 0..pace.times {
+            until(HELD);
+            spent += Meter::around(&take);
+            turn.store(TAKEN, Ordering::SeqCst);
+        }
+        spent
+    })
+}
+
+/// A lock in memory.
+pub(super) fn mutex(pace: Pace) -> Spent {
+    let mutex = Mutex::new(());
+    contend(
+        pace,
+        |hold| {
+            let _guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+            hold();
+        },
+        || drop(mutex.lock().unwrap_or_else(PoisonError::into_inner)),
+    )
+}
+
+/// A lock on a file.
+pub(super) fn flock(pace: Pace) -> Result<Spent> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("lock");
+    let (ours, theirs) = (File::create(&path)?, File::create(&path)?);
+    let change = |file: &File, how| {
+        // SAFETY: the file is open, and no memory is touched.
+        unsafe { libc::flock(file.as_raw_fd(), how) };
+    };
+    Ok(contend(
+        pace,
+        |hold| {
+            change(&theirs, libc::LOCK_EX);
+            hold();
+            change(&theirs, libc::LOCK_UN);
+        },
+        || {
+            change(&ours, libc::LOCK_EX);
+            change(&ours, libc::LOCK_UN);
+        },
+    ))
+}

@@ -1,0 +1,82 @@
+//! Threads that sleep for one reason, for a time that they measure themselves.
+//!
+//! The main thread is the subject. Whatever else it takes to make it sleep and wake up is done by helpers, which
+//! sleep in `nanosleep` meanwhile.
+
+mod calls;
+mod children;
+mod fault;
+mod files;
+mod locks;
+
+use std::time::Duration;
+
+use super::Options;
+use super::clock::Spent;
+
+/// How often and how long to sleep.
+#[derive(Clone, Copy)]
+struct Pace {
+    times: u32,
+    each: Duration,
+}
+
+impl Pace {
+    /// Calls `act` once for each time, each after a sleep.
+    fn follow(self, mut act: impl FnMut()) {
+        for _ in 0..self.times {
+            std::thread::sleep(self.each);
+            act();
+        }
+    }
+
+    fn total(self) -> Duration {
+        self.each * self.times
+    }
+}
+
+/// Sleeps as `--how` says, `--times` times for `--each` ms. Prints `blocked_ns`: how long it has slept for that
+/// reason by its own account.
+pub(super) fn block(options: &Options) -> std::io::Result<()> {
+    let pace = Pace {
+        times: u32::try_from(options.number("--times", 20)).unwrap_or(u32::MAX),
+        each: Duration::from_millis(options.number("--each", 50)),
+    };
+    let folder = options.text("--folder");
+    let spent = match options.text("--how") {
+        "sleep" => calls::sleep(pace),
+        "signal" => calls::signal(pace),
+        "pipe" => calls::pipe(pace)?,
+        "message" => calls::message(pace)?,
+        "poll" => calls::poll(pace)?,
+        "select" => calls::select(pace)?,
+        "epoll" => calls::epoll(pace)?,
+        "recv" => calls::recv(pace)?,
+        "socket-read" => calls::socket_read(pace)?,
+        "accept" => calls::accept(pace)?,
+        "futex" => locks::futex(pace),
+        "mutex" => locks::mutex(pace),
+        "flock" => locks::flock(pace)?,
+        "child" => children::wait(pace)?,
+        "vfork" => children::vfork(pace)?,
+        "fault" => fault::user(pace)?,
+        "file-fault" => files::fault(folder, pace)?,
+        "fsync" => files::fsync(folder, pace)?,
+        "direct-read" => files::direct_read(folder, pace)?,
+        how => {
+            println!("no way to block called {how:?}");
+            Spent::default()
+        }
+    };
+    println!("blocked_ns {}", spent.blocked_ns());
+    println!("wall_ns {}", spent.wall_ns);
+    Ok(())
+}
+
+/// The error of the last system call, if it said -1.
+fn check(result: impl Into<i64>) -> std::io::Result<i64> {
+    match result.into() {
+        -1 => Err(std::io::Error::last_os_error()),
+        value => Ok(value),
+    }
+}
