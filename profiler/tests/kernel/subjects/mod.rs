@@ -13,6 +13,7 @@ mod neighbour;
 mod on_cpu;
 mod quota;
 mod scope;
+mod syscalls;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -41,6 +42,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         neighbour::trials(),
         blocked::trials(),
         churn::trials(),
+        syscalls::trials(),
     ]
     .into_iter()
     .flatten()
