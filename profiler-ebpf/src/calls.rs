@@ -6,6 +6,7 @@
 
 use core::{
     cell::UnsafeCell,
+    ffi::c_void,
     intrinsics::{AtomicOrdering, atomic_xadd},
 };
 
@@ -24,7 +25,7 @@ use crate::{
     kernel::{self, Object},
     loss,
     maps::{CALL_CACHE, CALLS, RUNNING, THREADS},
-    scope, threads,
+    scope, slow, threads,
 };
 
 const BPF_NOEXIST: u64 = 1;
@@ -142,7 +143,7 @@ pub(crate) fn begins(regs: Object, number: u32) {
 
 /// The current thread returns from a call.
 #[inline(always)]
-pub(crate) fn returns(regs: Object, result: i64) {
+pub(crate) fn returns(ctx: *mut c_void, regs: Object, result: i64) {
     let error = error_of(result);
     if CALL_VIEW.load() == view::COUNTS {
         if let Some(running) = recorded() {
@@ -162,7 +163,11 @@ pub(crate) fn returns(regs: Object, result: i64) {
     running.call.key = CallKey::NONE;
     // SAFETY: has no precondition.
     let ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(running.call.start_ns);
-    let key = key.with_error(error).with_bucket(histogram::bucket(ns));
+    let key = key.with_error(error);
+    if slow::is_wanted(ns) {
+        slow::send(ctx, regs, &raw const running.call, key.0, result);
+    }
+    let key = key.with_bucket(histogram::bucket(ns));
     count(key, ns, running.call.off_cpu_ns);
 }
 

@@ -80,6 +80,20 @@ pub const OFF_INODE_MODE: GlobalName = "OFF_INODE_MODE";
 pub const OFF_REGS_NUMBER: GlobalName = "OFF_REGS_NUMBER";
 /// `pt_regs.di`: the first argument of a system call.
 pub const OFF_REGS_FIRST: GlobalName = "OFF_REGS_FIRST";
+/// `pt_regs.si`: the second argument; the first of those that follow in the order of a call's arguments.
+pub const OFF_REGS_SI: GlobalName = "OFF_REGS_SI";
+/// `pt_regs.dx`.
+pub const OFF_REGS_DX: GlobalName = "OFF_REGS_DX";
+/// `pt_regs.r10`.
+pub const OFF_REGS_R10: GlobalName = "OFF_REGS_R10";
+/// `pt_regs.r8`.
+pub const OFF_REGS_R8: GlobalName = "OFF_REGS_R8";
+/// `pt_regs.r9`.
+pub const OFF_REGS_R9: GlobalName = "OFF_REGS_R9";
+/// `pt_regs.bx`: the first argument of a 32-bit call.
+pub const OFF_REGS_BX: GlobalName = "OFF_REGS_BX";
+/// `pt_regs.bp`: the sixth argument of a 32-bit call.
+pub const OFF_REGS_BP: GlobalName = "OFF_REGS_BP";
 /// `pt_regs.cx`: after the instruction `syscall`, the address that follows it.
 pub const OFF_REGS_CX: GlobalName = "OFF_REGS_CX";
 /// `pt_regs.ip`.

@@ -235,6 +235,19 @@ pub struct Running {
     pub padding: u32,
 }
 
+/// Slow calls that a CPU sends in a second; more are counted as dropped.
+pub const SLOW_A_SECOND: u64 = 500;
+
+/// Slow calls that a CPU has sent in a second.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlowRate {
+    /// Which second of the monotonic clock.
+    pub second: u64,
+    /// Those that it would have sent without a limit.
+    pub sent: u64,
+}
+
 /// A call that took longer than the limit, sent to user space.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

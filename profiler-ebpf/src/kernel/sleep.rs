@@ -7,7 +7,8 @@ use ctprof_ebpf::abi::layout::ABSENT;
 optional! {
     OFF_TASK_STATUS, OFF_TASK_JOBCTL, OFF_TASK_IOWAIT, OFF_TASK_FILES, OFF_FILES_FDT, OFF_FDT_MAX, OFF_FDT_FD,
     OFF_FILE_INODE, OFF_INODE_MODE, OFF_REGS_NUMBER, OFF_REGS_FIRST, OFF_TASK_TIFLAGS, OFF_TASK_SECCOMP,
-    OFF_REGS_CX, OFF_REGS_IP,
+    OFF_REGS_CX, OFF_REGS_IP, OFF_REGS_SI, OFF_REGS_DX, OFF_REGS_R10, OFF_REGS_R8, OFF_REGS_R9, OFF_REGS_BX,
+    OFF_REGS_BP,
 }
 
 #[unsafe(no_mangle)]
@@ -98,6 +99,36 @@ pub(crate) fn call_number(regs: Object) -> u32 {
     } else {
         u32::MAX
     }
+}
+
+/// The arguments of the call in these registers; what this machine has elsewhere is 0.
+#[inline(always)]
+pub(crate) fn call_arguments(regs: Object, compat: bool) -> [u64; 6] {
+    let of = |offset: &Global<u32>| {
+        if has(offset) {
+            read(regs, offset.load())
+        } else {
+            0
+        }
+    };
+    if compat {
+        return [
+            of(&OFF_REGS_BX),
+            of(&OFF_REGS_CX),
+            of(&OFF_REGS_DX),
+            of(&OFF_REGS_SI),
+            of(&OFF_REGS_FIRST),
+            of(&OFF_REGS_BP),
+        ];
+    }
+    [
+        of(&OFF_REGS_FIRST),
+        of(&OFF_REGS_SI),
+        of(&OFF_REGS_DX),
+        of(&OFF_REGS_R10),
+        of(&OFF_REGS_R8),
+        of(&OFF_REGS_R9),
+    ]
 }
 
 #[inline(always)]

@@ -11,7 +11,7 @@ use ctprof_ebpf::{
         ledger::{Account, DelayKey, SYSCALLS, Thread, ThrottleClock},
         loss::Loss,
         stack::StackRecord,
-        syscall::{CachedRow, CallKey, CallRow, Running},
+        syscall::{CachedRow, CallKey, CallRow, Running, SlowRate},
     },
     histogram::BUCKETS,
     timeline::Timeline,
@@ -48,9 +48,10 @@ pub(crate) static ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
 pub(crate) static STACKS: HashMap<u64, StackRecord> = HashMap::with_max_entries(8_192, 0);
 
 /// Where a stack is assembled before it is stored: entry 0 for user, 1 for kernel, two more for the scheduler's
-/// hooks, which a sample may interrupt, and one for the task iterator, which both may.
+/// hooks, which a sample may interrupt, one for the task iterator, which both may, and one for
+/// system calls.
 #[map]
-pub(crate) static SCRATCH: PerCpuArray<StackRecord> = PerCpuArray::with_max_entries(5, 0);
+pub(crate) static SCRATCH: PerCpuArray<StackRecord> = PerCpuArray::with_max_entries(6, 0);
 
 /// (exec id, tgid) of processes already announced. LRU: forgetting one only announces it again.
 #[map]
@@ -119,3 +120,7 @@ pub(crate) static CALL_CACHE: PerCpuArray<CachedRow> = PerCpuArray::with_max_ent
 /// The call that this CPU's thread is in: `sched_switch` exchanges it, so that calls need no task storage.
 #[map]
 pub(crate) static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(1, 0);
+
+/// How many slow calls this CPU has sent.
+#[map]
+pub(crate) static SLOW_RATE: PerCpuArray<SlowRate> = PerCpuArray::with_max_entries(1, 0);

@@ -1,7 +1,7 @@
 //! The beginnings and ends of system calls. Attached only while a view asks for them: they put every thread of the
 //! host on the kernel's slower path of system calls.
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::calls;
 
@@ -15,7 +15,7 @@ fn sys_enter(ctx: BtfTracePointContext) -> i32 {
 /// A call returns. Arguments: the registers, its result.
 #[btf_tracepoint(function = "sys_exit")]
 fn sys_exit(ctx: BtfTracePointContext) -> i32 {
-    calls::returns(ctx.arg(0), ctx.arg::<u64>(1) as i64);
+    calls::returns(ctx.as_ptr(), ctx.arg(0), ctx.arg::<u64>(1) as i64);
     0
 }
 

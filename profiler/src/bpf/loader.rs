@@ -64,6 +64,10 @@ pub struct CallPlan {
     pub confined: bool,
     /// Rows that there may be at once.
     pub rows: u32,
+    /// Calls that take at least this long are sent one by one; 0 for none.
+    pub slow_ns: u64,
+    /// With their user stacks.
+    pub slow_stacks: bool,
 }
 
 /// The loaded object. Dropping it detaches and unloads everything: nothing is pinned.
@@ -97,7 +101,7 @@ impl Kernel {
             .iter()
             .fold(0_u32, |bits, group| bits | bit(*group));
         let calls = &plan.calls;
-        let confined = u32::from(calls.confined);
+        let (confined, slow_stacks) = (u32::from(calls.confined), u32::from(calls.slow_stacks));
         let cached_rows = if calls.view == view::OFF { 1 } else { CACHE };
         // aya-log's levels count from 1, error, to 5, trace; 0 is off.
         let log_level: u8 = if plan.log { 4 } else { 0 };
@@ -113,6 +117,8 @@ impl Kernel {
             .override_global(layout::MIN_BLOCK_NS, &plan.min_block_ns, true)
             .override_global(layout::CALL_VIEW, &calls.view, true)
             .override_global(layout::CALL_CONFINED, &confined, true)
+            .override_global(layout::SLOW_NS, &calls.slow_ns, true)
+            .override_global(layout::SLOW_STACKS, &slow_stacks, true)
             .override_global(layout::FIRST_BORN, &plan.slots.0, true)
             .override_global(layout::SLOTS, &plan.slots.1, true)
             // aya has no type for task storage; the kernel half alone uses it.

@@ -17,6 +17,6 @@ mod watch;
 pub use counters::{Counted, Counters};
 pub use ledger::RawLedger;
 pub use samples::Samples;
-pub use session::{Ended, Observer, Recorded, Session, SessionPlan, Snapshot};
+pub use session::{Ended, Observer, Recorded, Session, SessionPlan, SlowCallSeen, Snapshot};
 pub use syscalls::RawCalls;
 pub use watch::WatchList;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
+use ctprof_ebpf::abi::syscall::SlowCall;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::MissedTickBehavior;
@@ -70,6 +71,13 @@ pub trait Observer {
     fn snapshot(&mut self, _: &Snapshot<'_>) -> Result<()> {
         Ok(())
     }
+    /// A call took longer than the limit.
+    ///
+    /// # Errors
+    /// What it has to say cannot be written: this ends the recording.
+    fn slow_call(&mut self, _: &SlowCallSeen<'_>) -> Result<()> {
+        Ok(())
+    }
     /// The maps were drained.
     fn drained(&mut self, elapsed: Duration, samples: &Samples);
 }
@@ -83,6 +91,17 @@ pub struct Snapshot<'a> {
     pub watch: &'a WatchList,
     /// System calls.
     pub calls: &'a RawCalls,
+}
+
+/// A call that took longer than the limit.
+#[derive(Debug)]
+pub struct SlowCallSeen<'a> {
+    /// The call.
+    pub call: &'a SlowCall,
+    /// Addresses of its user stack, leaf first, as they are to be looked up.
+    pub stack: Vec<u64>,
+    /// Slots and cgroups.
+    pub watch: &'a WatchList,
 }
 
 /// Why a recording ended.
@@ -318,6 +337,18 @@ impl<'a> Session<'a> {
                     observer.process_seen(ProcessKey { pid, exec_id }, parent);
                 }
                 KernelEvent::ThreadsMoved => moved = true,
+                KernelEvent::SlowCall(call) => {
+                    if call.user_stack != 0 {
+                        // Its stack may be newer than the last drain.
+                        self.samples.drain(&mut self.maps)?;
+                    }
+                    let stack = self.samples.call_sites(call.user_stack).collect();
+                    observer.slow_call(&SlowCallSeen {
+                        call: &call,
+                        stack,
+                        watch: &self.watch,
+                    })?;
+                }
                 KernelEvent::Unknown(_) => self.unknown_events += 1,
             }
         }

@@ -243,7 +243,11 @@ fn row(identity: ContainerIdentity) -> Container {
 /// The cgroup whose row `path` belongs to; `None` for the host's.
 ///
 /// A chosen cgroup is one row with all below it, but containers and services below it keep rows of their own.
-fn owner(path: &str, roots: Option<&[String]>, names: &mut Containers) -> Option<String> {
+pub(in crate::cli) fn owner(
+    path: &str,
+    roots: Option<&[String]>,
+    names: &mut Containers,
+) -> Option<String> {
     let owner = names.owner(path);
     let Some(roots) = roots else {
         return owner;

@@ -1,7 +1,9 @@
 //! `ctprof syscalls`: what containers ask of the kernel, how often, with which result, for how long.
 //!
+//! - `slow`: slow calls, one line each, as they happen
 //! - `view`: rows of the kernel half to tables and JSON, at the end or in between
 
+mod slow;
 mod view;
 
 use std::ffi::OsString;
@@ -63,7 +65,15 @@ pub struct SyscallsArgs {
     #[arg(long)]
     counts_only: bool,
 
-    /// How to print the result; with --interval, JSON is one line an interval
+    /// Show every call that takes at least this long, such as 10ms, when it returns; at most 500 a second and CPU
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "counts_only")]
+    slow: Option<Duration>,
+
+    /// Show slow calls with the stack of their caller
+    #[arg(long, requires = "slow")]
+    stack: bool,
+
+    /// How to print the result; with --interval or --slow, JSON is one line a piece
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 
@@ -135,10 +145,17 @@ impl SyscallsArgs {
                 wanted::TIMES
             },
             rows: self.map_entries.unwrap_or(rows),
+            slow_ns: self
+                .slow
+                .map_or(0, |slow| u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX)),
+            slow_stacks: self.stack,
             ..CallPlan::default()
         }
     }
 }
+
+/// Stacks of slow calls that are held between two drains.
+const STACKS: u32 = 4_096;
 
 /// Counts and prints. Returns the command's exit code where there is a command.
 ///
@@ -183,7 +200,7 @@ async fn count(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
         roots: roots.as_deref(),
         event: SamplingEvent::CpuClock,
         frequency_hz: 1,
-        map_entries: Some(1),
+        map_entries: Some(if args.stack { STACKS } else { 1 }),
         stacks: &[],
         min_block: Duration::ZERO,
         calls: args.plan(hierarchy.walk("/")?.len()),

@@ -8,13 +8,14 @@ use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 use serde::Serialize;
 
 use super::SyscallsArgs;
+use super::slow::SlowCalls;
 use crate::Result;
 use crate::aggregate::{CallNames, Owners, container_ledgers, container_syscalls};
 use crate::cli::ps::terminal_width;
-use crate::cli::record::assemble::owners;
+use crate::cli::record::assemble::{owner, owners};
 use crate::cli::record::say;
 use crate::cli::{Format, output_error};
-use crate::collect::{Observer, RawCalls, Recorded, Samples, Snapshot, WatchList};
+use crate::collect::{Observer, RawCalls, Recorded, Samples, SlowCallSeen, Snapshot, WatchList};
 use crate::host::containers::Containers;
 use crate::host::{kernel, syscalls};
 use crate::model::{Container, Pod, ProcessKey, Unavailable};
@@ -38,6 +39,7 @@ pub(super) struct View<'a> {
     roots: Option<&'a [String]>,
     containers: Containers,
     start_unix: Duration,
+    slow: SlowCalls,
     /// What the last snapshot showed.
     last: Last,
 }
@@ -93,6 +95,7 @@ impl<'a> View<'a> {
             roots,
             containers,
             start_unix,
+            slow: SlowCalls::new(),
             last: Last::default(),
         }
     }
@@ -210,7 +213,7 @@ impl<'a> View<'a> {
     fn print(&self, document: &Document<'_>) -> Result<()> {
         let mut out = std::io::stdout().lock();
         let written = match self.args.format {
-            Format::Json if self.args.interval.is_some() => {
+            Format::Json if self.args.interval.is_some() || self.args.slow.is_some() => {
                 serde_json::to_writer(&mut out, document)
                     .map_err(std::io::Error::from)
                     .and_then(|()| writeln!(out))
@@ -329,7 +332,11 @@ fn since(now: CallRow, then: Option<CallRow>) -> CallRow {
 }
 
 impl Observer for View<'_> {
-    fn process_seen(&mut self, _: ProcessKey, _: ProcessKey) {}
+    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey) {
+        if self.args.stack {
+            self.slow.observe(process, parent);
+        }
+    }
 
     fn cgroup_born(&mut self, path: &str) {
         // Now, because a short-lived container takes its runtime's files with it.
@@ -338,6 +345,34 @@ impl Observer for View<'_> {
 
     fn snapshot(&mut self, snapshot: &Snapshot<'_>) -> Result<()> {
         self.interval(snapshot.elapsed, snapshot.watch, snapshot.calls)
+    }
+
+    fn slow_call(&mut self, seen: &SlowCallSeen<'_>) -> Result<()> {
+        if seen.call.tgid == std::process::id() {
+            // To show it would be one more.
+            return Ok(());
+        }
+        let slot = seen.call.key.slot();
+        let path = seen.watch.path(slot).unwrap_or_default();
+        let owner = owner(path, self.roots, &mut self.containers);
+        let (name, cgroup) = match &owner {
+            Some(owner) => {
+                let identity = self.containers.identify(owner);
+                (identity.name.clone(), identity.cgroup.clone())
+            }
+            None => ("host".to_owned(), String::new()),
+        };
+        let line = self.slow.line(seen, &name, &cgroup);
+        let mut out = std::io::stdout().lock();
+        let written = match self.args.format {
+            Format::Json => serde_json::to_writer(&mut out, &line)
+                .map_err(std::io::Error::from)
+                .and_then(|()| writeln!(out)),
+            Format::Text => line.write(&mut out),
+        };
+        written
+            .and_then(|()| out.flush())
+            .map_err(|error| output_error(&error))
     }
 
     fn drained(&mut self, _: Duration, _: &Samples) {

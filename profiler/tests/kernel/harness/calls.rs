@@ -18,12 +18,6 @@ impl Calls {
         Ok(Self(document))
     }
 
-    /// What was lost, by all causes.
-    pub(crate) fn lost(&self) -> u64 {
-        let causes = self.0["lost"].as_object().into_iter().flatten();
-        causes.filter_map(|(_, count)| count.as_u64()).sum()
-    }
-
     /// Lost by one cause.
     pub(crate) fn lost_to(&self, cause: &str) -> u64 {
         self.0["lost"][cause].as_u64().unwrap_or_default()

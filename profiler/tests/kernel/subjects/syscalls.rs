@@ -20,6 +20,11 @@ pub(super) fn trials() -> Vec<Trial> {
         skipping("syscalls::of_32_bits", compat, no_compat),
         privileged("syscalls::a_full_table_is_counted", full),
         privileged("syscalls::intervals_add_up", intervals),
+        privileged("syscalls::slow_ones_one_by_one", slow),
+        privileged(
+            "syscalls::slow_ones_beyond_the_limit_are_counted",
+            too_many_slow,
+        ),
     ]
 }
 
@@ -114,7 +119,7 @@ fn row_others(name: &str) -> u64 {
 fn known() -> Result {
     let cgroup = Cgroup::new("calls")?;
     let (calls, facts) = count(&[&cgroup], &[], || run(&cgroup, &KNOWN))?;
-    ensure!(calls.lost() == 0, "{} lost", calls.lost());
+    ensure!(calls.lost_to("call_map_full") == 0, "calls are lost");
     let row = calls.row(cgroup.path())?;
     check_known(&row, 1)?;
     // The program's own clock is read before the first sleep and after the last.
@@ -187,7 +192,7 @@ fn many() -> Result {
             ],
         )
     })?;
-    ensure!(calls.lost() == 0, "{} lost", calls.lost());
+    ensure!(calls.lost_to("call_map_full") == 0, "calls are lost");
     let row = calls.row(cgroup.path())?;
     for (name, expected) in [
         ("getppid", 240_000),
@@ -394,6 +399,87 @@ fn intervals() -> Result {
     ensure!(
         (getppid, sleeps, failed) == (200_000, 100, 1_000),
         "{getppid} getppid, {sleeps} sleeps, {failed} failed openat"
+    );
+    Ok(())
+}
+
+/// The slow calls and the closing document of `ctprof syscalls --slow LIMIT`, while `act` runs in the cgroup.
+fn slower_than(
+    cgroup: &Cgroup,
+    limit: &str,
+    act: impl FnOnce() -> Result<Facts>,
+) -> Result<(Vec<serde_json::Value>, Calls)> {
+    let args = [
+        "syscalls",
+        "--slow",
+        limit,
+        "--format",
+        "json",
+        "--duration",
+        "120s",
+    ];
+    let mut ctprof = Ctprof::new(&args).cgroup(cgroup).start()?;
+    ctprof.wait_until_attached()?;
+    act()?;
+    ctprof.interrupt()?;
+    let finished = ctprof.finish()?;
+    let mut lines: Vec<&str> = finished.stdout.lines().collect();
+    let last = lines.pop().ok_or("it said nothing")?;
+    let mut slow = Vec::new();
+    for line in lines {
+        let mut line: serde_json::Value = serde_json::from_str(line)?;
+        slow.push(line["slow_call"].take());
+    }
+    Ok((slow, Calls::parse(last)?))
+}
+
+/// 20 sleeps of 20 ms, among calls that are not slow.
+fn slow() -> Result {
+    let cgroup = Cgroup::new("slow")?;
+    let args = [
+        "calls",
+        "--getppid",
+        "5000",
+        "--sleeps",
+        "20",
+        "--sleep-ms",
+        "20",
+    ];
+    let (slow, calls) = slower_than(&cgroup, "18ms", || run(&cgroup, &args))?;
+    let sleeps: Vec<_> = slow
+        .iter()
+        .filter(|call| call["name"] == "nanosleep")
+        .collect();
+    ensure!(sleeps.len() == 20, "{} of 20 sleeps are slow", sleeps.len());
+    for call in &sleeps {
+        let ns = call["duration_ns"].as_u64().unwrap_or_default();
+        ensure!(ns >= 20_000_000, "a sleep of 20 ms took {ns} ns");
+        ensure!(
+            call["cgroup"] == cgroup.path() && call["result"] == 0,
+            "of whom, and how it ended: {call}"
+        );
+        let arguments = call["arguments"].as_array().map(Vec::len);
+        ensure!(arguments == Some(2), "arguments of {call}");
+    }
+    let all = calls.row(cgroup.path())?.call("nanosleep").count();
+    ensure!(all == 20, "{all} sleeps in the closing document");
+    Ok(())
+}
+
+/// More than a CPU may send in a second.
+fn too_many_slow() -> Result {
+    let cgroup = Cgroup::new("too-many")?;
+    let (slow, calls) = slower_than(&cgroup, "1ns", || {
+        run(&cgroup, &["calls", "--getppid", "50000"])
+    })?;
+    let shown = slow.len() as u64;
+    let dropped = calls.lost_to("slow_call_dropped");
+    let row = calls.row(cgroup.path())?;
+    let found = row.call("getppid").count();
+    ensure!(found == 50_000, "{found} getppid in the closing document");
+    ensure!(
+        shown < 50_000 && shown + dropped >= 50_000,
+        "{shown} shown, {dropped} dropped, of 50,000 and some"
     );
     Ok(())
 }
