@@ -40,10 +40,11 @@ fn wanted_state(state: usize) -> bool {
     STACK_STATES.load() & (1 << group) != 0
 }
 
-/// Whether stacks of threads that could run on are wanted.
+/// Whether the stacks of a thread of this slot are wanted, that goes to sleep or could run on. What a thread slept in
+/// is what it waits with afterwards, so it is wanted for any state.
 #[inline(always)]
-pub(crate) fn wanted_runnable(slot: u32) -> bool {
-    (wanted_state(state::RUN_QUEUE) || wanted_state(state::THROTTLED)) && scope::is_recorded(slot)
+pub(crate) fn wanted_as(slot: u32, blocks: bool) -> bool {
+    wanted(slot) && (blocks || wanted_state(state::RUN_QUEUE) || wanted_state(state::THROTTLED))
 }
 
 /// A process is announced when it has left the CPU 2, 8, 32, ... times: at first its libraries are not mapped yet,
@@ -57,9 +58,6 @@ fn is_milestone(leaves: u32) -> bool {
 /// Takes the stacks of the current thread, which is about to leave the CPU.
 #[inline(always)]
 pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
-    if !wanted(thread.slot) {
-        return;
-    }
     thread.comm = bpf_get_current_comm().unwrap_or_default();
     let in_kernel = stack::take(ctx, Side::Kernel, Place::Scheduler);
     thread.kernel_stack = in_kernel.key;

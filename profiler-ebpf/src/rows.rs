@@ -16,14 +16,17 @@ use crate::{
 const BPF_NOEXIST: u64 = 1;
 
 /// One more under this key, `ns` long.
-#[inline(always)]
-pub(crate) fn add(key: &CountKey, ns: u64) {
+///
+/// A function of its own, because it is large and called from many places.
+#[inline(never)]
+pub(crate) fn add(key: &CountKey, ns: u64) -> u32 {
     let half = ACTIVE.get(0).copied().unwrap_or_default();
     if half == 0 {
         add_to(&COUNTS_A, key, ns)
     } else {
         add_to(&COUNTS_B, key, ns)
     }
+    0
 }
 
 #[inline(always)]

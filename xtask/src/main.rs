@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "a task's output is its result")]
 
+mod bench;
 mod btf;
 mod cmd;
 mod demo;
@@ -26,6 +27,9 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
+    Bench(bench::Args),
+    #[command(hide = true)]
+    BenchLoad(bench::load::Args),
     /// Cut a small BTF file for tests out of a kernel's BTF.
     BtfFixture(btf::Args),
     Demo(demo::Args),
@@ -43,6 +47,8 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Args::parse().task {
+        Task::Bench(args) => bench::run(&args),
+        Task::BenchLoad(args) => bench::load::run(&args),
         Task::BtfFixture(args) => btf::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::DemoLoad(args) => demo::load::run(&args),

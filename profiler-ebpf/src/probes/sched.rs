@@ -84,17 +84,25 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     let blocks = !forced && state != 0;
     let charge = if blocks && state & kernel::TASK_DEAD != 0 {
         thread.clock.leave(now_ns, 0)
-    } else if blocks {
-        let reason = threads::sleeps(task, thread, state);
-        off_cpu::take(ctx, task, thread);
-        thread.clock.block(now_ns, reason)
     } else {
-        threads::queued(task, thread, now_ns);
-        if off_cpu::wanted_runnable(thread.slot) {
-            thread.period = kernel::quota_period(task);
+        let reason = if blocks {
+            threads::sleeps(task, thread, state)
+        } else {
+            threads::queued(task, thread, now_ns);
+            0
+        };
+        // In one place, because the code for it is large.
+        if off_cpu::wanted_as(thread.slot, blocks) {
+            if !blocks {
+                thread.period = kernel::quota_period(task);
+            }
             off_cpu::take(ctx, task, thread);
         }
-        thread.clock.preempt(now_ns)
+        if blocks {
+            thread.clock.block(now_ns, reason)
+        } else {
+            thread.clock.preempt(now_ns)
+        }
     };
     if let Some(account) = Slot::of(number, From::Scheduler) {
         account.charge(charge);
@@ -106,8 +114,18 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     number
 }
 
+/// A function of its own, because it is called from two places.
+#[inline(never)]
+fn get_cpu(task: Object, thread: *mut Thread, now_ns: u64) -> u32 {
+    // SAFETY: the callers' pointer is to a live map value; it is checked because the verifier asks for that.
+    if let Some(thread) = unsafe { thread.as_mut() } {
+        switch_in(task, thread, now_ns);
+    }
+    0
+}
+
 #[inline(always)]
-fn get_cpu(task: Object, thread: &mut Thread, now_ns: u64) {
+fn switch_in(task: Object, thread: &mut Thread, now_ns: u64) {
     if !thread.clock.is_in() {
         return;
     }

@@ -3,187 +3,24 @@
 //! The leaf of a wait is always the scheduler, and above it are a system call, a library's wrapper and a runtime. None
 //! of them says what the program was doing; the first frame that is none of these does.
 
+mod rank;
+
 use std::collections::HashMap;
 
-use super::names::{INLINED_SUFFIX, KERNEL_SUFFIX, is_stand_in};
+use super::names::{INLINED_SUFFIX, KERNEL_SUFFIX};
 use super::stacks::{NameId, StackRef, Stacks};
 use super::states::ViewState;
 use super::threads::{IdleThreads, ThreadGroups};
-
-/// Functions that begin so are a library's or a runtime's: the C library's insides, threads and locks, the standard
-/// libraries of C++, Rust, Go and Java, tokio, the interpreters of Python, Node and Java.
-const PLUMBING_PREFIXES: [&str; 38] = [
-    "__",
-    "_IO_",
-    "_dl_",
-    "_Py",
-    "Builtins_",
-    "Interpreter",
-    "JavaThread",
-    "PyEval_",
-    "PyObject_",
-    "PyRun_",
-    "Unsafe_",
-    "bufio.",
-    "cfunction_",
-    "core::",
-    "futex_",
-    "lll_",
-    "alloc::",
-    "internal/",
-    "io.",
-    "java.",
-    "jdk.",
-    "libuv",
-    "mio::",
-    "net.",
-    "node::",
-    "os.",
-    "parking_lot",
-    "pthread_",
-    "runtime.",
-    "sem_",
-    "std::",
-    "<std::",
-    "<core::",
-    "sync.",
-    "syscall.",
-    "tokio::",
-    "uv_",
-    "v8::",
-];
-
-/// Functions of that name are wrappers of system calls, or where programs and threads begin.
-const PLUMBING: [&str; 58] = [
-    "_start",
-    "accept",
-    "accept4",
-    "clock_nanosleep",
-    "clone",
-    "clone3",
-    "close",
-    "connect",
-    "epoll_pwait",
-    "epoll_wait",
-    "fdatasync",
-    "fsync",
-    "futex",
-    "io_uring_enter",
-    "ioctl",
-    "main_thread",
-    "memcpy",
-    "memset",
-    "msync",
-    "nanosleep",
-    "open",
-    "open64",
-    "openat",
-    "pause",
-    "poll",
-    "ppoll",
-    "pread",
-    "pread64",
-    "preadv",
-    "pselect",
-    "pwrite",
-    "pwrite64",
-    "pwritev",
-    "read",
-    "readv",
-    "recv",
-    "recvfrom",
-    "recvmmsg",
-    "recvmsg",
-    "select",
-    "send",
-    "sendfile",
-    "sendmmsg",
-    "sendmsg",
-    "sendto",
-    "sigsuspend",
-    "sigtimedwait",
-    "sleep",
-    "splice",
-    "start_thread",
-    "sync",
-    "syscall",
-    "thread_start",
-    "usleep",
-    "wait4",
-    "waitpid",
-    "write",
-    "writev",
-];
-
-/// Kernel functions that every wait goes through, by how they begin.
-const KERNEL_PLUMBING_PREFIXES: [&str; 17] = [
-    "__schedule",
-    "__x64_sys_",
-    "asm_",
-    "do_syscall",
-    "entry_SYSCALL",
-    "exc_",
-    "exit_to_user",
-    "finish_task_switch",
-    "futex_",
-    "io_schedule",
-    "kthread",
-    "preempt_schedule",
-    "ret_from_fork",
-    "schedule",
-    "syscall_exit",
-    "wait_for_completion",
-    "x64_sys_call",
-];
-
-/// Whether this name of a kernel function, with its suffix, is on every path to the scheduler.
-#[must_use]
-pub fn is_kernel_plumbing(name: &str) -> bool {
-    Rank::of(name) == Rank::KernelPlumbing
-}
-
-/// How a name ranks when a stack looks for the function to blame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    /// Nobody's: it stands for what is not known, or has no name.
-    None,
-    /// Of the kernel, on every path to the scheduler.
-    KernelPlumbing,
-    /// Of the kernel.
-    Kernel,
-    /// Of a library or a runtime.
-    Plumbing,
-    /// Of the program.
-    Own,
-}
-
-impl Rank {
-    fn of(name: &str) -> Self {
-        let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        if is_stand_in(name) {
-            Self::None
-        } else if name.ends_with(KERNEL_SUFFIX) {
-            if starts(&KERNEL_PLUMBING_PREFIXES) {
-                Self::KernelPlumbing
-            } else {
-                Self::Kernel
-            }
-        } else if name.starts_with('[') {
-            // A place in a file: no name to tell anybody.
-            Self::None
-        } else {
-            let plain = name.strip_suffix(INLINED_SUFFIX).unwrap_or(name);
-            let wraps = PLUMBING.contains(&plain) || starts(&PLUMBING_PREFIXES);
-            if wraps { Self::Plumbing } else { Self::Own }
-        }
-    }
-}
+use rank::Rank;
+pub use rank::is_kernel_plumbing;
 
 /// The function with most of a state's time, and how much of it that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Culprit {
     /// Name, without the suffix of its kind.
     pub function: String,
+    /// Whether it is the kernel's.
+    pub kernel: bool,
     /// Its time.
     pub ns: u64,
     /// Time of all stacks in the state, waits of idle threads apart.
@@ -199,6 +36,9 @@ impl Culprit {
             return None;
         }
         let name = super::table::cut(&self.function, MAX_CHARS);
+        if self.kernel {
+            return Some(format!("{mostly} in {name} [k]"));
+        }
         let call = if name.ends_with([')', '>', '…']) || name.contains(':') && name.contains('/')
         {
             ""
@@ -238,15 +78,17 @@ impl Blame {
                     .filter_map(|(name, ns)| Some((name?, ns)))
                     .max_by_key(|(name, ns)| (*ns, std::cmp::Reverse(*name)))?;
                 let name = stacks.name(function);
-                let function = name
-                    .strip_suffix(KERNEL_SUFFIX)
+                let kernel = name.strip_suffix(KERNEL_SUFFIX);
+                let function = kernel
                     .or_else(|| name.strip_suffix(INLINED_SUFFIX))
                     .unwrap_or(name)
                     .to_owned();
+                let kernel = kernel.is_some();
                 Some((
                     key,
                     Culprit {
                         function,
+                        kernel,
                         ns,
                         of_ns,
                     },
@@ -324,14 +166,11 @@ mod tests {
                 ],
                 "app::load",
             ),
-            // Nothing of the program's own: the runtime's says more than the kernel's.
-            (
-                &["runtime.goexit", "runtime.futex", "futex_wait_[k]"],
-                "runtime.futex",
-            ),
+            // Nothing of the program's own: what the kernel did for it.
             (
                 &[
                     "[libc.so.6+0x1234]",
+                    "__write",
                     "jbd2_log_wait_commit_[k]",
                     "schedule_[k]",
                 ],
@@ -354,6 +193,13 @@ mod tests {
             );
         }
         assert_eq!(blamed(&[(&["[no stack]"], 1)]), None);
+        let nothing_new = [
+            "[go+0x12]",
+            "runtime.futex",
+            "do_futex_[k]",
+            "futex_wait_[k]",
+        ];
+        assert_eq!(blamed(&[(&nothing_new, 1)]), None);
     }
 
     #[test]
@@ -366,6 +212,7 @@ mod tests {
         let written = |name: &str| blamed(&[(&[name], 1)]).unwrap().words("mostly").unwrap();
         assert_eq!(written("ns::f(int)"), "mostly in ns::f(int)");
         assert_eq!(written("app::f"), "mostly in app::f()");
+        assert_eq!(written("pipe_read_[k]"), "mostly in pipe_read [k]");
         assert_eq!(written("py::f:/srv/a.py"), "mostly in py::f:/srv/a.py");
     }
 }

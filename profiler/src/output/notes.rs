@@ -135,6 +135,8 @@ pub fn unavailable(summary: &Summary) -> Vec<String> {
 pub fn why_empty(summary: &Summary, containers: &[usize]) -> Vec<String> {
     let mut why = vec![if containers.is_empty() {
         "No thread of the target was seen.".to_owned()
+    } else if summary.sampling.cpus == 0 {
+        "Stacks were not recorded.".to_owned()
     } else {
         format!(
             "No thread of {} was on a CPU when a sample was taken ({} at {} Hz): all slept, waited or were stopped.",

@@ -1,7 +1,8 @@
 //! `profile.pb.gz`: pprof, which `go tool pprof` and every profile store read.
 //!
 //! One sample for each stack of the profile, with the labels that filter it, and one for each state with time that
-//! no stack accounts for, so that the values add up to the containers' times. Samples are written one at a time: two encoded messages one after the other are their merge (protobuf's encoding guide), so the
+//! no stack accounts for, so that the values add up to the containers' times. Samples are written one at a
+//! time: two encoded messages one after the other are their merge (protobuf's encoding guide), so the
 //! largest part of the file is never in memory at once.
 
 pub mod proto;

@@ -1,6 +1,7 @@
 //! The report on the terminal: where each container's time went, why, what to know before trusting it, and where the
 //! files are.
 //!
+//! - `shown`: which containers are in the table, and which are idle
 //! - `overview`: the table of containers
 //! - `detail`: one container: causes, waits, functions
 //! - `figures`: one container's figures, line by line
@@ -11,26 +12,21 @@
 mod detail;
 mod figures;
 mod overview;
+mod shown;
 
 use std::io::Write;
 use std::path::Path;
 
 use super::causes::Causes;
-use super::summary::{ContainerSummary, Summary};
-use super::table::cut;
+use super::summary::Summary;
 use super::{View, directory, functions, notes, units};
 use crate::model::StateGroup;
 use crate::model::text::printable;
 use detail::Detail;
+use shown::Shown;
 
 /// Containers that are described one by one, unless some are asked for by name.
 const DETAILED_CONTAINERS: usize = 5;
-
-/// Containers in the table, unless some are asked for by name.
-const MAX_ROWS: usize = 40;
-
-/// Containers that neither ran nor lost more than this share of the recording are named in one line.
-const IDLE_SHARE: u64 = 1000;
 
 /// A container's name ends here, in columns.
 const MAX_LABEL: usize = 48;
@@ -148,74 +144,24 @@ fn heading(summary: &Summary) -> String {
     } else {
         "on-CPU profile"
     };
-    printable(
-        &format!(
-            "ctprof {} · {what} of {} · {} at {} Hz on {} · Linux {}",
-            summary.ctprof_version,
-            units::seconds(summary.window_ns),
+    let how = match sampling.cpus {
+        0 => "no stacks".to_owned(),
+        cpus => format!(
+            "{} at {} Hz on {}",
             sampling.event,
             sampling.frequency_hz,
-            units::counted(sampling.cpus, "CPU"),
+            units::counted(cpus, "CPU")
+        ),
+    };
+    printable(
+        &format!(
+            "ctprof {} · {what} of {} · {how} · Linux {}",
+            summary.ctprof_version,
+            units::seconds(summary.window_ns),
             summary.kernel,
         ),
         1000,
     )
-}
-
-/// Which containers are shown, and how.
-struct Shown {
-    /// In the table.
-    busy: Vec<usize>,
-    /// Named in one line.
-    idle: Vec<usize>,
-    /// Left out of the table, because it is long enough.
-    more: usize,
-    /// What the idle ones have in common.
-    idle_is: String,
-    by_ledger: bool,
-}
-
-impl Shown {
-    fn by_ledger(summary: &Summary, positions: &[usize], options: &Options<'_>) -> Self {
-        let floor = summary.window_ns / IDLE_SHARE;
-        let is_busy = |container: &ContainerSummary| {
-            container.on_cpu_ns().saturating_add(container.lost_ns()) > floor
-        };
-        let (mut busy, mut idle): (Vec<usize>, Vec<usize>) = positions
-            .iter()
-            .partition(|it| options.only.is_some() || is_busy(&summary.containers[**it]));
-        if busy.is_empty() {
-            std::mem::swap(&mut busy, &mut idle);
-        }
-        let more = match options.only {
-            Some(_) => 0,
-            None => busy.len().saturating_sub(MAX_ROWS),
-        };
-        busy.truncate(busy.len() - more);
-        Self {
-            busy,
-            idle,
-            more,
-            idle_is: format!(
-                "idle (at work or held up for less than {})",
-                units::duration(floor)
-            ),
-            by_ledger: true,
-        }
-    }
-
-    fn by_samples(summary: &Summary, positions: &[usize]) -> Self {
-        let (busy, idle) = positions
-            .iter()
-            .partition(|position| summary.containers[**position].on_cpu_ns() > 0);
-        Self {
-            busy,
-            idle,
-            more: 0,
-            idle_is: "no samples".to_owned(),
-            by_ledger: false,
-        }
-    }
 }
 
 fn print_tables(
@@ -238,7 +184,7 @@ fn print_tables(
         let more = units::counted(shown.more as u64, "more container");
         writeln!(out, "{more} with less lost time: see --format json")?;
     }
-    print_idle(summary, shown, out)?;
+    shown.print_idle(summary, out)?;
     if view.stacks.is_empty() {
         writeln!(out)?;
         writeln!(
@@ -287,23 +233,6 @@ fn print_tables(
         )?;
     }
     Ok(())
-}
-
-fn print_idle(summary: &Summary, shown: &Shown, out: &mut impl Write) -> std::io::Result<()> {
-    const MAX_NAMED: usize = 8;
-    let idle = &shown.idle;
-    if idle.is_empty() {
-        return Ok(());
-    }
-    let mut names: Vec<String> = idle
-        .iter()
-        .take(MAX_NAMED)
-        .map(|position| cut(&summary.containers[*position].label, MAX_LABEL))
-        .collect();
-    if idle.len() > MAX_NAMED {
-        names.push(format!("{} more", idle.len() - MAX_NAMED));
-    }
-    writeln!(out, "{}: {}", shown.idle_is, names.join(", "))
 }
 
 fn print_notes(

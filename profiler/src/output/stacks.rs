@@ -105,6 +105,13 @@ impl Stacks {
         &self.names[id as usize]
     }
 
+    /// The number of this name, if it occurs.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<NameId> {
+        let found = self.names.binary_search_by(|other| (**other).cmp(name));
+        found.ok().map(|position| position as NameId)
+    }
+
     /// Number of distinct stacks.
     #[must_use]
     pub fn len(&self) -> usize {

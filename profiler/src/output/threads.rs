@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::names;
 use super::stacks::{NameId, StackRef, Stacks};
 use super::states::{Meaning, ViewState};
 
@@ -77,13 +78,15 @@ pub struct IdleThreads {
     idle: HashSet<(usize, NameId)>,
     /// The container of the kernel's threads.
     kernel: Option<usize>,
+    /// The name of threads that are not known.
+    unknown: Option<NameId>,
     /// Time of idle threads in states that mean waiting, for each container and state.
     waits: HashMap<(usize, ViewState), u64>,
 }
 
 impl IdleThreads {
     /// Finds the idle groups. Kernel threads, which `is_kernel` tells by their container, wait for work and nothing
-    /// else: all their waits are idle.
+    /// else: all their waits are idle. So are, for want of knowledge, those of which only the container is known.
     #[must_use]
     pub fn of(stacks: &Stacks, groups: &ThreadGroups, is_kernel: impl Fn(usize) -> bool) -> Self {
         let mut times: HashMap<(usize, NameId), (u64, u64)> = HashMap::new();
@@ -103,6 +106,7 @@ impl IdleThreads {
                 .map(|(key, _)| key)
                 .collect(),
             kernel: None,
+            unknown: stacks.find(names::ANY_THREAD),
             waits: HashMap::new(),
         };
         for stack in stacks.iter() {
@@ -125,6 +129,7 @@ impl IdleThreads {
     pub fn waits_idly(&self, stack: &StackRef<'_>, groups: &ThreadGroups) -> bool {
         stack.state.meaning() == Meaning::Waiting
             && (self.kernel == Some(stack.container)
+                || self.unknown == Some(stack.thread)
                 || self.is_idle(stack.container, groups.group(stack.thread)))
     }
 
@@ -185,6 +190,9 @@ mod tests {
             // Just below.
             (0, "idle", State::OnCpuUser, 999),
             (0, "idle", State::BlockedPoll, 99_001),
+            // Nobody's in particular.
+            (2, "[any]", State::OnCpuUser, 900),
+            (2, "[any]", State::BlockedPoll, 100),
             // Of another container: a group of its own.
             (1, "idle", State::OnCpuUser, 99_000),
             (1, "idle", State::BlockedPoll, 1_000),
@@ -193,12 +201,13 @@ mod tests {
         let idle = IdleThreads::of(&stacks, &groups, |_| false);
         assert_eq!(idle.wait_ns(0, poll), 99_001);
         assert_eq!(idle.wait_ns(1, poll), 0);
+        assert_eq!(idle.wait_ns(2, poll), 100);
         let idle_ns: u64 = stacks
             .iter()
             .filter(|stack| idle.waits_idly(stack, &groups))
             .map(|stack| stack.ns)
             .sum();
-        assert_eq!(idle_ns, 99_001, "its work is not left out");
+        assert_eq!(idle_ns, 99_001 + 100, "its work is not left out");
         let kernel = IdleThreads::of(&stacks, &groups, |container| container == 1);
         assert_eq!(kernel.wait_ns(1, poll), 1_000, "busy as it may be");
     }

@@ -13,5 +13,6 @@ mod directory;
 mod golden;
 mod hostile;
 mod pprof;
+mod reading;
 mod report;
 mod synthetic;

@@ -1,6 +1,7 @@
 //! Profiles whose every number is known: `small` has on-CPU samples alone, `rich` a whole ledger, `large` many stacks.
 
 mod large;
+mod ledger;
 mod rich;
 
 use std::collections::BTreeMap;

@@ -128,3 +128,23 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     );
     Ok(ExitCode::SUCCESS)
 }
+
+/// Ids of the types that stand for these tracepoints in the running kernel's BTF.
+pub(crate) fn tracepoint_ids(tracepoints: &[&str]) -> Result<Vec<u32>> {
+    const PATH: &str = "/sys/kernel/btf/vmlinux";
+    let bytes = fs::read(PATH).with_context(|| format!("cannot read {PATH}"))?;
+    let btf = types::Btf::parse(&bytes)?;
+    tracepoints
+        .iter()
+        .map(|tracepoint| {
+            let name = format!("btf_trace_{tracepoint}");
+            let id = btf
+                .types
+                .iter()
+                .position(|ty| ty.kind == types::kind::TYPEDEF && btf.string(ty.name) == name);
+            Ok(u32::try_from(id.with_context(|| {
+                format!("this kernel has no tracepoint {tracepoint}")
+            })?)?)
+        })
+        .collect()
+}

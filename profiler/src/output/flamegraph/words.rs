@@ -27,6 +27,7 @@ pub(super) fn title(graph: Graph, summary: &Summary, containers: &[usize]) -> St
     let time = units::seconds(of_all(&|position| time_ns(graph, summary, position)));
     let what = match graph {
         _ if !is_measured(graph, summary, containers) => "not measured".to_owned(),
+        Graph::OnCpu if summary.sampling.cpus == 0 => format!("{time} not sampled"),
         Graph::OnCpu => format!(
             "{} at {} Hz",
             units::counted(
@@ -67,7 +68,12 @@ pub(super) fn caption(
 ) -> Vec<String> {
     let mut parts = vec![format!(
         "ctprof {}, Linux {}, {}",
-        summary.ctprof_version, summary.kernel, summary.sampling.event
+        summary.ctprof_version,
+        summary.kernel,
+        match summary.sampling.cpus {
+            0 => "no stacks",
+            _ => &summary.sampling.event,
+        }
     )];
     parts.extend(notes::incomplete_stacks(
         containers
@@ -90,7 +96,8 @@ pub(super) fn caption(
     lines
 }
 
-/// The colours of the graph in the order in which it shows them: its states, or the kinds of functions of its one state.
+/// The colours of the graph in the order in which it shows them: its states, or where it has one the kinds of
+/// functions.
 pub(super) fn legend(graph: Graph, trees: &[Tree<'_>]) -> Vec<(String, Color)> {
     let mut classes: Vec<Class> = trees
         .iter()

@@ -96,7 +96,7 @@ fn blocked_in(container: &ContainerSummary, most: usize) -> Option<String> {
 /// What no cause counts: waits that say nothing about why something is slow.
 fn idle(idle_ns: u64) -> String {
     format!(
-        "{} of the waiting is of threads that were busy for less than {IDLE_BELOW_PERCENT}% of their time",
+        "{} waited by threads that were busy for less than {IDLE_BELOW_PERCENT}% of their time, or are not known",
         duration(idle_ns)
     )
 }

@@ -1,4 +1,4 @@
-//! Folded stacks: `container;thread;frame;frame… ns`, one a line.
+//! Folded stacks: `container;state;thread;frame;frame… ns`, one a line.
 
 use super::Result;
 
@@ -30,6 +30,24 @@ impl Folded {
     /// Time of stacks with a frame that `wanted` accepts, in ns.
     pub(crate) fn matching(&self, wanted: impl Fn(&str) -> bool) -> u64 {
         self.count(|frames| frames.iter().any(|name| wanted(name)))
+    }
+
+    /// The stacks of one state.
+    pub(crate) fn state(&self, name: &str) -> Self {
+        let stacks = self.stacks.iter();
+        let wanted = stacks.filter(|(frames, _)| frames.get(1).is_some_and(|state| state == name));
+        Self {
+            stacks: wanted.cloned().collect(),
+        }
+    }
+
+    /// The stacks of one container, by its label.
+    pub(crate) fn container(&self, label: &str) -> Self {
+        let stacks = self.stacks.iter();
+        let wanted = stacks.filter(|(frames, _)| frames[0] == label);
+        Self {
+            stacks: wanted.cloned().collect(),
+        }
     }
 
     /// Time of all stacks, in ns.

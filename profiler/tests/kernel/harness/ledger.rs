@@ -56,12 +56,39 @@ impl Recording {
         let mut on_cpu_ns = 0;
         for row in self.rows() {
             row.check(window_ns)
+                .and_then(|()| self.check_stacks(row))
                 .map_err(|error| format!("{}: {}", row.name(), error.message().unwrap_or("?")))?;
             on_cpu_ns += row.on_cpu_ns()?;
         }
         ensure!(
             on_cpu_ns <= cpus * window_ns * 101 / 100,
             "{on_cpu_ns} ns on {cpus} CPUs in {window_ns} ns"
+        );
+        Ok(())
+    }
+
+    /// Fails unless the stacks of every state sum up to its time. A recording without stacks has none.
+    fn check_stacks(&self, row: Row<'_>) -> Result {
+        if self.folded.total() == 0 {
+            return Ok(());
+        }
+        let label = row.value["label"].as_str().unwrap_or_default();
+        let folded = self.folded.container(label);
+        let states = row.value["time_ns"].as_object().into_iter().flatten();
+        let mut on_cpu = 0;
+        for (state, ns) in states {
+            let ns = ns.as_u64().unwrap_or_default();
+            if state.starts_with("on_cpu") {
+                on_cpu += ns;
+                continue;
+            }
+            let found = folded.state(state).total();
+            ensure!(found == ns, "{found} ns of stacks for {ns} ns {state}");
+        }
+        let found = folded.state("on_cpu").total();
+        ensure!(
+            found == on_cpu,
+            "{found} ns of stacks for {on_cpu} ns on CPU"
         );
         Ok(())
     }
@@ -152,9 +179,10 @@ impl<'a> Row<'a> {
         )
     }
 
-    /// A thread that wakes up and gets an idle CPU waits until that CPU is awake. The kernel does not look at the
-    /// clock again in between (`wakeup_preempt` has it skip that), and so takes the wait for time on the CPU: in its
-    /// accounts there is more of that by what the ledger has as delayed by idle, and less waiting.
+    /// When a thread wakes up and is to get its CPU at once, the kernel does not look at the clock again until it has
+    /// it (`wakeup_preempt` has it skip that): what passes until then (an interrupt for the other CPU, its way out of
+    /// idle) the kernel takes for time of that thread on the CPU. So in its accounts there is more of that, by short
+    /// waits at most, and less waiting.
     fn kernel_agrees(
         self,
         what: &str,
@@ -164,21 +192,27 @@ impl<'a> Row<'a> {
         slack_ns: u64,
         more: bool,
     ) -> Result {
-        let idle = self.delayed_ns("idle", None);
+        let short = self.short_waits_ns()?;
         let (least, most) = if more {
-            (kernel.saturating_sub(idle), kernel)
+            (kernel.saturating_sub(short), kernel)
         } else {
-            (kernel, kernel + idle)
+            (kernel, kernel + short)
         };
         let nearest = ledger.clamp(least, most);
         close_ns(what, ledger, nearest, ratio, slack_ns).map_err(|error| {
-            format!(
-                "{} ({idle} ns idle): {}",
-                error.message().unwrap_or("?"),
-                self.describe()
-            )
-            .into()
+            let text = error.message().unwrap_or("?");
+            let kernel = kernel as f64 / 1e6;
+            format!("{text} ({kernel:.3} ms by the kernel): {}", self.describe()).into()
         })
+    }
+
+    /// Time in waits that were over in some 100 us, at most.
+    fn short_waits_ns(self) -> Result<u64> {
+        let buckets = self.value["run_queue_latency"]["buckets"].as_array();
+        let buckets = buckets.ok_or("no buckets")?.iter();
+        let short = buckets.filter_map(|it| Some((it["to_ns"].as_u64()?, it["count"].as_u64()?)));
+        let short = short.filter(|(to_ns, _)| *to_ns <= 1 << 17);
+        Ok(short.map(|(to_ns, count)| to_ns * count).sum())
     }
 
     #[allow(clippy::cast_precision_loss, reason = "2^52 ns are 52 days")]

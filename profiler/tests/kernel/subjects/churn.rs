@@ -29,7 +29,7 @@ fn threads() -> Result {
     let (recording, facts) = record(&[&cgroup], || {
         let births = ["--threads", count, "--ms", ms];
         let life = ["lives", "--life", "20", "--calm", "1"];
-        Program::start(Some(&cgroup), &[&life[..], &births[..]].concat())?.end()
+        Program::start(Some(&cgroup), &[&life[..], &births].concat())?.end()
     })?;
     let row = recording.row(cgroup.path())?;
     let born: u64 = count.parse()?;

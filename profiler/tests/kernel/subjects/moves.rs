@@ -82,8 +82,10 @@ fn threads() -> Result {
     let (home, first, second) = (home?, first?, second?);
     let (recording, (times, facts)) = record(&[&home, &first, &second], || {
         let mut program = Program::start(Some(&home), &["moved", "--ms", "1500"])?;
-        let (busy, asleep) = (program.next("tid")?, program.next("tid")?);
-        let mut times = Vec::new();
+        let busy = program.next("tid")?;
+        program.next("began_ns")?;
+        let asleep = program.next("tid")?;
+        let mut times = vec![program.next("began_ns")?];
         for (target, tid) in [(&first, busy), (&second, asleep), (&home, busy)] {
             sleep(STEP);
             target.adopt_thread(tid)?;
@@ -91,7 +93,7 @@ fn threads() -> Result {
         }
         Ok((times, program.end()?))
     })?;
-    let busy = times[2] - times[0];
+    let busy = times[3] - times[1];
     let row = recording.row(first.path())?;
     close_ns("busy one away", row.thread_time_ns()?, busy, 0.0, MOVE_NS)?;
     close_ns(
@@ -103,7 +105,7 @@ fn threads() -> Result {
     )?;
     row.agrees_with_usage()?;
     let asleep = recording.row(second.path())?.thread_time_ns()?;
-    let rest = 1_500_000_000_u64.saturating_sub(2 * 400_000_000);
+    let rest = times[0] + 1_500_000_000 - times[2];
     close_ns("sleeping one away", asleep, rest, 0.0, MOVE_NS)?;
     let lived = facts.lived_ns + 2 * 1_500_000_000;
     let row = recording.row(home.path())?;

@@ -61,13 +61,8 @@ fn measure(cores: Option<f64>, ms: &str, args: &[&str], frequency: u64) -> Resul
     // A Poisson-like spread of one standard deviation is 1 / sqrt(n); timers are steadier than that, but
     // the frequency is low enough for it to matter in short runs on a busy machine.
     close("samples", samples as f64, truth, sample_tolerance())?;
-    // Each sample stands for one period, and folded stacks are in nanoseconds.
-    let folded_ns = samples * (1_000_000_000 / frequency);
-    ensure!(
-        recording.folded.total() == folded_ns,
-        "stacks.folded has {} ns, {samples} samples stand for {folded_ns} ns",
-        recording.folded.total()
-    );
+    recording.check()?;
+    recording.row(cgroup.path())?.agrees_with_usage()?;
     ensure!(
         recording.samples() == samples,
         "samples outside of the target"
@@ -90,7 +85,7 @@ fn functions_in_proportion() -> Result {
         Some(&cgroup),
         &["burn", "--threads", "2", "--ms", ms, "--alpha", "70"],
     )?)?;
-    let folded = ctprof.stop(&dir)?.folded;
+    let folded = ctprof.stop(&dir)?.folded.state("on_cpu");
     let (alpha, beta) = (folded.with("alpha") as f64, folded.with("beta") as f64);
     let total = if emulated() {
         // Interrupts cost many times more than on a real CPU.

@@ -9,7 +9,8 @@ use super::Options;
 use super::clock::now_ns;
 use super::lives::work;
 
-/// A busy and a sleeping thread beside a main thread that waits for them. Prints their numbers at once.
+/// A busy and a sleeping thread beside a main thread that waits for them. Prints their numbers, and when
+/// they began, at once.
 pub(super) fn moved(options: &Options) {
     let duration = options.duration();
     std::thread::scope(|scope| {
@@ -17,11 +18,12 @@ pub(super) fn moved(options: &Options) {
             let (sender, number) = std::sync::mpsc::channel();
             scope.spawn(move || {
                 // Nobody waits for it in vain.
-                let _ = sender.send(rustix::thread::gettid());
+                let _ = sender.send((rustix::thread::gettid(), now_ns()));
                 act(duration);
             });
-            if let Ok(tid) = number.recv() {
+            if let Ok((tid, began_ns)) = number.recv() {
                 println!("tid {}", tid.as_raw_nonzero());
+                println!("began_ns {began_ns}");
             }
         }
     });

@@ -42,7 +42,7 @@ pub(super) fn block(options: &Options) -> std::io::Result<()> {
         times: u32::try_from(options.number("--times", 20)).unwrap_or(u32::MAX),
         each: Duration::from_millis(options.number("--each", 50)),
     };
-    let folder = options.text("--folder");
+    let path = options.text("--path");
     let spent = match options.text("--how") {
         "sleep" => calls::sleep(pace),
         "signal" => calls::signal(pace),
@@ -60,9 +60,9 @@ pub(super) fn block(options: &Options) -> std::io::Result<()> {
         "child" => children::wait(pace)?,
         "vfork" => children::vfork(pace)?,
         "fault" => fault::user(pace)?,
-        "file-fault" => files::fault(folder, pace)?,
-        "fsync" => files::fsync(folder, pace)?,
-        "direct-read" => files::direct_read(folder, pace)?,
+        "file-fault" => files::fault(path, pace)?,
+        "fsync" => files::fsync(path, pace)?,
+        "direct-read" => files::direct_read(path, pace)?,
         how => {
             println!("no way to block called {how:?}");
             Spent::default()

@@ -1,0 +1,72 @@
+//! The load of a measurement, in a process of its own so that nothing else of xtask is measured.
+
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+
+/// Run a load and print how long one round of it took, in ns.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// CPUs, each with a pair of threads.
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    cpus: Vec<usize>,
+    /// Ping-pongs of each pair.
+    #[arg(long)]
+    count: u64,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let start = Instant::now();
+    let pairs: Vec<_> = args
+        .cpus
+        .iter()
+        .map(|cpu| {
+            let (cpu, count) = (*cpu, args.count);
+            std::thread::spawn(move || ping_pong(cpu, count))
+        })
+        .collect();
+    for pair in pairs {
+        pair.join()
+            .map_err(|_| anyhow::anyhow!("a thread of the load panicked"))??;
+    }
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let ns = start.elapsed().as_nanos() as f64 / args.count as f64;
+    println!("{ns:.1}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Two threads on one CPU wake each other: two switches and two wakeups a round.
+fn ping_pong(cpu: usize, count: u64) -> Result<()> {
+    let (from_left, to_right) = pipe()?;
+    let (from_right, to_left) = pipe()?;
+    let right = std::thread::spawn(move || side(cpu, count, from_left, to_left, false));
+    side(cpu, count, from_right, to_right, true)?;
+    right
+        .join()
+        .map_err(|_| anyhow::anyhow!("a thread of the load panicked"))?
+}
+
+fn side(
+    cpu: usize,
+    count: u64,
+    mut from: PipeReader,
+    mut to: PipeWriter,
+    begins: bool,
+) -> Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    rustix::thread::sched_setaffinity(None, &set)?;
+    let mut byte = [0];
+    for _ in 0..count {
+        if begins {
+            to.write_all(&byte)?;
+            from.read_exact(&mut byte)?;
+        } else {
+            from.read_exact(&mut byte)?;
+            to.write_all(&byte)?;
+        }
+    }
+    Ok(())
+}
