@@ -70,6 +70,23 @@ pub struct CallPlan {
     pub slow_stacks: bool,
 }
 
+/// Rows that there may be at once, by cgroup; least and most: 13 MiB and 112 MiB if all are used.
+const ROWS_A_CGROUP: u32 = 1_024;
+const ROWS: (u32, u32) = (131_072, 1_048_576);
+
+impl CallPlan {
+    /// Calls, errors and times of a host with so many cgroups.
+    #[must_use]
+    pub fn timed(cgroups: usize) -> Self {
+        let cgroups = u32::try_from(cgroups).unwrap_or(u32::MAX);
+        Self {
+            view: view::TIMES,
+            rows: cgroups.saturating_mul(ROWS_A_CGROUP).clamp(ROWS.0, ROWS.1),
+            ..Self::default()
+        }
+    }
+}
+
 /// The loaded object. Dropping it detaches and unloads everything: nothing is pinned.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Syscall;
+use crate::model::{Container, Syscall};
 
 /// One system call of a container, as documents have it. Fields are in the order of the file; what was not measured
 /// is absent.
@@ -163,6 +163,20 @@ impl SyscallSummary {
 fn share(part_ns: Option<u64>, whole_ns: Option<u64>) -> Option<f64> {
     let (part, whole) = (part_ns?, whole_ns.filter(|whole| *whole > 0)?);
     Some(part as f64 / whole as f64)
+}
+
+/// The calls of a container, most time first; `None` where nobody asked for them.
+#[must_use]
+pub fn of_container(container: &Container) -> Option<Vec<SyscallSummary>> {
+    let thread_time_ns = container.ledger.as_ref().map(|it| it.thread_time_ns);
+    let mut calls: Vec<_> = container
+        .syscalls
+        .as_ref()?
+        .iter()
+        .map(|call| SyscallSummary::of(call, thread_time_ns))
+        .collect();
+    sort(&mut calls, Order::Total);
+    Some(calls)
 }
 
 /// Sorts; what is equal by the order is sorted by name.

@@ -10,9 +10,10 @@ use super::beside::{self, Figures};
 use super::live::Live;
 use crate::aggregate::{
     Addresses, Names, Owners, Placeholders, balance, container_ledgers, container_stacks,
-    retain_rows, scheduler_frames,
+    container_syscalls, retain_rows, scheduler_frames,
 };
 use crate::bpf::SamplingEvent;
+use crate::cli::syscalls::view::NAMES;
 use crate::collect::{Counted, Recorded, WatchList};
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
 use crate::host::containers::Containers;
@@ -72,6 +73,9 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
             |slot| elsewhere.get(&slot).cloned(),
             &mut containers,
         );
+    }
+    if let Some(calls) = &recorded.calls {
+        container_syscalls(&calls.rows, calls.timed, NAMES, &owners, &mut containers);
     }
     for container in &mut containers {
         let kernel_share = match container.identity.runtime.as_str() {

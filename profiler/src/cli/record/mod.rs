@@ -83,6 +83,10 @@ pub struct RecordArgs {
     )]
     states: Vec<StateChoice>,
 
+    /// Count system calls, too, with errors and latency, at the cost that `ctprof syscalls` has
+    #[arg(long)]
+    syscalls: bool,
+
     /// Keep stacks of waits and sleeps that took at least this long; shorter ones are counted without
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse_or_zero)]
     min_block: Duration,
@@ -218,7 +222,11 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         map_entries: args.map_entries,
         stacks: &stacks,
         min_block: args.min_block,
-        calls: CallPlan::default(),
+        calls: if args.syscalls {
+            CallPlan::timed(hierarchy.walk("/")?.len())
+        } else {
+            CallPlan::default()
+        },
         interval: None,
         log,
     })?;

@@ -4,7 +4,7 @@
 //! - `view`: rows of the kernel half to tables and JSON, at the end or in between
 
 mod slow;
-mod view;
+pub(super) mod view;
 
 use std::ffi::OsString;
 use std::future::pending;
@@ -32,10 +32,6 @@ use view::View;
 
 /// Length of a recording that names neither a duration nor a command, and does not show what it counts.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
-/// Rows that there may be at once, by cgroup; least and most: 13 MiB and 112 MiB if all are used.
-const ROWS_A_CGROUP: u32 = 1_024;
-const ROWS: (u32, u32) = (131_072, 1_048_576);
-
 /// Count system calls per container: calls, errors, latency, time on and off the CPU.
 ///
 /// Counts in the kernel, for the chosen containers, or with a COMMAND for exactly that command's life in a cgroup of
@@ -134,22 +130,19 @@ impl SyscallsArgs {
     }
 
     fn plan(&self, cgroups: usize) -> CallPlan {
-        let rows = u32::try_from(cgroups)
-            .unwrap_or(u32::MAX)
-            .saturating_mul(ROWS_A_CGROUP)
-            .clamp(ROWS.0, ROWS.1);
+        let plan = CallPlan::timed(cgroups);
         CallPlan {
             view: if self.counts_only {
                 wanted::COUNTS
             } else {
                 wanted::TIMES
             },
-            rows: self.map_entries.unwrap_or(rows),
+            rows: self.map_entries.unwrap_or(plan.rows),
             slow_ns: self
                 .slow
                 .map_or(0, |slow| u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX)),
             slow_stacks: self.stack,
-            ..CallPlan::default()
+            ..plan
         }
     }
 }

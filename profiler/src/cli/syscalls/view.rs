@@ -19,7 +19,7 @@ use crate::collect::{Observer, RawCalls, Recorded, Samples, SlowCallSeen, Snapsh
 use crate::host::containers::Containers;
 use crate::host::{kernel, syscalls};
 use crate::model::{Container, Pod, ProcessKey, Unavailable};
-use crate::output::syscalls::{SyscallSummary, sort, time};
+use crate::output::syscalls::{SyscallSummary, of_container, sort, time};
 use crate::output::table::{Align, Table};
 use crate::output::units::{count, percent};
 
@@ -180,10 +180,7 @@ impl<'a> View<'a> {
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let rows = containers.iter().map(|container| {
             let thread_time_ns = container.ledger.as_ref().map(|it| it.thread_time_ns);
-            let calls = container.syscalls.iter().flatten();
-            let mut calls: Vec<_> = calls
-                .map(|call| SyscallSummary::of(call, thread_time_ns))
-                .collect();
+            let mut calls = of_container(container).unwrap_or_default();
             sort(&mut calls, self.args.order());
             let identity = &container.identity;
             Row {

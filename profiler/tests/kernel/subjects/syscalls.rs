@@ -20,6 +20,7 @@ pub(super) fn trials() -> Vec<Trial> {
         skipping("syscalls::of_32_bits", compat, no_compat),
         privileged("syscalls::a_full_table_is_counted", full),
         privileged("syscalls::intervals_add_up", intervals),
+        privileged("syscalls::in_a_recording", recorded),
         privileged("syscalls::slow_ones_one_by_one", slow),
         privileged(
             "syscalls::slow_ones_beyond_the_limit_are_counted",
@@ -353,6 +354,20 @@ fn full() -> Result {
         "{found} getppid and {lost} calls lost"
     );
     Ok(())
+}
+
+/// `summary.json` has the same, beside the ledger and the stacks.
+fn recorded() -> Result {
+    let cgroup = Cgroup::new("recorded")?;
+    let folder = tempfile::TempDir::new()?;
+    let dir = folder.path().join("recording");
+    let args = ["--duration", "120s", "--syscalls"];
+    let mut ctprof = Ctprof::record(&dir, &args).cgroup(&cgroup).start()?;
+    ctprof.wait_until_attached()?;
+    run(&cgroup, &KNOWN)?;
+    ctprof.stop(&dir)?;
+    let text = std::fs::read_to_string(dir.join("summary.json"))?;
+    check_known(&Calls::parse(&text)?.row(cgroup.path())?, 1)
 }
 
 /// Every line is an interval, and together they are the whole.
