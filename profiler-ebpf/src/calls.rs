@@ -157,14 +157,14 @@ pub(crate) fn returns(ctx: *mut c_void, regs: Object, result: i64) {
     };
     let key = running.call.key;
     if !key.is_call() {
-        unpaired(regs, error);
+        unpaired(ctx, regs, error, result);
         return;
     }
     running.call.key = CallKey::NONE;
     // SAFETY: has no precondition.
     let ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(running.call.start_ns);
     let key = key.with_error(error);
-    if slow::is_wanted(ns) {
+    if slow::is_wanted(key, ns) {
         slow::send(ctx, regs, &raw const running.call, key.0, result);
     }
     let key = key.with_bucket(histogram::bucket(ns));
@@ -173,7 +173,7 @@ pub(crate) fn returns(ctx: *mut c_void, regs: Object, result: i64) {
 
 /// A return whose beginning was not seen: nobody asked, or it had begun before, or never did.
 #[inline(always)]
-fn unpaired(regs: Object, error: u32) {
+fn unpaired(ctx: *mut c_void, regs: Object, error: u32, result: i64) {
     let Some(running) = recorded() else {
         return;
     };
@@ -187,6 +187,12 @@ fn unpaired(regs: Object, error: u32) {
     let key = key_of(running, regs, kernel::call_number(regs))
         .with_kind(kind)
         .with_error(error);
+    if slow::is_judged() && kind == kind::REFUSED {
+        // SAFETY: has no precondition.
+        running.call.start_ns = unsafe { bpf_ktime_get_ns() };
+        running.call.off_cpu_ns = 0;
+        slow::send(ctx, regs, &raw const running.call, key.0, result);
+    }
     add(key, &ONE);
 }
 

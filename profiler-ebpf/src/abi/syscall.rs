@@ -43,6 +43,9 @@ pub const LAST_NUMBER: u32 = 0xffff;
 /// Largest number of an error, as in the kernel's `err.h`.
 pub const MAX_ERROR: i64 = 4095;
 
+/// Numbers, of each [`abi`], that a profile can judge: what is beyond is not judged.
+pub const JUDGED: u32 = 1_024;
+
 /// Entries of a CPU's cache of rows, as a power of two.
 pub const CACHE_BITS: u32 = 9;
 /// Entries of a CPU's cache of rows.
@@ -123,13 +126,26 @@ impl CallKey {
         (self.0 >> SLOT_SHIFT) as u32 & 0xf_ffff
     }
 
+    /// Its place in the table of judged calls, if it has one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn judged(self) -> Option<u32> {
+        if self.number() < JUDGED && self.abi() <= abi::X32 {
+            Some(self.abi() * JUDGED + self.number())
+        } else {
+            None
+        }
+    }
+
     /// Number of the call.
+    #[inline(always)]
     #[must_use]
     pub const fn number(self) -> u32 {
         (self.0 >> NUMBER_SHIFT) as u32 & 0xffff
     }
 
     /// One of [`abi`].
+    #[inline(always)]
     #[must_use]
     pub const fn abi(self) -> u32 {
         (self.0 >> ABI_SHIFT) as u32 & 3

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
-use ctprof_ebpf::abi::syscall::SlowCall;
+use ctprof_ebpf::abi::syscall::{CallKey, SlowCall};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::MissedTickBehavior;
@@ -383,6 +383,17 @@ impl<'a> Session<'a> {
         }
         self.ended.get_or_insert(self.started.elapsed());
         Ok(())
+    }
+
+    /// Has these calls, which a profile would deny, sent one by one. Before [`open`](Self::open).
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn judge(&mut self, denied: impl IntoIterator<Item = CallKey>) -> Result<()> {
+        match &mut self.calls {
+            Some(calls) => calls.judge(denied),
+            None => Ok(()),
+        }
     }
 
     /// The view of system calls has to be there.
