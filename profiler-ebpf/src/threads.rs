@@ -38,6 +38,7 @@ pub(crate) fn enter(task: Object, clock: Clock, is_born: bool) -> Option<*mut Th
     }
     thread.group = kernel::group(task);
     thread.slot = value;
+    (thread.ticked_user_ns, thread.ticked_kernel_ns) = kernel::ticked_ns(task);
     if let Some(account) = Slot::of(scope::slot(value), From::Process) {
         if is_born {
             account.comes(clock.since_ns);
@@ -80,6 +81,7 @@ fn move_to(task: Object, thread: *mut Thread, group: u64, now_ns: u64) -> u32 {
     let charge = thread.clock.close(at_ns, 0);
     if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
         account.charge(charge);
+        ticked(task, thread, account);
         account.leaves(thread.clock.since_ns);
         if thread.clock.is_runnable() {
             // Each cgroup has its own part of the wait.
@@ -93,6 +95,18 @@ fn move_to(task: Object, thread: *mut Thread, group: u64, now_ns: u64) -> u32 {
         account.comes(thread.clock.since_ns);
     }
     0
+}
+
+/// Books what ticks found a thread doing in its slot so far.
+#[inline(always)]
+pub(crate) fn ticked(task: Object, thread: &mut Thread, account: Slot) {
+    let (user_ns, kernel_ns) = kernel::ticked_ns(task);
+    account.ticked(
+        user_ns.saturating_sub(thread.ticked_user_ns),
+        kernel_ns.saturating_sub(thread.ticked_kernel_ns),
+    );
+    thread.ticked_user_ns = user_ns;
+    thread.ticked_kernel_ns = kernel_ns;
 }
 
 /// Remembers where a thread begins to wait.

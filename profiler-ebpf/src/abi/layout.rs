@@ -52,6 +52,10 @@ pub const OFF_TASK_COMM: GlobalName = "OFF_TASK_COMM";
 pub const OFF_TASK_STATE: GlobalName = "OFF_TASK_STATE";
 /// `task_struct.on_cpu`.
 pub const OFF_TASK_ON_CPU: GlobalName = "OFF_TASK_ON_CPU";
+/// `task_struct.utime`.
+pub const OFF_TASK_UTIME: GlobalName = "OFF_TASK_UTIME";
+/// `task_struct.stime`.
+pub const OFF_TASK_STIME: GlobalName = "OFF_TASK_STIME";
 /// `task_struct.thread_info.cpu`.
 pub const OFF_TASK_CPU: GlobalName = "OFF_TASK_CPU";
 /// `task_struct.thread_info.status`.

@@ -109,6 +109,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
         account.switched(blocks);
         if !thread.clock.is_in() {
             account.leaves(thread.clock.since_ns);
+            threads::ticked(task, thread, account);
         }
     }
     number

@@ -111,6 +111,7 @@ fn close(task: Object) {
     if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
         account.charge(charge);
         account.ends(thread.clock.since_ns);
+        threads::ticked(task, thread, account);
     }
     if waits {
         off_cpu::count_wait(task, thread);

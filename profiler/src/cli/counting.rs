@@ -120,6 +120,7 @@ impl Counting {
             min_block: Duration::ZERO,
             calls: plan.calls,
             interval: plan.interval,
+            throttle: None,
             log: plan.log,
         })?;
         let mut observer = make(containers, roots.clone(), &mut session)?;

@@ -53,6 +53,8 @@ pub struct SessionPlan<'a> {
     pub calls: CallPlan,
     /// How often the observer is shown what was counted so far; `None` for never.
     pub interval: Option<Duration>,
+    /// How to tell throttled time; `None` for the best way that the kernel has.
+    pub throttle: Option<Throttle>,
     /// Let the kernel half log what it does.
     pub log: bool,
 }
@@ -506,7 +508,7 @@ fn load(plan: &SessionPlan<'_>, rows: u32, slots: (u32, u32)) -> Result<(Kernel,
             log: plan.log,
         })
     };
-    let throttle = plan.layout.throttle();
+    let throttle = plan.throttle.unwrap_or_else(|| plan.layout.throttle());
     let mut kernel = load(throttle)?;
     if throttle == Throttle::ByHook
         && let Err(cause) = attach_throttle(&mut kernel)
