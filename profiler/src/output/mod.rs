@@ -15,7 +15,6 @@ pub mod notes;
 pub mod pprof;
 pub mod reader;
 pub mod report;
-pub mod seccomp;
 pub mod stacks;
 pub mod states;
 pub mod summary;

@@ -128,25 +128,6 @@ impl SlowCalls {
 }
 
 impl Line<'_> {
-    /// Functions of the caller, innermost first.
-    pub(in crate::cli) fn stack(&self) -> &[String] {
-        &self.slow_call.stack
-    }
-
-    /// Whether the thread has this name.
-    pub(in crate::cli) fn is_of(&self, comm: &str) -> bool {
-        self.slow_call.comm == comm
-    }
-
-    /// Whose call it was, and which.
-    pub(in crate::cli) fn summary(&self) -> String {
-        let call = &self.slow_call;
-        format!(
-            "{}: {}[{}/{}] {}",
-            call.container, call.comm, call.pid, call.tid, call.name
-        )
-    }
-
     /// For people: one line, and one for each function of the stack.
     pub(in crate::cli) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         let call = &self.slow_call;
