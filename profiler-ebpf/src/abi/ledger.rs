@@ -129,6 +129,10 @@ pub struct Thread {
     pub announced: u32,
     /// How often it has left the CPU since it has this image.
     pub leaves: u32,
+    /// 1 while its interval is divided by a move.
+    pub moving: u32,
+    /// 1 when its time has ended, by its exit or by the last visit.
+    pub ended: u32,
     /// Its name when it left the CPU.
     pub comm: [u8; COMM_BYTES],
 }

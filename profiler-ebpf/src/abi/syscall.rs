@@ -231,6 +231,8 @@ pub struct Call {
     pub off_cpu_ns: u64,
     /// When the thread last left the CPU in it.
     pub left_ns: u64,
+    /// Where the thread's registers are: the address tells threads apart at no cost. 0 if it is not known.
+    pub registers: u64,
 }
 
 /// The thread that a CPU runs, as far as its calls go.
@@ -296,8 +298,8 @@ pub struct SlowCall {
 
 const _: () = assert!(size_of::<CallRow>() == 32);
 const _: () = assert!(size_of::<CachedRow>() == 40);
-const _: () = assert!(size_of::<Call>() == 32);
-const _: () = assert!(size_of::<Running>() == 56);
+const _: () = assert!(size_of::<Call>() == 40);
+const _: () = assert!(size_of::<Running>() == 64);
 const _: () = assert!(size_of::<SlowCall>() == 128);
 
 #[cfg(test)]
