@@ -80,6 +80,16 @@ impl Slot {
         }
     }
 
+    /// What ticks found a thread doing since its time in this slot began.
+    #[inline(always)]
+    pub(crate) fn ticked(self, user_ns: u64, kernel_ns: u64) {
+        // SAFETY: the pointer is to this CPU's value.
+        unsafe {
+            self.add(&raw mut (*self.account).ticked_user_ns, user_ns);
+            self.add(&raw mut (*self.account).ticked_kernel_ns, kernel_ns);
+        }
+    }
+
     /// The time of a thread in this slot begins.
     #[inline(always)]
     pub(crate) fn begins(self, at_ns: u64) {

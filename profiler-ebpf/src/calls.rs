@@ -79,40 +79,62 @@ pub(crate) fn moved() {
 
 /// What is known about the current thread, if it is recorded.
 #[inline(always)]
-fn recorded() -> Option<&'static mut Running> {
+fn recorded(regs: Object) -> Option<&'static mut Running> {
     let running = running()?;
-    if running.group == 0 || running.moves != MOVES.load() {
-        find(running);
+    if running.call.registers != regs as u64 || running.moves != MOVES.load() {
+        find(running, regs as u64);
     }
     is_recorded(running.slot).then_some(running)
 }
 
-/// The thread is new to this CPU's hooks, or may have been moved to another cgroup while it ran.
+/// The thread is new to these hooks, got the CPU by a switch that was not seen, or may have been moved to another
+/// cgroup while it ran.
 #[inline(never)]
-fn find(running: *mut Running) -> u32 {
+fn find(running: *mut Running, registers: u64) -> u32 {
     // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
     let Some(running) = (unsafe { running.as_mut() }) else {
         return 0;
     };
     let task = kernel::current();
+    let tid = kernel::pid(task);
+    let is_another = running.group == 0 || running.tid != tid;
     if !is_recorded(running.slot) {
         // Calls were not followed until now.
         running.call.key = CallKey::UNKNOWN;
     }
     running.moves = MOVES.load();
     running.group = kernel::group(task);
-    running.tid = kernel::pid(task);
+    running.tid = tid;
     match THREADS.get(task) {
         Some(thread) => {
             // SAFETY: the pointer is to a live map value.
             let thread = unsafe { &mut *thread };
             // SAFETY: has no precondition.
-            threads::follow(task, thread, unsafe { bpf_ktime_get_ns() });
+            let now_ns = unsafe { bpf_ktime_get_ns() };
+            threads::follow(task, thread, now_ns);
+            if is_another {
+                take_over(running, thread, now_ns);
+            }
             running.slot = thread.slot;
         }
-        None => running.slot = scope::find(task),
+        None => {
+            if is_another {
+                running.call.key = CallKey::UNKNOWN;
+            }
+            running.slot = scope::find(task);
+        }
     }
+    running.call.registers = registers;
     0
+}
+
+/// The call that a thread was in when it lost the CPU goes on. Its storage does not know any more until the next time:
+/// if that is not seen, the call is not known, instead of an older one.
+#[inline(always)]
+fn take_over(running: &mut Running, thread: &mut Thread, now_ns: u64) {
+    running.call = thread.call;
+    running.call.off_cpu_ns += now_ns.saturating_sub(thread.call.left_ns);
+    thread.call.key = CallKey::UNKNOWN;
 }
 
 /// Key of a call that the current thread makes or returns from.
@@ -132,7 +154,7 @@ fn key_of(running: &Running, regs: Object, number: u32) -> CallKey {
 /// The current thread begins a call.
 #[inline(always)]
 pub(crate) fn begins(regs: Object, number: u32) {
-    let Some(running) = recorded() else {
+    let Some(running) = recorded(regs) else {
         return;
     };
     running.call.key = key_of(running, regs, number);
@@ -146,7 +168,7 @@ pub(crate) fn begins(regs: Object, number: u32) {
 pub(crate) fn returns(ctx: *mut c_void, regs: Object, result: i64) {
     let error = error_of(result);
     if CALL_VIEW.load() == view::COUNTS {
-        if let Some(running) = recorded() {
+        if let Some(running) = recorded(regs) {
             let key = key_of(running, regs, kernel::call_number(regs));
             count(key.with_error(error), 0, 0);
         }
@@ -155,16 +177,19 @@ pub(crate) fn returns(ctx: *mut c_void, regs: Object, result: i64) {
     let Some(running) = running() else {
         return;
     };
+    if running.call.registers != regs as u64 {
+        find(running, regs as u64);
+    }
     let key = running.call.key;
     if !key.is_call() {
-        unpaired(regs, error);
+        unpaired(ctx, regs, error, result);
         return;
     }
     running.call.key = CallKey::NONE;
     // SAFETY: has no precondition.
     let ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(running.call.start_ns);
     let key = key.with_error(error);
-    if slow::is_wanted(ns) {
+    if slow::is_wanted(key, ns) {
         slow::send(ctx, regs, &raw const running.call, key.0, result);
     }
     let key = key.with_bucket(histogram::bucket(ns));
@@ -173,8 +198,8 @@ pub(crate) fn returns(ctx: *mut c_void, regs: Object, result: i64) {
 
 /// A return whose beginning was not seen: nobody asked, or it had begun before, or never did.
 #[inline(always)]
-fn unpaired(regs: Object, error: u32) {
-    let Some(running) = recorded() else {
+fn unpaired(ctx: *mut c_void, regs: Object, error: u32, result: i64) {
+    let Some(running) = recorded(regs) else {
         return;
     };
     let state = running.call.key;
@@ -187,6 +212,12 @@ fn unpaired(regs: Object, error: u32) {
     let key = key_of(running, regs, kernel::call_number(regs))
         .with_kind(kind)
         .with_error(error);
+    if slow::is_judged() && kind == kind::REFUSED {
+        // SAFETY: has no precondition.
+        running.call.start_ns = unsafe { bpf_ktime_get_ns() };
+        running.call.off_cpu_ns = 0;
+        slow::send(ctx, regs, &raw const running.call, key.0, result);
+    }
     add(key, &ONE);
 }
 
@@ -228,6 +259,7 @@ pub(crate) fn began_before(thread: &mut Thread, number: u32, now_ns: u64) {
             start_ns: now_ns,
             off_cpu_ns: 0,
             left_ns: now_ns,
+            registers: thread.call.registers,
         };
     }
 }
@@ -275,13 +307,12 @@ pub(crate) fn loses_cpu(task: Object, thread: &mut Thread, now_ns: u64) {
 
 /// This thread gets the CPU.
 #[inline(always)]
-pub(crate) fn gets_cpu(task: Object, thread: &Thread, now_ns: u64) {
+pub(crate) fn gets_cpu(task: Object, thread: &mut Thread, now_ns: u64) {
     if !is_on() {
         return;
     }
     if let Some(running) = running() {
-        running.call = thread.call;
-        running.call.off_cpu_ns += now_ns.saturating_sub(thread.call.left_ns);
+        take_over(running, thread, now_ns);
         running.moves = MOVES.load();
         running.group = thread.group;
         running.slot = thread.slot;
@@ -299,6 +330,7 @@ pub(crate) fn nobody_runs() {
         running.group = 0;
         running.slot = 0;
         running.call.key = CallKey::UNKNOWN;
+        running.call.registers = 0;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Calls that took longer than the limit, one by one: their arguments are still in the registers when they return.
+//! Calls that are sent one by one, because they took longer than a limit or a profile would deny them: their arguments are still in the registers when they return.
 
 use core::ffi::c_void;
 
@@ -15,21 +15,35 @@ use ctprof_ebpf::abi::{
 use crate::{
     kernel::{self, Object},
     loss,
-    maps::{EVENTS, SLOW_RATE},
+    maps::{EVENTS, JUDGED_CALLS, SLOW_RATE},
     stack::{self, Place, Side},
 };
 
 #[unsafe(no_mangle)]
 static SLOW_NS: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
+static JUDGE: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
 static SLOW_STACKS: Global<u32> = Global::new(0);
 
 const NS_A_SECOND: u64 = 1_000_000_000;
 
-/// Whether calls as long as this are wanted one by one.
+/// Whether this call, which took as long as this, is wanted by itself.
 #[inline(always)]
-pub(crate) fn is_wanted(ns: u64) -> bool {
-    SLOW_NS.load() != 0 && ns >= SLOW_NS.load()
+pub(crate) fn is_wanted(key: CallKey, ns: u64) -> bool {
+    SLOW_NS.load() != 0 && ns >= SLOW_NS.load() || is_judged() && is_denied(key)
+}
+
+/// Whether a profile is judged.
+#[inline(always)]
+pub(crate) fn is_judged() -> bool {
+    JUDGE.load() == 1
+}
+
+#[inline(always)]
+fn is_denied(key: CallKey) -> bool {
+    let verdict = key.judged().and_then(|place| JUDGED_CALLS.get(place));
+    verdict.copied() == Some(1)
 }
 
 /// Sends a call from which the current thread returns now. `key` has its error.

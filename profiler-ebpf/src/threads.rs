@@ -1,5 +1,6 @@
 //! Threads in the ledger: entering, leaving, changing cgroups, and the reason for a sleep.
 
+use core::intrinsics::{AtomicOrdering, atomic_xchg};
 use ctprof_ebpf::{
     abi::{
         ledger::{SYSCALLS, Thread, reason},
@@ -36,8 +37,10 @@ pub(crate) fn enter(task: Object, clock: Clock, is_born: bool) -> Option<*mut Th
     if thread.clock.is_in() {
         return None;
     }
+    thread.ended = 0;
     thread.group = kernel::group(task);
     thread.slot = value;
+    (thread.ticked_user_ns, thread.ticked_kernel_ns) = kernel::ticked_ns(task);
     if let Some(account) = Slot::of(scope::slot(value), From::Process) {
         if is_born {
             account.comes(clock.since_ns);
@@ -65,10 +68,36 @@ fn move_to(task: Object, thread: *mut Thread, group: u64, now_ns: u64) -> u32 {
     let Some(thread) = (unsafe { thread.as_mut() }) else {
         return 0;
     };
+    if !claim(&raw mut thread.moving) {
+        return 0;
+    }
+    if thread.group != group {
+        divide(task, thread, group, now_ns);
+    }
+    thread.moving = 0;
+    0
+}
+
+/// A visit and a hook of the scheduler may see the same thread at once: only the first to come does what must
+/// happen once.
+#[inline(always)]
+fn claim(flag: *mut u32) -> bool {
+    // SAFETY: the callers' pointer is to a live map value.
+    unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(flag, 1) == 0 }
+}
+
+/// Whether the time of this thread ends here, and not elsewhere at the same moment.
+#[inline(always)]
+pub(crate) fn claim_end(thread: &mut Thread) -> bool {
+    claim(&raw mut thread.ended)
+}
+
+#[inline(always)]
+fn divide(task: Object, thread: &mut Thread, group: u64, now_ns: u64) {
     thread.group = group;
     let value = cgroups::find(task);
     if value == thread.slot {
-        return 0;
+        return;
     }
     // The kernel reports the move of a whole process for its leader only.
     let mut moved_ns = thread.moved_ns;
@@ -80,6 +109,7 @@ fn move_to(task: Object, thread: *mut Thread, group: u64, now_ns: u64) -> u32 {
     let charge = thread.clock.close(at_ns, 0);
     if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
         account.charge(charge);
+        ticked(task, thread, account);
         account.leaves(thread.clock.since_ns);
         if thread.clock.is_runnable() {
             // Each cgroup has its own part of the wait.
@@ -92,7 +122,18 @@ fn move_to(task: Object, thread: *mut Thread, group: u64, now_ns: u64) -> u32 {
     if let Some(account) = Slot::of(scope::slot(value), From::Process) {
         account.comes(thread.clock.since_ns);
     }
-    0
+}
+
+/// Books what ticks found a thread doing in its slot so far.
+#[inline(always)]
+pub(crate) fn ticked(task: Object, thread: &mut Thread, account: Slot) {
+    let (user_ns, kernel_ns) = kernel::ticked_ns(task);
+    account.ticked(
+        user_ns.saturating_sub(thread.ticked_user_ns),
+        kernel_ns.saturating_sub(thread.ticked_kernel_ns),
+    );
+    thread.ticked_user_ns = user_ns;
+    thread.ticked_kernel_ns = kernel_ns;
 }
 
 /// Remembers where a thread begins to wait.

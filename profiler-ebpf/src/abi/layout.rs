@@ -52,6 +52,10 @@ pub const OFF_TASK_COMM: GlobalName = "OFF_TASK_COMM";
 pub const OFF_TASK_STATE: GlobalName = "OFF_TASK_STATE";
 /// `task_struct.on_cpu`.
 pub const OFF_TASK_ON_CPU: GlobalName = "OFF_TASK_ON_CPU";
+/// `task_struct.utime`.
+pub const OFF_TASK_UTIME: GlobalName = "OFF_TASK_UTIME";
+/// `task_struct.stime`.
+pub const OFF_TASK_STIME: GlobalName = "OFF_TASK_STIME";
 /// `task_struct.thread_info.cpu`.
 pub const OFF_TASK_CPU: GlobalName = "OFF_TASK_CPU";
 /// `task_struct.thread_info.status`.
@@ -147,6 +151,8 @@ pub const CALL_VIEW: GlobalName = "CALL_VIEW";
 pub const CALL_CONFINED: GlobalName = "CALL_CONFINED";
 /// Calls that take at least this many ns are sent to user space; 0 for none.
 pub const SLOW_NS: GlobalName = "SLOW_NS";
+/// 1 when calls that a seccomp profile would deny are sent like slow ones, and those that were refused.
+pub const JUDGE: GlobalName = "JUDGE";
 /// 1 when they are sent with their user stacks.
 pub const SLOW_STACKS: GlobalName = "SLOW_STACKS";
 /// `task_struct.thread_info.flags`, on machines where it marks 32-bit threads.

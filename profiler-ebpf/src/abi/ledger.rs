@@ -55,6 +55,10 @@ pub struct Account {
     /// Lifetime of its threads: the moments at which they left minus those at which they came, wrapping. Over
     /// all CPUs, once every thread has left, this is the sum of their lifetimes.
     pub lifetime_ns: u64,
+    /// What the scheduler's ticks found its threads doing, by their own count: running in user mode.
+    pub ticked_user_ns: u64,
+    /// The same: in the kernel.
+    pub ticked_kernel_ns: u64,
     /// Threads that came: born, or moved in.
     pub came: u64,
     /// Threads that left: ended, or moved out.
@@ -83,7 +87,7 @@ pub struct Series {
     pub max_ns: u64,
 }
 
-const _: () = assert!(size_of::<Account>() == 8 * (state::COUNT + 12));
+const _: () = assert!(size_of::<Account>() == 8 * (state::COUNT + 14));
 
 /// What is known about a thread, in its task storage.
 #[repr(C)]
@@ -95,6 +99,10 @@ pub struct Thread {
     pub group: u64,
     /// When it was last moved to another cgroup; for a leader, when its whole process was.
     pub moved_ns: u64,
+    /// What the scheduler's ticks had found it doing when its time in this slot began: user mode.
+    pub ticked_user_ns: u64,
+    /// The same: in the kernel.
+    pub ticked_kernel_ns: u64,
     /// The CFS queue that it waits on, 0 if none is known.
     pub queue: u64,
     /// The queue's throttle clock when the wait, or this part of it, began.
@@ -121,6 +129,10 @@ pub struct Thread {
     pub announced: u32,
     /// How often it has left the CPU since it has this image.
     pub leaves: u32,
+    /// 1 while its interval is divided by a move.
+    pub moving: u32,
+    /// 1 when its time has ended, by its exit or by the last visit.
+    pub ended: u32,
     /// Its name when it left the CPU.
     pub comm: [u8; COMM_BYTES],
 }

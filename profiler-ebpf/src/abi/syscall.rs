@@ -43,6 +43,9 @@ pub const LAST_NUMBER: u32 = 0xffff;
 /// Largest number of an error, as in the kernel's `err.h`.
 pub const MAX_ERROR: i64 = 4095;
 
+/// Numbers, of each [`abi`], that a profile can judge: what is beyond is not judged.
+pub const JUDGED: u32 = 1_024;
+
 /// Entries of a CPU's cache of rows, as a power of two.
 pub const CACHE_BITS: u32 = 9;
 /// Entries of a CPU's cache of rows.
@@ -123,13 +126,26 @@ impl CallKey {
         (self.0 >> SLOT_SHIFT) as u32 & 0xf_ffff
     }
 
+    /// Its place in the table of judged calls, if it has one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn judged(self) -> Option<u32> {
+        if self.number() < JUDGED && self.abi() <= abi::X32 {
+            Some(self.abi() * JUDGED + self.number())
+        } else {
+            None
+        }
+    }
+
     /// Number of the call.
+    #[inline(always)]
     #[must_use]
     pub const fn number(self) -> u32 {
         (self.0 >> NUMBER_SHIFT) as u32 & 0xffff
     }
 
     /// One of [`abi`].
+    #[inline(always)]
     #[must_use]
     pub const fn abi(self) -> u32 {
         (self.0 >> ABI_SHIFT) as u32 & 3
@@ -215,6 +231,8 @@ pub struct Call {
     pub off_cpu_ns: u64,
     /// When the thread last left the CPU in it.
     pub left_ns: u64,
+    /// Where the thread's registers are: the address tells threads apart at no cost. 0 if it is not known.
+    pub registers: u64,
 }
 
 /// The thread that a CPU runs, as far as its calls go.
@@ -280,8 +298,8 @@ pub struct SlowCall {
 
 const _: () = assert!(size_of::<CallRow>() == 32);
 const _: () = assert!(size_of::<CachedRow>() == 40);
-const _: () = assert!(size_of::<Call>() == 32);
-const _: () = assert!(size_of::<Running>() == 56);
+const _: () = assert!(size_of::<Call>() == 40);
+const _: () = assert!(size_of::<Running>() == 64);
 const _: () = assert!(size_of::<SlowCall>() == 128);
 
 #[cfg(test)]

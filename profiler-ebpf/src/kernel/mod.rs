@@ -46,7 +46,7 @@ globals! {
     OFF_TASK_ON_CPU, OFF_TASK_LEADER, OFF_TASK_COMM,
     CGROUP_V1, HIERARCHY_ID,
 }
-optional! { OFF_TASK_CPU }
+optional! { OFF_TASK_CPU, OFF_TASK_UTIME, OFF_TASK_STIME }
 
 /// Whether the kernel has the field at this offset.
 #[inline(always)]
@@ -120,6 +120,19 @@ pub(crate) fn is_on_cpu(task: Object) -> bool {
 #[inline(always)]
 pub(crate) fn cpu(task: Object) -> Option<u32> {
     has(&OFF_TASK_CPU).then(|| read(task, OFF_TASK_CPU.load()))
+}
+
+/// What the scheduler's ticks have found it doing so far, in ns: user mode, and in the kernel.
+#[inline(always)]
+pub(crate) fn ticked_ns(task: Object) -> (u64, u64) {
+    if has(&OFF_TASK_UTIME) && has(&OFF_TASK_STIME) {
+        (
+            read(task, OFF_TASK_UTIME.load()),
+            read(task, OFF_TASK_STIME.load()),
+        )
+    } else {
+        (0, 0)
+    }
 }
 
 /// The first thread of its process.

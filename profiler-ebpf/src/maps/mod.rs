@@ -124,3 +124,7 @@ pub(crate) static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(
 /// How many slow calls this CPU has sent.
 #[map]
 pub(crate) static SLOW_RATE: PerCpuArray<SlowRate> = PerCpuArray::with_max_entries(1, 0);
+
+/// 1 for calls that the profile in question would deny. User space fills it. Set at load.
+#[map]
+pub(crate) static JUDGED_CALLS: Array<u32> = Array::with_max_entries(1, 0);

@@ -83,6 +83,9 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     let state = kernel::state(task);
     let blocks = !forced && state != 0;
     let charge = if blocks && state & kernel::TASK_DEAD != 0 {
+        if !threads::claim_end(thread) {
+            return number;
+        }
         thread.clock.leave(now_ns, 0)
     } else {
         let reason = if blocks {
@@ -109,6 +112,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
         account.switched(blocks);
         if !thread.clock.is_in() {
             account.leaves(thread.clock.since_ns);
+            threads::ticked(task, thread, account);
         }
     }
     number

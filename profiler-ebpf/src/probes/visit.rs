@@ -4,10 +4,13 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use ctprof_ebpf::abi::{
-    count_key::flags,
-    ledger::{Thread, state, visit},
-    scope,
+use ctprof_ebpf::{
+    abi::{
+        count_key::flags,
+        ledger::{Thread, state, visit},
+        scope,
+    },
+    ledger::phase,
 };
 
 use crate::{
@@ -79,7 +82,8 @@ fn follow(task: Object) {
     };
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *thread };
-    if thread.clock.is_in() {
+    // Any other thread is seen by a hook soon.
+    if thread.clock.phase == phase::BLOCKED {
         // SAFETY: has no precondition.
         threads::follow(task, thread, unsafe { bpf_ktime_get_ns() });
     }
@@ -104,6 +108,9 @@ fn close(task: Object) {
     } else {
         0
     };
+    if !threads::claim_end(thread) {
+        return;
+    }
     let charge = thread.clock.leave(now_ns, throttled_ns);
     if !kernel::is_on_cpu(task) {
         calls::is_open(thread, now_ns);
@@ -111,6 +118,7 @@ fn close(task: Object) {
     if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
         account.charge(charge);
         account.ends(thread.clock.since_ns);
+        threads::ticked(task, thread, account);
     }
     if waits {
         off_cpu::count_wait(task, thread);

@@ -6,9 +6,7 @@ use crate::model::{Container, State, StateGroup};
 
 /// Divides a container's time on the CPU into user and kernel time as its samples are divided, and scales its on-CPU
 /// stacks to its exact time on the CPU. No state has more time in its stacks than in the ledger after this.
-///
-/// Without samples, `kernel_share` of the time is kernel time.
-pub fn balance(container: &mut Container, kernel_share: Option<f64>) {
+pub fn balance(container: &mut Container) {
     let mut sampled: BTreeMap<State, u64> = BTreeMap::new();
     for stack in &container.stacks {
         *sampled.entry(stack.state).or_default() += stack.time_ns;
@@ -25,16 +23,13 @@ pub fn balance(container: &mut Container, kernel_share: Option<f64>) {
         .iter()
         .filter_map(|state| container.time_ns.get(state))
         .sum();
-    let kernel_ns = if samples_ns > 0 {
-        part(on_cpu_ns, of(State::OnCpuKernel), samples_ns)
-    } else {
-        (on_cpu_ns as f64 * kernel_share.unwrap_or(0.0)) as u64
+    if samples_ns > 0 {
+        let kernel_ns = part(on_cpu_ns, of(State::OnCpuKernel), samples_ns);
+        container.time_ns.insert(State::OnCpuKernel, kernel_ns);
+        container
+            .time_ns
+            .insert(State::OnCpuUser, on_cpu_ns - kernel_ns);
     }
-    .min(on_cpu_ns);
-    container.time_ns.insert(State::OnCpuKernel, kernel_ns);
-    container
-        .time_ns
-        .insert(State::OnCpuUser, on_cpu_ns - kernel_ns);
     let exact = &container.time_ns;
     for stack in &mut container.stacks {
         let all = of(stack.state);
@@ -46,7 +41,7 @@ pub fn balance(container: &mut Container, kernel_share: Option<f64>) {
 }
 
 /// `whole * share / all`, without overflow.
-fn part(whole: u64, share: u64, all: u64) -> u64 {
+pub(super) fn part(whole: u64, share: u64, all: u64) -> u64 {
     if all == 0 {
         return 0;
     }
@@ -92,24 +87,11 @@ mod tests {
             ],
             ..Container::default()
         };
-        balance(&mut container, None);
+        balance(&mut container);
         assert_eq!(container.time_ns[&State::OnCpuUser], 750);
         assert_eq!(container.time_ns[&State::OnCpuKernel], 250);
         let times: Vec<u64> = container.stacks.iter().map(|stack| stack.time_ns).collect();
         // On-CPU scaled, blocked as it is (some of it has no stack), run queue not above the ledger.
         assert_eq!(times, [375, 375, 250, 600, 50]);
-    }
-
-    #[test]
-    fn without_samples_the_cgroup_says_how_much_was_kernel_time() {
-        let mut container = Container {
-            ledger: Some(Ledger::default()),
-            time_ns: [(State::OnCpuUser, 1_000)].into(),
-            ..Container::default()
-        };
-        balance(&mut container, Some(0.3));
-        assert_eq!(container.time_ns[&State::OnCpuKernel], 300);
-        assert_eq!(container.time_ns[&State::OnCpuUser], 700);
-        assert!(container.stacks.is_empty());
     }
 }

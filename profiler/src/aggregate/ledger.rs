@@ -7,6 +7,7 @@ use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_IDLE, SLOT_KERNEL};
 use ctprof_ebpf::histogram::{BUCKETS, bounds};
 
 use super::Owners;
+use super::balance::part;
 use crate::collect::RawLedger;
 use crate::model::{Bucket, Container, Culprit, Delay, Histogram, Ledger, State};
 
@@ -31,7 +32,8 @@ pub(super) const fn state_of(number: usize, in_kernel: bool) -> State {
     }
 }
 
-/// Gives every slot's figures to its container. Time on the CPU is user time until [`super::balance`] divides it.
+/// Gives every slot's figures to its container. Time on the CPU is divided as the scheduler's ticks found its threads;
+/// where there are samples, [`super::balance`] divides it again.
 ///
 /// `elsewhere` names the owner of a slot that has no row.
 pub fn container_ledgers(
@@ -44,8 +46,13 @@ pub fn container_ledgers(
         container.ledger = Some(Ledger::default());
         container.time_ns = measured(raw).map(|state| (state, 0)).collect();
     }
+    let mut ticked = vec![(0, 0); containers.len()];
     for (slot, figures) in &raw.slots {
-        let Some(container) = owners.0.get(slot).and_then(|row| containers.get_mut(*row)) else {
+        let Some((row, container)) = owners
+            .0
+            .get(slot)
+            .and_then(|row| Some((*row, containers.get_mut(*row)?)))
+        else {
             continue;
         };
         let Container {
@@ -57,8 +64,11 @@ pub fn container_ledgers(
             continue;
         };
         let account = &figures.account;
+        let ticks = &mut ticked[row];
+        ticks.0 += account.ticked_user_ns;
+        ticks.1 += account.ticked_kernel_ns;
         for (number, ns) in account.time_ns.iter().enumerate() {
-            if let Some(sum) = time_ns.get_mut(&state_of(number, false)) {
+            if let Some(sum) = time_ns.get_mut(&state_of(number, *slot == SLOT_KERNEL)) {
                 *sum += ns;
             }
         }
@@ -82,7 +92,30 @@ pub fn container_ledgers(
         );
         add(&mut ledger.throttle_duration, &figures.stops, stops);
     }
+    divide_on_cpu(&ticked, containers);
     delays(raw, owners, elsewhere, containers);
+}
+
+/// Divides what is user time so far by ticks; that of a container without any as that of all.
+fn divide_on_cpu(ticked: &[(u64, u64)], containers: &mut [Container]) {
+    let all = ticked
+        .iter()
+        .fold((0, 0), |sum, ticks| (sum.0 + ticks.0, sum.1 + ticks.1));
+    for (container, ticks) in containers.iter_mut().zip(ticked) {
+        let (user, kernel) = if *ticks == (0, 0) { all } else { *ticks };
+        let undivided = container
+            .time_ns
+            .get(&State::OnCpuUser)
+            .copied()
+            .unwrap_or(0);
+        let kernel_ns = part(undivided, kernel, user + kernel);
+        if kernel_ns > 0 {
+            *container.time_ns.entry(State::OnCpuKernel).or_default() += kernel_ns;
+            container
+                .time_ns
+                .insert(State::OnCpuUser, undivided - kernel_ns);
+        }
+    }
 }
 
 /// Keeps the rows that `keep` wants; a culprit whose row goes is named instead.
@@ -210,6 +243,8 @@ mod tests {
             came: 1,
             left: 1,
             lifetime_ns: 1_000,
+            ticked_user_ns: 30,
+            ticked_kernel_ns: 10,
             waits: Series {
                 count: waits.len() as u64,
                 sum_ns: waits.iter().sum(),
@@ -270,7 +305,8 @@ mod tests {
     #[test]
     fn slots_of_one_container_are_one_ledger() {
         let container = folded().remove(0);
-        assert_eq!(container.time_ns[&State::OnCpuUser], 1_200);
+        assert_eq!(container.time_ns[&State::OnCpuUser], 900);
+        assert_eq!(container.time_ns[&State::OnCpuKernel], 300);
         assert_eq!(container.time_ns[&State::RunQueue], 800);
         assert_eq!(container.time_ns[&State::Throttled], 0);
         let ledger = container.ledger.unwrap();

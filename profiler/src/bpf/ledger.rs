@@ -149,6 +149,8 @@ fn add(sum: &mut Account, of_cpu: &Account) {
         *sum = sum.saturating_add(ns);
     }
     sum.lifetime_ns = sum.lifetime_ns.wrapping_add(of_cpu.lifetime_ns);
+    sum.ticked_user_ns += of_cpu.ticked_user_ns;
+    sum.ticked_kernel_ns += of_cpu.ticked_kernel_ns;
     sum.came += of_cpu.came;
     sum.left += of_cpu.left;
     sum.voluntary += of_cpu.voluntary;

@@ -7,7 +7,7 @@ use aya::{Btf, Ebpf, EbpfLoader, Endianness, maps::MapData};
 use aya_log::EbpfLogger;
 use ctprof_ebpf::abi::layout;
 use ctprof_ebpf::abi::ledger::state;
-use ctprof_ebpf::abi::syscall::{CACHE, view};
+use ctprof_ebpf::abi::syscall::{CACHE, JUDGED, view};
 
 use super::{attach, describe, object::OBJECT, probes::Probe};
 use crate::host::btf::{Layout, Throttle};
@@ -66,6 +66,8 @@ pub struct CallPlan {
     pub rows: u32,
     /// Calls that take at least this long are sent one by one; 0 for none.
     pub slow_ns: u64,
+    /// Calls that a seccomp profile would deny, and refused ones, are sent one by one, too.
+    pub judge: bool,
     /// With their user stacks.
     pub slow_stacks: bool,
 }
@@ -119,6 +121,8 @@ impl Kernel {
             .fold(0_u32, |bits, group| bits | bit(*group));
         let calls = &plan.calls;
         let (confined, slow_stacks) = (u32::from(calls.confined), u32::from(calls.slow_stacks));
+        let judge = u32::from(calls.judge);
+        let judged = if calls.judge { JUDGED * 3 } else { 1 };
         let cached_rows = if calls.view == view::OFF { 1 } else { CACHE };
         // aya-log's levels count from 1, error, to 5, trace; 0 is off.
         let log_level: u8 = if plan.log { 4 } else { 0 };
@@ -135,6 +139,7 @@ impl Kernel {
             .override_global(layout::CALL_VIEW, &calls.view, true)
             .override_global(layout::CALL_CONFINED, &confined, true)
             .override_global(layout::SLOW_NS, &calls.slow_ns, true)
+            .override_global(layout::JUDGE, &judge, true)
             .override_global(layout::SLOW_STACKS, &slow_stacks, true)
             .override_global(layout::FIRST_BORN, &plan.slots.0, true)
             .override_global(layout::SLOTS, &plan.slots.1, true)
@@ -147,6 +152,7 @@ impl Kernel {
             .map_max_entries("COUNTS_A", plan.count_rows)
             .map_max_entries("COUNTS_B", plan.count_rows)
             .map_max_entries("STACKS", plan.stacks)
+            .map_max_entries("JUDGED_CALLS", judged)
             .map_max_entries("CALLS", calls.rows.max(1))
             .map_max_entries("CALL_CACHE", cached_rows);
         for (global, offset) in &plan.layout.offsets {

@@ -1,6 +1,6 @@
 //! The maps of the view of system calls, and the links that fill them.
 
-use aya::maps::{HashMap, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, MapError, PerCpuArray};
 use aya::programs::tp_btf::BtfTracePointLink;
 use ctprof_ebpf::abi::scope;
 use ctprof_ebpf::abi::syscall::{CACHE, CachedRow, CallKey, CallRow, Running, kind};
@@ -60,6 +60,7 @@ pub struct CallMaps {
     calls: HashMap<Owned, Plain<CallKey>, Plain<CallRow>>,
     cache: PerCpuArray<Owned, Plain<CachedRow>>,
     running: PerCpuArray<Owned, Plain<Running>>,
+    judged: Array<Owned, u32>,
 }
 
 impl CallMaps {
@@ -72,7 +73,21 @@ impl CallMaps {
             calls: kernel.take("CALLS")?,
             cache: kernel.take("CALL_CACHE")?,
             running: kernel.take("RUNNING")?,
+            judged: kernel.take("JUDGED_CALLS")?,
         })
+    }
+
+    /// Has these calls sent one by one.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn judge(&mut self, denied: impl IntoIterator<Item = CallKey>) -> Result<()> {
+        for place in denied.into_iter().filter_map(CallKey::judged) {
+            self.judged
+                .set(place, 1, 0)
+                .map_err(|error| failed("fill in the denied system calls", &error))?;
+        }
+        Ok(())
     }
 
     /// Hands every row to `take`; the same key may come several times, and is then to be added up. While calls are

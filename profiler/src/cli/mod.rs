@@ -1,6 +1,7 @@
 //! Command line: what was typed, what it means, one file per subcommand.
 
 pub mod check;
+mod counting;
 pub mod duration;
 pub mod inventory;
 pub mod nearest;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
-use ctprof_ebpf::abi::syscall::SlowCall;
+use ctprof_ebpf::abi::syscall::{CallKey, SlowCall};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::MissedTickBehavior;
@@ -53,6 +53,8 @@ pub struct SessionPlan<'a> {
     pub calls: CallPlan,
     /// How often the observer is shown what was counted so far; `None` for never.
     pub interval: Option<Duration>,
+    /// How to tell throttled time; `None` for the best way that the kernel has.
+    pub throttle: Option<Throttle>,
     /// Let the kernel half log what it does.
     pub log: bool,
 }
@@ -385,6 +387,17 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Has these calls, which a profile would deny, sent one by one. Before [`open`](Self::open).
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn judge(&mut self, denied: impl IntoIterator<Item = CallKey>) -> Result<()> {
+        match &mut self.calls {
+            Some(calls) => calls.judge(denied),
+            None => Ok(()),
+        }
+    }
+
     /// The view of system calls has to be there.
     ///
     /// # Errors
@@ -495,7 +508,7 @@ fn load(plan: &SessionPlan<'_>, rows: u32, slots: (u32, u32)) -> Result<(Kernel,
             log: plan.log,
         })
     };
-    let throttle = plan.layout.throttle();
+    let throttle = plan.throttle.unwrap_or_else(|| plan.layout.throttle());
     let mut kernel = load(throttle)?;
     if throttle == Throttle::ByHook
         && let Err(cause) = attach_throttle(&mut kernel)

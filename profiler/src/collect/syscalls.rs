@@ -85,6 +85,11 @@ impl CallRun {
         }))
     }
 
+    /// Has these calls sent one by one.
+    pub(super) fn judge(&mut self, denied: impl IntoIterator<Item = CallKey>) -> Result<()> {
+        self.maps.judge(denied)
+    }
+
     /// Attaches the hooks.
     pub(super) fn attach(
         mut self,

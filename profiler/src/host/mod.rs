@@ -8,6 +8,7 @@ pub mod containers;
 pub mod descriptor;
 pub mod kernel;
 pub mod proc;
+pub mod stolen;
 pub mod syscall_arguments;
 pub mod syscalls;
 

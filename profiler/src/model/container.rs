@@ -44,8 +44,12 @@ pub struct CfsFigures {
     pub periods: u64,
     /// Periods in which the quota ran out.
     pub throttled_periods: u64,
-    /// Sum over CPUs of the time during which the cgroup was throttled there.
+    /// Sum over CPUs of the time during which its own quota stopped the cgroup there, from `cpu.stat`.
     pub throttled_ns: u64,
+    /// Sum over CPUs of the time during which its queue was stopped, by a quota of its own or of a cgroup above, from
+    /// `cpu.stat.local`; `None` where the kernel has none (before 6.6, and cgroup v1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled_local_ns: Option<u64>,
 }
 
 /// How far the stacks of a container reach, in samples.

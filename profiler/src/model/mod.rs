@@ -12,7 +12,7 @@ pub mod text;
 pub use container::{CfsFigures, Container, ContainerIdentity, Pod, StackQuality};
 pub use ledger::{Bucket, Culprit, Delay, Histogram, Ledger};
 pub use pressure::{Counters, Psi, Stall};
-pub use profile::{Profile, Unavailable, Unnamed};
+pub use profile::{Profile, Stolen, Unavailable, Unnamed};
 pub use stack::{
     Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack, stand_in,
 };

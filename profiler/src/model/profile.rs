@@ -26,6 +26,16 @@ pub struct Unnamed {
     pub explanation: String,
 }
 
+/// CPU time over the window, summed over CPUs, that no thread of this host had. The ledger counts it as time on the CPU
+/// of the thread that it was taken from: the scheduler is not told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stolen {
+    /// Taken by the hypervisor ("steal").
+    pub hypervisor_ns: u64,
+    /// Spent in interrupts, hard and soft.
+    pub interrupts_ns: u64,
+}
+
 /// Everything that one recording found out.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
@@ -43,6 +53,8 @@ pub struct Profile {
     pub event: String,
     /// CPUs that were sampled.
     pub cpus: u64,
+    /// CPU time that was taken from all threads; `None` where the kernel does not say.
+    pub stolen: Option<Stolen>,
     /// What was lost: cause to count, every cause present, 0 included.
     pub lost: BTreeMap<String, u64>,
     /// Views that this host could not give.

@@ -31,6 +31,22 @@ pub fn losses(summary: &Summary) -> Vec<String> {
         .collect()
 }
 
+/// CPU time that the hypervisor took, where it is more than a hundredth of the CPUs' time.
+#[must_use]
+pub fn stolen(summary: &Summary) -> Option<String> {
+    let stolen = summary.stolen?.hypervisor_ns;
+    let cpus_ns = summary
+        .window_ns
+        .saturating_mul(summary.sampling.cpus.max(1));
+    (stolen.saturating_mul(100) > cpus_ns).then(|| {
+        format!(
+            "the hypervisor took {} of the CPUs' time (steal, {}): it counts as on-CPU time of whoever ran",
+            units::seconds(stolen),
+            units::percent(stolen, cpus_ns)
+        )
+    })
+}
+
 /// Each cause of frames without names: `3 × processes exited before their mappings could be read`.
 #[must_use]
 pub fn unnamed(summary: &Summary) -> Vec<String> {

@@ -252,6 +252,7 @@ fn print_notes(
         let why = notes::why_empty(summary, &shown.busy).into_iter().take(1);
         lines.extend(why.map(|why| format!("no samples: {why}")));
     }
+    lines.extend(notes::stolen(summary));
     lines.extend(notes::losses(summary));
     lines.extend(notes::containers_with_incomplete_stacks(containers()));
     if shown.by_ledger {

@@ -16,7 +16,7 @@ use super::names;
 use super::states::Meaning;
 use super::syscalls::{self, SyscallSummary};
 use crate::model::{
-    CfsFigures, Container, Counters, Pod, Profile, Psi, StackQuality, State, StateGroup,
+    CfsFigures, Container, Counters, Pod, Profile, Psi, StackQuality, State, StateGroup, Stolen,
     Unavailable, Unnamed,
 };
 pub use ledger::{BlockingSyscall, CulpritKind, DelayedBy, Latency, LatencyBucket};
@@ -39,6 +39,9 @@ pub struct Summary {
     pub window_ns: u64,
     /// How samples were taken.
     pub sampling: Sampling,
+    /// CPU time of the whole host that no thread had; absent where the kernel does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stolen: Option<Stolen>,
     /// What was lost: cause to count, every cause present.
     pub lost: BTreeMap<String, u64>,
     /// Views that this host could not give.
@@ -226,6 +229,7 @@ impl Summary {
                 frequency_hz: profile.frequency_hz,
                 cpus: profile.cpus,
             },
+            stolen: profile.stolen,
             lost: profile.lost.clone(),
             unavailable: profile.unavailable.clone(),
             unnamed: profile.unnamed.clone(),

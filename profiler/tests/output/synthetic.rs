@@ -218,6 +218,7 @@ pub(crate) fn small() -> Profile {
         periods: 100,
         throttled_periods: 41,
         throttled_ns: 3_210_000_000,
+        throttled_local_ns: None,
     });
     app.quality = StackQuality {
         complete: 500,

@@ -37,6 +37,8 @@ const STRUCTS: &[(&str, &[&str])] = &[
             "group_leader",
             "files",
             "seccomp",
+            "utime",
+            "stime",
         ],
     ),
     ("thread_info", &["cpu", "status"]),

@@ -14,7 +14,7 @@ use crate::summary::Summary;
 use crate::vm::{self, kernels::Series};
 
 /// Longest time that a kernel of the matrix may take.
-const VM_LIMIT: Duration = Duration::from_secs(480);
+const VM_LIMIT: Duration = Duration::from_secs(900);
 
 /// Run every test, as root and on other kernels too.
 #[derive(clap::Args)]

@@ -78,13 +78,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         container_syscalls(&calls.rows, calls.timed, NAMES, &owners, &mut containers);
     }
     for container in &mut containers {
-        let kernel_share = match container.identity.runtime.as_str() {
-            "kernel" => Some(1.0),
-            _ => input
-                .after
-                .kernel_share_since(input.before, &container.identity.cgroup),
-        };
-        balance(container, kernel_share);
+        balance(container);
     }
     let cgroups: Vec<String> = containers
         .iter()
@@ -150,6 +144,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         frequency_hz: args.frequency,
         event: input.event.name().to_owned(),
         cpus: recorded.cpus as u64,
+        stolen: beside::stolen_since(input.before.stolen, input.after.stolen),
         lost,
         unavailable,
         unnamed: unnamed(&live.symbolizer),

@@ -3,31 +3,38 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::collect::{Counted, Counters, WatchList};
+use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::host::cgroup::cpu::figures_between;
 use crate::host::cgroup::pressure::pressure_between;
 use crate::host::containers::Containers;
-use crate::model::{CfsFigures, Container, Psi, Unavailable};
+use crate::host::stolen::{stolen, stolen_between};
+use crate::model::{CfsFigures, Container, Psi, Stolen, Unavailable};
+
+/// CPU time that was taken from all threads between two readings.
+pub(super) fn stolen_since(before: Option<Stolen>, after: Option<Stolen>) -> Option<Stolen> {
+    Some(stolen_between(before?, after?))
+}
 
 /// The figures of every recorded cgroup at one moment, by path.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     cpu: HashMap<String, CfsFigures>,
-    system_ns: HashMap<String, u64>,
     psi: HashMap<String, Psi>,
     threads: HashMap<String, u64>,
+    pub(super) stolen: Option<Stolen>,
 }
 
 impl Figures {
     /// Reads the figures of every recorded cgroup that still exists.
     pub(super) fn read(hierarchy: &Hierarchy, watch: &WatchList) -> Self {
-        let mut all = Self::default();
+        let mut all = Self {
+            stolen: stolen(&Host::default()),
+            ..Self::default()
+        };
         for (_, path) in watch.recorded() {
             if let Some(cpu) = hierarchy.cpu_figures(path) {
                 all.cpu.insert(path.to_owned(), cpu);
-            }
-            if let Some(ns) = hierarchy.system_ns(path) {
-                all.system_ns.insert(path.to_owned(), ns);
             }
             if let Some(threads) = hierarchy.threads(path) {
                 all.threads.insert(path.to_owned(), threads);
@@ -53,14 +60,6 @@ impl Figures {
                 .get(path)
                 .map_or(*now, |then| figures_between(*then, *now)),
         )
-    }
-
-    /// Which share of its CPU time `path` has spent in the kernel since `before`.
-    pub(super) fn kernel_share_since(&self, before: &Self, path: &str) -> Option<f64> {
-        let usage = self.cpu_since(before, path)?.usage_ns?;
-        let then = before.system_ns.get(path).copied().unwrap_or(0);
-        let system = self.system_ns.get(path)?.saturating_sub(then);
-        (usage > 0).then(|| (system as f64 / usage as f64).min(1.0))
     }
 
     /// How long `path` was stalled since `before`.

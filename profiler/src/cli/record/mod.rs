@@ -25,7 +25,7 @@ use super::target_args::TargetArgs;
 use super::{duration, output_error, target};
 use crate::bpf::{CallPlan, SamplingEvent};
 use crate::collect::{self, Ended, Session, SessionPlan};
-use crate::host::btf::{Btf, Layout};
+use crate::host::btf::{Btf, Layout, Throttle};
 use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::host::containers::Containers;
@@ -99,6 +99,10 @@ pub struct RecordArgs {
     #[arg(long, hide = true)]
     map_entries: Option<u32>,
 
+    /// How to tell throttled time: makes the ways that older kernels need testable
+    #[arg(long, value_enum, hide = true)]
+    throttle: Option<ThrottleChoice>,
+
     /// Functions that the report shows for each container, 0 for all. Default: as many as fit a screen
     #[arg(long, value_name = "N")]
     top: Option<usize>,
@@ -125,6 +129,26 @@ impl EventChoice {
             Self::Auto => SamplingEvent::best(),
             Self::Cycles => SamplingEvent::Cycles,
             Self::CpuClock => SamplingEvent::CpuClock,
+        }
+    }
+}
+
+/// A way to tell throttled time that is not the best one, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ThrottleChoice {
+    Queue,
+    Hook,
+    Pelt,
+    None,
+}
+
+impl ThrottleChoice {
+    const fn way(self) -> Throttle {
+        match self {
+            Self::Queue => Throttle::ByQueue,
+            Self::Hook => Throttle::ByHook,
+            Self::Pelt => Throttle::ByPelt,
+            Self::None => Throttle::Unknown,
         }
     }
 }
@@ -220,6 +244,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         event,
         frequency_hz: args.frequency,
         map_entries: args.map_entries,
+        throttle: args.throttle.map(ThrottleChoice::way),
         stacks: &stacks,
         min_block: args.min_block,
         calls: if args.syscalls {

@@ -3,31 +3,23 @@
 //! - `slow`: slow calls, one line each, as they happen
 //! - `view`: rows of the kernel half to tables and JSON, at the end or in between
 
-mod slow;
+pub(super) mod slow;
 pub(super) mod view;
 
 use std::ffi::OsString;
-use std::future::pending;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 use ctprof_ebpf::abi::syscall::view as wanted;
-use tokio::signal::unix::SignalKind;
 
-use super::record::command::RunningCommand;
-use super::record::{layout, listen, say};
+use super::counting::{Counting, Plan, block_on};
 use super::target_args::TargetArgs;
-use super::{Format, duration, target};
-use crate::bpf::{CallPlan, SamplingEvent};
-use crate::collect::{Ended, Session, SessionPlan};
-use crate::host::Host;
-use crate::host::capabilities::Capabilities;
-use crate::host::cgroup::Hierarchy;
-use crate::host::containers::Containers;
+use super::{Format, duration};
+use crate::Result;
+use crate::bpf::CallPlan;
 use crate::output::syscalls::Order;
-use crate::{Error, Result};
 use view::View;
 
 /// Length of a recording that names neither a duration nor a command, and does not show what it counts.
@@ -155,86 +147,30 @@ const STACKS: u32 = 4_096;
 /// # Errors
 /// A target that does not exist, a missing privilege or kernel feature, an output that cannot be written.
 pub fn run(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Failed(format!("cannot start the event loop: {error}")))?
-        .block_on(count(args, log))
+    block_on(count(args, log))
 }
 
 async fn count(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
-    let host = Host::default();
-    Capabilities::of_self(&host)?.require("syscalls")?;
-    let hierarchy = Hierarchy::detect(&host)?;
-    let mut containers = Containers::new(&host, &hierarchy);
-    let resolved = target::resolve(&args.target, &host, &hierarchy, &mut containers)?;
-    for note in &resolved.notes {
-        say(note);
-    }
-    let layout = layout(args.btf.as_deref(), &hierarchy)?;
-    let mut command = RunningCommand::prepare(&args.command, &hierarchy)?;
-    let roots: Option<Vec<String>> = match &command {
-        Some(command) => Some(vec![command.cgroup().to_owned()]),
-        None if resolved.roots.is_empty() => None,
-        None => {
-            let roots = resolved.roots.iter().map(|root| root.cgroup.clone());
-            Some(roots.collect())
-        }
+    let btf = args.btf.as_deref();
+    let (counting, mut command) = Counting::of("syscalls", &args.target, &args.command, btf)?;
+    let plan = Plan {
+        btf,
+        calls: args.plan(counting.cgroups()?),
+        interval: args.interval,
+        stacks: if args.stack { STACKS } else { 1 },
+        log,
     };
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
     let start_unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let mut session = Session::start(SessionPlan {
-        layout: &layout,
-        btf: args.btf.as_deref(),
-        hierarchy: &hierarchy,
-        roots: roots.as_deref(),
-        event: SamplingEvent::CpuClock,
-        frequency_hz: 1,
-        map_entries: Some(if args.stack { STACKS } else { 1 }),
-        stacks: &[],
-        min_block: Duration::ZERO,
-        calls: args.plan(hierarchy.walk("/")?.len()),
-        interval: args.interval,
-        log,
-    })?;
-    session.open()?;
-    session.require_calls()?;
-    if let Some(command) = &mut command {
-        command.start()?;
-    }
-    let limit = args.limit();
-    let what = match (&roots, &command) {
-        (_, Some(command)) => command.name().to_owned(),
-        (None, None) => "everything".to_owned(),
-        (Some(_), None) => {
-            let labels = resolved.roots.iter().map(|root| root.label.as_str());
-            labels.collect::<Vec<_>>().join(", ")
-        }
-    };
-    let time = limit
-        .map(|limit| format!(" for {limit:?}"))
-        .unwrap_or_default();
-    say(&format!(
-        "counting system calls of {what}{time}; Ctrl-C ends it early"
-    ));
-    let mut view = View::new(args, roots.as_deref(), containers, start_unix);
-    let stop = async {
-        tokio::select! {
-            _ = interrupt.recv() => Ended::Interrupted,
-            _ = terminate.recv() => Ended::Interrupted,
-            () = async {
-                match &mut command {
-                    Some(command) => command.exited().await,
-                    None => pending().await,
-                }
-            } => Ended::CommandExited,
-        }
-    };
-    let ended = session.run(limit, stop, &mut view).await?;
-    let recorded = session.finish()?;
+    let (mut view, recorded, ended) = counting
+        .run(
+            plan,
+            args.limit(),
+            command.as_mut(),
+            |containers, roots, _| Ok(View::new(args, roots, containers, start_unix)),
+        )
+        .await?;
     let code = match command {
         Some(command) => command.finish(ended).await,
         None => ExitCode::SUCCESS,

@@ -15,14 +15,14 @@ use crate::output::syscalls::time;
 use crate::symbolize::{Options, Symbolizer};
 
 /// What is needed to say what a slow call was.
-pub(super) struct SlowCalls {
+pub(in crate::cli) struct SlowCalls {
     host: Host,
     symbolizer: Symbolizer,
 }
 
 /// A slow call as `--format json` has it.
 #[derive(Serialize)]
-pub(super) struct Line<'a> {
+pub(in crate::cli) struct Line<'a> {
     slow_call: Seen<'a>,
 }
 
@@ -54,7 +54,7 @@ struct Seen<'a> {
 }
 
 impl SlowCalls {
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         Self {
             host: Host::default(),
             symbolizer: Symbolizer::new(Options::default()),
@@ -62,12 +62,12 @@ impl SlowCalls {
     }
 
     /// A process exists: now its binaries can be opened.
-    pub(super) fn observe(&mut self, process: ProcessKey, parent: ProcessKey) {
+    pub(in crate::cli) fn observe(&mut self, process: ProcessKey, parent: ProcessKey) {
         self.symbolizer.observe_fork(process, parent);
     }
 
     /// A call by a container of this name.
-    pub(super) fn line<'a>(
+    pub(in crate::cli) fn line<'a>(
         &mut self,
         seen: &SlowCallSeen<'_>,
         container: &'a str,
@@ -129,7 +129,7 @@ impl SlowCalls {
 
 impl Line<'_> {
     /// For people: one line, and one for each function of the stack.
-    pub(super) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+    pub(in crate::cli) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         let call = &self.slow_call;
         let at = SystemTime::UNIX_EPOCH + Duration::from_nanos(call.time_unix_ns);
         let arguments = match &call.arguments {

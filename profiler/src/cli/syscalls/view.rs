@@ -36,7 +36,7 @@ pub(in crate::cli) const NAMES: CallNames = CallNames {
 /// Shows what is counted.
 pub(super) struct View<'a> {
     args: &'a SyscallsArgs,
-    roots: Option<&'a [String]>,
+    roots: Option<Vec<String>>,
     containers: Containers,
     start_unix: Duration,
     slow: SlowCalls,
@@ -86,7 +86,7 @@ struct Row<'a> {
 impl<'a> View<'a> {
     pub(super) fn new(
         args: &'a SyscallsArgs,
-        roots: Option<&'a [String]>,
+        roots: Option<Vec<String>>,
         containers: Containers,
         start_unix: Duration,
     ) -> Self {
@@ -132,7 +132,7 @@ impl<'a> View<'a> {
         timed: bool,
     ) -> (Owners, Vec<Container>) {
         self.containers.retry();
-        let (owners, mut containers) = owners(watch, self.roots, &mut self.containers);
+        let (owners, mut containers) = owners(watch, self.roots.as_deref(), &mut self.containers);
         container_syscalls(rows, timed, NAMES, &owners, &mut containers);
         (owners, containers)
     }
@@ -351,7 +351,7 @@ impl Observer for View<'_> {
         }
         let slot = seen.call.key.slot();
         let path = seen.watch.path(slot).unwrap_or_default();
-        let owner = owner(path, self.roots, &mut self.containers);
+        let owner = owner(path, self.roots.as_deref(), &mut self.containers);
         let (name, cgroup) = match &owner {
             Some(owner) => {
                 let identity = self.containers.identify(owner);

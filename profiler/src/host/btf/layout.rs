@@ -81,6 +81,8 @@ pub const FIELDS: &[Field] = &[
     field(layout::OFF_TASK_ON_CPU, "task_struct", &["on_cpu"], Need::Ledger),
     field(layout::OFF_TASK_LEADER, "task_struct", &["group_leader"], Need::Ledger),
     field(layout::OFF_TASK_CPU, "task_struct", &["thread_info.cpu", "cpu"], Need::Optional),
+    field(layout::OFF_TASK_UTIME, "task_struct", &["utime"], Need::Optional),
+    field(layout::OFF_TASK_STIME, "task_struct", &["stime"], Need::Optional),
     // Why a thread sleeps.
     field(layout::OFF_TASK_STATUS, "task_struct", &["thread_info.status"], Need::Optional),
     field(layout::OFF_TASK_JOBCTL, "task_struct", &["jobctl"], Need::Optional),

@@ -40,23 +40,11 @@ impl Hierarchy {
         let mut figures = parse_cpu_stat(&stat);
         if self.version() == Version::V1 {
             figures.usage_ns = self.v1_usage_ns(path);
+        } else {
+            figures.throttled_local_ns = read(&self.dir(path)?, "cpu.stat.local")
+                .and_then(|stat| parse_cpu_stat_local(&stat));
         }
         Some(figures)
-    }
-
-    /// CPU time spent in the kernel since the cgroup was created; `None` where it is not counted apart.
-    #[must_use]
-    pub fn system_ns(&self, path: &str) -> Option<u64> {
-        if self.version() == Version::V1
-            && let Some(dir) = self.cpuacct_dir(path)
-        {
-            return read(&dir, "cpuacct.usage_sys")?.trim().parse().ok();
-        }
-        let stat = read(&self.unified_dir(path)?, "cpu.stat")?;
-        let usec = stat
-            .lines()
-            .find_map(|line| line.strip_prefix("system_usec "))?;
-        usec.trim().parse::<u64>().ok()?.checked_mul(1000)
     }
 
     fn v1_usage_ns(&self, path: &str) -> Option<u64> {
@@ -82,6 +70,10 @@ pub const fn figures_between(start: CfsFigures, end: CfsFigures) -> CfsFigures {
             .throttled_periods
             .saturating_sub(start.throttled_periods),
         throttled_ns: end.throttled_ns.saturating_sub(start.throttled_ns),
+        throttled_local_ns: match (start.throttled_local_ns, end.throttled_local_ns) {
+            (Some(start), Some(end)) => Some(end.saturating_sub(start)),
+            (_, end) => end,
+        },
     }
 }
 
@@ -98,6 +90,14 @@ fn parse_cpu_max(text: &str) -> Option<f64> {
 /// A v1 quota of -1 is no limit.
 fn cores(quota_us: f64, period_us: f64) -> Option<f64> {
     (quota_us > 0.0 && period_us > 0.0).then(|| quota_us / period_us)
+}
+
+/// `cpu.stat.local`: one line, `throttled_usec N`.
+fn parse_cpu_stat_local(text: &str) -> Option<u64> {
+    let usec = text
+        .lines()
+        .find_map(|line| line.strip_prefix("throttled_usec "))?;
+    usec.trim().parse::<u64>().ok()?.checked_mul(1000)
 }
 
 /// `cpu.stat` of v1 (`throttled_time`, in ns) and v2 (`usage_usec`, `throttled_usec`).
@@ -124,7 +124,7 @@ fn parse_cpu_stat(text: &str) -> CfsFigures {
 
 #[cfg(test)]
 mod tests {
-    use super::{cores, figures_between, parse_cpu_max, parse_cpu_stat};
+    use super::{cores, figures_between, parse_cpu_max, parse_cpu_stat, parse_cpu_stat_local};
     use crate::model::CfsFigures;
 
     #[test]
@@ -147,6 +147,7 @@ mod tests {
             periods: 40,
             throttled_periods: 12,
             throttled_ns: 987_654_321,
+            throttled_local_ns: None,
         };
         assert_eq!(parse_cpu_stat(v1), expected);
         assert_eq!(
@@ -154,9 +155,17 @@ mod tests {
             CfsFigures {
                 usage_ns: Some(2_500_000_000),
                 throttled_ns: 987_654_000,
+                throttled_local_ns: None,
                 ..expected
             }
         );
+    }
+
+    #[test]
+    fn local_figures_are_one_line() {
+        assert_eq!(parse_cpu_stat_local("throttled_usec 17\n"), Some(17_000));
+        assert_eq!(parse_cpu_stat_local("throttled_usec x\n"), None);
+        assert_eq!(parse_cpu_stat_local(""), None);
     }
 
     #[test]
@@ -166,12 +175,14 @@ mod tests {
             periods: 5,
             throttled_periods: 1,
             throttled_ns: 7,
+            throttled_local_ns: Some(3),
         };
         let end = CfsFigures {
             usage_ns: Some(25),
             periods: 9,
             throttled_periods: 0,
             throttled_ns: 7,
+            throttled_local_ns: Some(10),
         };
         assert_eq!(
             figures_between(start, end),
@@ -180,6 +191,7 @@ mod tests {
                 periods: 4,
                 throttled_periods: 0,
                 throttled_ns: 0,
+                throttled_local_ns: Some(7),
             }
         );
     }

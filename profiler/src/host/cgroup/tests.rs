@@ -73,6 +73,7 @@ fn v1_quota_and_figures() {
             periods: 40,
             throttled_periods: 12,
             throttled_ns: 987_654_321,
+            throttled_local_ns: None,
         })
     );
     // Not in cpuacct: from the v2 hierarchy; in neither: 0.
@@ -110,6 +111,7 @@ fn v2_tree_quota_and_figures() {
             periods: 40,
             throttled_periods: 12,
             throttled_ns: 987_654_000,
+            throttled_local_ns: None,
         })
     );
 }

@@ -87,8 +87,8 @@ pub(super) fn caption(
         .fold(0_u64, |sum, tree| sum.saturating_add(tree.idle_ns()));
     if idle_ns > 0 {
         lines.push(format!(
-            "Not drawn: {} in which kernel threads and threads busy for less than {IDLE_BELOW_PERCENT}% of their time \
-             waited; ctprof report DIR --graph {} --idle --flamegraph FILE draws it",
+            "Not drawn: {} of waits of idle threads (busy for less than {IDLE_BELOW_PERCENT}% of their time); \
+             ctprof report DIR --graph {} --idle --flamegraph FILE does",
             units::seconds(idle_ns),
             graph.id(),
         ));

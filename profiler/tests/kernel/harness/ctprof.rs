@@ -26,6 +26,8 @@ pub(crate) struct Finished {
     pub(crate) stdout: String,
     /// Everything it wrote.
     pub(crate) stderr: String,
+    /// What the hypervisor took away meanwhile, of all CPUs.
+    pub(crate) stolen_ns: u64,
 }
 
 impl Ctprof {
@@ -65,6 +67,7 @@ impl Ctprof {
 
     /// Starts it and returns at once.
     pub(crate) fn start(mut self) -> Result<Running> {
+        let stolen_ns = stolen_ns()?;
         let mut child = self.command.spawn()?;
         let stdout = Pipe::read(child.stdout.take());
         let stderr = Pipe::read(child.stderr.take());
@@ -72,6 +75,7 @@ impl Ctprof {
             child,
             stdout,
             stderr,
+            stolen_ns,
         })
     }
 
@@ -86,6 +90,8 @@ pub(crate) struct Running {
     child: Child,
     stdout: Pipe,
     stderr: Pipe,
+    /// See [`stolen_ns`], when it was started.
+    stolen_ns: u64,
 }
 
 impl Running {
@@ -129,6 +135,7 @@ impl Running {
             code: status.and_then(|status| status.code()),
             stdout: self.stdout.end(),
             stderr: self.stderr.end(),
+            stolen_ns: stolen_ns()? - self.stolen_ns,
         };
         ensure!(
             status.is_some(),
@@ -175,8 +182,18 @@ impl Finished {
     /// What a successful recording wrote to `output`.
     pub(crate) fn recording(&self, output: &Path) -> Result<Recording> {
         self.expect_code(0)?;
-        Recording::read(output)
+        let mut recording = Recording::read(output)?;
+        recording.stolen_ns = self.stolen_ns;
+        Ok(recording)
     }
+}
+
+/// Time that the hypervisor has taken from all CPUs so far, as the kernel has it: in hundredths of a second.
+fn stolen_ns() -> Result<u64> {
+    let text = std::fs::read_to_string("/proc/stat")?;
+    let line = text.lines().next().unwrap_or_default();
+    let ticks = line.split_whitespace().nth(8).unwrap_or("0");
+    Ok(ticks.parse::<u64>()? * 10_000_000)
 }
 
 /// What comes out of a pipe, read on a thread of its own, so that the writer never blocks.

@@ -1,9 +1,11 @@
 //! A container's ledger in `summary.json`, and what has to hold for every one of them.
 
+use std::ops::RangeInclusive;
+
 use serde_json::Value;
 
 use super::recording::Recording;
-use super::{Result, close_ns, ensure};
+use super::{Result, emulated, ensure};
 
 /// How much of a container's thread time its states may leave over or have too much.
 const RESIDUAL: f64 = 0.005;
@@ -14,7 +16,7 @@ const RESIDUAL_NS: u64 = 1_000_000;
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'a> {
     value: &'a Value,
-    summary: &'a Value,
+    recording: &'a Recording,
 }
 
 impl Recording {
@@ -45,7 +47,7 @@ impl Recording {
         let containers = self.summary["containers"].as_array().into_iter().flatten();
         containers.map(|value| Row {
             value,
-            summary: &self.summary,
+            recording: self,
         })
     }
 
@@ -157,62 +159,73 @@ impl<'a> Row<'a> {
         text + &format!("; delayed by {}", self.value["delayed_by"])
     }
 
-    /// Fails unless the time on the CPU is what the cgroup's own account says, within 1 % or 10 ms.
+    /// Fails unless the time on the CPU is what the cgroup's own account says, within 1 % or 10 ms. The account leaves
+    /// out what the hypervisor took away, which is known by the hundredth of a second and CPU.
     pub(crate) fn agrees_with_usage(self) -> Result {
         let usage = self.number("cfs/usage_ns")?;
-        self.kernel_agrees("on CPU", self.on_cpu_ns()?, usage, 0.01, 10_000_000, true)
+        let stolen = match self.recording.stolen_ns {
+            0 => 0,
+            stolen => stolen + 20_000_000,
+        };
+        let allowed = usage.saturating_sub(self.preempting_ns()?)..=usage + stolen;
+        let slack = (usage / 100).max(10_000_000);
+        self.within("on CPU", self.on_cpu_ns()?, allowed, slack)
     }
 
     /// Fails unless the wait for a CPU is what the kernel says (`/proc/PID/schedstat`), within 3 % and this slack. A
     /// kernel that says 0 does not know.
     pub(crate) fn agrees_with_schedstat(self, delay_ns: u64, slack_ns: u64) -> Result {
-        if delay_ns == 0 {
-            return Ok(());
+        let allowed = delay_ns..=delay_ns + self.preempting_ns()?;
+        let slack = if emulated() {
+            delay_ns / 10
+        } else {
+            delay_ns / 33
+        };
+        match delay_ns {
+            0 => Ok(()),
+            _ => self.within(
+                "run queue",
+                self.ns("run_queue")?,
+                allowed,
+                slack.max(slack_ns),
+            ),
         }
-        self.kernel_agrees(
-            "run queue",
-            self.ns("run_queue")?,
-            delay_ns,
-            0.03,
-            slack_ns,
-            false,
-        )
     }
 
+    /// Fails unless it waited, on a run queue or stopped, for as long as its threads say that they could run and did
+    /// not, by the kernel's clocks.
+    pub(crate) fn waited(self, truth_ns: u64, slack_ns: u64) -> Result {
+        let waited = self.ns("run_queue")? + self.ns("throttled")?;
+        let allowed = truth_ns..=truth_ns + self.preempting_ns()?;
+        self.within("waits of all kinds", waited, allowed, slack_ns)
+    }
+
+    fn within(self, what: &str, found: u64, allowed: RangeInclusive<u64>, slack_ns: u64) -> Result {
+        let nearest = found.clamp(*allowed.start(), *allowed.end());
+        ensure!(
+            found.abs_diff(nearest) <= slack_ns,
+            "{what}: {found} ns is not within {allowed:?} by {slack_ns} ns: {}",
+            self.describe()
+        );
+        Ok(())
+    }
+
+    /// How much more time on the CPU the kernel has in its accounts, at most, and how much less waiting.
+    ///
     /// When a thread wakes up and is to get its CPU at once, the kernel does not look at the clock again until it has
     /// it (`wakeup_preempt` has it skip that): what passes until then (an interrupt for the other CPU, its way out of
-    /// idle) the kernel takes for time of that thread on the CPU. So in its accounts there is more of that, by short
-    /// waits at most, and less waiting.
-    fn kernel_agrees(
-        self,
-        what: &str,
-        ledger: u64,
-        kernel: u64,
-        ratio: f64,
-        slack_ns: u64,
-        more: bool,
-    ) -> Result {
-        let short = self.short_waits_ns()?;
-        let (least, most) = if more {
-            (kernel.saturating_sub(short), kernel)
-        } else {
-            (kernel, kernel + short)
+    /// idle or out of a system call) it takes for time of that thread on the CPU.
+    fn preempting_ns(self) -> Result<u64> {
+        // An emulated CPU takes its time to wake up.
+        let (limit_ns, idle) = match emulated() {
+            true => (1 << 22, self.delayed_ns("idle", None)),
+            false => (1 << 20, 0),
         };
-        let nearest = ledger.clamp(least, most);
-        close_ns(what, ledger, nearest, ratio, slack_ns).map_err(|error| {
-            let text = error.message().unwrap_or("?");
-            let kernel = kernel as f64 / 1e6;
-            format!("{text} ({kernel:.3} ms by the kernel): {}", self.describe()).into()
-        })
-    }
-
-    /// Time in waits that were over in some 100 us, at most.
-    fn short_waits_ns(self) -> Result<u64> {
         let buckets = self.value["run_queue_latency"]["buckets"].as_array();
         let buckets = buckets.ok_or("no buckets")?.iter();
         let short = buckets.filter_map(|it| Some((it["to_ns"].as_u64()?, it["count"].as_u64()?)));
-        let short = short.filter(|(to_ns, _)| *to_ns <= 1 << 17);
-        Ok(short.map(|(to_ns, count)| to_ns * count).sum())
+        let short = short.filter(|(to_ns, _)| *to_ns <= limit_ns);
+        Ok(idle + short.map(|(to_ns, count)| to_ns * count).sum::<u64>())
     }
 
     #[allow(clippy::cast_precision_loss, reason = "2^52 ns are 52 days")]
@@ -253,7 +266,10 @@ impl<'a> Row<'a> {
 
     /// Whether this kernel can tell throttled time from waits.
     pub(crate) fn is_available(self, view: &str) -> bool {
-        let unavailable = self.summary["unavailable"].as_array().into_iter().flatten();
+        let unavailable = self.recording.summary["unavailable"]
+            .as_array()
+            .into_iter()
+            .flatten();
         !unavailable.into_iter().any(|it| it["view"] == view)
     }
 

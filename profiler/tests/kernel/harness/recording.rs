@@ -24,6 +24,8 @@ pub(crate) struct Recording {
     pub(crate) summary: Value,
     /// `stacks.folded`.
     pub(crate) folded: Folded,
+    /// What the hypervisor took away meanwhile, of all CPUs; 0 if nobody has looked.
+    pub(crate) stolen_ns: u64,
 }
 
 impl Recording {
@@ -42,6 +44,7 @@ impl Recording {
         Ok(Self {
             summary: serde_json::from_slice(&summary)?,
             folded: Folded::parse(&folded)?,
+            stolen_ns: 0,
         })
     }
 

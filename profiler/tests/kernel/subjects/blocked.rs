@@ -9,7 +9,7 @@ use super::record;
 use crate::harness::cgroup::Cgroup;
 use crate::harness::needs::{missing_privilege, privileged, skipping};
 use crate::harness::program::Program;
-use crate::harness::{Result, close_ns, ensure, tolerance};
+use crate::harness::{Result, close_ns, emulated, ensure, tolerance};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -114,7 +114,7 @@ fn reasons(ways: &[(&str, &str)], path: &str) -> Result {
         let rest = row.blocked_ns() - row.ns(state)? - helpers;
         // What it takes to start a program, and to wait for helpers.
         ensure!(
-            rest <= truth / 33 + 10_000_000,
+            rest <= truth / 33 + if emulated() { 80_000_000 } else { 10_000_000 },
             "{how}: {rest} ns for other reasons: {}",
             row.describe()
         );

@@ -2,12 +2,12 @@
 
 use libtest_mimic::Trial;
 
-use super::identity::process_ns;
+use super::identity::{nap, process_ns};
 use super::record;
 use crate::harness::cgroup::Cgroup;
 use crate::harness::needs::privileged;
 use crate::harness::program::Program;
-use crate::harness::{Result, close_ns, emulated, ensure};
+use crate::harness::{Result, close_ns, emulated, ensure, tolerance};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -21,7 +21,7 @@ pub(super) fn trials() -> Vec<Trial> {
 /// A thousand births a second; an emulated CPU does not get as far.
 fn threads() -> Result {
     let (count, ms) = if emulated() {
-        ("1000", "4000")
+        ("500", "4000")
     } else {
         ("5000", "5000")
     };
@@ -45,7 +45,7 @@ fn threads() -> Result {
         "thread time",
         row.thread_time_ns()?,
         truth,
-        0.005,
+        tolerance(0.005, 0.1),
         process_ns(),
     )?;
     row.agrees_with_usage()?;
@@ -87,7 +87,7 @@ fn forks() -> Result {
         "thread time",
         row.thread_time_ns()?,
         truth,
-        0.02,
+        tolerance(0.02, 0.1),
         process_ns() + born * 200_000,
     )?;
     row.agrees_with_usage()?;
@@ -99,8 +99,11 @@ fn container() -> Result {
     let mut gone = None;
     let (recording, facts) = record(&[], || {
         let cgroup = Cgroup::new("short")?;
-        let facts =
-            Program::start(Some(&cgroup), &["lives", "--threads", "20", "--ms", "500"])?.end()?;
+        let facts = Program::start(
+            Some(&cgroup),
+            &["lives", "--nap", nap(), "--threads", "20", "--ms", "500"],
+        )?
+        .end()?;
         cgroup.remove()?;
         gone = Some(cgroup.path().to_owned());
         Ok(facts)
@@ -111,7 +114,7 @@ fn container() -> Result {
         "thread time",
         row.thread_time_ns()?,
         truth,
-        0.005,
+        tolerance(0.005, 0.02),
         process_ns(),
     )?;
     ensure!(
@@ -131,8 +134,11 @@ fn removed() -> Result {
     let arena = Cgroup::arena("removed")?;
     let (stays, goes) = (arena.child("stays")?, arena.child("goes")?);
     let (recording, facts) = record(&[&stays, &goes], || {
-        let facts =
-            Program::start(Some(&goes), &["lives", "--threads", "20", "--ms", "500"])?.end()?;
+        let facts = Program::start(
+            Some(&goes),
+            &["lives", "--nap", nap(), "--threads", "20", "--ms", "500"],
+        )?
+        .end()?;
         goes.remove()?;
         std::thread::sleep(std::time::Duration::from_millis(300));
         Ok(facts)
@@ -143,7 +149,7 @@ fn removed() -> Result {
         "thread time",
         row.thread_time_ns()?,
         truth,
-        0.005,
+        tolerance(0.005, 0.02),
         process_ns(),
     )?;
     ensure!(

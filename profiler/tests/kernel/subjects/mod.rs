@@ -11,6 +11,7 @@ mod losses;
 mod moves;
 mod neighbour;
 mod on_cpu;
+mod options;
 mod quota;
 mod scope;
 mod syscalls;
@@ -43,6 +44,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         blocked::trials(),
         churn::trials(),
         syscalls::trials(),
+        options::trials(),
     ]
     .into_iter()
     .flatten()

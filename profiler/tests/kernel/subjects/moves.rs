@@ -11,7 +11,7 @@ use super::record;
 use crate::harness::cgroup::Cgroup;
 use crate::harness::needs::privileged;
 use crate::harness::program::{Program, now_ns};
-use crate::harness::{Result, close_ns, ensure, tolerance};
+use crate::harness::{Result, close_ns, emulated, ensure, tolerance};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -25,7 +25,10 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 /// How far the time in a cgroup may be off after a move.
-const MOVE_NS: u64 = 20_000_000;
+fn move_ns() -> u64 {
+    if emulated() { 100_000_000 } else { 20_000_000 }
+}
+
 const STEP: Duration = Duration::from_millis(400);
 
 /// A busy thread, a sleeping one and one that waits for both move twice, as a process.
@@ -46,16 +49,28 @@ fn processes() -> Result {
     // The two threads end when they have to, the process soon after.
     let lived = facts.lived_ns + 2 * 1_500_000_000;
     let row = recording.row(there.path())?;
-    close_ns("there", row.thread_time_ns()?, 3 * away, 0.0, MOVE_NS)?;
+    close_ns("there", row.thread_time_ns()?, 3 * away, 0.0, move_ns())?;
     close_ns(
         "busy there",
         row.on_cpu_ns()? + row.ns("run_queue")?,
         away,
         0.0,
-        MOVE_NS,
+        move_ns(),
     )?;
-    close_ns("asleep there", row.ns("blocked_sleep")?, away, 0.0, MOVE_NS)?;
-    close_ns("waiting there", row.ns("blocked_lock")?, away, 0.0, MOVE_NS)?;
+    close_ns(
+        "asleep there",
+        row.ns("blocked_sleep")?,
+        away,
+        0.0,
+        move_ns(),
+    )?;
+    close_ns(
+        "waiting there",
+        row.ns("blocked_lock")?,
+        away,
+        0.0,
+        move_ns(),
+    )?;
     ensure!(
         row.number("threads_born")? == 3,
         "{} came",
@@ -68,7 +83,7 @@ fn processes() -> Result {
         row.thread_time_ns()?,
         lived - 3 * away,
         0.0,
-        MOVE_NS,
+        move_ns(),
     )?;
     row.agrees_with_usage()
 }
@@ -95,18 +110,18 @@ fn threads() -> Result {
     })?;
     let busy = times[3] - times[1];
     let row = recording.row(first.path())?;
-    close_ns("busy one away", row.thread_time_ns()?, busy, 0.0, MOVE_NS)?;
+    close_ns("busy one away", row.thread_time_ns()?, busy, 0.0, move_ns())?;
     close_ns(
         "its work",
         row.on_cpu_ns()? + row.ns("run_queue")?,
         busy,
         0.0,
-        MOVE_NS,
+        move_ns(),
     )?;
     row.agrees_with_usage()?;
     let asleep = recording.row(second.path())?.thread_time_ns()?;
     let rest = times[0] + 1_500_000_000 - times[2];
-    close_ns("sleeping one away", asleep, rest, 0.0, MOVE_NS)?;
+    close_ns("sleeping one away", asleep, rest, 0.0, move_ns())?;
     let lived = facts.lived_ns + 2 * 1_500_000_000;
     let row = recording.row(home.path())?;
     close_ns(
@@ -114,7 +129,7 @@ fn threads() -> Result {
         row.thread_time_ns()?,
         lived - busy - asleep,
         0.0,
-        MOVE_NS,
+        move_ns(),
     )?;
     row.agrees_with_usage()
 }

@@ -6,9 +6,9 @@ use super::record;
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ledger::Row;
 use crate::harness::needs::privileged;
-use crate::harness::program::{Facts, Program};
+use crate::harness::program::{Facts, Program, now_ns};
 use crate::harness::recording::Recording;
-use crate::harness::{Result, close_ns, ensure, tolerance};
+use crate::harness::{Result, close_ns, emulated, ensure, tolerance};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -21,12 +21,24 @@ pub(super) fn trials() -> Vec<Trial> {
 
 const BUSY: [&str; 5] = ["burn", "--cpu", "1", "--ms", "2000"];
 
+/// A moment at which every process that is started now is ready to begin.
+fn soon() -> String {
+    let start = if emulated() {
+        1_500_000_000
+    } else {
+        300_000_000
+    };
+    (now_ns() + start).to_string()
+}
+
 /// Records busy threads on one CPU, one in each of the cgroups.
 fn compete(cgroups: &[&Cgroup]) -> Result<(Recording, Vec<Facts>)> {
     record(cgroups, || {
         let mut programs = Vec::new();
+        let soon = soon();
         for cgroup in cgroups {
-            programs.push(Program::start(Some(cgroup), &BUSY)?);
+            let args = [&BUSY[..], &["--at", &soon]].concat();
+            programs.push(Program::start(Some(cgroup), &args)?);
         }
         programs.into_iter().map(Program::end).collect()
     })
@@ -42,13 +54,13 @@ fn expect(recording: &Recording, victim: &Cgroup, others: &[&Cgroup], facts: &Fa
     for other in others {
         let ran = recording.row(other.path())?.on_cpu_ns()?;
         let delayed = row.delayed_ns("container", Some(other.path()));
-        // It also ran a little before the victim began and after it had ended.
+        // It also ran for a little, at its start and its end, when the victim did not want to.
         close_ns(
             "delay by one of them",
             delayed,
             ran,
             tolerance(0.03, 0.06),
-            30_000_000,
+            if emulated() { 150_000_000 } else { 30_000_000 },
         )?;
         by_others += delayed;
     }
@@ -183,8 +195,10 @@ fn host() -> Result {
     let cgroup = Cgroup::new("victim")?;
     for chosen in [&[&cgroup][..], &[]] {
         let (recording, facts) = record(chosen, || {
-            let other = Program::start(None, &BUSY)?;
-            let facts = Program::start(Some(&cgroup), &BUSY)?.end()?;
+            let soon = soon();
+            let args = [&BUSY[..], &["--at", &soon]].concat();
+            let other = Program::start(None, &args)?;
+            let facts = Program::start(Some(&cgroup), &args)?.end()?;
             other.end()?;
             Ok(facts)
         })?;

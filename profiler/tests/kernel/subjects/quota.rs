@@ -8,7 +8,7 @@ use crate::harness::ledger::Row;
 use crate::harness::needs::privileged;
 use crate::harness::program::Program;
 use crate::harness::recording::Recording;
-use crate::harness::{Result, close_ns, ensure, tolerance};
+use crate::harness::{Result, close_ns, emulated, ensure, tolerance};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -53,8 +53,7 @@ fn burn(cgroup: &Cgroup, args: &[&str]) -> Result<Recording> {
     row.agrees_with_usage()?;
     // What its threads know: they had the CPU, or they had not.
     let (wall, cpu) = (facts.get("wall_ns")?, facts.get("cpu_ns")?);
-    let waited = row.ns("run_queue")? + row.ns("throttled")?;
-    close_ns("waits of all kinds", waited, wall - cpu, 0.02, 20_000_000)?;
+    row.waited(wall - cpu, 20_000_000.max((wall - cpu) / 50))?;
     Ok(recording)
 }
 
@@ -63,10 +62,18 @@ fn burn(cgroup: &Cgroup, args: &[&str]) -> Result<Recording> {
 fn expect(row: Row<'_>, on_cpu: u64, off: f64, run_queue: u64) -> Result {
     let throttled = row.ns("throttled")?;
     // The kernel gives CPUs slices of the quota, and takes back what is left late.
-    close_ns("on CPU", row.on_cpu_ns()?, on_cpu, tolerance(off, 0.12), 0)?;
-    let waited = row.ns("run_queue")?;
+    close_ns(
+        "on CPU",
+        row.on_cpu_ns()?,
+        on_cpu,
+        tolerance(off, 4.0 * off),
+        0,
+    )?;
+    // What else the machine does is no matter of the quota.
+    let others = row.delayed_ns("host", None) + row.delayed_ns("kernel", None);
+    let run_queue = run_queue + others;
     ensure!(
-        waited <= run_queue,
+        row.ns("run_queue")? <= run_queue,
         "run queue has more than {run_queue} ns: {}",
         row.describe()
     );
@@ -95,7 +102,7 @@ fn one_thread() -> Result {
     cgroup.limit(0.3)?;
     let recording = burn(&cgroup, &["--cpu", "1", "--ms", "2500"])?;
     let row = recording.row(cgroup.path())?;
-    expect(row, 750_000_000, 0.05, 50_000_000)?;
+    expect(row, 750_000_000, 0.08, 50_000_000)?;
     let kernel = row.number("cfs/throttled_ns")?;
     close_ns("throttled", row.ns("throttled")?, kernel, 0.03, 0)?;
     let (stops, periods) = (
@@ -117,7 +124,7 @@ fn parent() -> Result {
     parent.limit(0.3)?;
     let recording = burn(&cgroup, &["--threads", "2", "--ms", "2500"])?;
     let row = recording.row(cgroup.path())?;
-    expect(row, 750_000_000, 0.05, SECOND / 2)?;
+    expect(row, 750_000_000, 0.08, SECOND / 2)?;
     let own = row.number("cfs/throttled_periods")?;
     ensure!(
         own == 0,
@@ -204,8 +211,7 @@ fn woken() -> Result {
     let row = recording.row(cgroup.path())?;
     // Those that sleep are late by what they waited for; those that do not had no CPU when they did not run.
     let late = paced.get("late_ns")? + busy.get("wall_ns")? - busy.get("cpu_ns")?;
-    let waited = row.ns("run_queue")? + row.ns("throttled")?;
-    close_ns("waits of all kinds", waited, late, tolerance(0.03, 0.06), 0)?;
+    row.waited(late, if emulated() { late / 16 } else { late / 33 })?;
     // Behind each other, when the quota is there again, and preempted by those that wake up.
     ensure!(
         row.ns("run_queue")? <= late / 10,

@@ -14,12 +14,13 @@ use super::{Options, map};
 static LOCK: Mutex<()> = Mutex::new(());
 
 /// Starts `--threads` threads in `--ms`, at even distances, of which each lives for `--life` ms: it works for a
-/// while, sleeps, waits for a lock, over and over; a `--calm` one only sleeps. Prints the sums over all of them of what they know of themselves.
+/// while, sleeps for `--nap` us, waits for a lock, over and over; a `--calm` one only sleeps. Prints the sums over all of them of what they know of themselves.
 pub(super) fn threads(options: &Options) {
     let count = u32::try_from(options.number("--threads", 10)).unwrap_or(u32::MAX);
     let life = Duration::from_millis(options.number("--life", 1000));
     let hops = options.number("--hops", 0) != 0;
     let calm = options.number("--calm", 0) != 0;
+    let nap = Duration::from_micros(options.number("--nap", 700));
     let apart = options.duration() / count.max(1);
     let start = Instant::now();
     let threads: Vec<JoinHandle<(u64, Spent)>> = (0..count)
@@ -31,7 +32,7 @@ pub(super) fn threads(options: &Options) {
                 if calm {
                     std::thread::sleep(life);
                 } else {
-                    live(life, hops);
+                    live(life, nap, hops);
                 }
                 let spent = meter.end();
                 (now_ns() - born_ns, spent)
@@ -52,12 +53,12 @@ pub(super) fn threads(options: &Options) {
 }
 
 /// Some of everything. `hops` changes the CPU now and then.
-fn live(life: Duration, hops: bool) {
+fn live(life: Duration, nap: Duration, hops: bool) {
     let end = Instant::now() + life;
     let mut round = 0_usize;
     while Instant::now() < end {
         work(Duration::from_micros(300));
-        std::thread::sleep(Duration::from_micros(700));
+        std::thread::sleep(nap);
         if let Ok(guard) = LOCK.lock() {
             work(Duration::from_micros(50));
             drop(guard);

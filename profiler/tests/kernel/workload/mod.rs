@@ -53,7 +53,8 @@ impl Options {
     }
 }
 
-/// Runs the workload that `args` names. `--cpu` binds any of them to a CPU.
+/// Runs the workload that `args` names. `--cpu` binds any of them to a CPU, and `--at` has it begin at this moment of
+/// the monotonic clock, in ns.
 pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let name = args.next().unwrap_or_default();
     let mut options = HashMap::new();
@@ -74,6 +75,10 @@ fn run(name: &str, options: &Options) -> Result<ExitCode> {
     if options.0.contains_key("--cpu") {
         bind(usize::try_from(options.number("--cpu", 0)).unwrap_or_default())?;
     }
+    let begin_ns = options.number("--at", 0);
+    std::thread::sleep(Duration::from_nanos(
+        begin_ns.saturating_sub(clock::now_ns()),
+    ));
     match name {
         "burn" => burn::burn(options),
         "sleep" => std::thread::sleep(options.duration()),

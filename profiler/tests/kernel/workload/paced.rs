@@ -7,7 +7,7 @@ use super::clock::Meter;
 use super::lives::work;
 
 /// For `--ms`, each of `--threads` threads works for `--work` us and sleeps for `--sleep` us, over and over. Prints
-/// the sums of what they spent, and of what their sleeps took too long: they are ready to run when a sleep is over.
+/// the sums of what they spent, and of what all that took too long: they are ready to run meanwhile.
 pub(super) fn paced(options: &Options) {
     let end = Instant::now() + options.duration();
     let busy = Duration::from_micros(options.number("--work", 2000));
@@ -19,12 +19,12 @@ pub(super) fn paced(options: &Options) {
                     let meter = Meter::begin();
                     let mut late = Duration::ZERO;
                     while Instant::now() < end {
+                        let before = Instant::now();
                         work(busy);
                         if !asleep.is_zero() {
-                            let before = Instant::now();
                             std::thread::sleep(asleep);
-                            late += before.elapsed().saturating_sub(asleep);
                         }
+                        late += before.elapsed().saturating_sub(busy + asleep);
                     }
                     (meter.end(), late)
                 })

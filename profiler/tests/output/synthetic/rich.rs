@@ -106,6 +106,7 @@ fn render(m: &mut Maker) {
         periods: 100,
         throttled_periods: 97,
         throttled_ns: 13_240 * MS,
+        throttled_local_ns: Some(13_250 * MS),
     });
     app.psi = Some(Psi {
         cpu: Some(Stall {
