@@ -7,9 +7,15 @@ use crate::maps::LOSSES;
 /// One more event lost to `cause`.
 #[inline(always)]
 pub(crate) fn count(cause: Loss) {
+    add(cause, 1);
+}
+
+/// So many more.
+#[inline(always)]
+pub(crate) fn add(cause: Loss, events: u64) {
     if let Some(counter) = LOSSES.get_ptr_mut(cause as u32) {
         // SAFETY: the pointer is to this CPU's value. An interrupt between read and write may lose one
         // count of a loss, which is accepted.
-        unsafe { *counter += 1 };
+        unsafe { *counter += events };
     }
 }

@@ -10,6 +10,8 @@
 #[cfg(target_arch = "bpf")]
 mod accounts;
 #[cfg(target_arch = "bpf")]
+mod calls;
+#[cfg(target_arch = "bpf")]
 mod delays;
 #[cfg(target_arch = "bpf")]
 mod kernel;
@@ -25,6 +27,8 @@ mod probes;
 mod rows;
 #[cfg(target_arch = "bpf")]
 mod scope;
+#[cfg(target_arch = "bpf")]
+mod slow;
 #[cfg(target_arch = "bpf")]
 mod stack;
 #[cfg(target_arch = "bpf")]

@@ -33,11 +33,13 @@ pub(crate) enum Side {
     Kernel = 1,
 }
 
-/// Who takes a stack: a sample may interrupt the scheduler's hooks, so they assemble at different places.
+/// Who takes a stack: a sample may interrupt the scheduler's hooks, and both a system call's, so they assemble at
+/// different places. A call takes user stacks only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Sample = 0,
     Scheduler = 2,
+    Call = 5,
 }
 
 /// What became of a stack.

@@ -13,6 +13,9 @@ pub const PROCESS_EXEC: u32 = 3;
 /// Threads were moved to another cgroup: those that sleep have to be visited. Nothing else is set.
 pub const THREADS_MOVED: u32 = 4;
 
+/// A call took longer than the limit: a [`super::syscall::SlowCall`], which begins with this, too.
+pub const SLOW_CALL: u32 = 5;
+
 /// One notice.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -84,6 +84,24 @@ pub const OFF_INODE_MODE: GlobalName = "OFF_INODE_MODE";
 pub const OFF_REGS_NUMBER: GlobalName = "OFF_REGS_NUMBER";
 /// `pt_regs.di`: the first argument of a system call.
 pub const OFF_REGS_FIRST: GlobalName = "OFF_REGS_FIRST";
+/// `pt_regs.si`: the second argument; the first of those that follow in the order of a call's arguments.
+pub const OFF_REGS_SI: GlobalName = "OFF_REGS_SI";
+/// `pt_regs.dx`.
+pub const OFF_REGS_DX: GlobalName = "OFF_REGS_DX";
+/// `pt_regs.r10`.
+pub const OFF_REGS_R10: GlobalName = "OFF_REGS_R10";
+/// `pt_regs.r8`.
+pub const OFF_REGS_R8: GlobalName = "OFF_REGS_R8";
+/// `pt_regs.r9`.
+pub const OFF_REGS_R9: GlobalName = "OFF_REGS_R9";
+/// `pt_regs.bx`: the first argument of a 32-bit call.
+pub const OFF_REGS_BX: GlobalName = "OFF_REGS_BX";
+/// `pt_regs.bp`: the sixth argument of a 32-bit call.
+pub const OFF_REGS_BP: GlobalName = "OFF_REGS_BP";
+/// `pt_regs.cx`: after the instruction `syscall`, the address that follows it.
+pub const OFF_REGS_CX: GlobalName = "OFF_REGS_CX";
+/// `pt_regs.ip`.
+pub const OFF_REGS_IP: GlobalName = "OFF_REGS_IP";
 /// `task_struct.se.cfs_rq`.
 pub const OFF_TASK_QUEUE: GlobalName = "OFF_TASK_QUEUE";
 /// `task_struct.throttled`.
@@ -127,6 +145,20 @@ pub const THROTTLE: GlobalName = "THROTTLE";
 pub const STACK_STATES: GlobalName = "STACK_STATES";
 /// Intervals shorter than this many ns are counted without their stacks.
 pub const MIN_BLOCK_NS: GlobalName = "MIN_BLOCK_NS";
+/// What the view of system calls wants: one of [`super::syscall::view`].
+pub const CALL_VIEW: GlobalName = "CALL_VIEW";
+/// 1 when calls under a seccomp filter are told from others.
+pub const CALL_CONFINED: GlobalName = "CALL_CONFINED";
+/// Calls that take at least this many ns are sent to user space; 0 for none.
+pub const SLOW_NS: GlobalName = "SLOW_NS";
+/// 1 when calls that a seccomp profile would deny are sent like slow ones, and those that were refused.
+pub const JUDGE: GlobalName = "JUDGE";
+/// 1 when they are sent with their user stacks.
+pub const SLOW_STACKS: GlobalName = "SLOW_STACKS";
+/// `task_struct.thread_info.flags`, on machines where it marks 32-bit threads.
+pub const OFF_TASK_TIFLAGS: GlobalName = "OFF_TASK_TIFLAGS";
+/// `task_struct.seccomp.mode`.
+pub const OFF_TASK_SECCOMP: GlobalName = "OFF_TASK_SECCOMP";
 /// First slot for a cgroup born while recording.
 pub const FIRST_BORN: GlobalName = "FIRST_BORN";
 /// Slots that exist.

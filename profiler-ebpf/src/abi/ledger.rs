@@ -113,6 +113,8 @@ pub struct Thread {
     pub user_stack: u64,
     /// See `user_stack`.
     pub kernel_stack: u64,
+    /// The system call that it is in, while it is not on a CPU and the view of system calls is on.
+    pub call: super::syscall::Call,
     /// Quota period in which its wait began; see [`super::count_key::CountKey::period`].
     pub period: u64,
     /// Slot, with its flags; see [`super::scope`].

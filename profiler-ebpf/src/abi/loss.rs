@@ -28,11 +28,15 @@ pub enum Loss {
     AccountMissing = 10,
     /// A thread got a CPU without a switch that was seen: it is taken to have done so at the CPU's last switch.
     SwitchMissed = 11,
+    /// A new row found `CALLS` full: these calls are missing.
+    CallMapFull = 12,
+    /// A slow call found the ring buffer full, or too many came in one second: it is not shown.
+    SlowCallDropped = 13,
 }
 
 impl Loss {
     /// How many causes there are.
-    pub const COUNT: u32 = 12;
+    pub const COUNT: u32 = 14;
 
     /// Each cause with the name it has in `summary.json` and in the report.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
@@ -48,6 +52,8 @@ impl Loss {
         (Self::ThrottleMapFull, "throttle_map_full"),
         (Self::AccountMissing, "account_missing"),
         (Self::SwitchMissed, "switch_missed"),
+        (Self::CallMapFull, "call_map_full"),
+        (Self::SlowCallDropped, "slow_call_dropped"),
     ];
 }
 

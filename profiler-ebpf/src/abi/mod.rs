@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod loss;
 pub mod scope;
 pub mod stack;
+pub mod syscall;
 
 /// Length of a thread name, terminator included (`TASK_COMM_LEN` in the kernel's `sched.h`).
 pub const COMM_BYTES: usize = 16;

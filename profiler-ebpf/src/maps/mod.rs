@@ -1,6 +1,7 @@
 //! Every map of the object. Sizes marked "set at load" are computed by the loader from the plan.
 
 use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
@@ -10,6 +11,7 @@ use ctprof_ebpf::{
         ledger::{Account, DelayKey, SYSCALLS, Thread, ThrottleClock},
         loss::Loss,
         stack::StackRecord,
+        syscall::{CachedRow, CallKey, CallRow, Running, SlowRate},
     },
     histogram::BUCKETS,
     timeline::Timeline,
@@ -46,9 +48,10 @@ pub(crate) static ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
 pub(crate) static STACKS: HashMap<u64, StackRecord> = HashMap::with_max_entries(8_192, 0);
 
 /// Where a stack is assembled before it is stored: entry 0 for user, 1 for kernel, two more for the scheduler's
-/// hooks, which a sample may interrupt, and one for the task iterator, which both may.
+/// hooks, which a sample may interrupt, one for the task iterator, which both may, and one for
+/// system calls.
 #[map]
-pub(crate) static SCRATCH: PerCpuArray<StackRecord> = PerCpuArray::with_max_entries(5, 0);
+pub(crate) static SCRATCH: PerCpuArray<StackRecord> = PerCpuArray::with_max_entries(6, 0);
 
 /// (exec id, tgid) of processes already announced. LRU: forgetting one only announces it again.
 #[map]
@@ -103,3 +106,25 @@ pub(crate) static BURNT: LruHashMap<u64, u8> = LruHashMap::with_max_entries(8_19
 /// What the task iterator is to do.
 #[map]
 pub(crate) static CONTROL: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What became of system calls. Set at load; memory is taken as rows are used, 96 bytes a row.
+#[map]
+pub(crate) static CALLS: HashMap<CallKey, CallRow> =
+    HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+
+/// The rows of [`CALLS`] that this CPU counts in now: a hit costs no hash lookup and no atomic addition. 20 KiB a
+/// CPU. Set at load.
+#[map]
+pub(crate) static CALL_CACHE: PerCpuArray<CachedRow> = PerCpuArray::with_max_entries(1, 0);
+
+/// The call that this CPU's thread is in: `sched_switch` exchanges it, so that calls need no task storage.
+#[map]
+pub(crate) static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(1, 0);
+
+/// How many slow calls this CPU has sent.
+#[map]
+pub(crate) static SLOW_RATE: PerCpuArray<SlowRate> = PerCpuArray::with_max_entries(1, 0);
+
+/// 1 for calls that the profile in question would deny. User space fills it. Set at load.
+#[map]
+pub(crate) static JUDGED_CALLS: Array<u32> = Array::with_max_entries(1, 0);

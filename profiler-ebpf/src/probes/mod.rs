@@ -4,5 +4,6 @@ mod cgroups;
 mod on_cpu;
 pub(crate) mod processes;
 mod sched;
+mod syscalls;
 mod throttle;
 mod visit;

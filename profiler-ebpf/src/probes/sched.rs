@@ -19,6 +19,7 @@ use ctprof_ebpf::{
 use super::processes;
 use crate::{
     accounts::{From, Slot},
+    calls,
     delays::{self, Wait},
     kernel::{self, Object},
     loss,
@@ -40,16 +41,19 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
         leave_cpu(ctx.as_ptr(), previous, forced, now_ns)
     };
     if kernel::pid(next) == 0 {
+        calls::nobody_runs();
         delays::switch(now_ns, leaving, SLOT_IDLE);
         return 0;
     }
     let Some(thread) = THREADS.get(next) else {
+        calls::nobody_runs();
         delays::switch(now_ns, leaving, slot(scope::find(next)));
         return 0;
     };
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *thread };
     threads::follow(next, thread, now_ns);
+    calls::gets_cpu(next, thread, now_ns);
     delays::switch(now_ns, leaving, slot(thread.slot));
     get_cpu(next, thread, now_ns);
     0
@@ -64,6 +68,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *thread };
     threads::follow(task, thread, now_ns);
+    calls::loses_cpu(task, thread, now_ns);
     let number = slot(thread.slot);
     if !thread.clock.is_in() {
         return number;
@@ -243,11 +248,10 @@ fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     }
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    threads::enter(
-        ctx.arg(0),
-        Clock::starting(now_ns, phase::RUNNABLE, 0),
-        true,
-    );
+    let clock = Clock::starting(now_ns, phase::RUNNABLE, 0);
+    if let Some(thread) = threads::enter(ctx.arg(0), clock, true) {
+        calls::is_born(thread);
+    }
     0
 }
 
@@ -258,6 +262,7 @@ fn cgroup_attach(ctx: BtfTracePointContext) -> i32 {
     if !kernel::is_watched_hierarchy(ctx.arg(0)) {
         return 0;
     }
+    calls::moved();
     let task: Object = ctx.arg(2);
     if let Some(thread) = THREADS.get(task) {
         // SAFETY: has no precondition, and the pointer is to a live map value.

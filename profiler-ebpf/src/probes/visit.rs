@@ -15,6 +15,7 @@ use ctprof_ebpf::{
 
 use crate::{
     accounts::{From, Slot},
+    calls,
     kernel::{self, Object},
     maps::{CONTROL, THREADS},
     off_cpu, stack, threads,
@@ -60,6 +61,9 @@ fn open(task: Object) {
     let thread = unsafe { &mut *thread };
     thread.syscall = seen.syscall;
     thread.stack_flags = flags::BEFORE;
+    if thread.syscall != 0 && !kernel::is_on_cpu(task) {
+        calls::began_before(thread, thread.syscall - 1, now_ns);
+    }
     if clock.is_runnable() {
         threads::queued(task, thread, now_ns);
     }
@@ -108,6 +112,9 @@ fn close(task: Object) {
         return;
     }
     let charge = thread.clock.leave(now_ns, throttled_ns);
+    if !kernel::is_on_cpu(task) {
+        calls::is_open(thread, now_ns);
+    }
     if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
         account.charge(charge);
         account.ends(thread.clock.since_ns);

@@ -54,22 +54,10 @@ pub fn kernel_call_sites<'a>(
     samples: &'a Samples,
     key: &CountKey,
 ) -> impl Iterator<Item = u64> + 'a {
-    call_sites(samples.addresses(key.kernel_stack))
+    samples.call_sites(key.kernel_stack)
 }
 
 /// Addresses of the user half of a stack, leaf first, as they are to be looked up.
 pub fn user_call_sites<'a>(samples: &'a Samples, key: &CountKey) -> impl Iterator<Item = u64> + 'a {
-    call_sites(samples.addresses(key.user_stack))
-}
-
-/// The leaf is where the CPU was; all others are return addresses, which lie behind the call and, where a
-/// call is the last instruction of a function, already in the next one.
-fn call_sites(addresses: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
-    addresses.enumerate().map(|(depth, address)| {
-        if depth == 0 {
-            address
-        } else {
-            address.saturating_sub(1)
-        }
-    })
+    samples.call_sites(key.user_stack)
 }

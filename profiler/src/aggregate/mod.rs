@@ -3,13 +3,16 @@
 //! - `addresses`: which addresses need a name
 //! - `stacks`: rows of raw samples and intervals as stacks of containers
 //! - `ledger`: raw figures by slot as the ledgers of containers
+//! - `syscalls`: rows by slot as the system calls of containers
 //! - `balance`: makes the two agree
 
 mod addresses;
 mod balance;
 mod ledger;
 mod stacks;
+mod syscalls;
 
+pub use self::syscalls::{CallNames, container_syscalls};
 pub use addresses::{Addresses, Names, kernel_call_sites, user_call_sites};
 pub use balance::balance;
 pub use ledger::{container_ledgers, retain_rows};

@@ -5,6 +5,8 @@ use aya::{
     programs::{BtfTracePoint, FEntry, Iter, KProbe, PerfEvent, Program, ProgramError},
 };
 
+use aya::programs::tp_btf::BtfTracePointLink;
+
 use super::{
     describe,
     probes::{Hook, Probe},
@@ -78,6 +80,18 @@ pub(super) fn attach(ebpf: &mut Ebpf, probe: &Probe) -> ProbeState {
         Ok(()) => ProbeState::Attached,
         Err(error) => ProbeState::Failed(describe(&error)),
     }
+}
+
+/// Attaches a loaded tracepoint, until the link is dropped.
+pub(super) fn attach_link(ebpf: &mut Ebpf, probe: &Probe) -> Result<BtfTracePointLink, String> {
+    let program = ebpf
+        .program_mut(probe.program)
+        .ok_or_else(|| format!("the BPF object has no program {}", probe.program))?;
+    typed(program)
+        .and_then(|program: &mut BtfTracePoint| {
+            program.attach().and_then(|id| program.take_link(id))
+        })
+        .map_err(|error| describe(&error))
 }
 
 /// Runs a loaded program for every thread that there is.

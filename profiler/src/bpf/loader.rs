@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use aya::programs::tp_btf::BtfTracePointLink;
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, maps::MapData};
 use aya_log::EbpfLogger;
 use ctprof_ebpf::abi::layout;
 use ctprof_ebpf::abi::ledger::state;
+use ctprof_ebpf::abi::syscall::{CACHE, JUDGED, view};
 
 use super::{attach, describe, object::OBJECT, probes::Probe};
 use crate::host::btf::{Layout, Throttle};
@@ -33,6 +35,8 @@ pub struct LoadPlan<'a> {
     pub off_cpu_stacks: &'a [StateGroup],
     /// Intervals shorter than this are counted without their stacks.
     pub min_block_ns: u64,
+    /// The view of system calls.
+    pub calls: CallPlan,
     /// Rows of each half of the sample counts.
     pub count_rows: u32,
     /// Distinct stacks held between two drains.
@@ -48,6 +52,40 @@ const fn bit(group: StateGroup) -> u32 {
         StateGroup::RunQueue => 1 << state::RUN_QUEUE,
         StateGroup::Throttled => 1 << state::THROTTLED,
         StateGroup::Blocked => 1 << state::BLOCKED,
+    }
+}
+
+/// What the view of system calls wants of the kernel half; by default nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CallPlan {
+    /// One of [`view`].
+    pub view: u32,
+    /// Tell calls under a seccomp filter from others.
+    pub confined: bool,
+    /// Rows that there may be at once.
+    pub rows: u32,
+    /// Calls that take at least this long are sent one by one; 0 for none.
+    pub slow_ns: u64,
+    /// Calls that a seccomp profile would deny, and refused ones, are sent one by one, too.
+    pub judge: bool,
+    /// With their user stacks.
+    pub slow_stacks: bool,
+}
+
+/// Rows that there may be at once, by cgroup; least and most: 13 MiB and 112 MiB if all are used.
+const ROWS_A_CGROUP: u32 = 1_024;
+const ROWS: (u32, u32) = (131_072, 1_048_576);
+
+impl CallPlan {
+    /// Calls, errors and times of a host with so many cgroups.
+    #[must_use]
+    pub fn timed(cgroups: usize) -> Self {
+        let cgroups = u32::try_from(cgroups).unwrap_or(u32::MAX);
+        Self {
+            view: view::TIMES,
+            rows: cgroups.saturating_mul(ROWS_A_CGROUP).clamp(ROWS.0, ROWS.1),
+            ..Self::default()
+        }
     }
 }
 
@@ -81,6 +119,11 @@ impl Kernel {
             .off_cpu_stacks
             .iter()
             .fold(0_u32, |bits, group| bits | bit(*group));
+        let calls = &plan.calls;
+        let (confined, slow_stacks) = (u32::from(calls.confined), u32::from(calls.slow_stacks));
+        let judge = u32::from(calls.judge);
+        let judged = if calls.judge { JUDGED * 3 } else { 1 };
+        let cached_rows = if calls.view == view::OFF { 1 } else { CACHE };
         // aya-log's levels count from 1, error, to 5, trace; 0 is off.
         let log_level: u8 = if plan.log { 4 } else { 0 };
         let mut loader = EbpfLoader::new();
@@ -93,6 +136,11 @@ impl Kernel {
             .override_global(layout::THROTTLE, &throttle, true)
             .override_global(layout::STACK_STATES, &stack_states, true)
             .override_global(layout::MIN_BLOCK_NS, &plan.min_block_ns, true)
+            .override_global(layout::CALL_VIEW, &calls.view, true)
+            .override_global(layout::CALL_CONFINED, &confined, true)
+            .override_global(layout::SLOW_NS, &calls.slow_ns, true)
+            .override_global(layout::JUDGE, &judge, true)
+            .override_global(layout::SLOW_STACKS, &slow_stacks, true)
             .override_global(layout::FIRST_BORN, &plan.slots.0, true)
             .override_global(layout::SLOTS, &plan.slots.1, true)
             // aya has no type for task storage; the kernel half alone uses it.
@@ -103,7 +151,10 @@ impl Kernel {
             .map_max_entries("STOPS", plan.slots.1)
             .map_max_entries("COUNTS_A", plan.count_rows)
             .map_max_entries("COUNTS_B", plan.count_rows)
-            .map_max_entries("STACKS", plan.stacks);
+            .map_max_entries("STACKS", plan.stacks)
+            .map_max_entries("JUDGED_CALLS", judged)
+            .map_max_entries("CALLS", calls.rows.max(1))
+            .map_max_entries("CALL_CACHE", cached_rows);
         for (global, offset) in &plan.layout.offsets {
             loader.override_global(global, offset, true);
         }
@@ -129,6 +180,14 @@ impl Kernel {
     /// Attaches a probe that is loaded.
     pub fn attach(&mut self, probe: &Probe) -> attach::ProbeState {
         attach::attach(&mut self.ebpf, probe)
+    }
+
+    /// Attaches a tracepoint that is loaded, until the link is dropped.
+    ///
+    /// # Errors
+    /// The kernel refuses; the cause.
+    pub fn attach_link(&mut self, probe: &Probe) -> Result<BtfTracePointLink, String> {
+        attach::attach_link(&mut self.ebpf, probe)
     }
 
     /// Runs a probe that visits threads.

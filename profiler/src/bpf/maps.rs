@@ -8,6 +8,7 @@ use ctprof_ebpf::abi::{
     event::{self, Event},
     loss::Loss,
     stack::StackRecord,
+    syscall::SlowCall,
 };
 
 use super::{Kernel, describe, loader::Owned};
@@ -171,7 +172,7 @@ impl Losses {
 }
 
 /// A notice from the kernel half.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum KernelEvent {
     /// A cgroup was created below a watched one.
     CgroupBorn {
@@ -193,6 +194,8 @@ pub enum KernelEvent {
     },
     /// Threads were moved to another cgroup.
     ThreadsMoved,
+    /// A call took longer than the limit.
+    SlowCall(Box<SlowCall>),
     /// A kind that this version does not know.
     Unknown(u32),
 }
@@ -212,6 +215,14 @@ impl Events {
     /// The next notice, if one is there.
     pub fn take(&mut self) -> Option<KernelEvent> {
         let item = self.0.next()?;
+        let kind = item
+            .first_chunk()
+            .map_or(0, |kind| u32::from_ne_bytes(*kind));
+        if kind == event::SLOW_CALL && item.len() >= size_of::<SlowCall>() {
+            // SAFETY: the entry is at least as large as a `SlowCall`, whose fields are integers.
+            let call = unsafe { item.as_ptr().cast::<SlowCall>().read_unaligned() };
+            return Some(KernelEvent::SlowCall(Box::new(call)));
+        }
         if item.len() < size_of::<Event>() {
             return Some(KernelEvent::Unknown(0));
         }

@@ -8,10 +8,12 @@ mod maps;
 mod object;
 pub mod probes;
 mod sampler;
+mod syscalls;
 
 pub use attach::ProbeState;
 pub use error::describe;
 pub use ledger::{LedgerMaps, SlotFigures};
-pub use loader::{Kernel, LoadPlan};
+pub use loader::{CallPlan, Kernel, LoadPlan};
 pub use maps::{Events, KernelEvent, Losses, SampleMaps, ScopeMap};
 pub use sampler::{Sampler, SamplingEvent, online_cpus, possible_cpus};
+pub use syscalls::{CallLinks, CallMaps};

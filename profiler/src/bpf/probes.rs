@@ -143,6 +143,32 @@ pub const LEDGER: &[Probe] = &[
 /// Probes that make the ledger better where they can be had.
 pub const LEDGER_EXTRA: &[Probe] = &[MIGRATE, CGROUP_ATTACH];
 
+/// System calls: beginnings, threads that end in one, returns. They attach in this order, so that no return is seen
+/// whose beginning could have been.
+pub const SYSCALLS: [Probe; 3] = [
+    tracepoint(
+        "sys_enter",
+        "sys_enter",
+        "sys_enter",
+        "how long system calls take",
+        "no view of system calls",
+    ),
+    tracepoint(
+        "call_never",
+        "call_never",
+        "sched_process_exit",
+        "system calls that do not return",
+        "no view of system calls",
+    ),
+    tracepoint(
+        "sys_exit",
+        "sys_exit",
+        "sys_exit",
+        "system calls and their results",
+        "no view of system calls",
+    ),
+];
+
 const fn throttle(program: &'static str, hook: Hook) -> Probe {
     Probe {
         id: "throttle",
@@ -171,5 +197,10 @@ pub const THROTTLE: [[Probe; 2]; 2] = [
 pub fn all() -> impl Iterator<Item = &'static Probe> {
     const FIRST: &[Probe] = &[CGROUP_MKDIR, PROCESS_EXEC];
     const LAST: &[Probe] = &[VISIT, ON_CPU];
-    FIRST.iter().chain(LEDGER).chain(LEDGER_EXTRA).chain(LAST)
+    FIRST
+        .iter()
+        .chain(LEDGER)
+        .chain(LEDGER_EXTRA)
+        .chain(&SYSCALLS)
+        .chain(LAST)
 }

@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use ctprof_ebpf::abi::syscall::view;
 use serde::Serialize;
 
 use super::Format;
 use super::output_error;
 use crate::bpf::probes::{self, Hook};
-use crate::bpf::{Kernel, LoadPlan, ProbeState, Sampler, SamplingEvent};
+use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, Sampler, SamplingEvent};
 use crate::host::btf::{Btf, FIELDS, Layout};
 use crate::host::capabilities::{self, Capabilities};
 use crate::host::cgroup::{Hierarchy, Version};
@@ -283,6 +284,10 @@ fn programs(
         throttle: layout.throttle(),
         off_cpu_stacks: &StateGroup::ALL,
         min_block_ns: 0,
+        calls: CallPlan {
+            view: view::TIMES,
+            ..CallPlan::default()
+        },
         count_rows: 1,
         stacks: 1,
         log: false,

@@ -1,12 +1,15 @@
 //! Command line: what was typed, what it means, one file per subcommand.
 
 pub mod check;
+mod counting;
 pub mod duration;
 pub mod inventory;
 pub mod nearest;
 pub mod ps;
 pub mod record;
 pub mod report;
+pub mod seccomp;
+pub mod syscalls;
 pub mod target;
 pub mod target_args;
 
@@ -37,6 +40,8 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Record(record::RecordArgs),
+    Syscalls(syscalls::SyscallsArgs),
+    Seccomp(seccomp::SeccompArgs),
     Report(report::ReportArgs),
     Ps(ps::PsArgs),
     Check(check::CheckArgs),
@@ -62,6 +67,8 @@ pub fn run() -> ExitCode {
     log_to_stderr(args.verbose);
     let result = match &args.command {
         Command::Record(record) => record::run(record, args.verbose > 0),
+        Command::Syscalls(syscalls) => syscalls::run(syscalls, args.verbose > 0),
+        Command::Seccomp(seccomp) => seccomp::run(seccomp, args.verbose > 0),
         Command::Report(args) => report::run(args).map(|()| ExitCode::SUCCESS),
         Command::Ps(args) => ps::run(args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).map(|()| ExitCode::SUCCESS),

@@ -144,7 +144,7 @@ fn cores(cores: f64) -> String {
 }
 
 /// Width of the terminal that standard output is, in character cells; `None` when it is none.
-fn terminal_width() -> Option<usize> {
+pub(super) fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }

@@ -97,6 +97,18 @@ impl Samples {
         })
     }
 
+    /// The same, as they are to be looked up: the leaf is where the CPU was; all others are return addresses, which
+    /// lie behind the call and, where a call is the last instruction of a function, already in the next one.
+    pub fn call_sites(&self, key: u64) -> impl Iterator<Item = u64> + '_ {
+        self.addresses(key).enumerate().map(|(depth, address)| {
+            if depth == 0 {
+                address
+            } else {
+                address.saturating_sub(1)
+            }
+        })
+    }
+
     /// On-CPU samples in total.
     #[must_use]
     pub const fn total(&self) -> u64 {

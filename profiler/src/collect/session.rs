@@ -5,16 +5,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
+use ctprof_ebpf::abi::syscall::{CallKey, SlowCall};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::MissedTickBehavior;
 
 use super::ledger::{LedgerRun, attach_throttle};
-use super::{RawLedger, Samples, WatchList};
+use super::syscalls::CallRun;
+use super::{RawCalls, RawLedger, Samples, WatchList};
 use crate::bpf::probes::{self, Probe};
 use crate::bpf::{
-    Events, Kernel, KernelEvent, LoadPlan, Losses, ProbeState, SampleMaps, Sampler, SamplingEvent,
-    ScopeMap, possible_cpus,
+    CallPlan, Events, Kernel, KernelEvent, LoadPlan, Losses, ProbeState, SampleMaps, Sampler,
+    SamplingEvent, ScopeMap, possible_cpus,
 };
 use crate::host::btf::{Layout, Throttle};
 use crate::host::cgroup::{Hierarchy, Version};
@@ -47,6 +49,10 @@ pub struct SessionPlan<'a> {
     pub stacks: &'a [StateGroup],
     /// Intervals off the CPU shorter than this are counted without their stacks.
     pub min_block: Duration,
+    /// The view of system calls.
+    pub calls: CallPlan,
+    /// How often the observer is shown what was counted so far; `None` for never.
+    pub interval: Option<Duration>,
     /// How to tell throttled time; `None` for the best way that the kernel has.
     pub throttle: Option<Throttle>,
     /// Let the kernel half log what it does.
@@ -60,8 +66,44 @@ pub trait Observer {
     fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey);
     /// A cgroup was created inside the scope.
     fn cgroup_born(&mut self, path: &str);
+    /// An interval is over.
+    ///
+    /// # Errors
+    /// What it has to say cannot be written: this ends the recording.
+    fn snapshot(&mut self, _: &Snapshot<'_>) -> Result<()> {
+        Ok(())
+    }
+    /// A call took longer than the limit.
+    ///
+    /// # Errors
+    /// What it has to say cannot be written: this ends the recording.
+    fn slow_call(&mut self, _: &SlowCallSeen<'_>) -> Result<()> {
+        Ok(())
+    }
     /// The maps were drained.
     fn drained(&mut self, elapsed: Duration, samples: &Samples);
+}
+
+/// What was counted since the recording began, while it goes on.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    /// Time since the start.
+    pub elapsed: Duration,
+    /// Slots and cgroups.
+    pub watch: &'a WatchList,
+    /// System calls.
+    pub calls: &'a RawCalls,
+}
+
+/// A call that took longer than the limit.
+#[derive(Debug)]
+pub struct SlowCallSeen<'a> {
+    /// The call.
+    pub call: &'a SlowCall,
+    /// Addresses of its user stack, leaf first, as they are to be looked up.
+    pub stack: Vec<u64>,
+    /// Slots and cgroups.
+    pub watch: &'a WatchList,
 }
 
 /// Why a recording ended.
@@ -87,6 +129,7 @@ pub struct Session<'a> {
     events: Option<Events>,
     sampler: Option<Sampler>,
     ledger: Option<LedgerRun>,
+    calls: Option<CallRun>,
     watch: WatchList,
     samples: Samples,
     unavailable: Vec<Unavailable>,
@@ -102,6 +145,8 @@ pub struct Recorded {
     pub samples: Samples,
     /// The ledger's figures; `None` where there is no ledger.
     pub ledger: Option<RawLedger>,
+    /// System calls; `None` where there is no such view.
+    pub calls: Option<RawCalls>,
     /// Slots and cgroups.
     pub watch: WatchList,
     /// Cause -> count; every cause is there.
@@ -141,6 +186,12 @@ impl<'a> Session<'a> {
         }
         let ledger = LedgerRun::load(&mut kernel, plan.layout, throttle, &mut unavailable)?;
 
+        let calls = if ledger.is_some() {
+            CallRun::load(&mut kernel, &plan.calls, &mut unavailable)?
+        } else {
+            None
+        };
+
         // Births of cgroups come first, so that none falls between them and the listing.
         for probe in ready {
             check(probe, kernel.attach(probe), &mut unavailable)?;
@@ -156,6 +207,7 @@ impl<'a> Session<'a> {
             events: Some(events),
             sampler: None,
             ledger,
+            calls,
             watch,
             samples: Samples::default(),
             unavailable,
@@ -179,6 +231,9 @@ impl<'a> Session<'a> {
             )?);
         }
         if let Some(ledger) = &mut self.ledger {
+            let calls = self.calls.take();
+            self.calls =
+                calls.and_then(|calls| calls.attach(&mut self.kernel, &mut self.unavailable));
             ledger.open(&mut self.kernel)?;
         }
         self.started = Instant::now();
@@ -203,6 +258,9 @@ impl<'a> Session<'a> {
             .map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
         let mut ticks = tokio::time::interval(DRAIN_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let period = self.plan.interval.unwrap_or(Duration::MAX);
+        let mut snapshots = tokio::time::interval_at(far(period), period);
+        snapshots.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let rest = duration.map_or(Duration::MAX, |duration| {
             duration.saturating_sub(self.started.elapsed())
         });
@@ -219,6 +277,7 @@ impl<'a> Session<'a> {
                         break Ended::TargetsGone;
                     }
                 }
+                _ = snapshots.tick() => self.snapshot(observer)?,
                 ready = events.readable_mut() => {
                     let mut ready = ready.map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
                     self.take_events(ready.get_inner_mut(), observer)?;
@@ -245,6 +304,17 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
+        let Some(calls) = &mut self.calls else {
+            return Ok(());
+        };
+        observer.snapshot(&Snapshot {
+            elapsed: self.started.elapsed(),
+            watch: &self.watch,
+            calls: calls.read()?,
+        })
+    }
+
     fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) -> Result<()> {
         let mut moved = false;
         while let Some(event) = events.take() {
@@ -269,6 +339,18 @@ impl<'a> Session<'a> {
                     observer.process_seen(ProcessKey { pid, exec_id }, parent);
                 }
                 KernelEvent::ThreadsMoved => moved = true,
+                KernelEvent::SlowCall(call) => {
+                    if call.user_stack != 0 {
+                        // Its stack may be newer than the last drain.
+                        self.samples.drain(&mut self.maps)?;
+                    }
+                    let stack = self.samples.call_sites(call.user_stack).collect();
+                    observer.slow_call(&SlowCallSeen {
+                        call: &call,
+                        stack,
+                        watch: &self.watch,
+                    })?;
+                }
                 KernelEvent::Unknown(_) => self.unknown_events += 1,
             }
         }
@@ -292,6 +374,9 @@ impl<'a> Session<'a> {
 
     /// Nothing is sampled or charged after this.
     fn stop(&mut self) -> Result<()> {
+        if let Some(calls) = &mut self.calls {
+            calls.detach();
+        }
         if let Some(ledger) = &mut self.ledger {
             ledger.close(&mut self.kernel)?;
         }
@@ -300,6 +385,37 @@ impl<'a> Session<'a> {
         }
         self.ended.get_or_insert(self.started.elapsed());
         Ok(())
+    }
+
+    /// Has these calls, which a profile would deny, sent one by one. Before [`open`](Self::open).
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn judge(&mut self, denied: impl IntoIterator<Item = CallKey>) -> Result<()> {
+        match &mut self.calls {
+            Some(calls) => calls.judge(denied),
+            None => Ok(()),
+        }
+    }
+
+    /// The view of system calls has to be there.
+    ///
+    /// # Errors
+    /// It is not: why.
+    pub fn require_calls(&self) -> Result<()> {
+        if self.calls.is_some() {
+            return Ok(());
+        }
+        let causes: Vec<String> = self
+            .unavailable
+            .iter()
+            .filter(|it| matches!(it.view.as_str(), "syscalls" | "ledger"))
+            .map(|it| it.cause.clone())
+            .collect();
+        Err(Error::Unsupported(format!(
+            "cannot count system calls: {}; run `ctprof check` for what is missing",
+            causes.join("; ")
+        )))
     }
 
     /// Every cgroup that is watched so far.
@@ -324,6 +440,7 @@ impl<'a> Session<'a> {
             }
             None => None,
         };
+        let calls = self.calls.take().map(CallRun::finish).transpose()?;
         self.kernel.flush_log();
         let mut lost: BTreeMap<String, u64> = self
             .losses
@@ -337,6 +454,7 @@ impl<'a> Session<'a> {
         Ok(Recorded {
             samples: self.samples,
             ledger,
+            calls,
             watch: self.watch,
             lost,
             unavailable: self.unavailable,
@@ -352,6 +470,13 @@ impl std::fmt::Debug for Session<'_> {
             .field("plan", &self.plan)
             .finish_non_exhaustive()
     }
+}
+
+/// This long from now; a year from now if that is beyond the clock.
+fn far(period: Duration) -> tokio::time::Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    let now = tokio::time::Instant::now();
+    now.checked_add(period).unwrap_or(now + YEAR)
 }
 
 /// Rows that hold what can be new between two drains: a sample brings at most one row and two stacks, and
@@ -377,6 +502,7 @@ fn load(plan: &SessionPlan<'_>, rows: u32, slots: (u32, u32)) -> Result<(Kernel,
             throttle,
             off_cpu_stacks: plan.stacks,
             min_block_ns: u64::try_from(plan.min_block.as_nanos()).unwrap_or(u64::MAX),
+            calls: plan.calls,
             count_rows: rows,
             stacks: rows,
             log: plan.log,

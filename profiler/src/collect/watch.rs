@@ -94,6 +94,12 @@ impl WatchList {
         self.paths.insert(slot, path);
     }
 
+    /// The cgroup's path of a slot.
+    #[must_use]
+    pub fn path(&self, slot: u32) -> Option<&str> {
+        self.paths.get(&slot).map(String::as_str)
+    }
+
     /// Every slot with its cgroup's path.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
         self.paths.iter().map(|(slot, path)| (*slot, path.as_str()))

@@ -3,10 +3,13 @@
 pub mod btf;
 pub mod capabilities;
 pub mod cgroup;
+pub mod clock;
 pub mod containers;
+pub mod descriptor;
 pub mod kernel;
 pub mod proc;
 pub mod stolen;
+pub mod syscall_arguments;
 pub mod syscalls;
 
 pub use proc::Host;

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use ctprof_ebpf::abi::ledger::{SYSCALLS, reason};
-use syscalls::Sysno;
+use ctprof_ebpf::abi::syscall::{LAST_NUMBER, abi};
+use syscalls::{Errno, Sysno};
 
 /// The name of a system call; `syscall_999` for a number that has none.
 #[must_use]
@@ -12,6 +13,86 @@ pub fn name(number: u32) -> String {
         || format!("syscall_{number}"),
         |call| call.name().to_owned(),
     )
+}
+
+/// By which numbers a call was made, and what they are called: nothing for the machine's own.
+#[must_use]
+pub const fn abi_name(number: u32) -> &'static str {
+    match number {
+        abi::COMPAT if cfg!(target_arch = "aarch64") => "arm",
+        abi::COMPAT => "i386",
+        abi::X32 => "x32",
+        _ => "",
+    }
+}
+
+/// The name of a call by the numbers of its [`abi`].
+#[must_use]
+pub fn name_by(number: u32, by: u32) -> String {
+    if number >= LAST_NUMBER {
+        return format!("syscall_{LAST_NUMBER}_or_more");
+    }
+    let known = match by {
+        abi::COMPAT if cfg!(target_arch = "aarch64") => {
+            syscalls::arm::Sysno::new(number as usize).map(|call| call.name())
+        }
+        abi::COMPAT => syscalls::x86::Sysno::new(number as usize).map(|call| call.name()),
+        abi::X32 if number >= X32_FIRST => X32.get((number - X32_FIRST) as usize).copied(),
+        _ => return name(number),
+    };
+    known.map_or_else(|| format!("syscall_{number}"), str::to_owned)
+}
+
+/// The first number that x32 has for itself; below are those of x86-64.
+const X32_FIRST: u32 = 512;
+/// The calls of x32's own, from the kernel's `syscall_64.tbl`.
+const X32: &[&str] = &[
+    "rt_sigaction",
+    "rt_sigreturn",
+    "ioctl",
+    "readv",
+    "writev",
+    "recvfrom",
+    "sendmsg",
+    "recvmsg",
+    "execve",
+    "ptrace",
+    "rt_sigpending",
+    "rt_sigtimedwait",
+    "rt_sigqueueinfo",
+    "sigaltstack",
+    "timer_create",
+    "mq_notify",
+    "kexec_load",
+    "waitid",
+    "set_robust_list",
+    "get_robust_list",
+    "vmsplice",
+    "move_pages",
+    "preadv",
+    "pwritev",
+    "rt_tgsigqueueinfo",
+    "recvmmsg",
+    "sendmmsg",
+    "process_vm_readv",
+    "process_vm_writev",
+    "setsockopt",
+    "getsockopt",
+    "io_setup",
+    "io_submit",
+    "execveat",
+    "preadv2",
+    "pwritev2",
+];
+
+/// The name of an error, the kernel's internal ones included: `ERESTARTSYS` is a call that a signal interrupted,
+/// which the program sees as `EINTR` or, if the kernel makes the call again, not at all.
+#[must_use]
+pub fn error_name(number: u32) -> String {
+    i32::try_from(number)
+        .ok()
+        .and_then(|number| Errno::new(number).name())
+        .map_or_else(|| format!("E{number}"), str::to_owned)
 }
 
 /// Why a thread sleeps in these calls. What is not listed is [`reason::OTHER`].
@@ -193,8 +274,9 @@ pub fn reasons() -> Vec<u32> {
 mod tests {
     use std::collections::HashSet;
 
-    use super::{REASONS, name, reasons};
+    use super::{REASONS, abi_name, error_name, name, name_by, reasons};
     use ctprof_ebpf::abi::ledger::reason;
+    use ctprof_ebpf::abi::syscall::{LAST_NUMBER, abi};
 
     #[test]
     fn every_call_has_one_reason() {
@@ -216,5 +298,37 @@ mod tests {
             "epoll_pwait"
         );
         assert_eq!(name(9_999), "syscall_9999");
+    }
+
+    #[test]
+    fn numbers_of_other_machines() {
+        assert_eq!(name_by(999, abi::NATIVE), "syscall_999");
+        assert_eq!(name_by(LAST_NUMBER, abi::NATIVE), "syscall_65535_or_more");
+        if cfg!(target_arch = "x86_64") {
+            assert_eq!(
+                (name_by(5, abi::NATIVE), abi_name(abi::NATIVE)),
+                ("fstat".into(), "")
+            );
+            assert_eq!(
+                (name_by(5, abi::COMPAT), abi_name(abi::COMPAT)),
+                ("open".into(), "i386")
+            );
+            assert_eq!(
+                (name_by(5, abi::X32), abi_name(abi::X32)),
+                ("fstat".into(), "x32")
+            );
+            assert_eq!(name_by(520, abi::X32), "execve");
+            assert_eq!(name_by(547, abi::X32), "pwritev2");
+            assert_eq!(name_by(548, abi::X32), "syscall_548");
+        }
+    }
+
+    #[test]
+    fn errors_have_names() {
+        assert_eq!(error_name(2), "ENOENT");
+        assert_eq!(error_name(11), "EAGAIN");
+        assert_eq!(error_name(512), "ERESTARTSYS");
+        assert_eq!(error_name(516), "ERESTART_RESTARTBLOCK");
+        assert_eq!(error_name(4_000), "E4000");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counters, Ledger, Psi, Stack, State};
+use super::{Counters, Ledger, Psi, Stack, State, Syscall};
 
 /// The Kubernetes pod that a container belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,8 @@ pub struct Container {
     pub psi: Option<Psi>,
     /// Counters of its cgroup; `None` where none could be opened.
     pub counters: Option<Counters>,
+    /// Its system calls, in no particular order; `None` where nobody asked for them.
+    pub syscalls: Option<Vec<Syscall>>,
     /// The cgroup's own figures; `None` where it has none (`host`, `kernel`) or vanished.
     pub cfs: Option<CfsFigures>,
     /// On-CPU samples.

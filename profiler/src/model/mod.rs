@@ -6,6 +6,7 @@ pub mod pressure;
 pub mod profile;
 pub mod stack;
 pub mod state;
+pub mod syscall;
 pub mod text;
 
 pub use container::{CfsFigures, Container, ContainerIdentity, Pod, StackQuality};
@@ -16,3 +17,4 @@ pub use stack::{
     Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack, stand_in,
 };
 pub use state::{State, StateGroup};
+pub use syscall::{Latency, LatencyBucket, Syscall};

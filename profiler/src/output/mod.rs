@@ -18,6 +18,7 @@ pub mod report;
 pub mod stacks;
 pub mod states;
 pub mod summary;
+pub mod syscalls;
 pub mod table;
 pub mod threads;
 pub mod units;

@@ -90,6 +90,14 @@ fn parse(text: &str) -> std::result::Result<Summary, String> {
         for syscall in &mut container.blocking_syscalls {
             syscall.name = names::field_read_back(&syscall.name);
         }
+        for syscall in container.syscalls.iter_mut().flatten() {
+            syscall.name = names::field_read_back(&syscall.name);
+            syscall.abi = names::field_read_back(&syscall.abi);
+            let errors = std::mem::take(&mut syscall.errors).into_iter();
+            syscall.errors = errors
+                .map(|(name, count)| (names::field_read_back(&name), count))
+                .collect();
+        }
     }
     Ok(summary)
 }

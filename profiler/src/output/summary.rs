@@ -14,6 +14,7 @@ use super::causes::Cause;
 use super::functions::Function;
 use super::names;
 use super::states::Meaning;
+use super::syscalls::{self, SyscallSummary};
 use crate::model::{
     CfsFigures, Container, Counters, Pod, Profile, Psi, StackQuality, State, StateGroup, Stolen,
     Unavailable, Unnamed,
@@ -123,6 +124,9 @@ pub struct ContainerSummary {
     /// The system calls that blocked its threads longest, most time first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocking_syscalls: Vec<BlockingSyscall>,
+    /// Its system calls, most time first; only where they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syscalls: Option<Vec<SyscallSummary>>,
     /// Stall times of its cgroup (PSI).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub psi: Option<Psi>,
@@ -298,6 +302,7 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
             .filter(|_| container.time_ns.contains_key(&State::RunQueue))
             .map(|it| ledger::delayed_by(&it.delayed_by, position, row)),
         blocking_syscalls: ledger::blocking_syscalls(container),
+        syscalls: syscalls::of_container(container),
         psi: container.psi,
         counters: container.counters,
         cfs: container.cfs,

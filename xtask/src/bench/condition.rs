@@ -1,6 +1,7 @@
 //! What runs beside the load.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +17,10 @@ pub(super) enum Condition {
     Empty(&'static [&'static str]),
     /// ctprof, recording everything, with these options.
     Ctprof(&'static [&'static str]),
+    /// ctprof, counting the system calls of everything, with these options.
+    Calls(&'static [&'static str]),
+    /// The same, with the result in this file.
+    CallsTo(PathBuf),
     /// A script for bpftrace.
     Bpftrace(&'static str),
 }
@@ -48,17 +53,36 @@ impl Condition {
                 command
                     .args(["record", "--duration", "10m", "--force", "--output"])
                     .arg(paths::target().join("bench-recording"))
-                    .args(*options);
+                    .args(*options)
+                    .stdout(Stdio::piped());
                 Holding::Process(Process::start(command, "recording")?)
+            }
+            Self::Calls(options) => {
+                let mut command = calls();
+                command.args(*options).stdout(Stdio::null());
+                Holding::Process(Process::start(command, "counting")?)
+            }
+            Self::CallsTo(file) => {
+                let mut command = calls();
+                let file = std::fs::File::create(file)
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+                command.args(["--format", "json"]).stdout(file);
+                Holding::Process(Process::start(command, "counting")?)
             }
             Self::Bpftrace(script) => {
                 let bpftrace = cmd::find("bpftrace").context("bpftrace is not installed")?;
                 let mut command = Command::new(bpftrace);
-                command.args(["-e", script]);
+                command.args(["-e", script]).stdout(Stdio::piped());
                 Holding::Process(Process::start(command, "Attaching")?)
             }
         })
     }
+}
+
+fn calls() -> Command {
+    let mut command = Command::new(paths::target().join("release/ctprof"));
+    command.args(["syscalls", "--duration", "10m"]);
+    command
 }
 
 /// A tool that watches, until it is dropped.
@@ -67,10 +91,7 @@ pub(super) struct Process(Child);
 impl Process {
     /// Starts `command` and waits for the line that says it is ready.
     fn start(mut command: Command, ready: &str) -> Result<Self> {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
         let line = cmd::line(&command);
         let mut child = command
             .spawn()

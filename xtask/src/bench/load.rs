@@ -12,9 +12,12 @@ pub(crate) struct Args {
     /// CPUs, each with a pair of threads.
     #[arg(long, value_delimiter = ',', default_value = "1")]
     cpus: Vec<usize>,
-    /// Ping-pongs of each pair.
+    /// Ping-pongs of each pair, or calls.
     #[arg(long)]
     count: u64,
+    /// Instead of a pair, a thread that calls the kernel.
+    #[arg(long)]
+    calls: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -24,7 +27,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         .iter()
         .map(|cpu| {
             let (cpu, count) = (*cpu, args.count);
-            std::thread::spawn(move || ping_pong(cpu, count))
+            let work = if args.calls { calls } else { ping_pong };
+            std::thread::spawn(move || work(cpu, count))
         })
         .collect();
     for pair in pairs {
@@ -35,6 +39,22 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let ns = start.elapsed().as_nanos() as f64 / args.count as f64;
     println!("{ns:.1}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The shortest call that reaches the kernel.
+fn calls(cpu: usize, count: u64) -> Result<()> {
+    bind(cpu)?;
+    for _ in 0..count {
+        // SAFETY: takes no argument and only returns a number.
+        unsafe { libc::syscall(libc::SYS_getppid) };
+    }
+    Ok(())
+}
+
+fn bind(cpu: usize) -> Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
 /// Two threads on one CPU wake each other: two switches and two wakeups a round.
@@ -55,9 +75,7 @@ fn side(
     mut to: PipeWriter,
     begins: bool,
 ) -> Result<()> {
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(cpu);
-    rustix::thread::sched_setaffinity(None, &set)?;
+    bind(cpu)?;
     let mut byte = [0];
     for _ in 0..count {
         if begins {

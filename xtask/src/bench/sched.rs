@@ -1,13 +1,11 @@
 //! The scheduler's hooks: what a ping-pong between two threads on one CPU costs more.
 
-use std::process::Command;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::compare;
 use super::condition::Condition;
-use super::series::Series;
-use crate::{cmd, paths};
+use crate::paths;
 
 /// The hooks that the ledger is on.
 const HOOKS: &[&str] = &[
@@ -30,46 +28,14 @@ const CONDITIONS: &[(&str, Condition)] = &[
     ("ledger with stacks", Condition::Ctprof(&[])),
     ("bpftrace, run-queue latency", Condition::Bpftrace(RUNQLAT)),
 ];
-const NOTHING: usize = 0;
-const EMPTY: usize = 1;
 /// The ledger without stacks may add this many times what empty programs do.
 const BUDGET: f64 = 2.5;
 
 pub(super) fn run(rounds: u32, count: u64) -> Result<()> {
-    let mut series: Vec<Series> = CONDITIONS.iter().map(|_| Series::default()).collect();
-    for round in 0..rounds {
-        for ((name, condition), series) in CONDITIONS.iter().zip(&mut series) {
-            if condition.lacks().is_some() {
-                continue;
-            }
-            eprintln!("round {} of {rounds}: {name}", round + 1);
-            let holding = condition.begin()?;
-            series.push(measure("1", count)?);
-            drop(holding);
-        }
-    }
-    let nothing = series[NOTHING].median();
-    let floor = series[EMPTY].median() - nothing;
     println!(
         "A ping-pong through pipes, two threads on one CPU (2 switches, 2 wakeups), median of {rounds} rounds:\n"
     );
-    println!(
-        "| condition | ns a ping-pong | half of the rounds | added | times the empty programs |"
-    );
-    println!("|---|---|---|---|---|");
-    for ((name, condition), series) in CONDITIONS.iter().zip(&series) {
-        if let Some(cause) = condition.lacks() {
-            println!("| {name} | not measured: {cause} | | | |");
-            continue;
-        }
-        let (from, to) = series.quartiles();
-        let added = series.median() - nothing;
-        println!(
-            "| {name} | {:.0} | {from:.0} to {to:.0} | {added:.0} | {:.2} |",
-            series.median(),
-            added / floor
-        );
-    }
+    compare::run("ping-pong", CONDITIONS, rounds, || measure("1", count))?;
     println!("\nBudget of the ledger without stacks: {BUDGET} times the empty programs.");
     losses(count)
 }
@@ -107,12 +73,5 @@ fn losses(count: u64) -> Result<()> {
 
 /// Runs the load; returns ns a ping-pong.
 fn measure(cpus: &str, count: u64) -> Result<f64> {
-    let text = cmd::output(
-        Command::new(std::env::current_exe()?)
-            .args(["bench-load", "--cpus", cpus, "--count"])
-            .arg(count.to_string()),
-    )?;
-    let ns: f64 = text.parse().context("the load printed no number")?;
-    ensure!(ns > 0.0, "the load took no time");
-    Ok(ns)
+    compare::load(&["--cpus", cpus, "--count", &count.to_string()])
 }

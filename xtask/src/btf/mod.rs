@@ -36,6 +36,7 @@ const STRUCTS: &[(&str, &[&str])] = &[
             "real_parent",
             "group_leader",
             "files",
+            "seccomp",
             "utime",
             "stime",
         ],
@@ -66,7 +67,13 @@ const STRUCTS: &[(&str, &[&str])] = &[
     ("fdtable", &["max_fds", "fd"]),
     ("file", &["f_inode"]),
     ("inode", &["i_mode"]),
-    ("pt_regs", &["di", "orig_ax"]),
+    ("seccomp", &["mode"]),
+    (
+        "pt_regs",
+        &[
+            "r10", "r9", "r8", "bp", "bx", "cx", "dx", "si", "di", "orig_ax", "ip",
+        ],
+    ),
 ];
 
 /// Typedefs that are kept: a tracepoint exists where its `btf_trace_` typedef does, and its arguments are

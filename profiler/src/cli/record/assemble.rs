@@ -10,9 +10,10 @@ use super::beside::{self, Figures};
 use super::live::Live;
 use crate::aggregate::{
     Addresses, Names, Owners, Placeholders, balance, container_ledgers, container_stacks,
-    retain_rows, scheduler_frames,
+    container_syscalls, retain_rows, scheduler_frames,
 };
 use crate::bpf::SamplingEvent;
+use crate::cli::syscalls::view::NAMES;
 use crate::collect::{Counted, Recorded, WatchList};
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
 use crate::host::containers::Containers;
@@ -72,6 +73,9 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
             |slot| elsewhere.get(&slot).cloned(),
             &mut containers,
         );
+    }
+    if let Some(calls) = &recorded.calls {
+        container_syscalls(&calls.rows, calls.timed, NAMES, &owners, &mut containers);
     }
     for container in &mut containers {
         balance(container);
@@ -195,7 +199,7 @@ fn elsewhere(watch: &WatchList, names: &mut Containers) -> BTreeMap<u32, String>
 }
 
 /// Folds slots into containers: rows of the profile, and which slot belongs to which.
-fn owners(
+pub(in crate::cli) fn owners(
     watch: &WatchList,
     roots: Option<&[String]>,
     names: &mut Containers,
@@ -238,7 +242,11 @@ fn row(identity: ContainerIdentity) -> Container {
 /// The cgroup whose row `path` belongs to; `None` for the host's.
 ///
 /// A chosen cgroup is one row with all below it, but containers and services below it keep rows of their own.
-fn owner(path: &str, roots: Option<&[String]>, names: &mut Containers) -> Option<String> {
+pub(in crate::cli) fn owner(
+    path: &str,
+    roots: Option<&[String]>,
+    names: &mut Containers,
+) -> Option<String> {
     let owner = names.owner(path);
     let Some(roots) = roots else {
         return owner;

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The command, from its cgroup's creation to its exit.
 #[derive(Debug)]
-pub(super) struct RunningCommand {
+pub(in crate::cli) struct RunningCommand {
     command: Command,
     name: String,
     cgroup: FreshCgroup,
@@ -29,7 +29,10 @@ pub(super) struct RunningCommand {
 
 impl RunningCommand {
     /// Makes the cgroup; nothing runs yet. `None` without a command.
-    pub(super) fn prepare(words: &[OsString], hierarchy: &Hierarchy) -> Result<Option<Self>> {
+    pub(in crate::cli) fn prepare(
+        words: &[OsString],
+        hierarchy: &Hierarchy,
+    ) -> Result<Option<Self>> {
         let Some((program, arguments)) = words.split_first() else {
             return Ok(None);
         };
@@ -45,17 +48,17 @@ impl RunningCommand {
         }))
     }
 
-    pub(super) fn cgroup(&self) -> &str {
+    pub(in crate::cli) fn cgroup(&self) -> &str {
         &self.cgroup.cgroup().path
     }
 
     /// The program, as it was typed.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::cli) fn name(&self) -> &str {
         &self.name
     }
 
     /// Starts the command inside its cgroup.
-    pub(super) fn start(&mut self) -> Result<()> {
+    pub(in crate::cli) fn start(&mut self) -> Result<()> {
         let mut child = self.cgroup.spawn(&mut self.command).map_err(|error| {
             Error::Failed(format!(
                 "cannot run {}: {error}; check the path after --",
@@ -75,7 +78,7 @@ impl RunningCommand {
     }
 
     /// Resolves when the command has exited.
-    pub(super) async fn exited(&mut self) {
+    pub(in crate::cli) async fn exited(&mut self) {
         if let Some(exit) = &mut self.exit {
             self.status = exit.await.ok();
             self.exit = None;
@@ -83,7 +86,7 @@ impl RunningCommand {
     }
 
     /// Ends a command that still runs, removes its cgroup, and says how it ended.
-    pub(super) async fn finish(mut self, ended: Ended) -> ExitCode {
+    pub(in crate::cli) async fn finish(mut self, ended: Ended) -> ExitCode {
         if self.status.is_none() && ended == Ended::Interrupted {
             if let Some(pid) = self.pid {
                 let _ = kill_process(pid, Signal::INT);

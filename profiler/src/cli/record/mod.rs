@@ -5,15 +5,15 @@
 //! - `beside`: what the kernel itself counts for each cgroup
 //! - `assemble`: raw samples to a profile
 
-mod assemble;
+pub(super) mod assemble;
 mod beside;
-mod command;
+pub(super) mod command;
 mod live;
 
 use std::ffi::OsString;
 use std::future::pending;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::target_args::TargetArgs;
 use super::{duration, output_error, target};
-use crate::bpf::SamplingEvent;
+use crate::bpf::{CallPlan, SamplingEvent};
 use crate::collect::{self, Ended, Session, SessionPlan};
 use crate::host::btf::{Btf, Layout, Throttle};
 use crate::host::capabilities::Capabilities;
@@ -82,6 +82,10 @@ pub struct RecordArgs {
         conflicts_with = "no_stacks"
     )]
     states: Vec<StateChoice>,
+
+    /// Count system calls, too, with errors and latency, at the cost that `ctprof syscalls` has
+    #[arg(long)]
+    syscalls: bool,
 
     /// Keep stacks of waits and sleeps that took at least this long; shorter ones are counted without
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse_or_zero)]
@@ -205,7 +209,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     for note in &resolved.notes {
         say(note);
     }
-    let layout = layout(args, &hierarchy)?;
+    let layout = layout(args.btf.as_deref(), &hierarchy)?;
     let start_unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -243,6 +247,12 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         throttle: args.throttle.map(ThrottleChoice::way),
         stacks: &stacks,
         min_block: args.min_block,
+        calls: if args.syscalls {
+            CallPlan::timed(hierarchy.walk("/")?.len())
+        } else {
+            CallPlan::default()
+        },
+        interval: None,
         log,
     })?;
     let mut counters = (!args.no_stacks).then(|| {
@@ -349,21 +359,18 @@ fn raise_file_limit() {
     );
 }
 
-fn layout(args: &RecordArgs, hierarchy: &Hierarchy) -> Result<Layout> {
-    let path = args
-        .btf
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(kernel::BTF_PATH));
-    let btf = Btf::from_file(&path).map_err(|error| Error::Unsupported(error.to_string()))?;
+pub(super) fn layout(path: Option<&Path>, hierarchy: &Hierarchy) -> Result<Layout> {
+    let path = path.unwrap_or(Path::new(kernel::BTF_PATH));
+    let btf = Btf::from_file(path).map_err(|error| Error::Unsupported(error.to_string()))?;
     Layout::resolve(&btf, hierarchy.version() == Version::V1)
         .map_err(|error| Error::Unsupported(error.to_string()))
 }
 
-fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
+pub(super) fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
     signal(kind).map_err(|error| Error::Failed(format!("cannot listen for signals: {error}")))
 }
 
 /// Talks to the user, on stderr. A closed stderr is no reason to stop.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "ctprof: {line}");
 }

@@ -96,6 +96,28 @@ pub const FIELDS: &[Field] = &[
     field(layout::OFF_INODE_MODE, "inode", &["i_mode"], Need::Optional),
     field(layout::OFF_REGS_NUMBER, "pt_regs", &["orig_ax", "syscallno"], Need::Optional),
     field(layout::OFF_REGS_FIRST, "pt_regs", &["di", "orig_x0"], Need::Optional),
+    // System calls.
+    #[cfg(target_arch = "aarch64")]
+    field(layout::OFF_TASK_TIFLAGS, "task_struct", &["thread_info.flags"], Need::Optional),
+    field(layout::OFF_TASK_SECCOMP, "task_struct", &["seccomp.mode"], Need::Optional),
+    #[cfg(target_arch = "x86_64")]
+    field(layout::OFF_REGS_SI, "pt_regs", &["si"], Need::Optional),
+    #[cfg(target_arch = "x86_64")]
+    field(layout::OFF_REGS_DX, "pt_regs", &["dx"], Need::Optional),
+    #[cfg(target_arch = "x86_64")]
+    field(layout::OFF_REGS_R10, "pt_regs", &["r10"], Need::Optional),
+    #[cfg(target_arch = "x86_64")]
+    field(layout::OFF_REGS_R8, "pt_regs", &["r8"], Need::Optional),
+    #[cfg(target_arch = "x86_64")]
+    field(layout::OFF_REGS_R9, "pt_regs", &["r9"], Need::Optional),
+    #[cfg(target_arch = "x86_64")]
+    field(layout::OFF_REGS_BX, "pt_regs", &["bx"], Need::Optional),
+    #[cfg(target_arch = "x86_64")]
+    field(layout::OFF_REGS_BP, "pt_regs", &["bp"], Need::Optional),
+    #[cfg(target_arch = "x86_64")]
+    field(layout::OFF_REGS_CX, "pt_regs", &["cx"], Need::Optional),
+    #[cfg(target_arch = "x86_64")]
+    field(layout::OFF_REGS_IP, "pt_regs", &["ip"], Need::Optional),
     // For how long a quota stopped it.
     field(layout::OFF_TASK_QUEUE, "task_struct", &["se.cfs_rq"], Need::Optional),
     field(layout::OFF_TASK_STOPPED, "task_struct", &["throttled"], Need::Optional),

@@ -98,7 +98,8 @@ impl Running {
     /// Waits until it says that it records: then every program is attached.
     pub(crate) fn wait_until_attached(&mut self) -> Result {
         wait_for("ctprof to attach its programs", || {
-            if self.stderr.text().contains("ctprof: recording ") {
+            let said = self.stderr.text();
+            if said.contains("ctprof: recording ") || said.contains("ctprof: counting ") {
                 return Ok(Some(()));
             }
             if let Some(status) = self.child.try_wait()? {

@@ -30,6 +30,8 @@ impl Program {
     pub(crate) fn start(cgroup: Option<&Cgroup>, args: &[&str]) -> Result<Self> {
         let mut command = Command::new(this_program()?);
         command.arg("workload").args(args).stdout(Stdio::piped());
+        // Cargo sets it; the loader would look there first, and fail, which is not the program's doing.
+        command.env_remove("LD_LIBRARY_PATH");
         let joined = cgroup
             .map(|cgroup| cgroup.enclose(&mut command))
             .transpose()?;

@@ -14,6 +14,7 @@ mod on_cpu;
 mod options;
 mod quota;
 mod scope;
+mod syscalls;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -43,6 +44,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         neighbour::trials(),
         blocked::trials(),
         churn::trials(),
+        syscalls::trials(),
         options::trials(),
     ]
     .into_iter()

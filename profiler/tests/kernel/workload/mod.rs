@@ -5,6 +5,7 @@
 //! - `clock`: a thread's own account of its time
 //! - `burn`: busy threads
 //! - `block`: threads that sleep for one reason
+//! - `calls`: known system calls with known results
 //! - `events`: page faults, context switches, migrations
 //! - `lives`: threads and processes that are born and gone
 //! - `moved`: for whoever moves, stops or freezes it; processes that replace their program
@@ -12,6 +13,7 @@
 
 mod block;
 mod burn;
+mod calls;
 mod clock;
 mod events;
 mod lives;
@@ -85,6 +87,8 @@ fn run(name: &str, options: &Options) -> Result<ExitCode> {
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
         }
         "events" => events::events(options)?,
+        "calls" => calls::calls(options)?,
+        "interrupted" => calls::interrupted(options)?,
         "block" => block::block(options)?,
         "lives" => lives::threads(options),
         "forks" => lives::forks(options)?,

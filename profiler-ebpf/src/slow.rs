@@ -1,0 +1,112 @@
+//! Calls that are sent one by one, because they took longer than a limit or a profile would deny them: their arguments are still in the registers when they return.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    Global,
+    helpers::{bpf_get_current_comm, bpf_ktime_get_ns},
+};
+use ctprof_ebpf::abi::{
+    event::SLOW_CALL,
+    loss::Loss,
+    syscall::{Call, CallKey, SLOW_A_SECOND, SlowCall, SlowRate, abi},
+};
+
+use crate::{
+    kernel::{self, Object},
+    loss,
+    maps::{EVENTS, JUDGED_CALLS, SLOW_RATE},
+    stack::{self, Place, Side},
+};
+
+#[unsafe(no_mangle)]
+static SLOW_NS: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+static JUDGE: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static SLOW_STACKS: Global<u32> = Global::new(0);
+
+const NS_A_SECOND: u64 = 1_000_000_000;
+
+/// Whether this call, which took as long as this, is wanted by itself.
+#[inline(always)]
+pub(crate) fn is_wanted(key: CallKey, ns: u64) -> bool {
+    SLOW_NS.load() != 0 && ns >= SLOW_NS.load() || is_judged() && is_denied(key)
+}
+
+/// Whether a profile is judged.
+#[inline(always)]
+pub(crate) fn is_judged() -> bool {
+    JUDGE.load() == 1
+}
+
+#[inline(always)]
+fn is_denied(key: CallKey) -> bool {
+    let verdict = key.judged().and_then(|place| JUDGED_CALLS.get(place));
+    verdict.copied() == Some(1)
+}
+
+/// Sends a call from which the current thread returns now. `key` has its error.
+#[inline(never)]
+pub(crate) fn send(
+    ctx: *mut c_void,
+    regs: Object,
+    call: *const Call,
+    key: u64,
+    result: i64,
+) -> u32 {
+    // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
+    let Some(call) = (unsafe { call.as_ref() }) else {
+        return 0;
+    };
+    // SAFETY: has no precondition.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    if !is_allowed(now_ns) {
+        loss::count(Loss::SlowCallDropped);
+        return 0;
+    }
+    let user_stack = if SLOW_STACKS.load() == 1 {
+        stack::take(ctx, Side::User, Place::Call).key
+    } else {
+        0
+    };
+    let task = kernel::current();
+    let key = CallKey(key);
+    let Some(mut entry) = EVENTS.reserve::<SlowCall>(0) else {
+        loss::count(Loss::SlowCallDropped);
+        return 0;
+    };
+    entry.write(SlowCall {
+        kind: SLOW_CALL,
+        exec_id: kernel::exec_id(task),
+        key,
+        at_ns: now_ns,
+        ns: now_ns.saturating_sub(call.start_ns),
+        off_cpu_ns: call.off_cpu_ns,
+        result,
+        arguments: kernel::call_arguments(regs, key.abi() == abi::COMPAT),
+        user_stack,
+        tgid: kernel::tgid(task),
+        tid: kernel::pid(task),
+        comm: bpf_get_current_comm().unwrap_or_default(),
+    });
+    entry.submit(0);
+    0
+}
+
+/// Whether this CPU may send one more in this second.
+#[inline(always)]
+fn is_allowed(now_ns: u64) -> bool {
+    let Some(rate) = SLOW_RATE.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: this CPU's value; returns from system calls do not interrupt each other.
+    let rate: &mut SlowRate = unsafe { &mut *rate };
+    let second = now_ns / NS_A_SECOND;
+    if rate.second != second {
+        rate.second = second;
+        rate.sent = 0;
+    }
+    rate.sent += 1;
+    rate.sent <= SLOW_A_SECOND
+}

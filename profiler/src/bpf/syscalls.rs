@@ -1,0 +1,149 @@
+//! The maps of the view of system calls, and the links that fill them.
+
+use aya::maps::{Array, HashMap, MapError, PerCpuArray};
+use aya::programs::tp_btf::BtfTracePointLink;
+use ctprof_ebpf::abi::scope;
+use ctprof_ebpf::abi::syscall::{CACHE, CachedRow, CallKey, CallRow, Running, kind};
+
+use super::Kernel;
+use super::loader::Owned;
+use super::maps::{Plain, failed};
+use super::probes::Probe;
+use crate::Result;
+
+// SAFETY: records of the border: `#[repr(C)]` integers without padding, so every bit pattern is a value.
+unsafe impl aya::Pod for Plain<CallKey> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Plain<CallRow> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Plain<CachedRow> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Plain<Running> {}
+
+/// Hooks of system calls, attached until dropped: in the order in which they were attached.
+pub struct CallLinks(Vec<BtfTracePointLink>);
+
+impl CallLinks {
+    /// Attaches these probes, which are loaded.
+    ///
+    /// # Errors
+    /// The kernel refuses one: which, and why.
+    pub fn attach<'a>(
+        kernel: &mut Kernel,
+        probes: impl IntoIterator<Item = &'a Probe>,
+    ) -> Result<Self, String> {
+        let links = probes.into_iter().map(|probe| {
+            kernel
+                .attach_link(probe)
+                .map_err(|cause| format!("cannot attach {}: {cause}", probe.id))
+        });
+        links.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Detaches them, the last one first: a return whose beginning was not seen would count as one of a call that
+    /// was refused.
+    pub fn detach(mut self) {
+        while let Some(link) = self.0.pop() {
+            drop(link);
+        }
+    }
+}
+
+impl std::fmt::Debug for CallLinks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("CallLinks").field(&self.0.len()).finish()
+    }
+}
+
+/// What was counted, and what is being counted.
+pub struct CallMaps {
+    calls: HashMap<Owned, Plain<CallKey>, Plain<CallRow>>,
+    cache: PerCpuArray<Owned, Plain<CachedRow>>,
+    running: PerCpuArray<Owned, Plain<Running>>,
+    judged: Array<Owned, u32>,
+}
+
+impl CallMaps {
+    /// The object's maps.
+    ///
+    /// # Errors
+    /// The object lacks one of them.
+    pub fn of(kernel: &mut Kernel) -> Result<Self> {
+        Ok(Self {
+            calls: kernel.take("CALLS")?,
+            cache: kernel.take("CALL_CACHE")?,
+            running: kernel.take("RUNNING")?,
+            judged: kernel.take("JUDGED_CALLS")?,
+        })
+    }
+
+    /// Has these calls sent one by one.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn judge(&mut self, denied: impl IntoIterator<Item = CallKey>) -> Result<()> {
+        for place in denied.into_iter().filter_map(CallKey::judged) {
+            self.judged
+                .set(place, 1, 0)
+                .map_err(|error| failed("fill in the denied system calls", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Hands every row to `take`; the same key may come several times, and is then to be added up. While calls are
+    /// counted, a row that is on its way from a CPU's cache to the shared map may be missed, until the next time.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn read(&self, mut take: impl FnMut(CallKey, CallRow)) -> Result<()> {
+        let cannot = |error: &MapError| failed("read the system calls", error);
+        for row in &self.calls {
+            let (Plain(key), Plain(row)) = row.map_err(|error| cannot(&error))?;
+            take(key, row);
+        }
+        for place in 0..CACHE {
+            let cached = self.cache.get(&place, 0).map_err(|error| cannot(&error))?;
+            for Plain(cached) in cached.iter().filter(|it| it.0.key.is_call()) {
+                take(cached.key, cached.row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the calls that threads on a CPU are in now to `take`, as rows.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn read_running(&self, now_ns: u64, mut take: impl FnMut(CallKey, CallRow)) -> Result<()> {
+        let running = self
+            .running
+            .get(&0, 0)
+            .map_err(|error| failed("read the system calls", &error))?;
+        for Plain(running) in running.iter() {
+            let call = running.call;
+            if !call.key.is_call() || !scope::is_recorded(running.slot) {
+                continue;
+            }
+            let kind = if call.key.kind() == kind::BEFORE {
+                kind::THROUGHOUT
+            } else {
+                kind::OPEN
+            };
+            let ns = now_ns.saturating_sub(call.start_ns);
+            let row = CallRow {
+                count: 1,
+                sum_ns: ns,
+                off_cpu_ns: call.off_cpu_ns.min(ns),
+                max_ns: ns,
+            };
+            take(call.key.with_kind(kind), row);
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for CallMaps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CallMaps").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,180 @@
+//! `ctprof syscalls`: what containers ask of the kernel, how often, with which result, for how long.
+//!
+//! - `slow`: slow calls, one line each, as they happen
+//! - `view`: rows of the kernel half to tables and JSON, at the end or in between
+
+pub(super) mod slow;
+pub(super) mod view;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::ValueEnum;
+use ctprof_ebpf::abi::syscall::view as wanted;
+
+use super::counting::{Counting, Plan, block_on};
+use super::target_args::TargetArgs;
+use super::{Format, duration};
+use crate::Result;
+use crate::bpf::CallPlan;
+use crate::output::syscalls::Order;
+use view::View;
+
+/// Length of a recording that names neither a duration nor a command, and does not show what it counts.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+/// Count system calls per container: calls, errors, latency, time on and off the CPU.
+///
+/// Counts in the kernel, for the chosen containers, or with a COMMAND for exactly that command's life in a cgroup of
+/// its own, or for everything on the host. Ctrl-C ends it early.
+#[derive(Debug, clap::Args)]
+pub struct SyscallsArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+
+    /// How long to count, such as 10s or 2m. Default: 10s, the COMMAND's life, or with --interval until Ctrl-C
+    #[arg(short, long, value_name = "TIME", value_parser = duration::parse)]
+    duration: Option<Duration>,
+
+    /// Show what each interval brought, such as 1s, while counting
+    #[arg(short, long, value_name = "TIME", value_parser = duration::parse)]
+    interval: Option<Duration>,
+
+    /// What comes first. Default: total, or with --counts-only count
+    #[arg(short, long, value_enum)]
+    sort: Option<Sort>,
+
+    /// System calls shown for each container, 0 for all
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    top: usize,
+
+    /// Count calls and errors only: no times, at half the cost
+    #[arg(long)]
+    counts_only: bool,
+
+    /// Show every call that takes at least this long, such as 10ms, when it returns; at most 500 a second and CPU
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "counts_only")]
+    slow: Option<Duration>,
+
+    /// Show slow calls with the stack of their caller
+    #[arg(long, requires = "slow")]
+    stack: bool,
+
+    /// How to print the result; with --interval or --slow, JSON is one line a piece
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+
+    /// The kernel's type information, for kernels that do not publish it at /sys/kernel/btf/vmlinux
+    #[arg(long, value_name = "PATH")]
+    btf: Option<PathBuf>,
+
+    /// Rows of the kernel's table: makes a full table testable
+    #[arg(long, hide = true)]
+    map_entries: Option<u32>,
+
+    /// A command to run and count in a cgroup of its own; its exit code becomes ctprof's
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["cgroup", "container", "pod", "pid"])]
+    command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// Most time in it
+    Total,
+    /// Most time in it on a CPU
+    OnCpu,
+    /// Most time in it off the CPU
+    OffCpu,
+    /// Most calls
+    Count,
+    /// Most errors
+    Errors,
+    /// Longest mean
+    Mean,
+    /// Longest 99th percentile
+    P99,
+    /// Longest call
+    Max,
+    /// The alphabet
+    Name,
+}
+
+impl SyscallsArgs {
+    fn order(&self) -> Order {
+        match self.sort {
+            Some(Sort::Total) => Order::Total,
+            Some(Sort::OnCpu) => Order::OnCpu,
+            Some(Sort::OffCpu) => Order::OffCpu,
+            Some(Sort::Errors) => Order::Errors,
+            Some(Sort::Mean) => Order::Mean,
+            Some(Sort::P99) => Order::P99,
+            Some(Sort::Max) => Order::Max,
+            Some(Sort::Name) => Order::Name,
+            None if !self.counts_only => Order::Total,
+            Some(Sort::Count) | None => Order::Count,
+        }
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        let has_end = self.interval.is_some() || !self.command.is_empty();
+        self.duration.or((!has_end).then_some(DEFAULT_DURATION))
+    }
+
+    fn plan(&self, cgroups: usize) -> CallPlan {
+        let plan = CallPlan::timed(cgroups);
+        CallPlan {
+            view: if self.counts_only {
+                wanted::COUNTS
+            } else {
+                wanted::TIMES
+            },
+            rows: self.map_entries.unwrap_or(plan.rows),
+            slow_ns: self
+                .slow
+                .map_or(0, |slow| u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX)),
+            slow_stacks: self.stack,
+            ..plan
+        }
+    }
+}
+
+/// Stacks of slow calls that are held between two drains.
+const STACKS: u32 = 4_096;
+
+/// Counts and prints. Returns the command's exit code where there is a command.
+///
+/// # Errors
+/// A target that does not exist, a missing privilege or kernel feature, an output that cannot be written.
+pub fn run(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
+    block_on(count(args, log))
+}
+
+async fn count(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
+    let btf = args.btf.as_deref();
+    let (counting, mut command) = Counting::of("syscalls", &args.target, &args.command, btf)?;
+    let plan = Plan {
+        btf,
+        calls: args.plan(counting.cgroups()?),
+        interval: args.interval,
+        stacks: if args.stack { STACKS } else { 1 },
+        log,
+    };
+    let start_unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let (mut view, recorded, ended) = counting
+        .run(
+            plan,
+            args.limit(),
+            command.as_mut(),
+            |containers, roots, _| Ok(View::new(args, roots, containers, start_unix)),
+        )
+        .await?;
+    let code = match command {
+        Some(command) => command.finish(ended).await,
+        None => ExitCode::SUCCESS,
+    };
+    view.end(&recorded)?;
+    Ok(code)
+}

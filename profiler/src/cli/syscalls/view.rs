@@ -1,0 +1,378 @@
+//! Rows of the kernel half to tables and JSON, at the end or in between.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
+use serde::Serialize;
+
+use super::SyscallsArgs;
+use super::slow::SlowCalls;
+use crate::Result;
+use crate::aggregate::{CallNames, Owners, container_ledgers, container_syscalls};
+use crate::cli::ps::terminal_width;
+use crate::cli::record::assemble::{owner, owners};
+use crate::cli::record::say;
+use crate::cli::{Format, output_error};
+use crate::collect::{Observer, RawCalls, Recorded, Samples, SlowCallSeen, Snapshot, WatchList};
+use crate::host::containers::Containers;
+use crate::host::{kernel, syscalls};
+use crate::model::{Container, Pod, ProcessKey, Unavailable};
+use crate::output::syscalls::{SyscallSummary, of_container, sort, time};
+use crate::output::table::{Align, Table};
+use crate::output::units::{count, percent};
+
+/// Version of the JSON form.
+const SCHEMA_VERSION: u64 = 1;
+
+/// What the numbers of system calls and errors are called on this machine.
+pub(in crate::cli) const NAMES: CallNames = CallNames {
+    call: syscalls::name_by,
+    abi: syscalls::abi_name,
+    error: syscalls::error_name,
+};
+
+/// Shows what is counted.
+pub(super) struct View<'a> {
+    args: &'a SyscallsArgs,
+    roots: Option<Vec<String>>,
+    containers: Containers,
+    start_unix: Duration,
+    slow: SlowCalls,
+    /// What the last snapshot showed.
+    last: Last,
+}
+
+#[derive(Default)]
+struct Last {
+    elapsed: Duration,
+    rows: HashMap<CallKey, CallRow>,
+}
+
+/// The document of `--format json`.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema_version: u64,
+    ctprof_version: &'a str,
+    kernel: String,
+    start_unix_ns: u64,
+    /// End of this interval, from the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elapsed_ns: Option<u64>,
+    window_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<&'a BTreeMap<String, u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unavailable: Option<&'a [Unavailable]>,
+    containers: Vec<Row<'a>>,
+}
+
+/// One container.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    name: &'a str,
+    runtime: &'a str,
+    image: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<&'a Pod>,
+    cgroup: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread_time_ns: Option<u64>,
+    syscalls: Vec<SyscallSummary>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(
+        args: &'a SyscallsArgs,
+        roots: Option<Vec<String>>,
+        containers: Containers,
+        start_unix: Duration,
+    ) -> Self {
+        Self {
+            args,
+            roots,
+            containers,
+            start_unix,
+            slow: SlowCalls::new(),
+            last: Last::default(),
+        }
+    }
+
+    /// Prints everything that was counted; with an interval, what is left since the last one.
+    pub(super) fn end(&mut self, recorded: &Recorded) -> Result<()> {
+        let Some(calls) = &recorded.calls else {
+            return Ok(());
+        };
+        if self.args.interval.is_some() {
+            self.interval(recorded.window, &recorded.watch, calls)?;
+        } else {
+            let (owners, mut rows) = self.rows(&recorded.watch, &calls.rows, calls.timed);
+            if let Some(ledger) = &recorded.ledger {
+                container_ledgers(ledger, &owners, |_| None, &mut rows);
+            }
+            let rows = Self::shown(&rows);
+            let document = self.document(&rows, recorded.window, Some(recorded));
+            self.print(&document)?;
+        }
+        for (cause, count) in recorded.lost.iter().filter(|(_, count)| **count > 0) {
+            say(&format!("lost: {cause}: {count}"));
+        }
+        for view in &recorded.unavailable {
+            say(&format!("unavailable: {}: {}", view.view, view.cause));
+        }
+        Ok(())
+    }
+
+    fn rows(
+        &mut self,
+        watch: &WatchList,
+        rows: &HashMap<CallKey, CallRow>,
+        timed: bool,
+    ) -> (Owners, Vec<Container>) {
+        self.containers.retry();
+        let (owners, mut containers) = owners(watch, self.roots.as_deref(), &mut self.containers);
+        container_syscalls(rows, timed, NAMES, &owners, &mut containers);
+        (owners, containers)
+    }
+
+    /// Containers that called the kernel, most time in it first.
+    fn shown(containers: &[Container]) -> Vec<&Container> {
+        let calls = |container: &Container| container.syscalls.clone().unwrap_or_default();
+        let mut shown: Vec<&Container> = containers
+            .iter()
+            .filter(|container| !calls(container).is_empty())
+            .collect();
+        shown.sort_by_cached_key(|container| {
+            let calls = calls(container);
+            let time: u64 = calls.iter().filter_map(|call| call.total_ns).sum();
+            let count: u64 = calls.iter().map(|call| call.count).sum();
+            std::cmp::Reverse((time, count))
+        });
+        shown
+    }
+
+    fn interval(&mut self, elapsed: Duration, watch: &WatchList, calls: &RawCalls) -> Result<()> {
+        let rows: HashMap<CallKey, CallRow> = calls
+            .rows
+            .iter()
+            .map(|(key, now)| (*key, since(*now, self.last.rows.get(key).copied())))
+            .filter(|(_, row)| row.count > 0)
+            .collect();
+        let (_, containers) = self.rows(watch, &rows, calls.timed);
+        let window = elapsed.saturating_sub(self.last.elapsed);
+        self.last = Last {
+            elapsed,
+            rows: calls.rows.clone(),
+        };
+        let shown = Self::shown(&containers);
+        let document = self.document(&shown, window, None);
+        self.print(&document)
+    }
+
+    fn document<'b>(
+        &self,
+        containers: &[&'b Container],
+        window: Duration,
+        recorded: Option<&'b Recorded>,
+    ) -> Document<'b> {
+        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let rows = containers.iter().map(|container| {
+            let thread_time_ns = container.ledger.as_ref().map(|it| it.thread_time_ns);
+            let mut calls = of_container(container).unwrap_or_default();
+            sort(&mut calls, self.args.order());
+            let identity = &container.identity;
+            Row {
+                id: &identity.id,
+                name: &identity.name,
+                runtime: &identity.runtime,
+                image: &identity.image,
+                pod: identity.pod.as_ref(),
+                cgroup: &identity.cgroup,
+                thread_time_ns,
+                syscalls: calls,
+            }
+        });
+        Document {
+            schema_version: SCHEMA_VERSION,
+            ctprof_version: env!("CARGO_PKG_VERSION"),
+            kernel: kernel::release(),
+            start_unix_ns: ns(self.start_unix),
+            elapsed_ns: recorded.is_none().then(|| ns(self.last.elapsed)),
+            window_ns: ns(window),
+            lost: recorded.map(|it| &it.lost),
+            unavailable: recorded.map(|it| it.unavailable.as_slice()),
+            containers: rows.collect(),
+        }
+    }
+
+    fn print(&self, document: &Document<'_>) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        let written = match self.args.format {
+            Format::Json if self.args.interval.is_some() || self.args.slow.is_some() => {
+                serde_json::to_writer(&mut out, document)
+                    .map_err(std::io::Error::from)
+                    .and_then(|()| writeln!(out))
+            }
+            Format::Json => serde_json::to_writer_pretty(&mut out, document)
+                .map_err(std::io::Error::from)
+                .and_then(|()| writeln!(out)),
+            Format::Text => self.print_text(document, &mut out),
+        };
+        written
+            .and_then(|()| out.flush())
+            .map_err(|error| output_error(&error))
+    }
+
+    fn print_text(&self, document: &Document<'_>, out: &mut impl Write) -> std::io::Result<()> {
+        let live = self.args.interval.is_some();
+        if live && std::io::stdout().is_terminal() {
+            // Clear the screen, and begin at its top.
+            write!(out, "\x1b[2J\x1b[H")?;
+        }
+        if let Some(elapsed) = document.elapsed_ns {
+            let (elapsed, window) = (time(elapsed), time(document.window_ns));
+            writeln!(out, "after {elapsed}, in the last {window}:\n")?;
+        }
+        let timed = !self.args.counts_only;
+        for container in &document.containers {
+            heading(container, out)?;
+            table(container, self.args.top, timed).write(out, terminal_width())?;
+            let hidden = match self.args.top {
+                0 => 0,
+                top => container.syscalls.len().saturating_sub(top),
+            };
+            if hidden > 0 {
+                writeln!(out, "… {hidden} more; --top 0 shows all")?;
+            }
+            writeln!(out)?;
+        }
+        if document.containers.is_empty() && !live {
+            say("no system calls were made");
+        }
+        Ok(())
+    }
+}
+
+fn heading(container: &Row<'_>, out: &mut impl Write) -> std::io::Result<()> {
+    let about: Vec<&str> = [container.runtime, container.image]
+        .into_iter()
+        .filter(|text| !text.is_empty() && *text != container.name)
+        .collect();
+    write!(out, "{}", container.name)?;
+    if !about.is_empty() {
+        write!(out, " ({})", about.join(", "))?;
+    }
+    let calls: u64 = container.syscalls.iter().map(|call| call.count).sum();
+    write!(out, ": {} calls", count(calls))?;
+    let in_calls: Option<u64> = container.syscalls.iter().map(|call| call.total_ns).sum();
+    if let (Some(in_calls), Some(lived)) = (in_calls, container.thread_time_ns) {
+        write!(
+            out,
+            ", {} of {} thread time ({})",
+            time(in_calls),
+            time(lived),
+            percent(in_calls, lived)
+        )?;
+    }
+    writeln!(out)
+}
+
+fn table(container: &Row<'_>, top: usize, timed: bool) -> Table {
+    let times = [
+        "TOTAL", "SHARE", "ON CPU", "OFF CPU", "MEAN", "P50", "P90", "P99", "MAX",
+    ];
+    let times = if timed { &times[..] } else { &[] };
+    let columns = [
+        ("SYSCALL", Align::Left),
+        ("CALLS", Align::Right),
+        ("FAILED", Align::Right),
+    ]
+    .into_iter()
+    .chain(times.iter().map(|name| (*name, Align::Right)))
+    .chain([("ERRORS AND REMARKS", Align::Left)]);
+    let mut table = Table::new(columns);
+    let top = if top == 0 { usize::MAX } else { top };
+    for call in container.syscalls.iter().take(top) {
+        let shown = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), time);
+        let mut cells = vec![call.label(), count(call.count), count(call.failed())];
+        if timed {
+            cells.extend([
+                shown(call.total_ns),
+                call.share
+                    .map_or_else(|| "-".to_owned(), |share| format!("{:.1}%", share * 100.0)),
+                shown(call.on_cpu_ns),
+                shown(call.off_cpu_ns),
+                shown(call.mean_ns),
+                shown(call.p50_ns),
+                shown(call.p90_ns),
+                shown(call.p99_ns),
+                shown(call.max_ns),
+            ]);
+        }
+        cells.push(call.remarks());
+        table.row(cells);
+    }
+    table
+}
+
+/// What a row has more than before. Its maximum may be of any time since the start.
+fn since(now: CallRow, then: Option<CallRow>) -> CallRow {
+    let then = then.unwrap_or_default();
+    CallRow {
+        count: now.count.saturating_sub(then.count),
+        sum_ns: now.sum_ns.saturating_sub(then.sum_ns),
+        off_cpu_ns: now.off_cpu_ns.saturating_sub(then.off_cpu_ns),
+        max_ns: now.max_ns,
+    }
+}
+
+impl Observer for View<'_> {
+    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey) {
+        if self.args.stack {
+            self.slow.observe(process, parent);
+        }
+    }
+
+    fn cgroup_born(&mut self, path: &str) {
+        // Now, because a short-lived container takes its runtime's files with it.
+        self.containers.identify(path);
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot<'_>) -> Result<()> {
+        self.interval(snapshot.elapsed, snapshot.watch, snapshot.calls)
+    }
+
+    fn slow_call(&mut self, seen: &SlowCallSeen<'_>) -> Result<()> {
+        if seen.call.tgid == std::process::id() {
+            // To show it would be one more.
+            return Ok(());
+        }
+        let slot = seen.call.key.slot();
+        let path = seen.watch.path(slot).unwrap_or_default();
+        let owner = owner(path, self.roots.as_deref(), &mut self.containers);
+        let (name, cgroup) = match &owner {
+            Some(owner) => {
+                let identity = self.containers.identify(owner);
+                (identity.name.clone(), identity.cgroup.clone())
+            }
+            None => ("host".to_owned(), String::new()),
+        };
+        let line = self.slow.line(seen, &name, &cgroup);
+        let mut out = std::io::stdout().lock();
+        let written = match self.args.format {
+            Format::Json => serde_json::to_writer(&mut out, &line)
+                .map_err(std::io::Error::from)
+                .and_then(|()| writeln!(out)),
+            Format::Text => line.write(&mut out),
+        };
+        written
+            .and_then(|()| out.flush())
+            .map_err(|error| output_error(&error))
+    }
+
+    fn drained(&mut self, _: Duration, _: &Samples) {
+        self.containers.retry();
+    }
+}

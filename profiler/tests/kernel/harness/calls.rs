@@ -1,0 +1,95 @@
+//! What `ctprof syscalls --format json` says.
+
+use serde_json::Value;
+
+use super::{Result, ensure};
+
+/// A document.
+pub(crate) struct Calls(Value);
+
+impl Calls {
+    /// Parses it.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let document: Value = serde_json::from_str(text)?;
+        ensure!(
+            document["schema_version"] == 1,
+            "another schema: {document}"
+        );
+        Ok(Self(document))
+    }
+
+    /// Lost by one cause.
+    pub(crate) fn lost_to(&self, cause: &str) -> u64 {
+        self.0["lost"][cause].as_u64().unwrap_or_default()
+    }
+
+    /// The container whose cgroup this is.
+    pub(crate) fn row(&self, cgroup: &str) -> Result<Row<'_>> {
+        let rows = self.0["containers"].as_array().into_iter().flatten();
+        let row = rows.into_iter().find(|row| row["cgroup"] == cgroup);
+        Ok(Row(row.ok_or_else(|| format!("no row of {cgroup}"))?))
+    }
+
+    /// Every container.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.0["containers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(Row)
+    }
+}
+
+/// A container.
+pub(crate) struct Row<'a>(&'a Value);
+
+impl<'a> Row<'a> {
+    /// A figure of the container.
+    pub(crate) fn number(&self, key: &str) -> u64 {
+        self.0[key].as_u64().unwrap_or_default()
+    }
+
+    /// A call by its name, on the machine's own numbers; all zero if there was none.
+    pub(crate) fn call(&self, name: &str) -> Call<'a> {
+        self.call_by(name, None)
+    }
+
+    /// A call by its name and whose numbers it has.
+    pub(crate) fn call_by(&self, name: &str, abi: Option<&str>) -> Call<'a> {
+        let calls = self.0["syscalls"].as_array().into_iter().flatten();
+        let mut calls = calls.into_iter();
+        Call(calls.find(|call| call["name"] == name && call["abi"].as_str() == abi))
+    }
+}
+
+/// A call.
+pub(crate) struct Call<'a>(Option<&'a Value>);
+
+impl Call<'_> {
+    /// A figure; 0 where it is absent.
+    pub(crate) fn number(&self, key: &str) -> u64 {
+        self.0.and_then(|call| call[key].as_u64()).unwrap_or(0)
+    }
+
+    /// How many calls ended.
+    pub(crate) fn count(&self) -> u64 {
+        self.number("count")
+    }
+
+    /// How many ended with this error.
+    pub(crate) fn errors(&self, name: &str) -> u64 {
+        self.0
+            .and_then(|call| call["errors"][name].as_u64())
+            .unwrap_or(0)
+    }
+
+    /// How many ended with any error.
+    pub(crate) fn failed(&self) -> u64 {
+        let errors = self.0.and_then(|call| call["errors"].as_object());
+        errors
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, count)| count.as_u64())
+            .sum()
+    }
+}
