@@ -17,6 +17,7 @@ mod hostile;
 mod image;
 mod load;
 mod programs;
+mod seccomp;
 
 use std::process::ExitCode;
 
@@ -26,7 +27,12 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The trials measure CPU time: side by side they would disturb each other.
     arguments.test_threads = Some(1);
-    let trials = [containers::trials(), programs::trials(), hostile::trials()];
+    let trials = [
+        containers::trials(),
+        programs::trials(),
+        hostile::trials(),
+        seccomp::trials(),
+    ];
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
     daemon::stop();
     conclusion.exit_code()

@@ -131,6 +131,7 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
         map_entries: Some(1),
         stacks: &[],
         min_block: Duration::ZERO,
+        throttle: None,
         calls: CallPlan {
             view: view::TIMES,
             confined: true,
