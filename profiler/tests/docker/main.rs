@@ -15,6 +15,7 @@ mod daemon;
 mod harness;
 mod hostile;
 mod image;
+mod ledger;
 mod load;
 mod programs;
 mod seccomp;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let trials = [
         containers::trials(),
+        ledger::trials(),
         programs::trials(),
         hostile::trials(),
         seccomp::trials(),

@@ -131,7 +131,6 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
         map_entries: Some(1),
         stacks: &[],
         min_block: Duration::ZERO,
-        throttle: None,
         calls: CallPlan {
             view: view::TIMES,
             confined: true,
@@ -139,6 +138,7 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
             ..CallPlan::default()
         },
         interval: None,
+        throttle: None,
         log: wanted.log,
     })?;
     session.open()?;
