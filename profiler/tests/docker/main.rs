@@ -18,6 +18,7 @@ mod image;
 mod ledger;
 mod load;
 mod programs;
+mod seccomp;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         ledger::trials(),
         programs::trials(),
         hostile::trials(),
+        seccomp::trials(),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
     daemon::stop();

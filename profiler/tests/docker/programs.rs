@@ -14,8 +14,9 @@ use crate::harness::{Result, ensure};
 use crate::image::{self, program};
 use crate::load::{Load, free_port};
 
-const REDIS: [&str; 2] = ["/usr/bin/redis-server", "/usr/local/bin/redis-server"];
-const BENCHMARK: [&str; 2] = ["/usr/bin/redis-benchmark", "/usr/local/bin/redis-benchmark"];
+pub(crate) const REDIS: [&str; 2] = ["/usr/bin/redis-server", "/usr/local/bin/redis-server"];
+pub(crate) const BENCHMARK: [&str; 2] =
+    ["/usr/bin/redis-benchmark", "/usr/local/bin/redis-benchmark"];
 const NGINX: [&str; 2] = ["/usr/sbin/nginx", "/usr/local/sbin/nginx"];
 const PYTHON: [&str; 1] = ["/usr/bin/python3"];
 const NODE: [&str; 2] = ["/usr/bin/node", "/usr/local/bin/node"];
@@ -32,7 +33,7 @@ pub(super) fn trials() -> Vec<Trial> {
     ]
 }
 
-fn needs(programs: &[&[&str]]) -> Option<String> {
+pub(crate) fn needs(programs: &[&[&str]]) -> Option<String> {
     missing_docker().or_else(|| {
         let missing = programs
             .iter()
@@ -56,7 +57,7 @@ fn go_tool() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn path(candidates: &[&str]) -> Result<PathBuf> {
+pub(crate) fn path(candidates: &[&str]) -> Result<PathBuf> {
     Ok(program(candidates).ok_or("the program is gone")?)
 }
 

@@ -99,6 +99,8 @@ impl FreshCgroup {
         let members: Vec<File> = self
             .dirs
             .iter()
+            // The watched one last: joining the others is not the command's doing.
+            .rev()
             .map(|dir| File::options().write(true).open(dir.join("cgroup.procs")))
             .collect::<io::Result<_>>()?;
         let join = move || {

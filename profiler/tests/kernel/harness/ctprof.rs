@@ -179,6 +179,27 @@ impl Finished {
         Ok(())
     }
 
+    /// Fails unless the exit code is `code`, whatever was said.
+    pub(crate) fn expect_code_only(&self, code: i32) -> Result {
+        ensure!(
+            self.code == Some(code),
+            "exit code {:?} instead of {code}; stderr: {}",
+            self.code,
+            self.stderr
+        );
+        Ok(())
+    }
+
+    /// Fails unless stderr has this in it.
+    pub(crate) fn expect_said(&self, text: &str) -> Result {
+        ensure!(
+            self.stderr.contains(text),
+            "no {text:?} in what it said: {}",
+            self.stderr
+        );
+        Ok(())
+    }
+
     /// What a successful recording wrote to `output`.
     pub(crate) fn recording(&self, output: &Path) -> Result<Recording> {
         self.expect_code(0)?;

@@ -14,6 +14,7 @@ mod on_cpu;
 mod options;
 mod quota;
 mod scope;
+mod seccomp;
 mod syscalls;
 
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         blocked::trials(),
         churn::trials(),
         syscalls::trials(),
+        seccomp::trials(),
         options::trials(),
     ]
     .into_iter()

@@ -1,0 +1,195 @@
+//! Seccomp profiles, against a program of a few instructions whose calls are all known: it has no C library.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::ctprof::{Ctprof, Finished};
+use crate::harness::needs::{missing_privilege, skipping};
+use crate::harness::{Result, ensure};
+
+pub(super) fn trials() -> Vec<Trial> {
+    vec![
+        skipping(
+            "seccomp::a_profile_is_what_was_called",
+            recorded,
+            no_program,
+        ),
+        skipping(
+            "seccomp::a_check_finds_what_is_missing",
+            checked,
+            no_program,
+        ),
+        skipping("seccomp::a_profile_is_not_replaced", kept, no_program),
+        skipping("seccomp::broken_profiles_in_one_line", broken, no_program),
+    ]
+}
+
+fn no_program() -> Option<String> {
+    let is_x86 = cfg!(target_arch = "x86_64");
+    missing_privilege().or_else(|| (!is_x86).then(|| "needs an x86-64 machine".to_owned()))
+}
+
+const GETPGRP: u32 = 111;
+const UNAME: u32 = 63;
+const EXIT_GROUP: u32 = 231;
+/// The kernel has no such call.
+const UNKNOWN: u32 = 999;
+
+/// A static program that makes these calls, with no arguments, and nothing else.
+fn program(folder: &Path, calls: &[u32]) -> Result<PathBuf> {
+    const BASE: u64 = 0x40_0000;
+    const HEADERS: u64 = 64 + 56;
+    let mut code = Vec::new();
+    for number in calls {
+        // mov eax, number; xor edi, edi; syscall
+        code.push(0xb8);
+        code.extend(number.to_le_bytes());
+        code.extend([0x31, 0xff, 0x0f, 0x05]);
+    }
+    let length = HEADERS + code.len() as u64;
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    // An executable for x86-64, version 1.
+    file.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+    // Its entry, where program headers are, where section headers are.
+    for field in [BASE + HEADERS, 64, 0] {
+        file.extend(field.to_le_bytes());
+    }
+    // Flags; sizes of headers; one program header; no sections.
+    file.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    // Load it all, to read and execute.
+    file.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+    for field in [0, BASE, BASE, length, length, 0x1000] {
+        file.extend(field.to_le_bytes());
+    }
+    file.extend(code);
+    let path = folder.join("program");
+    fs::write(&path, file)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path)
+}
+
+/// `ctprof seccomp ARGS… PROFILE -- PROGRAM`.
+fn run(args: &[&str], profile: &Path, program: &Path) -> Result<Finished> {
+    Ctprof::new(&[&["seccomp"], args].concat())
+        .arg(profile)
+        .arg("--")
+        .arg(program)
+        .run()
+}
+
+fn names(rule: &Value) -> Vec<&str> {
+    let names = rule["names"].as_array().into_iter().flatten();
+    names.filter_map(Value::as_str).collect()
+}
+
+/// Two programs whose calls differ by two: so do their profiles, and by nothing else.
+fn recorded() -> Result {
+    let folder = TempDir::new()?;
+    let (small, large) = (folder.path().join("small"), folder.path().join("large"));
+    let quiet = program(folder.path(), &[EXIT_GROUP])?;
+    run(&["record", "--output"], &small, &quiet)?.expect_said("2 seen")?;
+    let calls = [GETPGRP, GETPGRP, UNAME, GETPGRP, UNKNOWN, EXIT_GROUP];
+    let busy = program(folder.path(), &calls)?;
+    let finished = run(&["record", "--output"], &large, &busy)?;
+    // With execve, which starts it.
+    for line in [
+        "5 system calls called 7 times from its first instruction",
+        "4 seen",
+        "left out: syscall_999, called 1 time",
+    ] {
+        finished.expect_said(line)?;
+    }
+    let small: Value = serde_json::from_str(&fs::read_to_string(small)?)?;
+    let large: Value = serde_json::from_str(&fs::read_to_string(large)?)?;
+    let (few, many) = (names(&small["syscalls"][0]), names(&large["syscalls"][0]));
+    let more: Vec<_> = many.iter().filter(|name| !few.contains(name)).collect();
+    ensure!(more == [&"getpgrp", &"uname"], "{more:?} are more");
+    ensure!(
+        few.iter().all(|name| many.contains(name)) && few.contains(&"execve"),
+        "{few:?} and {many:?}"
+    );
+    ensure!(
+        many.is_sorted() && large["defaultAction"] == "SCMP_ACT_ERRNO",
+        "not as it should be: {large}"
+    );
+    ensure!(
+        large["architectures"] == serde_json::json!(["SCMP_ARCH_X86_64"]),
+        "architectures: {}",
+        large["architectures"]
+    );
+    Ok(())
+}
+
+fn checked() -> Result {
+    let folder = TempDir::new()?;
+    let profile = folder.path().join("profile.json");
+    let known = program(folder.path(), &[GETPGRP, EXIT_GROUP])?;
+    run(&["record", "-o"], &profile, &known)?.expect_code_only(0)?;
+    let check = ["check", "--format", "json", "--profile"];
+    let finished = run(&check, &profile, &known)?;
+    finished.expect_code_only(0)?;
+    let found: Value = serde_json::from_str(&finished.stdout)?;
+    ensure!(found["would_deny"] == false, "its own profile: {found}");
+    ensure!(
+        found["never_seen"] == serde_json::json!([]),
+        "never seen: {}",
+        found["never_seen"]
+    );
+
+    let other = program(folder.path(), &[UNAME, GETPGRP, UNAME, UNKNOWN, EXIT_GROUP])?;
+    let finished = run(&check, &profile, &other)?;
+    finished.expect_code_only(1)?;
+    let found: Value = serde_json::from_str(&finished.stdout)?;
+    let denied = found["containers"][0]["denied"].as_array();
+    let denied: Vec<_> = denied
+        .into_iter()
+        .flatten()
+        .map(|call| (call["name"].as_str(), call["count"].as_u64()))
+        .collect();
+    ensure!(
+        denied == [(Some("syscall_999"), Some(1)), (Some("uname"), Some(2))],
+        "denied: {denied:?}"
+    );
+    Ok(())
+}
+
+fn kept() -> Result {
+    let folder = TempDir::new()?;
+    let profile = folder.path().join("profile.json");
+    fs::write(&profile, "mine")?;
+    let quiet = program(folder.path(), &[EXIT_GROUP])?;
+    run(&["record", "-o"], &profile, &quiet)?.expect_code(2)?;
+    ensure!(fs::read_to_string(&profile)? == "mine", "it was replaced");
+    run(&["record", "--force", "-o"], &profile, &quiet)?.expect_code_only(0)?;
+    ensure!(fs::read_to_string(&profile)? != "mine", "it was kept");
+    let left = fs::read_dir(folder.path())?.count();
+    ensure!(
+        left == 2,
+        "{left} files instead of the program and its profile"
+    );
+    Ok(())
+}
+
+fn broken() -> Result {
+    let folder = TempDir::new()?;
+    let profile = folder.path().join("profile.json");
+    for (text, said) in [
+        ("{\n  oops", "line 2, column 3"),
+        ("{\"syscalls\": []}", "missing field `defaultAction`"),
+        (
+            "{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"archMap\": [{}]}",
+            "Docker's own form",
+        ),
+    ] {
+        fs::write(&profile, text)?;
+        let finished = run(&["check", "--profile"], &profile, Path::new("/bin/true"))?;
+        finished.expect_code(2)?;
+        finished.expect_said(said)?;
+    }
+    Ok(())
+}
