@@ -8,6 +8,7 @@ pub mod error;
 pub mod host;
 pub mod model;
 pub mod output;
+pub mod seccomp;
 pub mod symbolize;
 
 pub use error::{Error, Result};

@@ -8,6 +8,7 @@ pub mod nearest;
 pub mod ps;
 pub mod record;
 pub mod report;
+pub mod seccomp;
 pub mod syscalls;
 pub mod target;
 pub mod target_args;
@@ -40,6 +41,7 @@ struct Args {
 enum Command {
     Record(record::RecordArgs),
     Syscalls(syscalls::SyscallsArgs),
+    Seccomp(seccomp::SeccompArgs),
     Report(report::ReportArgs),
     Ps(ps::PsArgs),
     Check(check::CheckArgs),
@@ -66,6 +68,7 @@ pub fn run() -> ExitCode {
     let result = match &args.command {
         Command::Record(record) => record::run(record, args.verbose > 0),
         Command::Syscalls(syscalls) => syscalls::run(syscalls, args.verbose > 0),
+        Command::Seccomp(seccomp) => seccomp::run(seccomp, args.verbose > 0),
         Command::Report(args) => report::run(args).map(|()| ExitCode::SUCCESS),
         Command::Ps(args) => ps::run(args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).map(|()| ExitCode::SUCCESS),

@@ -15,6 +15,7 @@ mod daemon;
 mod harness;
 mod hostile;
 mod image;
+mod ledger;
 mod load;
 mod programs;
 
@@ -26,7 +27,12 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The trials measure CPU time: side by side they would disturb each other.
     arguments.test_threads = Some(1);
-    let trials = [containers::trials(), programs::trials(), hostile::trials()];
+    let trials = [
+        containers::trials(),
+        ledger::trials(),
+        programs::trials(),
+        hostile::trials(),
+    ];
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
     daemon::stop();
     conclusion.exit_code()

@@ -261,13 +261,12 @@ fn node() -> Result {
     std::thread::sleep(std::time::Duration::from_secs(1));
     let recording = record("node")?;
     expect(&recording, &["node::Start"])?;
-    let jit = recording
-        .folded
-        .matching(|frame| frame.starts_with("JS:") && frame.contains("/app.js"));
+    let on_cpu = recording.folded.state("on_cpu");
+    let jit = on_cpu.matching(|frame| frame.starts_with("JS:") && frame.contains("/app.js"));
     ensure!(
-        jit * 2 > recording.folded.total(),
+        jit * 2 > on_cpu.total(),
         "JavaScript has {jit} ns of {}",
-        recording.folded.total()
+        on_cpu.total()
     );
     Ok(())
 }

@@ -95,7 +95,7 @@ fn stay() -> Result {
     for program in programs {
         program.kill()?;
     }
-    let window = recording.summary["window_ns"].as_u64().ok_or("no window")?;
+    let window = recording.window_ns()?;
     // The first and the last thread are visited some time apart.
     let slack = 3 * crate::harness::visit_ns();
     let row = recording.row(asleep.path())?;
@@ -162,7 +162,7 @@ fn command() -> Result {
         .parse()?;
     let row = recording.only_row()?;
     let others = row.thread_time_ns()?.saturating_sub(lived);
-    let window = recording.summary["window_ns"].as_u64().ok_or("no window")?;
+    let window = recording.window_ns()?;
     // Its main thread lives for the window, less what it takes to start and to end it.
     ensure!(
         others <= window + process_ns() && others + 300_000_000 >= window,

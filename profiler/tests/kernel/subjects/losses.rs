@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 
+use super::identity::process_ns;
 use super::{burnt, output, truth, workload};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
 use crate::harness::needs::{missing_privilege, privileged, skipping};
-use crate::harness::{Result, close, emulated, ensure, frequency, sample_tolerance};
+use crate::harness::program::Program;
+use crate::harness::{
+    Result, close, close_ns, emulated, ensure, frequency, sample_tolerance, tolerance,
+};
 
 /// Switches the second CPU off and on.
 const CPU_1: &str = "/sys/devices/system/cpu/cpu1/online";
@@ -17,7 +21,12 @@ const CPU_1: &str = "/sys/devices/system/cpu/cpu1/online";
 pub(super) fn trials() -> Vec<Trial> {
     vec![
         privileged("losses::full_maps_are_counted", full_maps),
+        privileged(
+            "losses::full_maps_change_no_totals",
+            full_maps_change_no_totals,
+        ),
         skipping("losses::a_cpu_that_comes_online", new_cpu, no_spare_cpu),
+        skipping("losses::a_cpu_that_goes_offline", cpu_goes, no_spare_cpu),
     ]
 }
 
@@ -35,6 +44,9 @@ fn full_maps() -> Result {
         &hertz,
         "--map-entries",
         "2",
+        // A sleep whose row finds no room is counted there, too.
+        "--state",
+        "on-cpu",
     ];
     let mut ctprof = Ctprof::record(&dir, &args).cgroup(&cgroup).start()?;
     ctprof.wait_until_attached()?;
@@ -52,7 +64,64 @@ fn full_maps() -> Result {
     ensure!(rows > 0 && stacks > 0, "lost {rows} rows, {stacks} stacks");
     let truth = truth(frequency(), &cgroup, &[burnt])?;
     let found = (recording.samples() + rows) as f64;
-    close("samples and lost ones", found, truth, sample_tolerance())
+    close("samples and lost ones", found, truth, sample_tolerance())?;
+    recording.row(cgroup.path())?.agrees_with_usage()
+}
+
+/// Whoever waits, runs or sleeps without a row for its stack still does so in the ledger.
+fn full_maps_change_no_totals() -> Result {
+    let arena = Cgroup::arena("full")?;
+    let cgroup = arena.child("in")?;
+    let (_folder, dir) = output()?;
+    let args = ["--duration", "120s", "--map-entries", "2"];
+    let mut ctprof = Ctprof::record(&dir, &args).cgroup(&cgroup).start()?;
+    ctprof.wait_until_attached()?;
+    let threads = ["lives", "--threads", "4", "--life", "1000", "--ms", "1"];
+    let facts = Program::start(Some(&cgroup), &threads)?.end()?;
+    let recording = ctprof.stop(&dir)?;
+    recording.check()?;
+    let row = recording.row(cgroup.path())?;
+    let lived = facts.get("lived_ns")? + facts.lived_ns;
+    let tolerance = tolerance(0.005, 0.02);
+    close_ns(
+        "thread time",
+        row.thread_time_ns()?,
+        lived,
+        tolerance,
+        process_ns(),
+    )?;
+    row.agrees_with_usage()?;
+    ensure!(recording.lost("count_map_full") > 0, "nothing was lost");
+    Ok(())
+}
+
+/// A CPU is switched off and on again under busy threads: time goes on, and no number is absurd.
+fn cpu_goes() -> Result {
+    let _back_on = BackOn;
+    let cgroup = Cgroup::new("cpu")?;
+    let (_folder, dir) = output()?;
+    let mut ctprof = Ctprof::record(&dir, &["--duration", "120s"])
+        .cgroup(&cgroup)
+        .start()?;
+    ctprof.wait_until_attached()?;
+    let program = Program::start(Some(&cgroup), &["burn", "--threads", "2", "--ms", "4000"])?;
+    for state in ["0", "1"] {
+        std::thread::sleep(Duration::from_millis(1200));
+        fs::write(CPU_1, state)?;
+    }
+    let facts = program.end()?;
+    let recording = ctprof.stop(&dir)?;
+    recording.check()?;
+    let row = recording.row(cgroup.path())?;
+    let lived = facts.get("wall_ns")? + facts.lived_ns;
+    close_ns(
+        "thread time",
+        row.thread_time_ns()?,
+        lived,
+        0.02,
+        process_ns(),
+    )?;
+    row.agrees_with_usage()
 }
 
 /// Half of the work runs on a CPU that was off when the recording began.

@@ -24,8 +24,9 @@ use tempfile::TempDir;
 
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
+use crate::harness::program::now_ns;
 use crate::harness::recording::Recording;
-use crate::harness::{Result, ensure, expected, this_program};
+use crate::harness::{Result, emulated, ensure, expected, this_program};
 
 /// All of them.
 pub(crate) fn trials() -> Vec<Trial> {
@@ -56,6 +57,16 @@ fn output() -> Result<(TempDir, PathBuf)> {
     let folder = TempDir::new()?;
     let path = folder.path().join("recording");
     Ok((folder, path))
+}
+
+/// A moment of the monotonic clock, in ns, at which every process that is started now is ready to begin.
+fn soon() -> u64 {
+    now_ns()
+        + if emulated() {
+            1_500_000_000
+        } else {
+            300_000_000
+        }
 }
 
 /// Records these cgroups, or everything, while `act` runs, and makes sure that the result is no nonsense.

@@ -2,11 +2,11 @@
 
 use libtest_mimic::Trial;
 
-use super::record;
+use super::{record, soon};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ledger::Row;
 use crate::harness::needs::privileged;
-use crate::harness::program::{Facts, Program, now_ns};
+use crate::harness::program::{Facts, Program};
 use crate::harness::recording::Recording;
 use crate::harness::{Result, close_ns, emulated, ensure, tolerance};
 
@@ -21,21 +21,11 @@ pub(super) fn trials() -> Vec<Trial> {
 
 const BUSY: [&str; 5] = ["burn", "--cpu", "1", "--ms", "2000"];
 
-/// A moment at which every process that is started now is ready to begin.
-fn soon() -> String {
-    let start = if emulated() {
-        1_500_000_000
-    } else {
-        300_000_000
-    };
-    (now_ns() + start).to_string()
-}
-
 /// Records busy threads on one CPU, one in each of the cgroups.
 fn compete(cgroups: &[&Cgroup]) -> Result<(Recording, Vec<Facts>)> {
     record(cgroups, || {
         let mut programs = Vec::new();
-        let soon = soon();
+        let soon = soon().to_string();
         for cgroup in cgroups {
             let args = [&BUSY[..], &["--at", &soon]].concat();
             programs.push(Program::start(Some(cgroup), &args)?);
@@ -49,7 +39,7 @@ fn compete(cgroups: &[&Cgroup]) -> Result<(Recording, Vec<Facts>)> {
 fn expect(recording: &Recording, victim: &Cgroup, others: &[&Cgroup], facts: &Facts) -> Result {
     let row = recording.row(victim.path())?;
     row.agrees_with_usage()?;
-    let run_queue = row.ns("run_queue")?;
+    let run_queue = row.ns("run_queue")? - row.strangers_ns();
     let mut by_others = 0;
     for other in others {
         let ran = recording.row(other.path())?.on_cpu_ns()?;
@@ -143,7 +133,7 @@ fn siblings() -> Result {
     })?;
     let row = recording.row(cgroup.path())?;
     row.agrees_with_usage()?;
-    let run_queue = row.ns("run_queue")?;
+    let run_queue = row.ns("run_queue")? - row.strangers_ns();
     let delayed = row.delayed_ns("siblings", None);
     ensure!(
         delayed >= run_queue / 100 * 95,
@@ -195,7 +185,7 @@ fn host() -> Result {
     let cgroup = Cgroup::new("victim")?;
     for chosen in [&[&cgroup][..], &[]] {
         let (recording, facts) = record(chosen, || {
-            let soon = soon();
+            let soon = soon().to_string();
             let args = [&BUSY[..], &["--at", &soon]].concat();
             let other = Program::start(None, &args)?;
             let facts = Program::start(Some(&cgroup), &args)?.end()?;

@@ -1,12 +1,14 @@
 //! Stopped by a quota, or waiting for a CPU: told apart.
 
+use std::time::Duration;
+
 use libtest_mimic::Trial;
 
-use super::record;
+use super::{record, soon};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ledger::Row;
 use crate::harness::needs::privileged;
-use crate::harness::program::Program;
+use crate::harness::program::{Program, now_ns};
 use crate::harness::recording::Recording;
 use crate::harness::{Result, close_ns, emulated, ensure, tolerance};
 
@@ -23,12 +25,22 @@ pub(super) fn trials() -> Vec<Trial> {
 
 const SECOND: u64 = 1_000_000_000;
 
+/// Waits until shortly before `begin_ns`, and sets the quotas.
+fn limit(limits: &[(&Cgroup, f64)], begin_ns: u64) -> Result {
+    let wait = begin_ns.saturating_sub(now_ns() + 20_000_000);
+    std::thread::sleep(Duration::from_nanos(wait));
+    for (cgroup, cores) in limits {
+        cgroup.limit(*cores)?;
+    }
+    Ok(())
+}
+
 /// 4 s, of which each of three threads could run all the time.
 fn three_threads() -> Result {
     let arena = Cgroup::arena("quota")?;
     let cgroup = arena.child("in")?;
-    cgroup.limit(0.3)?;
-    let recording = burn(&cgroup, &["--threads", "3", "--ms", "4000"])?;
+    let args = ["--threads", "3", "--ms", "4000"];
+    let recording = burn(&cgroup, &args, &[(&cgroup, 0.3)])?;
     let row = recording.row(cgroup.path())?;
     expect(row, 1_200_000_000, 0.05, SECOND)?;
     let periods = row.number("cfs/throttled_periods")?;
@@ -44,10 +56,15 @@ fn three_threads() -> Result {
     Ok(())
 }
 
-/// Burns under a quota that is hit.
-fn burn(cgroup: &Cgroup, args: &[&str]) -> Result<Recording> {
+/// Burns in `cgroup` under quotas that are hit; they are set when the process is ready to begin.
+fn burn(cgroup: &Cgroup, args: &[&str], limits: &[(&Cgroup, f64)]) -> Result<Recording> {
     let (recording, facts) = record(&[cgroup], || {
-        Program::start(Some(cgroup), &[&["burn"], args].concat())?.end()
+        let soon = soon();
+        let at = soon.to_string();
+        let args = [&["burn", "--at", &at], args].concat();
+        let program = Program::start(Some(cgroup), &args)?;
+        limit(limits, soon)?;
+        program.end()
     })?;
     let row = recording.row(cgroup.path())?;
     row.agrees_with_usage()?;
@@ -70,8 +87,7 @@ fn expect(row: Row<'_>, on_cpu: u64, off: f64, run_queue: u64) -> Result {
         0,
     )?;
     // What else the machine does is no matter of the quota.
-    let others = row.delayed_ns("host", None) + row.delayed_ns("kernel", None);
-    let run_queue = run_queue + others;
+    let run_queue = run_queue + row.strangers_ns();
     ensure!(
         row.ns("run_queue")? <= run_queue,
         "run queue has more than {run_queue} ns: {}",
@@ -99,8 +115,8 @@ fn expect(row: Row<'_>, on_cpu: u64, off: f64, run_queue: u64) -> Result {
 fn one_thread() -> Result {
     let arena = Cgroup::arena("quota")?;
     let cgroup = arena.child("in")?;
-    cgroup.limit(0.3)?;
-    let recording = burn(&cgroup, &["--cpu", "1", "--ms", "2500"])?;
+    let args = ["--cpu", "1", "--ms", "2500"];
+    let recording = burn(&cgroup, &args, &[(&cgroup, 0.3)])?;
     let row = recording.row(cgroup.path())?;
     expect(row, 750_000_000, 0.08, 50_000_000)?;
     let kernel = row.number("cfs/throttled_ns")?;
@@ -121,8 +137,8 @@ fn parent() -> Result {
     let arena = Cgroup::arena("quota")?;
     let parent = arena.child("parent")?;
     let cgroup = parent.child("in")?;
-    parent.limit(0.3)?;
-    let recording = burn(&cgroup, &["--threads", "2", "--ms", "2500"])?;
+    let args = ["--threads", "2", "--ms", "2500"];
+    let recording = burn(&cgroup, &args, &[(&parent, 0.3)])?;
     let row = recording.row(cgroup.path())?;
     expect(row, 750_000_000, 0.08, SECOND / 2)?;
     let own = row.number("cfs/throttled_periods")?;
@@ -144,16 +160,17 @@ fn both() -> Result {
         tight.child("rest")?,
         wide.child("own")?,
     );
-    for (cgroup, cores) in [(&tight, 0.3), (&low, 0.1), (&wide, 0.6), (&own, 0.2)] {
-        cgroup.limit(cores)?;
-    }
+    let limits = [(&tight, 0.3), (&low, 0.1), (&wide, 0.6), (&own, 0.2)];
     let all = [&low, &rest, &own];
     let (recording, ()) = record(&all, || {
         let mut programs = Vec::new();
+        let soon = soon();
+        let at = soon.to_string();
         for cgroup in all {
-            let args = ["burn", "--threads", "2", "--ms", "2500"];
+            let args = ["burn", "--threads", "2", "--ms", "2500", "--at", &at];
             programs.push(Program::start(Some(cgroup), &args)?);
         }
+        limit(&limits, soon)?;
         programs
             .into_iter()
             .try_for_each(|program| program.end().map(drop))
@@ -200,12 +217,14 @@ fn never_hit() -> Result {
 fn woken() -> Result {
     let arena = Cgroup::arena("quota")?;
     let cgroup = arena.child("in")?;
-    cgroup.limit(0.3)?;
-    let args = ["--cpu", "1", "--ms", "2500", "--threads"];
     let (recording, (busy, paced)) = record(&[&cgroup], || {
-        let busy = Program::start(Some(&cgroup), &[&["burn"], &args[..], &["1"]].concat())?;
-        let sleep = ["3", "--work", "200", "--sleep", "20000"];
-        let paced = Program::start(Some(&cgroup), &[&["paced"], &args[..], &sleep].concat())?;
+        let soon = soon();
+        let at = soon.to_string();
+        let args = ["--cpu", "1", "--ms", "2500", "--at", &at];
+        let busy = Program::start(Some(&cgroup), &[&["burn"], &args[..]].concat())?;
+        let pace = ["--threads", "3", "--work", "200", "--sleep", "20000"];
+        let paced = Program::start(Some(&cgroup), &[&["paced"], &args[..], &pace].concat())?;
+        limit(&[(&cgroup, 0.3)], soon)?;
         Ok((busy.end()?, paced.end()?))
     })?;
     let row = recording.row(cgroup.path())?;

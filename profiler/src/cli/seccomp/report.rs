@@ -1,0 +1,263 @@
+//! What a check has found, for people and as JSON.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::watch::{Watched, WatchedContainer};
+use crate::Result;
+use crate::cli::record::say;
+use crate::cli::{Format, output_error, print_json};
+use crate::host::syscalls::{abi_name, error_name};
+use crate::output::units::{count, counted};
+use crate::seccomp::{CallId, Denial, Filter, Verdict, is_needed};
+
+/// Version of the JSON form.
+const SCHEMA_VERSION: u64 = 1;
+
+/// The document of `--format json`. Lists are sorted.
+#[derive(Debug, Serialize)]
+pub(super) struct Findings {
+    schema_version: u64,
+    profile: String,
+    /// Something that is called would be denied.
+    pub(super) would_deny: bool,
+    containers: Vec<Row>,
+    /// Calls that the profile allows and nobody made, those apart that a runtime needs.
+    never_seen: Vec<String>,
+    never_seen_needed: Vec<String>,
+    /// Calls for which there was no room: the findings lack them.
+    lost: u64,
+}
+
+/// One container.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    id: String,
+    runtime: String,
+    cgroup: String,
+    /// Different calls, and how often any was made.
+    calls: usize,
+    times: u64,
+    /// It has a seccomp filter now.
+    has_filter: bool,
+    /// Made, and the profile denies them.
+    denied: Vec<Finding>,
+    /// Made, and the profile's rules look at their arguments, or leave it to another program.
+    maybe_denied: Vec<Finding>,
+    /// Denied by the present filter while this looked.
+    denied_live: Vec<Finding>,
+}
+
+/// A call.
+#[derive(Debug, Serialize)]
+struct Finding {
+    name: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    abi: &'static str,
+    count: u64,
+    /// The error that the present filter gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// What the profile does.
+    profile: String,
+}
+
+impl Findings {
+    /// Holds what was called against the profile.
+    pub(super) fn of(path: &Path, filter: &Filter, watched: &Watched) -> Self {
+        let mut seen = BTreeSet::new();
+        let mut would_deny = false;
+        let mut containers = Vec::new();
+        for container in &watched.containers {
+            containers.push(Row::of(container, filter, &mut would_deny));
+            let called = &container.called;
+            let calls = called.executed.keys().chain(called.refused.keys());
+            seen.extend(calls.map(|call| call.name.as_str()));
+        }
+        let never = filter.allowed().into_iter();
+        let never = never.filter(|name| !seen.contains(name)).map(str::to_owned);
+        let (never_seen_needed, never_seen) = never.partition(|name| is_needed(name));
+        let lost = &watched.recorded.lost;
+        Self {
+            schema_version: SCHEMA_VERSION,
+            profile: path.display().to_string(),
+            would_deny,
+            containers,
+            never_seen,
+            never_seen_needed,
+            lost: lost.get("call_map_full").copied().unwrap_or(0),
+        }
+    }
+
+    /// Prints them.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(super) fn print(&self, format: Format) -> Result<()> {
+        if self.lost > 0 {
+            let lost = count(self.lost);
+            say(&format!(
+                "calls may be missing: the table of calls is full (call_map_full: {lost})"
+            ));
+        }
+        match format {
+            Format::Json => print_json(self),
+            Format::Text => {
+                let mut out = std::io::stdout().lock();
+                self.write(&mut out)
+                    .and_then(|()| out.flush())
+                    .map_err(|error| output_error(&error))
+            }
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        for row in &self.containers {
+            row.write(out)?;
+        }
+        for (names, what) in [
+            (&self.never_seen, "allowed and not seen"),
+            (
+                &self.never_seen_needed,
+                "allowed and not seen, which runtimes need",
+            ),
+        ] {
+            if !names.is_empty() {
+                writeln!(out, "{what} ({}): {}", names.len(), names.join(", "))?;
+            }
+        }
+        let verdict = match (self.containers.is_empty(), self.would_deny) {
+            (true, _) => "no system call was seen: nothing is known",
+            (false, true) => "the profile would deny calls that are made",
+            (false, false) => "the profile would deny nothing that is made",
+        };
+        writeln!(out, "{verdict}")
+    }
+}
+
+impl Row {
+    fn of(container: &WatchedContainer, filter: &Filter, would_deny: &mut bool) -> Self {
+        let (mut denied, mut maybe, mut live) = (Vec::new(), Vec::new(), Vec::new());
+        let called = &container.called;
+        for (call, times) in &called.executed {
+            let to = match filter.verdict(call) {
+                Verdict::Allowed => continue,
+                Verdict::Maybe => &mut maybe,
+                Verdict::Denied(_) => {
+                    *would_deny = true;
+                    &mut denied
+                }
+            };
+            to.push(Finding::of(call, *times, filter, None));
+        }
+        for (call, errors) in &called.refused {
+            for (error, times) in errors {
+                live.push(Finding::of(call, *times, filter, Some(*error)));
+                if let Verdict::Denied(denial) = filter.verdict(call) {
+                    *would_deny |= !denial.by_rule || denial.error != Some(*error);
+                }
+            }
+        }
+        let identity = &container.identity;
+        Self {
+            name: identity.name.clone(),
+            id: identity.id.clone(),
+            runtime: identity.runtime.clone(),
+            cgroup: identity.cgroup.clone(),
+            calls: called.kinds(),
+            times: called.times(),
+            has_filter: called.is_confined || !called.refused.is_empty(),
+            denied,
+            maybe_denied: maybe,
+            denied_live: live,
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let filter = if self.has_filter {
+            ""
+        } else {
+            "; it has no filter now"
+        };
+        writeln!(
+            out,
+            "{}: {}, called {}{filter}",
+            self.name,
+            counted(self.calls as u64, "system call"),
+            counted(self.times, "time")
+        )?;
+        for (findings, what) in [
+            (&self.denied, "would be denied"),
+            (&self.maybe_denied, "may be denied, by their arguments"),
+            (&self.denied_live, "denied now, by the filter that is on"),
+        ] {
+            if findings.is_empty() {
+                continue;
+            }
+            writeln!(out, "  {what}:")?;
+            for finding in findings {
+                finding.write(out)?;
+            }
+        }
+        writeln!(out)
+    }
+}
+
+impl Finding {
+    fn of(call: &CallId, count: u64, filter: &Filter, error: Option<u32>) -> Self {
+        let profile = match filter.verdict(call) {
+            Verdict::Allowed => "allows".to_owned(),
+            Verdict::Maybe => "may allow".to_owned(),
+            Verdict::Denied(denial) => denies(denial),
+        };
+        Self {
+            name: call.name.clone(),
+            abi: abi_name(call.abi),
+            count,
+            // A tracer, or a filter that asks another program, may give a result that is no error.
+            error: error.map(|error| match error {
+                0 => "no error".to_owned(),
+                error => error_name(error),
+            }),
+            profile,
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let abi = match self.abi {
+            "" => String::new(),
+            abi => format!(" ({abi})"),
+        };
+        let times = counted(self.count, "time");
+        let name = format!("{}{abi}", self.name);
+        match &self.error {
+            None => writeln!(out, "    {name:<24} {times:>16}   {}", self.profile),
+            Some(error) => {
+                let profile = &self.profile;
+                writeln!(
+                    out,
+                    "    {name:<24} {times:>16}   got {error}; the profile {profile}"
+                )
+            }
+        }
+    }
+}
+
+/// How the profile denies.
+fn denies(denial: Denial) -> String {
+    let how = match denial.error {
+        Some(error) => format!("denies with {}", error_name(error)),
+        None if denial.kills => "kills".to_owned(),
+        None => "sends SIGSYS".to_owned(),
+    };
+    let why = if denial.by_rule {
+        "by a rule"
+    } else {
+        "by default"
+    };
+    format!("{how}, {why}")
+}

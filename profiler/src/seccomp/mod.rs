@@ -1,0 +1,19 @@
+//! Seccomp profiles in the form of the OCI runtime specification. Pure: nothing here touches the kernel or a file.
+//!
+//! - `called`: rows of the kernel half as what containers called
+//! - `needs`: calls that a container needs before and beside its own
+//! - `write`: what was called to a profile
+//! - `read`: a profile's text, and what is wrong with it
+//! - `filter`: what a profile does to a call
+
+mod called;
+mod filter;
+mod needs;
+mod read;
+mod write;
+
+pub use called::{CallId, Called, called};
+pub use filter::{Denial, Filter, Verdict};
+pub use needs::is_needed;
+pub use read::{Misread, read};
+pub use write::{DefaultAction, Profile, to_json};
