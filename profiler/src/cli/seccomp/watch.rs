@@ -138,6 +138,7 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
             ..CallPlan::default()
         },
         interval: None,
+        throttle: None,
         log: wanted.log,
     })?;
     session.open()?;
