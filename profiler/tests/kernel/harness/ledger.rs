@@ -189,7 +189,7 @@ impl<'a> Row<'a> {
         };
         let allowed = usage.saturating_sub(self.preempting_ns()?)..=usage + stolen;
         let slack = if emulated() {
-            (usage / 25).max(30_000_000)
+            (usage / 8).max(60_000_000)
         } else {
             (usage / 100).max(10_000_000)
         };

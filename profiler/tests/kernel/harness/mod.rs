@@ -129,5 +129,5 @@ pub(crate) fn tolerance(real: f64, emulated_one: f64) -> f64 {
 
 /// How far apart two threads may be entered in the ledger, or taken out, when a recording begins or ends.
 pub(crate) fn visit_ns() -> u64 {
-    if emulated() { 20_000_000 } else { 2_000_000 }
+    if emulated() { 60_000_000 } else { 2_000_000 }
 }
