@@ -32,12 +32,11 @@ use crate::{Error, Result};
 /// not call later. A container that starts while this runs (--new) is complete from its first instruction; of one that
 /// runs already, the calls of its start are missing, and it is said so. Leave the container under its runtime's default
 /// filter: calls that set it up are told from its own by that.
-///
-///   ctprof seccomp record --new web -o web.json     # then: docker run --name web …; Ctrl-C ends it
-///
-///   ctprof seccomp record -o true.json -- /bin/true
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Examples:
+  ctprof seccomp record --new web -o web.json     (then docker run --name web …; Ctrl-C ends it)
+  ctprof seccomp record -o true.json -- /bin/true")]
 pub(super) struct RecordArgs {
     #[command(flatten)]
     target: TargetArgs,
