@@ -1,7 +1,7 @@
 //! Reading the output of test programs: Rust's own harness and libtest-mimic print the same lines.
 
 /// Failures up to which each is tried again.
-const MOST_SECOND_TRIES: usize = 4;
+const MOST_SECOND_TRIES: usize = 8;
 
 /// What one or several test programs reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,18 +5,24 @@
 //! - `samples`: what the kernel half counted, accumulated over the recording
 //! - `watch`: which cgroup has which slot
 //! - `syscalls`: the view of system calls: start, end, its rows
-//! - `session`: the recording itself: load, attach, drain on an interval, stop
+//! - `start`: the plan of a recording, and loading the kernel half
+//! - `observer`: who is told what happens while recording
+//! - `session`: the recording itself: attach, drain on an interval, stop
 
 mod counters;
 mod ledger;
+mod observer;
 mod samples;
 mod session;
+mod start;
 mod syscalls;
 mod watch;
 
 pub use counters::{Counted, Counters};
 pub use ledger::RawLedger;
+pub use observer::{Ended, Observer, SlowCallSeen, Snapshot};
 pub use samples::Samples;
-pub use session::{Ended, Observer, Recorded, Session, SessionPlan, SlowCallSeen, Snapshot};
+pub use session::{Recorded, Session};
+pub use start::SessionPlan;
 pub use syscalls::RawCalls;
 pub use watch::WatchList;

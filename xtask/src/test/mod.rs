@@ -13,8 +13,8 @@ use crate::setup;
 use crate::summary::Summary;
 use crate::vm::{self, kernels::Series};
 
-/// Longest time that a kernel of the matrix may take.
-const VM_LIMIT: Duration = Duration::from_secs(900);
+/// Longest time that one boot of a kernel of the matrix may take.
+const VM_LIMIT: Duration = Duration::from_secs(300);
 
 /// Run every test, as root and on other kernels too.
 #[derive(clap::Args)]

@@ -5,12 +5,13 @@ pub(crate) mod initramfs;
 pub(crate) mod kernels;
 mod qemu;
 
-use std::path::Path;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::cmd;
 use crate::summary::Summary;
 use initramfs::Initramfs;
 use kernels::Series;
@@ -25,8 +26,8 @@ pub(crate) struct Args {
     /// Use /dev/kvm instead of emulation.
     #[arg(long)]
     kvm: bool,
-    /// Longest time that one kernel may take, in seconds.
-    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    /// Longest time that one boot may take, in seconds.
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
     timeout: u64,
     /// Arguments for the test program, such as a part of a test's name.
     #[arg(last = true)]
@@ -75,9 +76,19 @@ pub(crate) fn matrix(series: &[Series], options: &Options) -> Result<Summary> {
             Some(built) => built,
             None => initramfs.insert(archive()?),
         };
-        println!("{runner}: booting {}", kernel.name);
-        let boot = |options: &Options| boot(&runner, &kernel.image, initramfs, options);
-        let mut result = boot(options)?;
+        println!("{runner}: {}", kernel.name);
+        let boot = |options: &Options| boot(&runner, &kernel.image, &initramfs.image, options);
+        let mut result = Summary::default();
+        if options.test_args.is_empty() {
+            for subject in &initramfs.subjects {
+                result.add(boot(&Options {
+                    test_args: vec![format!("{subject}::")],
+                    ..options.clone()
+                })?);
+            }
+        } else {
+            result.add(boot(options)?);
+        }
         result.try_again(&runner, |test| {
             boot(&Options {
                 test_args: vec!["--exact".to_owned(), test.to_owned()],
@@ -89,7 +100,8 @@ pub(crate) fn matrix(series: &[Series], options: &Options) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Boots a machine and reads its results. A machine that does not get to its verdict is booted once more.
+/// Boots a machine and reads its results. A machine that does not get to its verdict is booted again, twice at most;
+/// for the same reason every subject has a machine of its own.
 ///
 /// QEMU's emulation of several CPUs in several threads now and then executes an instruction that the kernel is
 /// just patching (a static key), and the guest dies of it ("Oops: int3"); with one thread for all CPUs, the guest's
@@ -97,11 +109,18 @@ pub(crate) fn matrix(series: &[Series], options: &Options) -> Result<Summary> {
 fn boot(runner: &str, image: &Path, initramfs: &Path, options: &Options) -> Result<Summary> {
     let (mut ended, mut output) = qemu::boot(runner, image, initramfs, options)?;
     let mut died = None;
-    if let Err(error) = &ended
-        && !output.contains(qemu::VERDICT)
-    {
+    for _ in 0..2 {
+        let Err(error) = &ended else {
+            break;
+        };
+        if output.contains(qemu::VERDICT) {
+            break;
+        }
         println!("{runner}: {error:#}; booting once more");
-        died = Some(format!("{runner}: the machine itself ({error:#})"));
+        died = Some(format!(
+            "{runner}: the machine itself, at {} ({error:#})",
+            options.test_args.join(" ")
+        ));
         (ended, output) = qemu::boot(runner, image, initramfs, options)?;
     }
     let mut result = Summary::parse(runner, &output);
@@ -115,8 +134,15 @@ fn boot(runner: &str, image: &Path, initramfs: &Path, options: &Options) -> Resu
     Ok(result)
 }
 
+/// The file system of a machine, and what it can be asked to test.
+struct Archive {
+    image: PathBuf,
+    /// First parts of the tests' names.
+    subjects: Vec<String>,
+}
+
 /// The file system of the machine: the test program as init, ctprof, and an almost empty `/dev`.
-fn archive() -> Result<std::path::PathBuf> {
+fn archive() -> Result<Archive> {
     let programs = build::programs()?;
     let mut archive = Initramfs::new();
     for folder in ["bin", "dev", "proc", "sys", "tmp", "run", "root"] {
@@ -126,5 +152,14 @@ fn archive() -> Result<std::path::PathBuf> {
     archive.character_device("dev/null", 1, 3);
     archive.program("init", &std::fs::read(&programs.tests)?);
     archive.program("bin/ctprof", &std::fs::read(&programs.ctprof)?);
-    archive.write(&crate::paths::target().join("vm/initramfs.cpio"))
+    let list = cmd::output(Command::new(&programs.tests).arg("--list"))?;
+    let mut subjects: Vec<String> = list
+        .lines()
+        .filter_map(|line| Some(line.strip_suffix(": test")?.split_once("::")?.0.to_owned()))
+        .collect();
+    subjects.dedup();
+    Ok(Archive {
+        image: archive.write(&crate::paths::target().join("vm/initramfs.cpio"))?,
+        subjects,
+    })
 }

@@ -59,7 +59,9 @@ pub(crate) fn boot(
 }
 
 fn command(kernel: &Path, initramfs: &Path, options: &Options) -> Command {
-    let mut line = "console=ttyS0 quiet panic=-1 reboot=t".to_owned();
+    // A machine that hangs is to die at once.
+    let mut line = "console=ttyS0 quiet panic=-1 reboot=t softlockup_panic=1 sysctl.kernel.panic_on_rcu_stall=1"
+        .to_owned();
     let mut command = if setup::is_root() {
         // Whatever else the host runs makes the guest's clock jump: let it run less.
         let mut nice = Command::new("nice");

@@ -1,0 +1,69 @@
+//! Who is told what happens while recording.
+
+use std::time::Duration;
+
+use ctprof_ebpf::abi::syscall::SlowCall;
+
+use super::{RawCalls, Samples, WatchList};
+use crate::Result;
+use crate::model::ProcessKey;
+
+/// Who is told what happens while recording.
+pub trait Observer {
+    /// A process was sampled for the first time, or replaced its image: now its binaries can be opened. If it has
+    /// not called `execve` since it was forked, `parent` is the image that it was forked from.
+    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey);
+    /// A cgroup was created inside the scope.
+    fn cgroup_born(&mut self, path: &str);
+    /// An interval is over.
+    ///
+    /// # Errors
+    /// What it has to say cannot be written: this ends the recording.
+    fn snapshot(&mut self, _: &Snapshot<'_>) -> Result<()> {
+        Ok(())
+    }
+    /// A call took longer than the limit.
+    ///
+    /// # Errors
+    /// What it has to say cannot be written: this ends the recording.
+    fn slow_call(&mut self, _: &SlowCallSeen<'_>) -> Result<()> {
+        Ok(())
+    }
+    /// The maps were drained.
+    fn drained(&mut self, elapsed: Duration, samples: &Samples);
+}
+
+/// What was counted since the recording began, while it goes on.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    /// Time since the start.
+    pub elapsed: Duration,
+    /// Slots and cgroups.
+    pub watch: &'a WatchList,
+    /// System calls.
+    pub calls: &'a RawCalls,
+}
+
+/// A call that took longer than the limit.
+#[derive(Debug)]
+pub struct SlowCallSeen<'a> {
+    /// The call.
+    pub call: &'a SlowCall,
+    /// Addresses of its user stack, leaf first, as they are to be looked up.
+    pub stack: Vec<u64>,
+    /// Slots and cgroups.
+    pub watch: &'a WatchList,
+}
+
+/// Why a recording ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was as long as asked for.
+    InTime,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+    /// The command that it was to record has exited.
+    CommandExited,
+    /// Every cgroup that it was to record is gone.
+    TargetsGone,
+}

@@ -1,0 +1,116 @@
+//! What a recording needs before it can begin: its plan, and the loaded kernel half.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::ledger::attach_throttle;
+use crate::bpf::probes::Probe;
+use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, SamplingEvent, possible_cpus};
+use crate::host::btf::{Layout, Throttle};
+use crate::host::cgroup::{Hierarchy, Version};
+use crate::model::{StateGroup, Unavailable};
+use crate::{Error, Result};
+
+/// How often the kernel's maps are emptied while recording.
+pub(super) const DRAIN_INTERVAL: Duration = Duration::from_millis(500);
+/// Least and most rows of a half of the counts, and stacks: 1 MiB to 17 MiB, and 8 MiB to 128 MiB.
+const ROWS: (u64, u64) = (8_192, 131_072);
+
+/// What to record, and how.
+#[derive(Debug)]
+pub struct SessionPlan<'a> {
+    /// Offsets of kernel fields.
+    pub layout: &'a Layout,
+    /// The kernel's type information, if not where the kernel publishes it.
+    pub btf: Option<&'a Path>,
+    /// The watched hierarchy.
+    pub hierarchy: &'a Hierarchy,
+    /// Cgroups to watch with all below them; `None` for the whole host.
+    pub roots: Option<&'a [String]>,
+    /// What triggers samples.
+    pub event: SamplingEvent,
+    /// Samples per second and CPU.
+    pub frequency_hz: u64,
+    /// Entries of the maps of counts and stacks; `None` for as many as the frequency and CPUs ask for.
+    pub map_entries: Option<u32>,
+    /// Of which states stacks are taken; the CPU's are sampled. Without any there is the ledger alone.
+    pub stacks: &'a [StateGroup],
+    /// Intervals off the CPU shorter than this are counted without their stacks.
+    pub min_block: Duration,
+    /// The view of system calls.
+    pub calls: CallPlan,
+    /// How often the observer is shown what was counted so far; `None` for never.
+    pub interval: Option<Duration>,
+    /// How to tell throttled time; `None` for the best way that the kernel has.
+    pub throttle: Option<Throttle>,
+    /// Let the kernel half log what it does.
+    pub log: bool,
+}
+
+/// Rows that hold what can be new between two drains: a sample brings at most one row and two stacks, and
+/// the half that rests holds one interval while the other fills for the next.
+pub(super) fn rows(frequency_hz: u64) -> u32 {
+    let cpus = possible_cpus() as u64;
+    let interval = DRAIN_INTERVAL.as_millis() as u64;
+    let rows = (cpus * frequency_hz * interval * 4 / 1000).clamp(ROWS.0, ROWS.1);
+    u32::try_from(rows).unwrap_or(u32::MAX)
+}
+
+/// Loads the object. Where only hooks can tell throttled time, and the kernel refuses them, it is loaded again for
+/// the next best way: how it is told cannot change once the programs are verified.
+pub(super) fn load(
+    plan: &SessionPlan<'_>,
+    rows: u32,
+    slots: (u32, u32),
+) -> Result<(Kernel, Throttle)> {
+    let load = |throttle| {
+        Kernel::load(&LoadPlan {
+            layout: plan.layout,
+            btf: plan.btf,
+            cgroup_v1: plan.hierarchy.version() == Version::V1,
+            hierarchy_id: plan.hierarchy.id(),
+            record_host: plan.roots.is_none(),
+            slots,
+            throttle,
+            off_cpu_stacks: plan.stacks,
+            min_block_ns: u64::try_from(plan.min_block.as_nanos()).unwrap_or(u64::MAX),
+            calls: plan.calls,
+            count_rows: rows,
+            stacks: rows,
+            log: plan.log,
+        })
+    };
+    let throttle = plan.throttle.unwrap_or_else(|| plan.layout.throttle());
+    let mut kernel = load(throttle)?;
+    if throttle == Throttle::ByHook
+        && let Err(cause) = attach_throttle(&mut kernel)
+    {
+        tracing::debug!("throttled time by the load-tracking clock: {cause}");
+        let throttle = plan.layout.pelt();
+        return Ok((load(throttle)?, throttle));
+    }
+    Ok((kernel, throttle))
+}
+
+/// Whether a probe is loaded or attached; if not, an error or a line in `unavailable`.
+pub(super) fn check(
+    probe: &Probe,
+    state: ProbeState,
+    unavailable: &mut Vec<Unavailable>,
+) -> Result<bool> {
+    let cause = match state {
+        ProbeState::Attached => return Ok(true),
+        ProbeState::Skipped(cause) | ProbeState::Failed(cause) => cause,
+    };
+    if probe.required {
+        return Err(Error::Unsupported(format!(
+            "cannot use {}: {cause}",
+            probe.id
+        )));
+    }
+    unavailable.push(Unavailable {
+        view: probe.id.to_owned(),
+        cause: format!("{}: {cause}", probe.without),
+    });
+    Ok(false)
+}
