@@ -21,6 +21,9 @@ use crate::{
     off_cpu, stack, threads,
 };
 
+/// A thread that had no event for this long may have none for much longer.
+const QUIET_NS: u64 = 1_000_000;
+
 /// `struct bpf_iter__task` in the kernel's BTF: two pointers, each in 8 bytes.
 #[repr(C)]
 struct Visit {
@@ -82,10 +85,12 @@ fn follow(task: Object) {
     };
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *thread };
-    // Any other thread is seen by a hook soon.
-    if thread.clock.phase == phase::BLOCKED {
-        // SAFETY: has no precondition.
-        threads::follow(task, thread, unsafe { bpf_ktime_get_ns() });
+    // SAFETY: has no precondition.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    // Any other thread is seen by a hook soon, and better not at the same moment.
+    let is_quiet = now_ns.saturating_sub(thread.clock.since_ns) > QUIET_NS;
+    if thread.clock.phase == phase::BLOCKED || thread.clock.is_in() && is_quiet {
+        threads::follow(task, thread, now_ns);
     }
 }
 

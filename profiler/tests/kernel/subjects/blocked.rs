@@ -102,7 +102,7 @@ fn reasons(ways: &[(&str, &str)], path: &str) -> Result {
             &format!("{how}: {state}"),
             row.ns(state)?,
             truth,
-            tolerance(0.03, 0.06),
+            tolerance(0.03, 0.15),
             3_000_000 + waits * WAKE_NS,
         )
         .map_err(|error| format!("{}; {}", error.message().unwrap_or("?"), row.describe()))?;
