@@ -21,6 +21,7 @@ use clap::ValueEnum;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::counting::block_on;
 use super::target_args::TargetArgs;
 use super::{duration, output_error, target};
 use crate::bpf::{CallPlan, SamplingEvent};
@@ -40,7 +41,7 @@ use live::Live;
 /// Length of a recording that names neither a duration nor a command.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
-/// Record what containers do on the CPU: flame graphs, pprof, folded stacks, a summary.
+/// Record where the time of containers goes: a ledger of states, flame graphs, pprof, folded stacks.
 ///
 /// Records the chosen containers, or with a COMMAND exactly that command's life in a cgroup of its own, or
 /// everything on the host. Ctrl-C ends a recording early and still writes everything.
@@ -192,11 +193,7 @@ impl RecordArgs {
 /// # Errors
 /// A target that does not exist, a missing privilege or kernel feature, an output that cannot be written.
 pub fn run(args: &RecordArgs, log: bool) -> Result<ExitCode> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Failed(format!("cannot start the event loop: {error}")))?
-        .block_on(record(args, log))
+    block_on(record(args, log))
 }
 
 async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {

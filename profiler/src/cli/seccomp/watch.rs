@@ -12,6 +12,7 @@ use ctprof_ebpf::abi::syscall::{CallKey, kind, view};
 use tokio::signal::unix::SignalKind;
 
 use crate::bpf::{CallPlan, SamplingEvent};
+use crate::cli::counting::block_on;
 use crate::cli::record::assemble::owners;
 use crate::cli::record::command::RunningCommand;
 use crate::cli::record::{layout, listen, say};
@@ -91,11 +92,7 @@ pub(super) fn watch(wanted: &Wanted<'_>) -> Result<Watched> {
                 .to_owned(),
         ));
     }
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Failed(format!("cannot start the event loop: {error}")))?
-        .block_on(count(wanted))
+    block_on(count(wanted))
 }
 
 async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
