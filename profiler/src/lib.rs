@@ -1,5 +1,6 @@
 //! The userspace half of ctprof. See `docs/architecture.md` for the map of this crate.
 
+pub mod agent;
 pub mod aggregate;
 pub mod bpf;
 pub mod cli;

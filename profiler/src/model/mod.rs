@@ -4,6 +4,7 @@ pub mod container;
 pub mod ledger;
 pub mod pressure;
 pub mod profile;
+pub mod reading;
 pub mod stack;
 pub mod state;
 pub mod syscall;
@@ -13,6 +14,7 @@ pub use container::{CfsFigures, Container, ContainerIdentity, Pod, StackQuality}
 pub use ledger::{Bucket, Culprit, Delay, Histogram, Ledger};
 pub use pressure::{Counters, Psi, Stall};
 pub use profile::{Profile, Stolen, Unavailable, Unnamed};
+pub use reading::{Group, GroupKey, Grouping, ProgramCost, Reading};
 pub use stack::{
     Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack, stand_in,
 };

@@ -1,0 +1,104 @@
+//! What an agent knows of its host at one moment: sums since it began, which only grow.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Container, State, Stolen, Unavailable};
+
+/// The figures of everything that is watched, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Time since the agent began to count.
+    pub uptime: Duration,
+    /// One row a group of the chosen kind (container, cgroup, pod or namespace), `host` and `kernel` among them.
+    /// No two have the same [`Group::key`]. Figures are sums since the agent began, or since the group was born.
+    pub groups: Vec<Group>,
+    /// Time of all threads of the host by state, groups that are long gone included.
+    pub total_ns: BTreeMap<State, u64>,
+    /// Groups that ended since the agent began.
+    pub groups_ended: u64,
+    /// Groups that found the limit reached: they count in the row named `other`.
+    pub groups_refused: u64,
+    /// CPU time that the hypervisor and interrupts took from all threads since the host started; `None` where the
+    /// kernel does not say.
+    pub stolen: Option<Stolen>,
+    /// Cause -> count; every cause is there.
+    pub lost: BTreeMap<String, u64>,
+    /// What this kernel cannot give.
+    pub unavailable: Vec<Unavailable>,
+    /// BPF programs; what they cost is only known where BPF statistics are on.
+    pub programs: Vec<ProgramCost>,
+    /// Bytes of kernel memory that the BPF maps hold, where the kernel says.
+    pub map_bytes: Option<u64>,
+}
+
+/// One row of a reading.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    /// What distinguishes it, in the order of the labels.
+    pub key: GroupKey,
+    /// It still exists. If not, this is one of its last appearances.
+    pub alive: bool,
+    /// Its figures. `identity` is that of its newest member, `threads` those alive now, `ledger.thread_time_ns` is
+    /// not kept, `ledger.delayed_by` is replaced by [`delayed_by`](Self::delayed_by), `psi` and `cfs` are sums since
+    /// its cgroups were created, and absent for groups that are more than one cgroup.
+    pub figures: Container,
+    /// Who ran while its threads waited for a CPU, by name: the worst few, and `other` for the rest. Each only grows.
+    pub delayed_by: Vec<(String, u64)>,
+}
+
+/// The labels of a group; empty strings where it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupKey {
+    /// Name of the container, service or cgroup; `host` and `kernel` as well. In a grouping by pod or namespace: empty.
+    pub container: String,
+    /// Kubernetes pod.
+    pub pod: String,
+    /// Kubernetes namespace.
+    pub namespace: String,
+    /// Path of the cgroup, in the grouping by cgroup only.
+    pub cgroup: String,
+    /// Inode number of the kernel namespace, in a grouping by namespace only.
+    pub kernel_namespace: String,
+}
+
+/// What one BPF program has cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgramCost {
+    /// Its name in the kernel.
+    pub name: String,
+    /// Instructions that the verifier walked through.
+    pub verified_instructions: u32,
+    /// Times it ran, and time it took; `None` where BPF statistics are off.
+    pub runs: Option<(u64, Duration)>,
+}
+
+/// By what the rows of a reading are told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Grouping {
+    /// Containers, services, and plain cgroups that hold threads.
+    #[default]
+    Container,
+    /// Every cgroup by itself.
+    Cgroup,
+    /// Kubernetes pods; what is in none, as by container.
+    Pod,
+    /// Network namespaces.
+    NetworkNamespace,
+    /// PID namespaces.
+    PidNamespace,
+    /// Mount namespaces.
+    MountNamespace,
+}
+
+impl Grouping {
+    /// Every grouping with its name on the command line.
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::Container, "container"),
+        (Self::Cgroup, "cgroup"),
+        (Self::Pod, "pod"),
+        (Self::NetworkNamespace, "netns"),
+        (Self::PidNamespace, "pidns"),
+        (Self::MountNamespace, "mntns"),
+    ];
+}
