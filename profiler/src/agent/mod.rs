@@ -2,9 +2,17 @@
 //!
 //! - `core`: keeps the ledger running and answers with readings
 //! - `handle`: how the rest of the agent asks the core
+//! - `groups`: slots as the rows of a reading
+//! - `naming`: which row a cgroup belongs to
+//! - `kept`: what is remembered of a row
+//! - `culprits`: who is told by name
 
 pub mod core;
+mod culprits;
+mod groups;
 pub mod handle;
+mod kept;
+mod naming;
 
 pub use core::{CorePlan, run};
 pub use handle::{Handle, Requests, channel};

@@ -121,6 +121,7 @@ impl Counting {
             calls: plan.calls,
             interval: plan.interval,
             throttle: None,
+            endless: false,
             log: plan.log,
         })?;
         let mut observer = make(containers, roots.clone(), &mut session)?;

@@ -250,6 +250,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
             CallPlan::default()
         },
         interval: None,
+        endless: false,
         log,
     })?;
     let mut counters = (!args.no_stacks).then(|| {
@@ -356,7 +357,7 @@ fn raise_file_limit() {
     );
 }
 
-pub(super) fn layout(path: Option<&Path>, hierarchy: &Hierarchy) -> Result<Layout> {
+pub(crate) fn layout(path: Option<&Path>, hierarchy: &Hierarchy) -> Result<Layout> {
     let path = path.unwrap_or(Path::new(kernel::BTF_PATH));
     let btf = Btf::from_file(path).map_err(|error| Error::Unsupported(error.to_string()))?;
     Layout::resolve(&btf, hierarchy.version() == Version::V1)

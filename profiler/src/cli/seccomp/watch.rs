@@ -136,6 +136,7 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
         },
         interval: None,
         throttle: None,
+        endless: false,
         log: wanted.log,
     })?;
     session.open()?;

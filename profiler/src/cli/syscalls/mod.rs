@@ -4,7 +4,7 @@
 //! - `view`: rows of the kernel half to tables and JSON, at the end or in between
 
 pub(super) mod slow;
-pub(super) mod view;
+pub(crate) mod view;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -27,7 +27,7 @@ use crate::output::units::{count, percent};
 const SCHEMA_VERSION: u64 = 1;
 
 /// What the numbers of system calls and errors are called on this machine.
-pub(in crate::cli) const NAMES: CallNames = CallNames {
+pub(crate) const NAMES: CallNames = CallNames {
     call: syscalls::name_by,
     abi: syscalls::abi_name,
     error: syscalls::error_name,
