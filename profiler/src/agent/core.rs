@@ -9,15 +9,15 @@ use tokio::time::MissedTickBehavior;
 
 use super::groups::Groups;
 use super::handle::Requests;
+use crate::Result;
 use crate::bpf::{CallPlan, SamplingEvent, Statistics};
-use crate::cli::record::layout;
 use crate::collect::{Live, Observer, Samples, SessionPlan};
 use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::host::stolen::stolen;
 use crate::model::{Grouping, ProcessKey, ProgramCost, Reading};
-use crate::Result;
+use crate::recording::layout;
 
 /// A reading is not made anew more often than this, however often somebody asks.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(500);

@@ -10,13 +10,13 @@ use super::culprits::OTHER;
 use super::kept::{Kept, add_row};
 use super::naming::{Named, Naming};
 use crate::aggregate::{Owners, container_ledgers, container_syscalls};
-use crate::cli::syscalls::view::NAMES;
 use crate::collect::{Retirement, Settled, WatchList};
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::model::{
     Container, Culprit, Delay, Group, GroupKey, Grouping, Reading, State,
 };
+use crate::recording::CALL_NAMES;
 
 /// Slots of what is kept of groups: beyond those of the kernel half, within the 20 bits that a row of system calls has.
 const FIRST_KEPT: u32 = 1 << 19;
@@ -61,7 +61,11 @@ impl<'a> Groups<'a> {
 
     /// Looks for names that have come or changed.
     pub(super) fn refresh(&mut self) {
-        self.naming.refresh();
+        for (before, now) in self.naming.refresh() {
+            if let Some(kept) = self.kept.remove(&before) {
+                self.kept.entry(now).or_default().absorb(kept);
+            }
+        }
     }
 
     /// Rows are told apart in another way from now on: what was kept of those that are gone counts for the host alone.
@@ -103,11 +107,10 @@ impl<'a> Groups<'a> {
         for cgroup in retirement.cgroups {
             let identity = self.naming.of(&cgroup.path).identity.clone();
             if let (Some(figures), Some(key)) = (&cgroup.figures, retired.get(&cgroup.slot)) {
-                let kept = self.kept.entry(key.clone()).or_insert_with(|| Kept {
-                    identity,
-                    ended: Some(Instant::now()),
-                    ..Kept::default()
-                });
+                let kept = self.kept.entry(key.clone()).or_default();
+                if kept.identity.name.is_empty() {
+                    kept.identity = identity;
+                }
                 kept.keep(figures);
             }
             self.naming.forget(&cgroup.path);
@@ -257,7 +260,7 @@ impl<'a> Groups<'a> {
             })
             .collect();
         let rows = kept.iter().map(|(key, row)| (key, row)).chain(&calls.rows);
-        container_syscalls(rows, calls.timed, NAMES, owners, containers);
+        container_syscalls(rows, calls.timed, CALL_NAMES, owners, containers);
     }
 
     /// What the kernel itself counts for the cgroup, where the group is one cgroup and all below it.

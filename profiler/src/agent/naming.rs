@@ -27,6 +27,13 @@ pub(super) struct Named {
     at: Option<Instant>,
 }
 
+impl Named {
+    /// It is called by its id, for want of a name.
+    fn is_anonymous(&self) -> bool {
+        !self.identity.id.is_empty() && self.identity.id.starts_with(&self.identity.name)
+    }
+}
+
 /// Names of all cgroups.
 pub(super) struct Naming<'a> {
     grouping: Grouping,
@@ -68,36 +75,42 @@ impl<'a> Naming<'a> {
         self.containers.forget(path);
     }
 
-    /// Looks for names that runtimes have written since, and some of those that may have changed.
-    pub(super) fn refresh(&mut self) {
-        for identity in self.containers.retry() {
-            self.known.retain(|_, named| named.owner != identity.cgroup);
-        }
-        let old: Vec<String> = self
+    /// Looks for names that runtimes have written since, and at some of those that may have changed. Returns the labels
+    /// that a group had, and has now.
+    pub(super) fn refresh(&mut self) -> Vec<(GroupKey, GroupKey)> {
+        let found = self.containers.retry();
+        let is_old = |named: &Named| {
+            !named.identity.id.is_empty() && named.at.is_none_or(|at| at.elapsed() > FRESH)
+        };
+        let mut paths: Vec<String> = self
             .known
             .iter()
-            .filter(|(_, named)| {
-                !named.identity.id.is_empty() && named.at.is_none_or(|at| at.elapsed() > FRESH)
-            })
+            .filter(|(_, named)| is_old(named))
             .take(AT_ONCE)
-            .map(|(path, _)| path.clone())
+            .map(|(path, named)| {
+                self.containers.forget(&named.owner);
+                path.clone()
+            })
             .collect();
-        for path in old {
-            if let Some(named) = self.known.get(&path) {
-                self.containers.forget(&named.owner.clone());
-            }
+        let is_found = |named: &Named| found.iter().any(|it| it.cgroup == named.owner);
+        let new = self.known.iter().filter(|(_, named)| is_found(named));
+        paths.extend(new.map(|(path, _)| path.clone()));
+        let mut renamed = Vec::new();
+        for path in paths {
             let named = self.look_up(&path);
-            // The files of a container that is going may be gone already: it keeps the name that it had.
             let before = self.known.entry(path).or_default();
-            if named.identity.name.is_empty()
-                || named.identity.id.starts_with(&named.identity.name)
-                    && !before.identity.id.starts_with(&before.identity.name)
-            {
-                before.at = Some(Instant::now());
-            } else {
-                *before = named;
+            // The files of a container that is going may be gone already: it keeps the name that it had.
+            if named.is_anonymous() && !before.is_anonymous() {
+                before.at = named.at;
+                continue;
+            }
+            let before = std::mem::replace(before, named.clone());
+            if before.key != named.key {
+                renamed.push((before.key, named.key));
             }
         }
+        renamed.retain(|(before, _)| !self.known.values().any(|named| named.key == *before));
+        renamed
     }
 
     fn look_up(&mut self, path: &str) -> Named {

@@ -23,7 +23,10 @@ pub struct ProgramFigures {
 
 /// The kernel measures BPF programs while this lives: all of them, for some 20 ns a run.
 #[derive(Debug)]
-pub struct Statistics(OwnedFd);
+pub struct Statistics {
+    /// They are on while this is open.
+    _on: OwnedFd,
+}
 
 impl Statistics {
     /// Switches them on.
@@ -31,12 +34,13 @@ impl Statistics {
     /// # Errors
     /// The kernel refuses: it needs CAP_SYS_ADMIN, and Linux 5.8.
     pub fn enable() -> Result<Self> {
-        enable_stats(Stats::RunTime).map(Self).map_err(|error| {
+        let on = enable_stats(Stats::RunTime).map_err(|error| {
             Error::Unsupported(format!(
                 "cannot switch BPF statistics on: {}; it needs CAP_SYS_ADMIN",
                 describe(&error)
             ))
-        })
+        })?;
+        Ok(Self { _on: on })
     }
 }
 
