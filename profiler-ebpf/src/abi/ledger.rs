@@ -121,7 +121,7 @@ pub struct Thread {
     pub slot: u32,
     /// Reason that follows from `file`.
     pub file_reason: u32,
-    /// Number of the system call that it sleeps in, plus 1; 0 for none.
+    /// The system call that it left the CPU in, as [`super::syscall::code_of`] has it; 0 for none.
     pub syscall: u32,
     /// Bits of [`super::count_key::flags`] of the stack.
     pub stack_flags: u32,

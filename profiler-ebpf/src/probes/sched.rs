@@ -98,6 +98,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
         if off_cpu::wanted_as(thread.slot, blocks) {
             if !blocks {
                 thread.period = kernel::quota_period(task);
+                thread.syscall = kernel::in_call(task);
             }
             off_cpu::take(ctx, task, thread);
         }

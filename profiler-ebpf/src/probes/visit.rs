@@ -67,8 +67,8 @@ fn open(task: Object) {
     let thread = unsafe { &mut *thread };
     thread.syscall = seen.syscall;
     thread.stack_flags = flags::BEFORE;
-    if thread.syscall != 0 && !kernel::is_on_cpu(task) {
-        calls::began_before(thread, thread.syscall - 1, now_ns);
+    if !kernel::is_on_cpu(task) {
+        calls::began_before(thread, now_ns);
     }
     if clock.is_runnable() {
         threads::queued(task, thread, now_ns);
