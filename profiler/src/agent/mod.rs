@@ -2,9 +2,21 @@
 //!
 //! - `core`: keeps the ledger running and answers with readings
 //! - `handle`: how the rest of the agent asks the core
+//! - `metrics`: a reading as Prometheus reads it
+//! - `settings`: what it can be told, and by whom
+//! - `service`: core and HTTP from start to end: signals, reload
+//! - `http`: what it answers
+//! - `profiles`: recordings on demand
+//! - `self_figures`: what it knows of itself
 
 pub mod core;
 pub mod handle;
+pub mod http;
+pub mod metrics;
+pub mod profiles;
+pub mod self_figures;
+pub mod service;
+pub mod settings;
 
 pub use core::{CorePlan, run};
 pub use handle::{Handle, Requests, channel};
