@@ -11,7 +11,7 @@ use super::kept::{Kept, add_row};
 use super::naming::{Named, Naming};
 use crate::aggregate::{Owners, container_ledgers, container_syscalls};
 use crate::collect::{Retirement, Settled, WatchList};
-use crate::host::cgroup::Hierarchy;
+use crate::host::cgroup::{Hierarchy, ancestors};
 use crate::host::containers::Containers;
 use crate::model::{
     Container, Culprit, Delay, Group, GroupKey, Grouping, Reading, State,
@@ -177,6 +177,8 @@ impl<'a> Groups<'a> {
         self.add_calls(now, &owners, &mut containers);
         let names: Vec<String> = rows.iter().map(|row| label(&row.key)).collect();
         let existing: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        // Containers share the folders above them.
+        let mut quotas = HashMap::new();
         let mut groups = Vec::with_capacity(rows.len());
         for (row, mut figures) in rows.into_iter().zip(containers) {
             let kept = self.kept.entry(row.key.clone()).or_default();
@@ -199,7 +201,7 @@ impl<'a> Groups<'a> {
             let delayed_by = kept.culprits.tell(&delays, waited, plan.top_culprits, |name| {
                 existing.contains(name)
             });
-            self.add_cgroup(&row, &mut figures);
+            self.add_cgroup(&row, &mut quotas, &mut figures);
             groups.push(Group {
                 key: row.key,
                 alive: row.alive,
@@ -264,11 +266,25 @@ impl<'a> Groups<'a> {
     }
 
     /// What the kernel itself counts for the cgroup, where the group is one cgroup and all below it.
-    fn add_cgroup(&self, row: &Row, figures: &mut Container) {
+    fn add_cgroup(
+        &self,
+        row: &Row,
+        quotas: &mut HashMap<String, Option<f64>>,
+        figures: &mut Container,
+    ) {
         let (1, Some(path)) = (row.owners.len(), row.owners.first()) else {
             return;
         };
-        figures.cpu_quota_cores = self.hierarchy.quota_cores(path);
+        figures.cpu_quota_cores = ancestors(path)
+            .filter_map(|path| match quotas.get(path) {
+                Some(known) => *known,
+                None => {
+                    let own = self.hierarchy.own_quota_cores(path);
+                    quotas.insert(path.to_owned(), own);
+                    own
+                }
+            })
+            .min_by(f64::total_cmp);
         figures.cfs = self.hierarchy.cpu_figures(path);
         figures.psi = self.hierarchy.pressure(path);
     }
