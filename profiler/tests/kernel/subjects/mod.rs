@@ -1,6 +1,7 @@
 //! The trials, one file a subject.
 
 mod blocked;
+mod call_oracles;
 mod call_stacks;
 mod churn;
 mod command;
@@ -48,6 +49,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         churn::trials(),
         syscalls::trials(),
         call_stacks::trials(),
+        call_oracles::trials(),
         seccomp::trials(),
         options::trials(),
     ]
