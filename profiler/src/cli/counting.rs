@@ -8,9 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind};
 
 use super::record::command::RunningCommand;
-use super::record::{layout, listen, say};
-use super::target;
-use super::target_args::TargetArgs;
+use super::record::{listen, say};
 use crate::bpf::{CallPlan, SamplingEvent};
 use crate::collect::{Ended, Observer, Recorded, Session, SessionPlan};
 use crate::host::Host;
@@ -18,6 +16,8 @@ use crate::host::btf::Layout;
 use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
+use crate::recording::layout;
+use crate::target::{self, TargetArgs};
 use crate::{Error, Result};
 
 /// Whose calls, resolved on this host.
@@ -121,6 +121,7 @@ impl Counting {
             calls: plan.calls,
             interval: plan.interval,
             throttle: None,
+            endless: false,
             log: plan.log,
         })?;
         let mut observer = make(containers, roots.clone(), &mut session)?;

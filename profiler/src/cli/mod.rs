@@ -3,15 +3,11 @@
 pub mod check;
 mod counting;
 pub mod duration;
-pub mod inventory;
-pub mod nearest;
 pub mod ps;
 pub mod record;
 pub mod report;
 pub mod seccomp;
 pub mod syscalls;
-pub mod target;
-pub mod target_args;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

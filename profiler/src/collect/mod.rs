@@ -8,9 +8,11 @@
 //! - `start`: the plan of a recording, and loading the kernel half
 //! - `observer`: who is told what happens while recording
 //! - `session`: the recording itself: attach, drain on an interval, stop
+//! - `live`: a recording without an end
 
 mod counters;
 mod ledger;
+mod live;
 mod observer;
 mod samples;
 mod session;
@@ -20,6 +22,7 @@ mod watch;
 
 pub use counters::{Counted, Counters};
 pub use ledger::RawLedger;
+pub use live::{Live, Retired, Retirement, Settled};
 pub use observer::{Ended, Observer, SlowCallSeen, Snapshot};
 pub use samples::Samples;
 pub use session::{Recorded, Session};

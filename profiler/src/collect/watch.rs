@@ -1,6 +1,7 @@
 //! Which cgroup has which slot.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::scope::{RECORDED, SLOT_FIRST, slot};
 
@@ -21,7 +22,10 @@ pub struct WatchList {
     roots: Option<Vec<String>>,
     first_born: u32,
     paths: BTreeMap<u32, String>,
-    ids: HashSet<u64>,
+    /// Cgroup ids; 0 as the slot where there was none free.
+    ids: HashMap<u64, u32>,
+    /// Cgroups that are gone, by slot.
+    gone: BTreeMap<u32, (u64, Instant)>,
     given: u32,
     unwatched: u64,
 }
@@ -65,7 +69,7 @@ impl WatchList {
         loop {
             let before = self.ids.len();
             for cgroup in hierarchy.walk("/")? {
-                if self.ids.insert(cgroup.id) {
+                if !self.ids.contains_key(&cgroup.id) {
                     self.watch(scope, cgroup.id, cgroup.path)?;
                 }
             }
@@ -79,19 +83,74 @@ impl WatchList {
         let free = SLOT_FIRST + self.given;
         if free >= self.first_born {
             self.unwatched += 1;
+            self.ids.insert(id, 0);
             return Ok(());
         }
         let flags = if self.is_recorded(&path) { RECORDED } else { 0 };
         let slot_now = slot(scope.watch(id, free | flags)?);
         self.given += u32::from(slot_now == free);
+        self.ids.insert(id, slot_now);
         self.paths.insert(slot_now, path);
         Ok(())
     }
 
     /// The kernel half has entered a newborn cgroup.
     pub fn born(&mut self, id: u64, slot: u32, path: String) {
-        self.ids.insert(id);
+        self.ids.insert(id, slot);
         self.paths.insert(slot, path);
+    }
+
+    /// The cgroup was removed.
+    pub fn gone(&mut self, id: u64) {
+        if let Some(slot) = self.ids.get(&id).copied().filter(|slot| *slot != 0) {
+            self.gone
+                .entry(slot)
+                .or_insert_with(|| (id, Instant::now()));
+        }
+    }
+
+    /// Whether the cgroup of this slot was removed.
+    #[must_use]
+    pub fn is_gone(&self, slot: u32) -> bool {
+        self.gone.contains_key(&slot)
+    }
+
+    /// Whether any cgroup was removed.
+    #[must_use]
+    pub fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// Slots whose cgroups were removed at least this long ago.
+    pub fn gone_for(&self, quiet: Duration) -> impl Iterator<Item = u32> {
+        self.gone
+            .iter()
+            .filter(move |(_, (_, since))| since.elapsed() >= quiet)
+            .map(|(slot, _)| *slot)
+    }
+
+    /// Forgets a removed cgroup: its id and path.
+    pub fn forget(&mut self, slot: u32) -> Option<(u64, String)> {
+        let (id, _) = self.gone.remove(&slot)?;
+        self.ids.remove(&id);
+        Some((id, self.paths.remove(&slot)?))
+    }
+
+    /// Finds out which cgroups were removed without a notice, from all that there are now.
+    pub fn keep_only(&mut self, existing: impl IntoIterator<Item = u64>) {
+        let existing: std::collections::HashSet<u64> = existing.into_iter().collect();
+        let missing: Vec<u64> = self
+            .ids
+            .iter()
+            .filter(|(id, _)| !existing.contains(id))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in missing {
+            if self.ids.get(&id) == Some(&0) {
+                self.ids.remove(&id);
+            }
+            self.gone(id);
+        }
     }
 
     /// The cgroup's path of a slot.

@@ -13,19 +13,17 @@ use tokio::signal::unix::SignalKind;
 
 use crate::bpf::{CallPlan, SamplingEvent};
 use crate::cli::counting::block_on;
-use crate::cli::record::assemble::owners;
 use crate::cli::record::command::RunningCommand;
-use crate::cli::record::{layout, listen, say};
-use crate::cli::syscalls::view::NAMES;
-use crate::cli::target;
-use crate::cli::target_args::TargetArgs;
+use crate::cli::record::{listen, say};
 use crate::collect::{Ended, Observer, Recorded, Samples, Session, SessionPlan};
 use crate::host::Host;
 use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
 use crate::host::containers::Containers;
 use crate::model::{ContainerIdentity, ProcessKey};
+use crate::recording::{CALL_NAMES, layout, owners};
 use crate::seccomp::{Called, called};
+use crate::target::{self, TargetArgs};
 use crate::{Error, Result};
 
 /// Rows of the kernel's table: 112 MiB if all are used.
@@ -136,6 +134,7 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
         },
         interval: None,
         throttle: None,
+        endless: false,
         log: wanted.log,
     })?;
     session.open()?;
@@ -252,7 +251,7 @@ impl Births<'_> {
         // A command's cgroup is new: what was in progress there before is the write that joined it.
         let is_its_own = |key: &CallKey| !born_is_all || key.kind() != kind::BEFORE;
         let calls = calls.rows.iter().filter(|(key, _)| is_its_own(key));
-        let all = called(calls, NAMES, &owners, rows.len());
+        let all = called(calls, CALL_NAMES, &owners, rows.len());
         let mut found: Vec<WatchedContainer> = rows
             .into_iter()
             .zip(all)

@@ -1,6 +1,7 @@
 //! The trials, one file a subject.
 
 mod blocked;
+mod call_stacks;
 mod churn;
 mod command;
 mod counters;
@@ -46,6 +47,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         blocked::trials(),
         churn::trials(),
         syscalls::trials(),
+        call_stacks::trials(),
         seccomp::trials(),
         options::trials(),
     ]

@@ -117,6 +117,26 @@ fn compat_getppid() {
     }
 }
 
+/// Reads zeros for `--ms`, and prints for how long it was in the calls.
+pub(super) fn zeros(options: &Options) -> Result<()> {
+    let zero = std::fs::File::open("/dev/zero")?;
+    let mut buffer = vec![0; 1 << 20];
+    let end = Instant::now() + options.duration();
+    let mut in_calls = Duration::ZERO;
+    while Instant::now() < end {
+        in_calls += read_zeros(&zero, &mut buffer)?;
+    }
+    println!("in_calls_ns {}", in_calls.as_nanos());
+    Ok(())
+}
+
+#[inline(never)]
+fn read_zeros(zero: &std::fs::File, buffer: &mut [u8]) -> Result<Duration> {
+    let begin = Instant::now();
+    rustix::io::pread(zero, buffer, 0)?;
+    Ok(begin.elapsed())
+}
+
 /// How often the handler ran.
 static SIGNALS: AtomicU64 = AtomicU64::new(0);
 

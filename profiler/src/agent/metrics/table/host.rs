@@ -153,7 +153,7 @@ pub(super) const METRICS: &[Metric] = &[
             programs(
                 reading,
                 emit,
-                |it| Some(u64::from(it.verified_instructions)),
+                |it| it.verified_instructions.map(u64::from),
                 Value::Count,
             );
         }),
