@@ -7,14 +7,24 @@
 //! - `naming`: which row a cgroup belongs to
 //! - `kept`: what is remembered of a row
 //! - `culprits`: who is told by name
+//! - `settings`: what it can be told, and by whom
+//! - `service`: core and HTTP from start to end: signals, reload
+//! - `http`: what it answers
+//! - `profiles`: recordings on demand
+//! - `self_figures`: what it knows of itself
 
 pub mod core;
 mod culprits;
 mod groups;
 pub mod handle;
+pub mod http;
 mod kept;
 pub mod metrics;
 mod naming;
+pub mod profiles;
+pub mod self_figures;
+pub mod service;
+pub mod settings;
 
 pub use core::{CorePlan, run};
 pub use handle::{Handle, Requests, channel};

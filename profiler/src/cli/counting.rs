@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind};
 
 use super::record::command::RunningCommand;
 use super::record::{listen, say};
+use crate::Result;
 use crate::bpf::{CallPlan, SamplingEvent};
 use crate::collect::{Ended, Observer, Recorded, Session, SessionPlan};
 use crate::host::Host;
@@ -18,7 +19,6 @@ use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::recording::layout;
 use crate::target::{self, TargetArgs};
-use crate::{Error, Result};
 
 /// Whose calls, resolved on this host.
 pub(super) struct Counting {
@@ -151,13 +151,4 @@ impl Counting {
         let ended = session.run(limit, stop, &mut observer).await?;
         Ok((observer, session.finish()?, ended))
     }
-}
-
-/// Runs a command's future to its end.
-pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Failed(format!("cannot start the event loop: {error}")))?
-        .block_on(future)
 }

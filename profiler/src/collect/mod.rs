@@ -7,10 +7,12 @@
 //! - `syscalls`: the view of system calls: start, end, its rows
 //! - `start`: the plan of a recording, and loading the kernel half
 //! - `observer`: who is told what happens while recording
+//! - `event_loop`: what a session runs on
 //! - `session`: the recording itself: attach, drain on an interval, stop
 //! - `live`: a recording without an end
 
 mod counters;
+mod event_loop;
 mod ledger;
 mod live;
 mod observer;
@@ -21,6 +23,7 @@ mod syscalls;
 mod watch;
 
 pub use counters::{Counted, Counters};
+pub use event_loop::block_on;
 pub use ledger::RawLedger;
 pub use live::{Live, Retired, Retirement, Settled};
 pub use observer::{Ended, Observer, SlowCallSeen, Snapshot};

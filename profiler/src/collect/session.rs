@@ -65,7 +65,7 @@ impl<'a> Session<'a> {
     /// The kernel refuses something that recording cannot do without.
     pub fn start(plan: SessionPlan<'a>) -> Result<Self> {
         let rows = plan.map_entries.unwrap_or_else(|| rows(plan.frequency_hz));
-        let mut watch = WatchList::new(plan.hierarchy.walk("/")?.len(), plan.roots);
+        let mut watch = WatchList::new(plan.hierarchy.walk("/")?.len(), plan.roots, plan.endless);
         let mut unavailable = Vec::new();
         let (mut kernel, throttle) = load(&plan, rows, watch.slots())?;
         let mut scope = ScopeMap::of(&mut kernel)?;

@@ -9,8 +9,10 @@ use crate::Result;
 use crate::bpf::ScopeMap;
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
 
-/// Slots for cgroups that appear between counting them and watching them.
+/// Slots for cgroups that appear between counting them and watching them, and for those whose births go unnoticed.
 const SPARE: u32 = 64;
+/// The same where the host's whole life is still to come: an agent may start while many containers do.
+const SPARE_ENDLESS: u32 = 1_024;
 /// Least slots for cgroups born while recording.
 const LEAST_BORN: u32 = 2_048;
 /// Most slots: 4,096 containers with a pod or inner cgroup each, and as many again that come while recording.
@@ -33,11 +35,12 @@ pub struct WatchList {
 impl WatchList {
     /// A list for a host with so many cgroups; `roots` are recorded with all below them, `None` is everything.
     #[must_use]
-    pub fn new(cgroups: usize, roots: Option<&[String]>) -> Self {
+    pub fn new(cgroups: usize, roots: Option<&[String]>, endless: bool) -> Self {
         let cgroups = u32::try_from(cgroups).unwrap_or(u32::MAX);
+        let spare = if endless { SPARE_ENDLESS } else { SPARE };
         Self {
             roots: roots.map(<[String]>::to_vec),
-            first_born: SLOT_FIRST + cgroups.saturating_add(SPARE).min(MOST - LEAST_BORN),
+            first_born: SLOT_FIRST + cgroups.saturating_add(spare).min(MOST - LEAST_BORN),
             ..Self::default()
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctprof::agent::metrics::table::{self, Source};
-use ctprof::agent::metrics::{Format, Options, Scrapes, SelfFigures, encode, group_labels};
+use ctprof::agent::metrics::{Format, Options, encode, group_labels};
+use ctprof::agent::self_figures::SelfFigures;
 use ctprof::model::{Grouping, Reading, Unavailable};
 use libtest_mimic::Trial;
 
@@ -33,9 +34,11 @@ pub(crate) fn scrape(reading: Reading, format: Format, options: &Options) -> Str
 }
 
 fn own() -> SelfFigures {
-    let scrapes = Scrapes::default();
-    scrapes.took(Duration::from_millis(2));
-    SelfFigures::gather(&scrapes)
+    let mut own = SelfFigures::default();
+    own.scraped(Duration::from_millis(2));
+    own.requests.insert(("/metrics", 200), 7);
+    own.profiles.insert("done", 3);
+    own
 }
 
 fn read(reading: Reading) -> Result<Exposed> {
@@ -110,6 +113,12 @@ fn values() -> Result {
     assert_eq!(exposed.find("ctprof_program_runs_total", &[]).len(), 1);
     assert_eq!(exposed.value("ctprof_map_memory_bytes", &[])?, 12_345_678.0);
     assert_eq!(exposed.value("ctprof_scrape_seconds_sum", &[])?, 0.002);
+    let scrape = |le| exposed.value("ctprof_scrape_seconds_bucket", &[("le", le)]);
+    assert_eq!((scrape("0.001")?, scrape("0.005")?), (0.0, 1.0));
+    let page = [("page", "/metrics"), ("code", "200")];
+    assert_eq!(exposed.value("ctprof_http_requests_total", &page)?, 7.0);
+    let profiles = |outcome| exposed.value("ctprof_profiles_total", &[("outcome", outcome)]);
+    assert_eq!((profiles("done")?, profiles("failed")?), (3.0, 0.0));
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     assert_eq!(exposed.value("ctprof_build_info", &version)?, 1.0);
     Ok(())

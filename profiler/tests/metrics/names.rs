@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use ctprof::agent::metrics::{Format, OptionalLabel, Options};
+use ctprof::agent::metrics::{Format, Options};
+use ctprof::agent::settings::Labels;
 use ctprof::model::{Grouping, Reading};
 use libtest_mimic::Trial;
 
@@ -56,7 +57,7 @@ fn groupings() -> Result {
 
 fn asked() -> Result {
     let options = Options {
-        labels: vec![OptionalLabel::Runtime, OptionalLabel::Image],
+        labels: Labels { image: true, runtime: true },
         ..Options::default()
     };
     let exposed = Exposed::read(&scrape(small(), Format::OpenMetrics, &options))?;

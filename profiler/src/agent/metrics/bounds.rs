@@ -4,6 +4,8 @@
 //! which are borders of those buckets: no value is counted below a bound that it is above. (`le` includes the bound
 //! itself and a bucket does not: a value of exactly 2^n ns counts in the next one.)
 
+use super::super::self_figures::SCRAPE_BOUNDS;
+
 /// Waits for a CPU: 4 us to 4.3 s. An octave each from half a millisecond, where schedulers cut their slices, to a
 /// quarter of a second; two octaves each outside.
 pub(super) const RUN_QUEUE: [u64; 16] = powers([
@@ -16,8 +18,18 @@ pub(super) const THROTTLE: [u64; 8] = powers([20, 22, 24, 25, 26, 27, 28, 30]);
 /// System calls: 1 us to 1 s; there may be many rows of these.
 pub(super) const SYSCALL: [u64; 8] = powers([10, 12, 14, 16, 20, 23, 26, 30]);
 
-/// Answers to scrapes: 1 ms to 8.6 s.
-pub(super) const SCRAPE: [u64; 8] = powers([20, 22, 24, 25, 26, 27, 30, 33]);
+/// Answers to scrapes; counted by these bounds in the first place.
+pub(super) const SCRAPE: [u64; SCRAPE_BOUNDS.len()] = nanoseconds(SCRAPE_BOUNDS);
+
+const fn nanoseconds<const N: usize>(seconds: [f64; N]) -> [u64; N] {
+    let mut bounds = [0; N];
+    let mut index = 0;
+    while index < N {
+        bounds[index] = (seconds[index] * 1e9 + 0.5) as u64;
+        index += 1;
+    }
+    bounds
+}
 
 const fn powers<const N: usize>(exponents: [u32; N]) -> [u64; N] {
     let mut bounds = [0; N];
@@ -27,6 +39,13 @@ const fn powers<const N: usize>(exponents: [u32; N]) -> [u64; N] {
         index += 1;
     }
     bounds
+}
+
+/// What was counted by the bounds themselves, with one number more for what is beyond them.
+pub(super) fn counted(bounds: &[u64], counts: &[u64], into: &mut Vec<(f64, u64)>) {
+    into.clear();
+    let bounds = bounds.iter().map(|bound| *bound as f64 / 1e9);
+    into.extend(bounds.chain([f64::INFINITY]).zip(counts.iter().copied()));
 }
 
 /// Values between each bound and the one before, in seconds; the last one is infinite. `buckets` are smallest value
@@ -53,11 +72,11 @@ mod tests {
     use ctprof_ebpf::histogram;
     use proptest::prelude::*;
 
-    use super::{RUN_QUEUE, SCRAPE, SYSCALL, THROTTLE, spread};
+    use super::{RUN_QUEUE, SYSCALL, THROTTLE, spread};
 
     #[test]
     fn bounds_are_borders_of_buckets() {
-        for bounds in [&RUN_QUEUE[..], &THROTTLE, &SYSCALL, &SCRAPE] {
+        for bounds in [&RUN_QUEUE[..], &THROTTLE, &SYSCALL] {
             for bound in bounds {
                 let bucket = histogram::bucket(*bound);
                 assert_eq!(histogram::bounds(bucket).0, *bound);

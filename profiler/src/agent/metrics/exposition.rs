@@ -12,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::label::bounded;
+use super::process::Process;
 use super::rows::{Labels, fitting};
 use super::table::{self, Agent, Kind, Label, Metric, Source, Value};
 use super::{Options, SelfFigures, bounds};
@@ -32,6 +33,7 @@ pub(super) fn open_metrics(reading: &Arc<Reading>, own: &SelfFigures, options: &
     registry.register_collector(Box::new(Exposition {
         reading: Arc::clone(reading),
         own: own.clone(),
+        process: Process::gather(),
         options: options.clone(),
     }));
     // Lines are about 120 bytes long; growing a string of megabytes copies it each time.
@@ -48,14 +50,16 @@ pub(super) fn open_metrics(reading: &Arc<Reading>, own: &SelfFigures, options: &
 struct Exposition {
     reading: Arc<Reading>,
     own: SelfFigures,
+    process: Process,
     options: Options,
 }
 
 impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (rows, shown) = fitting(&self.reading, &self.own, &self.options);
+        let (rows, shown) = fitting(&self.reading, &self.own, &self.process, &self.options);
         let agent = Agent {
             own: &self.own,
+            process: &self.process,
             shown,
         };
         let mut buckets = Vec::new();
@@ -139,14 +143,20 @@ fn write(
             bounds::spread(bounds, all, buckets);
             histogram(&mut family, it.sum_ns, buckets)
         }
+        (Kind::Histogram(bounds), Value::Counted(sum_ns, counts)) => {
+            bounds::counted(bounds, counts, buckets);
+            histogram(&mut family, sum_ns, buckets)
+        }
         (_, value) => {
             let number = match value {
                 Value::Nanoseconds(ns) => ns as f64 / 1e9,
                 Value::Number(number) => number,
                 // The table has no such pair; a test walks all of it.
-                Value::Count(_) | Value::Histogram(_) | Value::Latency(_) | Value::Info => {
-                    return Err(fmt::Error);
-                }
+                Value::Count(_)
+                | Value::Histogram(_)
+                | Value::Latency(_)
+                | Value::Counted(..)
+                | Value::Info => return Err(fmt::Error),
             };
             if kind == Kind::Counter {
                 family.encode_counter::<NoLabelSet, f64, f64>(&number, None)

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use super::group_labels;
 use super::table::{self, Kind, Metric, Source};
-use super::{OptionalLabel, group_labels};
 use crate::model::Grouping;
 
 const HEAD: &str = "\
@@ -49,12 +49,9 @@ fn rows() -> String {
     for (grouping, name) in Grouping::ALL {
         line(&mut out, &[&code(&[name]), &code(group_labels(grouping))]);
     }
-    let optional = OptionalLabel::ALL.map(|(_, name)| name);
-    let _ = writeln!(
+    let _ = write!(
         out,
-        "\n{} can be added to every row. {}",
-        code(&optional),
-        NOTES.trim_start()
+        "\n`--label` adds `image` and `runtime` to every row.\n{NOTES}"
     );
     out.trim_end().to_owned() + "\n"
 }

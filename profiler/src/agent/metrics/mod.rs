@@ -7,7 +7,7 @@
 //! - `label`: values of labels, bounded
 //! - `bounds`: from histograms of the ledger to those of Prometheus
 //! - `classic`: from OpenMetrics to the text format 0.0.4
-//! - `own`: what the agent itself costs
+//! - `process`: what the agent itself costs
 //! - `markdown`: `docs/metrics.md`
 
 mod bounds;
@@ -15,19 +15,17 @@ mod classic;
 mod exposition;
 mod label;
 pub mod markdown;
-mod own;
+mod process;
 mod rows;
 pub mod table;
 
 use std::sync::Arc;
 
-pub use own::{Scrapes, SelfFigures};
 pub use rows::group_labels;
 
+use super::self_figures::SelfFigures;
+use super::settings::{Labels, Settings};
 use crate::model::{Grouping, Reading};
-
-/// Most series of one exposition unless told otherwise: about 1,500 containers.
-pub const DEFAULT_MAX_SERIES: usize = 100_000;
 
 /// A format that Prometheus reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,38 +48,30 @@ impl Format {
     }
 }
 
-/// A label that every series of a row carries where it was asked for. `ctprof_container_info` has them in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OptionalLabel {
-    /// Image reference.
-    Image,
-    /// Container runtime; `systemd`, `cgroup`, `host` or `kernel` for what is no container.
-    Runtime,
-}
-
-impl OptionalLabel {
-    /// Every one with its name, which is that of the label and of the value on the command line.
-    pub const ALL: [(Self, &'static str); 2] = [(Self::Image, "image"), (Self::Runtime, "runtime")];
-}
-
 /// What an exposition is to contain.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// By what the rows of the reading are told apart: it decides the labels.
     pub grouping: Grouping,
-    /// Labels beside those of the grouping.
-    pub labels: Vec<OptionalLabel>,
+    /// Labels beside those of the grouping, on every series of a row; `ctprof_container_info` has them in any case.
+    pub labels: Labels,
     /// Most series; rows that do not fit any more are left out whole, and counted in `ctprof_groups_dropped`.
     pub max_series: usize,
 }
 
+impl From<&Settings> for Options {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            grouping: settings.grouping,
+            labels: settings.labels,
+            max_series: settings.max_series,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            grouping: Grouping::default(),
-            labels: Vec::new(),
-            max_series: DEFAULT_MAX_SERIES,
-        }
+        Self::from(&Settings::default())
     }
 }
 

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use super::exposition::series;
 use super::label::bounded;
+use super::process::Process;
 use super::table::{self, Agent, Source};
-use super::{OptionalLabel, Options, SelfFigures};
+use super::{Options, SelfFigures};
 use crate::model::{Group, Grouping, Reading};
 
 /// Name and value of each label of a row.
@@ -44,17 +45,14 @@ fn labels<'a>(group: &'a Group, options: &Options) -> Labels<'a> {
         };
         (*name, bounded(value))
     });
-    let asked = OptionalLabel::ALL
-        .into_iter()
-        .filter(|(label, _)| options.labels.contains(label))
-        .map(|(label, name)| {
-            let identity = &group.figures.identity;
-            let value = match label {
-                OptionalLabel::Image => &identity.image,
-                OptionalLabel::Runtime => &identity.runtime,
-            };
-            (name, bounded(value))
-        });
+    let identity = &group.figures.identity;
+    let asked = [
+        (options.labels.image, "image", &identity.image),
+        (options.labels.runtime, "runtime", &identity.runtime),
+    ]
+    .into_iter()
+    .filter(|(wanted, _, _)| *wanted)
+    .map(|(_, name, value)| (name, bounded(value)));
     grouped.chain(asked).collect()
 }
 
@@ -63,10 +61,15 @@ fn labels<'a>(group: &'a Group, options: &Options) -> Labels<'a> {
 pub(super) fn fitting<'a>(
     reading: &'a Reading,
     own: &SelfFigures,
+    process: &Process,
     options: &Options,
 ) -> (Vec<(Labels<'a>, &'a Group)>, Shown) {
     let mut shown = Shown::default();
-    let agent = Agent { own, shown };
+    let agent = Agent {
+        own,
+        process,
+        shown,
+    };
     for metric in table::available(reading) {
         match metric.source {
             Source::Host(values) => {

@@ -16,10 +16,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::counting::block_on;
 use super::{duration, output_error};
 use crate::bpf::SamplingEvent;
-use crate::collect::Ended;
+use crate::collect::{Ended, block_on};
 use crate::host::btf::Throttle;
 use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::Hierarchy;

@@ -12,10 +12,9 @@ use ctprof_ebpf::abi::syscall::{CallKey, kind, view};
 use tokio::signal::unix::SignalKind;
 
 use crate::bpf::{CallPlan, SamplingEvent};
-use crate::cli::counting::block_on;
 use crate::cli::record::command::RunningCommand;
 use crate::cli::record::{listen, say};
-use crate::collect::{Ended, Observer, Recorded, Samples, Session, SessionPlan};
+use crate::collect::{Ended, Observer, Recorded, Samples, Session, SessionPlan, block_on};
 use crate::host::Host;
 use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::{Hierarchy, is_at_or_below};

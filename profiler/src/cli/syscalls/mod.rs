@@ -14,10 +14,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::ValueEnum;
 use ctprof_ebpf::abi::syscall::view as wanted;
 
-use super::counting::{Counting, Plan, block_on};
+use super::counting::{Counting, Plan};
 use super::{Format, duration};
 use crate::Result;
 use crate::bpf::CallPlan;
+use crate::collect::block_on;
 use crate::output::syscalls::Order;
 use crate::target::TargetArgs;
 use view::View;

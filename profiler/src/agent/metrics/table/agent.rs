@@ -1,13 +1,15 @@
 //! What the agent tells of itself.
 
-use super::super::own::SelfFigures;
-use super::super::{bounds, rows::Shown};
+use super::super::process::Process;
+use super::super::rows::Shown;
+use super::super::{SelfFigures, bounds};
 use super::{Kind, Metric, Source, Value, label};
 
 /// What the metrics of this file are taken from.
 #[derive(Debug)]
 pub struct Agent<'a> {
     pub(in super::super) own: &'a SelfFigures,
+    pub(in super::super) process: &'a Process,
     pub(in super::super) shown: Shown,
 }
 
@@ -23,7 +25,10 @@ pub(super) const METRICS: &[Metric] = &[
         ],
         view: None,
         source: Source::Agent(|agent, emit| {
-            emit(&[env!("CARGO_PKG_VERSION"), &agent.own.kernel], Value::Info);
+            emit(
+                &[env!("CARGO_PKG_VERSION"), &agent.process.kernel],
+                Value::Info,
+            );
         }),
     },
     Metric {
@@ -60,7 +65,84 @@ pub(super) const METRICS: &[Metric] = &[
         unit: "seconds",
         labels: &[],
         view: None,
-        source: Source::Agent(|agent, emit| emit(&[], Value::Histogram(&agent.own.scrapes))),
+        source: Source::Agent(|agent, emit| {
+            let sum_ns = u64::try_from(agent.own.scrape_time.as_nanos()).unwrap_or(u64::MAX);
+            emit(&[], Value::Counted(sum_ns, &agent.own.scrape_buckets));
+        }),
+    },
+    Metric {
+        name: "ctprof_http_requests_total",
+        help: "Requests that were answered",
+        kind: Kind::Counter,
+        unit: "",
+        labels: &[
+            label("page", "path of the page, or `other`"),
+            label("code", "status code of the answer"),
+        ],
+        view: None,
+        source: Source::Agent(|agent, emit| {
+            for ((page, code), count) in &agent.own.requests {
+                emit(&[page, &code.to_string()], Value::Count(*count));
+            }
+        }),
+    },
+    Metric {
+        name: "ctprof_http_connections",
+        help: "Connections that are open",
+        kind: Kind::Gauge,
+        unit: "",
+        labels: &[],
+        view: None,
+        source: Source::Agent(|agent, emit| emit(&[], Value::Count(agent.own.connections))),
+    },
+    Metric {
+        name: "ctprof_http_connections_evicted_total",
+        help: "Connections that were closed because there were too many",
+        kind: Kind::Counter,
+        unit: "",
+        labels: &[],
+        view: None,
+        source: Source::Agent(|agent, emit| {
+            emit(&[], Value::Count(agent.own.connections_evicted));
+        }),
+    },
+    Metric {
+        name: "ctprof_profiles_running",
+        help: "Profiles that are being recorded on demand",
+        kind: Kind::Gauge,
+        unit: "",
+        labels: &[],
+        view: None,
+        source: Source::Agent(|agent, emit| emit(&[], Value::Count(agent.own.profiles_running))),
+    },
+    Metric {
+        name: "ctprof_profiles_total",
+        help: "Profiles that were asked for",
+        kind: Kind::Counter,
+        unit: "",
+        labels: &[label(
+            "outcome",
+            "`done`, `cancelled` (the client went away), `refused` (too many at once), `failed`",
+        )],
+        view: None,
+        source: Source::Agent(|agent, emit| {
+            for outcome in ["done", "cancelled", "refused", "failed"] {
+                let count = agent.own.profiles.get(outcome).copied().unwrap_or(0);
+                emit(&[outcome], Value::Count(count));
+            }
+        }),
+    },
+    Metric {
+        name: "ctprof_reloads_total",
+        help: "Reloads of the configuration; one that failed left the old configuration in place",
+        kind: Kind::Counter,
+        unit: "",
+        labels: &[label("outcome", "`done`, `failed`")],
+        view: None,
+        source: Source::Agent(|agent, emit| {
+            emit(&["done"], Value::Count(agent.own.reloads.0));
+            emit(&["failed"], Value::Count(agent.own.reloads.1));
+        }),
     },
     Metric {
         name: "process_cpu_seconds_total",
@@ -70,7 +152,7 @@ pub(super) const METRICS: &[Metric] = &[
         labels: &[],
         view: None,
         source: Source::Agent(|agent, emit| {
-            if let Some(ns) = agent.own.cpu_ns {
+            if let Some(ns) = agent.process.cpu_ns {
                 emit(&[], Value::Nanoseconds(ns));
             }
         }),
@@ -83,7 +165,7 @@ pub(super) const METRICS: &[Metric] = &[
         labels: &[],
         view: None,
         source: Source::Agent(|agent, emit| {
-            if let Some(bytes) = agent.own.resident_bytes {
+            if let Some(bytes) = agent.process.resident_bytes {
                 emit(&[], Value::Count(bytes));
             }
         }),
@@ -96,7 +178,7 @@ pub(super) const METRICS: &[Metric] = &[
         labels: &[],
         view: None,
         source: Source::Agent(|agent, emit| {
-            if let Some(bytes) = agent.own.virtual_bytes {
+            if let Some(bytes) = agent.process.virtual_bytes {
                 emit(&[], Value::Count(bytes));
             }
         }),
@@ -109,7 +191,7 @@ pub(super) const METRICS: &[Metric] = &[
         labels: &[],
         view: None,
         source: Source::Agent(|agent, emit| {
-            if let Some(seconds) = agent.own.started_unix_seconds {
+            if let Some(seconds) = agent.process.started_unix_seconds {
                 emit(&[], Value::Number(seconds));
             }
         }),
@@ -122,7 +204,7 @@ pub(super) const METRICS: &[Metric] = &[
         labels: &[],
         view: None,
         source: Source::Agent(|agent, emit| {
-            if let Some(count) = agent.own.open_fds {
+            if let Some(count) = agent.process.open_fds {
                 emit(&[], Value::Count(count));
             }
         }),
@@ -135,7 +217,7 @@ pub(super) const METRICS: &[Metric] = &[
         labels: &[],
         view: None,
         source: Source::Agent(|agent, emit| {
-            if let Some(count) = agent.own.max_fds {
+            if let Some(count) = agent.process.max_fds {
                 emit(&[], Value::Count(count));
             }
         }),

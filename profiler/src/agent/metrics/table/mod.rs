@@ -82,6 +82,8 @@ pub enum Value<'a> {
     Histogram(&'a Histogram),
     /// Durations of system calls.
     Latency(&'a Latency),
+    /// Durations that were counted by the bounds of the metric: their sum, and how many each bound has.
+    Counted(u64, &'a [u64]),
     /// Nothing beside the labels.
     Info,
 }

@@ -1,40 +1,33 @@
 //! What the agent itself costs.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-use ctprof_ebpf::histogram;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
 use crate::host;
-use crate::model::{Bucket, Histogram};
 
 /// Figures of this process; what `/proc` does not tell is absent.
 #[derive(Clone, Debug, Default)]
-pub struct SelfFigures {
+pub(super) struct Process {
     /// Release of the kernel.
-    pub kernel: String,
+    pub(super) kernel: String,
     /// CPU time in user space and in the kernel.
-    pub cpu_ns: Option<u64>,
+    pub(super) cpu_ns: Option<u64>,
     /// Resident memory.
-    pub resident_bytes: Option<u64>,
+    pub(super) resident_bytes: Option<u64>,
     /// Virtual memory.
-    pub virtual_bytes: Option<u64>,
+    pub(super) virtual_bytes: Option<u64>,
     /// Start of the process in seconds since the Unix epoch.
-    pub started_unix_seconds: Option<f64>,
+    pub(super) started_unix_seconds: Option<f64>,
     /// Open file descriptors.
-    pub open_fds: Option<u64>,
+    pub(super) open_fds: Option<u64>,
     /// The limit on them; absent where there is none.
-    pub max_fds: Option<u64>,
-    /// How long earlier scrapes took.
-    pub scrapes: Histogram,
+    pub(super) max_fds: Option<u64>,
 }
 
-impl SelfFigures {
+impl Process {
     /// The figures of now.
     #[must_use]
-    pub fn gather(scrapes: &Scrapes) -> Self {
+    pub(super) fn gather() -> Self {
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let stat = Stat::parse(&stat);
         Self {
@@ -50,63 +43,6 @@ impl SelfFigures {
                 // One is the folder that is being read.
                 .map(|all| (all.count() as u64).saturating_sub(1)),
             max_fds: getrlimit(Resource::Nofile).current,
-            scrapes: scrapes.histogram(),
-        }
-    }
-}
-
-/// Remembers how long scrapes took.
-#[derive(Debug, Default)]
-pub struct Scrapes(Mutex<Taken>);
-
-#[derive(Debug)]
-struct Taken {
-    counts: [u64; histogram::BUCKETS],
-    sum_ns: u64,
-    max_ns: u64,
-}
-
-impl Default for Taken {
-    fn default() -> Self {
-        Self {
-            counts: [0; histogram::BUCKETS],
-            sum_ns: 0,
-            max_ns: 0,
-        }
-    }
-}
-
-impl Scrapes {
-    /// One more was answered.
-    pub fn took(&self, time: Duration) {
-        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.counts[histogram::bucket(ns)] += 1;
-        taken.sum_ns = taken.sum_ns.saturating_add(ns);
-        taken.max_ns = taken.max_ns.max(ns);
-    }
-
-    fn histogram(&self) -> Histogram {
-        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let buckets: Vec<Bucket> = taken
-            .counts
-            .iter()
-            .enumerate()
-            .filter(|(_, count)| **count > 0)
-            .map(|(index, count)| {
-                let (from_ns, to_ns) = histogram::bounds(index);
-                Bucket {
-                    from_ns,
-                    to_ns,
-                    count: *count,
-                }
-            })
-            .collect();
-        Histogram {
-            count: taken.counts.iter().sum(),
-            sum_ns: taken.sum_ns,
-            max_ns: taken.max_ns,
-            buckets,
         }
     }
 }
@@ -147,19 +83,13 @@ impl Stat {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
-    use super::{Scrapes, SelfFigures, Stat};
+    use super::{Process, Stat};
 
     #[test]
     fn figures_of_this_process() {
-        let scrapes = Scrapes::default();
-        scrapes.took(Duration::from_micros(100));
-        scrapes.took(Duration::from_millis(3));
-        let first = SelfFigures::gather(&scrapes);
-        assert_eq!((first.scrapes.count, first.scrapes.sum_ns), (2, 3_100_000));
-        assert_eq!(first.scrapes.max_ns, 3_000_000);
-
+        let first = Process::gather();
         let resident = first.resident_bytes.unwrap();
         assert!((1 << 20..1 << 31).contains(&resident), "{resident}");
         assert!(first.virtual_bytes.unwrap() >= resident);
@@ -170,7 +100,7 @@ mod tests {
         let files: Vec<_> = (0..7)
             .map(|_| std::fs::File::open("/dev/null").unwrap())
             .collect();
-        let second = SelfFigures::gather(&scrapes);
+        let second = Process::gather();
         // Tests run side by side and open files of their own.
         assert!(second.open_fds.unwrap() >= files.len() as u64 + 3);
         assert!(second.open_fds.unwrap() <= second.max_fds.unwrap_or(u64::MAX));
