@@ -11,9 +11,11 @@ use super::kept::{Kept, add_row};
 use super::naming::{Named, Naming};
 use crate::aggregate::{Owners, container_ledgers, container_syscalls};
 use crate::collect::{Retirement, Settled, WatchList};
-use crate::host::cgroup::Hierarchy;
+use crate::host::cgroup::{Hierarchy, ancestors};
 use crate::host::containers::Containers;
-use crate::model::{Container, Culprit, Delay, Group, GroupKey, Grouping, Reading, State};
+use crate::model::{
+    Container, Culprit, Delay, Group, GroupKey, Grouping, Reading, State,
+};
 use crate::recording::CALL_NAMES;
 
 /// Slots of what is kept of groups: beyond those of the kernel half, within the 20 bits that a row of system calls has.
@@ -116,12 +118,7 @@ impl<'a> Groups<'a> {
     }
 
     /// The rows of now.
-    pub(super) fn read(
-        &mut self,
-        now: &mut Settled<'_>,
-        watch: &WatchList,
-        plan: &CorePlan,
-    ) -> Reading {
+    pub(super) fn read(&mut self, now: &mut Settled<'_>, watch: &WatchList, plan: &CorePlan) -> Reading {
         let mut rows: Vec<Row> = Vec::new();
         let mut containers: Vec<Container> = Vec::new();
         let mut index: HashMap<GroupKey, usize> = HashMap::new();
@@ -180,6 +177,8 @@ impl<'a> Groups<'a> {
         self.add_calls(now, &owners, &mut containers);
         let names: Vec<String> = rows.iter().map(|row| label(&row.key)).collect();
         let existing: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        // Containers share the folders above them.
+        let mut quotas = HashMap::new();
         let mut groups = Vec::with_capacity(rows.len());
         for (row, mut figures) in rows.into_iter().zip(containers) {
             let kept = self.kept.entry(row.key.clone()).or_default();
@@ -199,12 +198,10 @@ impl<'a> Groups<'a> {
                     *delays.entry(name).or_default() += ns;
                 }
             }
-            let delayed_by = kept
-                .culprits
-                .tell(&delays, waited, plan.top_culprits, |name| {
-                    existing.contains(name)
-                });
-            self.add_cgroup(&row, &mut figures);
+            let delayed_by = kept.culprits.tell(&delays, waited, plan.top_culprits, |name| {
+                existing.contains(name)
+            });
+            self.add_cgroup(&row, &mut quotas, &mut figures);
             groups.push(Group {
                 key: row.key,
                 alive: row.alive,
@@ -269,11 +266,25 @@ impl<'a> Groups<'a> {
     }
 
     /// What the kernel itself counts for the cgroup, where the group is one cgroup and all below it.
-    fn add_cgroup(&self, row: &Row, figures: &mut Container) {
+    fn add_cgroup(
+        &self,
+        row: &Row,
+        quotas: &mut HashMap<String, Option<f64>>,
+        figures: &mut Container,
+    ) {
         let (1, Some(path)) = (row.owners.len(), row.owners.first()) else {
             return;
         };
-        figures.cpu_quota_cores = self.hierarchy.quota_cores(path);
+        figures.cpu_quota_cores = ancestors(path)
+            .filter_map(|path| match quotas.get(path) {
+                Some(known) => *known,
+                None => {
+                    let own = self.hierarchy.own_quota_cores(path);
+                    quotas.insert(path.to_owned(), own);
+                    own
+                }
+            })
+            .min_by(f64::total_cmp);
         figures.cfs = self.hierarchy.cpu_figures(path);
         figures.psi = self.hierarchy.pressure(path);
     }
@@ -294,10 +305,7 @@ impl<'a> Groups<'a> {
             .kept
             .iter()
             .filter(|(_, kept)| {
-                kept.shown
-                    && kept
-                        .ended
-                        .is_some_and(|ended| ended.elapsed() >= plan.linger)
+                kept.shown && kept.ended.is_some_and(|ended| ended.elapsed() >= plan.linger)
             })
             .map(|(key, _)| key.clone())
             .collect();

@@ -88,6 +88,7 @@ fn run(name: &str, options: &Options) -> Result<ExitCode> {
         }
         "events" => events::events(options)?,
         "calls" => calls::calls(options)?,
+        "refused" => calls::refused(options)?,
         "zeros" => calls::zeros(options)?,
         "interrupted" => calls::interrupted(options)?,
         "block" => block::block(options)?,
