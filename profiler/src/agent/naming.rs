@@ -43,11 +43,7 @@ pub(super) struct Naming<'a> {
 }
 
 impl<'a> Naming<'a> {
-    pub(super) fn new(
-        grouping: Grouping,
-        hierarchy: &'a Hierarchy,
-        containers: Containers,
-    ) -> Self {
+    pub(super) fn new(grouping: Grouping, hierarchy: &'a Hierarchy, containers: Containers) -> Self {
         Self {
             grouping,
             hierarchy,

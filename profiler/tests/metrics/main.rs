@@ -5,14 +5,11 @@
 
 #![allow(clippy::print_stdout, reason = "it reports to a terminal")]
 
-mod dashboards;
 mod exposition;
 mod names;
 mod page;
-mod promql;
 mod promtool;
 mod reading;
-mod rules;
 mod text;
 
 use std::process::ExitCode;
@@ -27,8 +24,6 @@ fn main() -> ExitCode {
         exposition::trials(),
         names::trials(),
         page::trials(),
-        dashboards::trials(),
-        rules::trials(),
     ];
     libtest_mimic::run(
         &Arguments::from_args(),
