@@ -20,11 +20,7 @@ use libtest_mimic::{Arguments, Failed};
 type Result<T = ()> = std::result::Result<T, Failed>;
 
 fn main() -> ExitCode {
-    let trials = [
-        exposition::trials(),
-        names::trials(),
-        page::trials(),
-    ];
+    let trials = [exposition::trials(), names::trials(), page::trials()];
     libtest_mimic::run(
         &Arguments::from_args(),
         trials.into_iter().flatten().collect(),

@@ -57,7 +57,10 @@ fn groupings() -> Result {
 
 fn asked() -> Result {
     let options = Options {
-        labels: Labels { image: true, runtime: true },
+        labels: Labels {
+            image: true,
+            runtime: true,
+        },
         ..Options::default()
     };
     let exposed = Exposed::read(&scrape(small(), Format::OpenMetrics, &options))?;

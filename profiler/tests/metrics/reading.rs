@@ -79,7 +79,10 @@ pub(crate) fn limited() -> Group {
     let mut group = quiet("web", "docker");
     group.key.pod = "web-7f9c".into();
     group.key.namespace = "shop".into();
-    group.delayed_by = vec![("noisy".into(), 3_000_000_000), ("other".into(), 250_000_000)];
+    group.delayed_by = vec![
+        ("noisy".into(), 3_000_000_000),
+        ("other".into(), 250_000_000),
+    ];
     let it = &mut group.figures;
     it.identity.id = "c0ffee".repeat(10);
     it.identity.image = "shop/web:1.4".into();
@@ -148,7 +151,11 @@ pub(crate) fn small() -> Reading {
             hypervisor_ns: 1_000_000_000,
             interrupts_ns: 2_500_000_000,
         }),
-        lost: [("event_dropped".to_owned(), 3), ("scope_full".to_owned(), 0)].into(),
+        lost: [
+            ("event_dropped".to_owned(), 3),
+            ("scope_full".to_owned(), 0),
+        ]
+        .into(),
         unavailable: vec![Unavailable {
             view: "throttled.exact".into(),
             cause: "no clock".into(),

@@ -71,11 +71,7 @@ impl Exposed {
 }
 
 fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result {
-    if holds {
-        Ok(())
-    } else {
-        Err(message().into())
-    }
+    if holds { Ok(()) } else { Err(message().into()) }
 }
 
 /// Name of the family: that of the histogram for its three kinds of series, as in the type line otherwise.
