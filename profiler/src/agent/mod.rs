@@ -6,6 +6,7 @@
 //! - `settings`: what it can be told, and by whom
 //! - `service`: core and HTTP from start to end: signals, reload
 //! - `http`: what it answers
+//! - `web`: TLS and passwords
 //! - `profiles`: recordings on demand
 //! - `self_figures`: what it knows of itself
 
@@ -17,6 +18,7 @@ pub mod profiles;
 pub mod self_figures;
 pub mod service;
 pub mod settings;
+pub mod web;
 
 pub use core::{CorePlan, run};
 pub use handle::{Handle, Requests, channel};

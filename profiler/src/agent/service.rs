@@ -1,5 +1,6 @@
 //! The agent from start to end: core and HTTP side by side, signals, reload.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,6 +10,7 @@ use super::http::{self, App};
 use super::profiles::Profiler;
 use super::self_figures::Counted;
 use super::settings::{Layers, Resolved, Settings};
+use super::web::Web;
 use super::{CorePlan, channel, core};
 use crate::host::Host;
 use crate::host::capabilities::Capabilities;
@@ -21,6 +23,7 @@ use crate::{Error, Result};
 /// A missing privilege or kernel feature, an address that cannot be used.
 pub async fn run(layers: &Layers, mut resolved: Resolved, log: bool) -> Result<()> {
     Capabilities::of_self(&Host::default())?.require("run the agent")?;
+    let web = Web::read(resolved.settings.web_config.as_deref())?;
     let listener = http::bind(resolved.settings.listen).await?;
     raise_file_limit();
     // From here on these signals end or change the agent, not the process.
@@ -33,20 +36,23 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, log: bool) -> Result<(
     let (end, ended) = oneshot::channel::<()>();
     let (handle, requests) = channel();
     let counted = Counted::default();
-    let router = http::router(App {
+    let address = listener.local_addr().unwrap_or(resolved.settings.listen);
+    tell_address(address, &web);
+    let (web_set, web_seen) = watch::channel(web);
+    let app = App {
         handle,
         ready: is_attached.clone(),
         settings: settings_seen.clone(),
+        web: web_seen,
         profiler: Profiler::new(settings_seen, counted.clone(), stopping.clone()),
         counted: counted.clone(),
-    });
-    tracing::info!("listening on {}", listener_address(&listener, &resolved));
+    };
 
     let core = core::run(plan, requests, attached, async {
         // Its sender is only dropped with this whole future.
         let _ = ended.await;
     });
-    let mut server = tokio::spawn(http::serve(listener, router, counted.clone(), stopping));
+    let mut server = tokio::spawn(http::serve(listener, app, stopping));
     let control = async {
         announce(is_attached).await;
         while let Asked::Reload = signals.next().await {
@@ -57,7 +63,8 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, log: bool) -> Result<(
                 *if is_ok { done } else { failed } += 1;
             });
             match result {
-                Ok(()) => {
+                Ok(web) => {
+                    web_set.send_replace(web);
                     plans.send_replace(core_plan(&resolved.settings, log));
                     settings.send_replace(Arc::new(resolved.settings.clone()));
                 }
@@ -86,15 +93,22 @@ async fn announce(mut attached: watch::Receiver<bool>) {
     });
 }
 
-fn listener_address(listener: &tokio::net::TcpListener, resolved: &Resolved) -> String {
-    listener
-        .local_addr()
-        .unwrap_or(resolved.settings.listen)
-        .to_string()
+/// Says where it listens, and what that means.
+fn tell_address(address: SocketAddr, web: &Web) {
+    tracing::info!("listening on {address}");
+    if !address.ip().is_loopback() && web.is_open() {
+        let lacks = web.lacks();
+        tracing::warn!(
+            "{address} can be reached from other hosts without {lacks}: what runs here can be read there, and \
+             profiles be recorded; see --web-config"
+        );
+    }
 }
 
-fn reload(layers: &Layers, resolved: &mut Resolved) -> Result<()> {
+/// Everything is read before anything is changed: a mistake leaves all of the old settings in place.
+fn reload(layers: &Layers, resolved: &mut Resolved) -> Result<Web> {
     let next = layers.resolve()?;
+    let web = Web::read(next.settings.web_config.as_deref())?;
     let changes = resolved.reload(&next);
     let list = |names: &[&str]| match names {
         [] => "nothing".to_owned(),
@@ -107,7 +121,7 @@ fn reload(layers: &Layers, resolved: &mut Resolved) -> Result<()> {
         let rest = list(&changes.after_restart);
         tracing::warn!("reloaded; changed: {applied}; needs a restart: {rest}");
     }
-    Ok(())
+    Ok(web)
 }
 
 fn core_plan(settings: &Settings, log: bool) -> CorePlan {
