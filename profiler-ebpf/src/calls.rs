@@ -16,7 +16,10 @@ use ctprof_ebpf::{
         ledger::Thread,
         loss::Loss,
         scope::{is_recorded, slot},
-        syscall::{CachedRow, Call, CallKey, CallRow, Running, abi, error_of, kind, view},
+        syscall::{
+            CachedRow, Call, CallKey, CallRow, Running, abi, error_of, kind, numbered, of_code,
+            view,
+        },
     },
     histogram,
 };
@@ -29,8 +32,6 @@ use crate::{
 };
 
 const BPF_NOEXIST: u64 = 1;
-/// `__X32_SYSCALL_BIT` in x86's `unistd.h`.
-const X32: u32 = 0x4000_0000;
 
 #[unsafe(no_mangle)]
 static CALL_VIEW: Global<u32> = Global::new(view::OFF);
@@ -144,10 +145,9 @@ fn key_of(running: &Running, regs: Object, number: u32) -> CallKey {
     let confined = CALL_CONFINED.load() == 1 && kernel::is_confined(kernel::current());
     if !kernel::is_surely_native(regs) && kernel::is_compat(kernel::current()) {
         CallKey::of(slot, number, abi::COMPAT, confined)
-    } else if number & X32 != 0 && number != u32::MAX {
-        CallKey::of(slot, number & !X32, abi::X32, confined)
     } else {
-        CallKey::of(slot, number, abi::NATIVE, confined)
+        let (abi, number) = numbered(number);
+        CallKey::of(slot, number, abi, confined)
     }
 }
 
@@ -252,10 +252,13 @@ pub(crate) fn is_born(thread: *mut Thread) {
 
 /// A sleeping thread is in a call that had begun before the recording.
 #[inline(always)]
-pub(crate) fn began_before(thread: &mut Thread, number: u32, now_ns: u64) {
-    if is_on() && is_recorded(thread.slot) {
+pub(crate) fn began_before(thread: &mut Thread, now_ns: u64) {
+    if let Some((number, abi)) = of_code(thread.syscall)
+        && is_on()
+        && is_recorded(thread.slot)
+    {
         thread.call = Call {
-            key: CallKey::of(slot(thread.slot), number, abi::NATIVE, false).with_kind(kind::BEFORE),
+            key: CallKey::of(slot(thread.slot), number, abi, false).with_kind(kind::BEFORE),
             start_ns: now_ns,
             off_cpu_ns: 0,
             left_ns: now_ns,

@@ -100,11 +100,7 @@ pub(crate) fn count(task: Object, thread: &Thread, state: usize, ns: u64) {
         exec_id: kernel::exec_id(task),
         flags: thread.stack_flags,
         state: state as u32,
-        syscall: if state >= state::BLOCKED {
-            thread.syscall
-        } else {
-            0
-        },
+        syscall: thread.syscall,
         comm: thread.comm,
     };
     if ns < MIN_BLOCK_NS.load() {

@@ -6,6 +6,7 @@ use ctprof_ebpf::{
         ledger::{SYSCALLS, Thread, reason},
         loss::Loss,
         scope,
+        syscall::{abi, code_of},
     },
     ledger::{Clock, phase},
 };
@@ -171,11 +172,11 @@ pub(crate) fn sleeps(task: Object, thread: &mut Thread, state: u32) -> u32 {
         Doing::Fault => return reason::FAULT,
         Doing::Other => return reason::OTHER,
     };
-    thread.syscall = call.number.saturating_add(1);
+    thread.syscall = code_of(call.number, call.abi);
     if kernel::is_in_iowait(task) {
         return reason::DISK;
     }
-    if call.number >= SYSCALLS {
+    if call.abi != abi::NATIVE || call.number >= SYSCALLS {
         return reason::OTHER;
     }
     let known = CALL_REASONS.get(call.number).copied().unwrap_or_default();

@@ -22,7 +22,7 @@ pub struct CountKey {
     pub flags: u32,
     /// One of [`super::ledger::state`].
     pub state: u32,
-    /// While blocked: number of the system call, plus 1; 0 for none.
+    /// The system call that the thread is in, as [`super::syscall::code_of`] has it; 0 for none.
     pub syscall: u32,
     /// Thread name at the time, NUL-padded.
     pub comm: [u8; COMM_BYTES],

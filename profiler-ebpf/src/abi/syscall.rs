@@ -22,6 +22,42 @@ pub mod abi {
     pub const X32: u32 = 2;
 }
 
+/// `__X32_SYSCALL_BIT` in x86's `unistd.h`.
+pub const X32_BIT: u32 = 0x4000_0000;
+
+/// By which numbers a 64-bit program makes the call of this number, and the number that it has there.
+#[inline(always)]
+#[must_use]
+pub const fn numbered(number: u32) -> (u32, u32) {
+    if number & X32_BIT != 0 && number != u32::MAX {
+        (abi::X32, number & !X32_BIT)
+    } else {
+        (abi::NATIVE, number)
+    }
+}
+
+/// A call in one word that is not 0.
+#[inline(always)]
+#[must_use]
+pub const fn code_of(number: u32, abi: u32) -> u32 {
+    let number = if number < LAST_NUMBER {
+        number
+    } else {
+        LAST_NUMBER
+    };
+    1 + ((abi & 3) << 16 | number)
+}
+
+/// Number and [`abi`] of the call with this [code](code_of); `None` for 0.
+#[inline(always)]
+#[must_use]
+pub const fn of_code(code: u32) -> Option<(u32, u32)> {
+    match code {
+        0 => None,
+        code => Some(((code - 1) & 0xffff, (code - 1) >> 16 & 3)),
+    }
+}
+
 /// What became of a call.
 pub mod kind {
     /// It began and returned while recording.
@@ -124,6 +160,12 @@ impl CallKey {
     #[must_use]
     pub const fn slot(self) -> u32 {
         (self.0 >> SLOT_SHIFT) as u32 & 0xf_ffff
+    }
+
+    /// The same of another slot.
+    #[must_use]
+    pub const fn with_slot(self, slot: u32) -> Self {
+        Self(self.0 & !(0xf_ffff << SLOT_SHIFT) | (slot as u64 & 0xf_ffff) << SLOT_SHIFT)
     }
 
     /// Its place in the table of judged calls, if it has one.
@@ -304,7 +346,7 @@ const _: () = assert!(size_of::<SlowCall>() == 128);
 
 #[cfg(test)]
 mod tests {
-    use super::{CallKey, LAST_NUMBER, abi, error_of, kind};
+    use super::{CallKey, LAST_NUMBER, abi, code_of, error_of, kind, numbered, of_code};
     use crate::histogram::BUCKETS;
 
     #[test]
@@ -347,6 +389,18 @@ mod tests {
         assert_eq!(CallKey::of(3, u32::MAX, 0, false).number(), LAST_NUMBER);
         assert_eq!(CallKey::of(3, LAST_NUMBER, 0, false).number(), LAST_NUMBER);
         assert_eq!(CallKey::of(3, 999, 0, false).number(), 999);
+    }
+
+    #[test]
+    fn a_call_in_one_word_comes_back() {
+        for (number, by) in [(0, abi::NATIVE), (64, abi::COMPAT), (LAST_NUMBER, abi::X32)] {
+            assert_eq!(of_code(code_of(number, by)), Some((number, by)));
+        }
+        assert_eq!(of_code(0), None);
+        assert_eq!(of_code(code_of(1 << 20, 0)), Some((LAST_NUMBER, 0)));
+        assert_eq!(numbered(super::X32_BIT | 513), (abi::X32, 513));
+        assert_eq!(numbered(39), (abi::NATIVE, 39));
+        assert_eq!(numbered(u32::MAX), (abi::NATIVE, u32::MAX));
     }
 
     #[test]

@@ -1,8 +1,11 @@
-//! What a thread sleeps in.
+//! What a thread is in while it does not run its own code.
 
 use super::{Object, has, is_kernel_thread, optional, probe, read};
 use aya_ebpf::{Global, helpers::generated::bpf_task_pt_regs};
-use ctprof_ebpf::abi::layout::ABSENT;
+use ctprof_ebpf::abi::{
+    layout::ABSENT,
+    syscall::{abi, code_of, numbered},
+};
 
 optional! {
     OFF_TASK_STATUS, OFF_TASK_JOBCTL, OFF_TASK_IOWAIT, OFF_TASK_FILES, OFF_FILES_FDT, OFF_FDT_MAX, OFF_FDT_FD,
@@ -29,11 +32,13 @@ const HALTED: u32 = 0x4 | 0x8 | 0x40 | 0x8000;
 pub(crate) struct Call {
     /// Its number.
     pub(crate) number: u32,
+    /// By which numbers it was made: one of [`abi`].
+    pub(crate) abi: u32,
     /// Its first argument.
     pub(crate) first: u32,
 }
 
-/// What a thread that goes to sleep is in.
+/// What a thread that does not run its own code is in.
 pub(crate) enum Doing {
     /// A system call.
     Call(Call),
@@ -43,13 +48,10 @@ pub(crate) enum Doing {
     Other,
 }
 
-/// What a sleeping thread with this state is in.
+/// What a thread with this state is in, if it sleeps, or runs in the kernel.
 #[inline(always)]
 pub(crate) fn doing(task: Object, state: u32) -> Doing {
     if state & HALTED != 0 || is_kernel_thread(task) || !has(&OFF_REGS_NUMBER) || is_frozen(task) {
-        return Doing::Other;
-    }
-    if is_compat(task) {
         return Doing::Other;
     }
     // SAFETY: `task` is a task that the verifier tracks.
@@ -61,10 +63,26 @@ pub(crate) fn doing(task: Object, state: u32) -> Doing {
     if number < 0 {
         return Doing::Fault;
     }
+    let (abi, number) = if is_compat(task) {
+        (abi::COMPAT, number as u32)
+    } else {
+        numbered(number as u32)
+    };
     Doing::Call(Call {
-        number: number as u32,
+        number,
+        abi,
         first: read(regs, OFF_REGS_FIRST.load()),
     })
+}
+
+/// The system call that a thread is in that runs in the kernel, or was made to leave the CPU; 0 for none. What
+/// interrupts its own code leaves registers without a call.
+#[inline(always)]
+pub(crate) fn in_call(task: Object) -> u32 {
+    match doing(task, 0) {
+        Doing::Call(call) => code_of(call.number, call.abi),
+        Doing::Fault | Doing::Other => 0,
+    }
 }
 
 /// Whether it is in a 32-bit call, or on arm64, is a 32-bit thread.

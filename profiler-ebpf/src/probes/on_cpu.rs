@@ -55,6 +55,9 @@ fn sample(ctx: &PerfEventContext) {
     key.kernel_stack = in_kernel.key;
 
     if !kernel::is_kernel_thread(task) {
+        if in_kernel.frames > 0 {
+            key.syscall = kernel::in_call(task);
+        }
         let in_user = stack::take(ctx.as_ptr(), Side::User, Place::Sample);
         if in_user.unreadable || in_user.frames == 0 {
             loss::count(Loss::UserStackUnreadable);

@@ -98,6 +98,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
         if off_cpu::wanted_as(thread.slot, blocks) {
             if !blocks {
                 thread.period = kernel::quota_period(task);
+                thread.syscall = kernel::in_call(task);
             }
             off_cpu::take(ctx, task, thread);
         }
@@ -243,7 +244,7 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "task_newtask")]
 fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     match CONTROL.get(0).copied() {
-        Some(visit::OPEN | visit::FOLLOW) => {}
+        Some(visit::OPEN | visit::FOLLOW | visit::SETTLE) => {}
         _ => return 0,
     }
     // SAFETY: has no precondition.

@@ -2,6 +2,10 @@
 //!
 //! - `core`: keeps the ledger running and answers with readings
 //! - `handle`: how the rest of the agent asks the core
+//! - `groups`: slots as the rows of a reading
+//! - `naming`: which row a cgroup belongs to
+//! - `kept`: what is remembered of a row
+//! - `culprits`: who is told by name
 //! - `metrics`: a reading as Prometheus reads it
 //! - `settings`: what it can be told, and by whom
 //! - `service`: core and HTTP from start to end: signals, reload
@@ -11,7 +15,11 @@
 //! - `self_figures`: what it knows of itself
 
 pub mod core;
+mod culprits;
+mod groups;
 pub mod handle;
+mod kept;
+mod naming;
 pub mod http;
 pub mod metrics;
 pub mod profiles;

@@ -213,7 +213,7 @@ fn record(
 /// The states whose stacks are needed.
 const fn stacks(form: Form) -> &'static [StateGroup] {
     match form {
-        Form::Pprof | Form::Graph(Graph::WallClock) => &StateGroup::ALL,
+        Form::Pprof | Form::Graph(Graph::WallClock | Graph::Syscalls) => &StateGroup::ALL,
         Form::Graph(Graph::OnCpu) => &[StateGroup::OnCpu],
         Form::Graph(Graph::OffCpu) => &[StateGroup::Blocked],
         Form::Graph(Graph::RunQueue) => &[StateGroup::RunQueue],

@@ -116,7 +116,7 @@ pub fn container_stacks(
 ) -> u64 {
     let mut merged: HashMap<Identity, (u64, u64)> = HashMap::new();
     let mut threads: HashMap<[u8; 16], Arc<str>> = HashMap::new();
-    let mut calls: HashMap<u32, Arc<str>> = HashMap::new();
+    let mut calls: HashMap<u32, Option<Arc<str>>> = HashMap::new();
     let mut ownerless = 0;
     for (key, count) in samples.counts() {
         let is_sample = key.state as usize == state::ON_CPU;
@@ -161,13 +161,10 @@ pub fn container_stacks(
         sum.1 += ns;
     }
     for (identity, (count, time_ns)) in merged {
-        let syscall = identity.syscall.checked_sub(1).map(|number| {
-            Arc::clone(
-                calls
-                    .entry(number)
-                    .or_insert_with(|| syscalls::name(number).into()),
-            )
-        });
+        let syscall = calls
+            .entry(identity.syscall)
+            .or_insert_with(|| syscalls::label(identity.syscall).map(Arc::from))
+            .clone();
         containers[identity.owner].stacks.push(Stack {
             state: identity.state,
             pid: identity.pid,

@@ -22,9 +22,8 @@ use crate::target::{self, TargetArgs};
 
 /// Whose calls, resolved on this host.
 pub(super) struct Counting {
-    pub(super) containers: Containers,
     /// The chosen cgroups; `None` for everything.
-    pub(super) roots: Option<Vec<String>>,
+    roots: Option<Vec<String>>,
     hierarchy: Hierarchy,
     layout: Layout,
     what: String,
@@ -43,13 +42,13 @@ pub(super) struct Plan<'a> {
 }
 
 impl Counting {
-    /// Resolves the target, or makes a cgroup for the command.
+    /// Resolves the target, or makes a cgroup for the command. `name` is the subcommand's, for errors.
     pub(super) fn of(
         name: &str,
         target: &TargetArgs,
         command: &[OsString],
         btf: Option<&Path>,
-    ) -> Result<(Self, Option<RunningCommand>)> {
+    ) -> Result<(Self, Containers, Option<RunningCommand>)> {
         let host = Host::default();
         Capabilities::of_self(&host)?.require(name)?;
         let hierarchy = Hierarchy::detect(&host)?;
@@ -74,7 +73,6 @@ impl Counting {
             }
         };
         let counting = Self {
-            containers,
             roots,
             hierarchy,
             layout,
@@ -83,7 +81,13 @@ impl Counting {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
         };
-        Ok((counting, command))
+        Ok((counting, containers, command))
+    }
+
+    /// What is said to be counted, where the target does not say it.
+    pub(super) fn called(mut self, what: String) -> Self {
+        self.what = what;
+        self
     }
 
     /// How many cgroups this host has.
@@ -91,16 +95,17 @@ impl Counting {
         Ok(self.hierarchy.walk("/")?.len())
     }
 
-    /// Counts, for `limit` at most. `make` gets the containers, the roots and the session before it begins.
+    /// Counts, for `limit` at most, or until what is counted is `gone`. `make` gets the roots and the session before
+    /// it begins.
     pub(super) async fn run<O: Observer>(
         self,
         plan: Plan<'_>,
         limit: Option<Duration>,
         mut command: Option<&mut RunningCommand>,
-        make: impl FnOnce(Containers, Option<Vec<String>>, &mut Session<'_>) -> Result<O>,
+        gone: impl AsyncFnOnce(&Hierarchy),
+        make: impl FnOnce(Option<Vec<String>>, &mut Session<'_>) -> Result<O>,
     ) -> Result<(O, Recorded, Ended)> {
         let Self {
-            containers,
             roots,
             hierarchy,
             layout,
@@ -121,9 +126,10 @@ impl Counting {
             calls: plan.calls,
             interval: plan.interval,
             throttle: None,
+            endless: false,
             log: plan.log,
         })?;
-        let mut observer = make(containers, roots.clone(), &mut session)?;
+        let mut observer = make(roots.clone(), &mut session)?;
         session.open()?;
         session.require_calls()?;
         if let Some(command) = &mut command {
@@ -139,6 +145,7 @@ impl Counting {
             tokio::select! {
                 _ = interrupt.recv() => Ended::Interrupted,
                 _ = terminate.recv() => Ended::Interrupted,
+                () = gone(&hierarchy) => Ended::TargetsGone,
                 () = async {
                     match command {
                         Some(command) => command.exited().await,

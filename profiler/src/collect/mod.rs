@@ -9,10 +9,12 @@
 //! - `observer`: who is told what happens while recording
 //! - `event_loop`: what a session runs on
 //! - `session`: the recording itself: attach, drain on an interval, stop
+//! - `live`: a recording without an end
 
 mod counters;
 mod event_loop;
 mod ledger;
+mod live;
 mod observer;
 mod samples;
 mod session;
@@ -23,6 +25,7 @@ mod watch;
 pub use counters::{Counted, Counters};
 pub use event_loop::block_on;
 pub use ledger::RawLedger;
+pub use live::{Live, Retired, Retirement, Settled};
 pub use observer::{Ended, Observer, SlowCallSeen, Snapshot};
 pub use samples::Samples;
 pub use session::{Recorded, Session};

@@ -43,8 +43,17 @@ pub struct SessionPlan<'a> {
     pub interval: Option<Duration>,
     /// How to tell throttled time; `None` for the best way that the kernel has.
     pub throttle: Option<Throttle>,
+    /// Go on for as long as the host does: slots of cgroups that are gone are given to others.
+    pub endless: bool,
     /// Let the kernel half log what it does.
     pub log: bool,
+}
+
+impl SessionPlan<'_> {
+    /// Whether anything of this recording has stacks.
+    pub(super) const fn has_stacks(&self) -> bool {
+        !self.stacks.is_empty() || self.calls.slow_stacks
+    }
 }
 
 /// Rows that hold what can be new between two drains: a sample brings at most one row and two stacks, and
@@ -71,6 +80,7 @@ pub(super) fn load(
             hierarchy_id: plan.hierarchy.id(),
             record_host: plan.roots.is_none(),
             slots,
+            reuse_slots: plan.endless,
             throttle,
             off_cpu_stacks: plan.stacks,
             min_block_ns: u64::try_from(plan.min_block.as_nanos()).unwrap_or(u64::MAX),

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use ctprof_ebpf::abi::ledger::{SYSCALLS, reason};
-use ctprof_ebpf::abi::syscall::{LAST_NUMBER, abi};
+use ctprof_ebpf::abi::syscall::{LAST_NUMBER, abi, of_code};
 use syscalls::{Errno, Sysno};
 
 /// The name of a system call; `syscall_999` for a number that has none.
@@ -41,6 +41,17 @@ pub fn name_by(number: u32, by: u32) -> String {
         _ => return name(number),
     };
     known.map_or_else(|| format!("syscall_{number}"), str::to_owned)
+}
+
+/// The call with this code (see [`of_code`]), with whose number it was made by if it is not the machine's own.
+#[must_use]
+pub fn label(code: u32) -> Option<String> {
+    let (number, by) = of_code(code)?;
+    let name = name_by(number, by);
+    Some(match abi_name(by) {
+        "" => name,
+        abi => format!("{name} ({abi})"),
+    })
 }
 
 /// The first number that x32 has for itself; below are those of x86-64.

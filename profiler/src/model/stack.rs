@@ -159,7 +159,7 @@ pub struct Stack {
     pub count: u64,
     /// On-CPU: the share of the container's exact CPU time that its samples stand for. Else: time, exact.
     pub time_ns: u64,
-    /// The system call that the thread is blocked in, by name.
+    /// The system call that the thread is in, by name: runs in the kernel for, is blocked in, or waits in.
     pub syscall: Option<Arc<str>>,
     /// On-CPU in a quota period that ended throttled: this stack burnt the quota.
     pub burnt_quota: bool,

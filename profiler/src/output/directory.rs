@@ -15,16 +15,18 @@ use super::units;
 use crate::{Error, Result};
 
 /// Every file that ctprof writes into a recording. `--force` touches no other.
-pub const FILES: [&str; 9] = [
+pub const FILES: [&str; 11] = [
     SUMMARY,
     FOLDED,
     BURNT_QUOTA,
+    CALLS,
     PPROF,
     "flamegraph.svg",
     "on-cpu.svg",
     "off-cpu.svg",
     "run-queue.svg",
     "throttled.svg",
+    "syscalls.svg",
 ];
 
 /// Everything but the stacks.
@@ -33,6 +35,8 @@ pub const SUMMARY: &str = "summary.json";
 pub const FOLDED: &str = "stacks.folded";
 /// Folded stacks of what burnt a quota, where something did.
 pub const BURNT_QUOTA: &str = "quota.folded";
+/// Folded stacks of threads in system calls, by call, where any was.
+pub const CALLS: &str = "syscalls.folded";
 /// pprof.
 pub const PPROF: &str = "profile.pb.gz";
 

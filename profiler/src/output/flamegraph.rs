@@ -68,7 +68,7 @@ pub fn write(
     out: &mut impl Write,
 ) -> std::io::Result<()> {
     let (summary, containers) = (&view.summary, options.containers);
-    let title = words::title(graph, summary, containers);
+    let title = words::title(graph, view, containers);
     let sections = graph.sections(view);
     let limits = Limits {
         containers,
@@ -87,7 +87,7 @@ pub fn write(
         .filter(|tree| tree.total_ns() > 0)
         .collect();
     if trees.is_empty() {
-        let lines = words::why_empty(graph, summary, containers);
+        let lines = words::why_empty(graph, view, containers);
         return svg::write_empty(&title, &lines, out);
     }
     let mut palette = PaletteMap::default();

@@ -4,7 +4,8 @@
 //! states have in common: counts of samples could not stand beside blocked time. Kernel frames end in
 //! `_[k]`, inlined functions in `_[i]`.
 //!
-//! `quota.folded` has the same form: the part of the on-CPU time that burnt a quota.
+//! `quota.folded` has the same form: the part of the on-CPU time that burnt a quota. `syscalls.folded` as well: the
+//! time in system calls, with the call as outermost frame.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Read, Write};

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use crate::model::Profile;
 use crate::{Error, Result};
 pub use directory::RecordingDir;
-use directory::{BURNT_QUOTA, FOLDED, NewFile, PPROF, SUMMARY};
+use directory::{BURNT_QUOTA, CALLS, FOLDED, NewFile, PPROF, SUMMARY};
 use flamegraph::Graph;
 use stacks::Stacks;
 use summary::Summary;
@@ -43,6 +43,8 @@ pub struct View {
     pub stacks: Stacks,
     /// Those on-CPU stacks among them that burnt a quota.
     pub burnt_quota: Stacks,
+    /// Those stacks of threads in a system call, whose outermost frame is the call.
+    pub calls: Stacks,
 }
 
 /// A file that was written.
@@ -73,6 +75,7 @@ impl View {
         let view = Self {
             stacks: Stacks::of(profile, &order),
             burnt_quota: Stacks::of_burnt_quota(profile, &order),
+            calls: Stacks::of_calls(profile, &order),
             summary,
         };
         (view, order)
@@ -121,10 +124,12 @@ pub fn write_all(dir: &RecordingDir, profile: &Profile) -> Result<Written> {
         });
         let graphs: Vec<_> = Graph::ALL.into_iter().map(graph).collect();
         let mut results = vec![summary, joined(folded, dir, FOLDED)];
-        if !view.burnt_quota.is_empty() {
-            results.push(write_file(dir, BURNT_QUOTA, |out| {
-                folded::write(&view.burnt_quota, &view.labels(), out)
-            }));
+        for (name, part) in [(BURNT_QUOTA, &view.burnt_quota), (CALLS, &view.calls)] {
+            if !part.is_empty() {
+                results.push(write_file(dir, name, |out| {
+                    folded::write(part, &view.labels(), out)
+                }));
+            }
         }
         results.push(joined(pprof, dir, PPROF));
         results.extend(graphs);

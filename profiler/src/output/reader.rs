@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::directory::{BURNT_QUOTA, FOLDED, SUMMARY};
+use super::directory::{BURNT_QUOTA, CALLS, FOLDED, SUMMARY};
 use super::stacks::Stacks;
 use super::summary::{SCHEMA_VERSION, Summary};
 use super::{View, folded, names, units};
@@ -24,6 +24,7 @@ pub fn read(dir: &Path) -> Result<View> {
     Ok(View {
         stacks: read_folded(&dir.join(FOLDED), &summary)?,
         burnt_quota: read_folded(&dir.join(BURNT_QUOTA), &summary)?,
+        calls: read_folded(&dir.join(CALLS), &summary)?,
         summary,
     })
 }

@@ -72,7 +72,7 @@ impl Stacks {
         for (position, index) in order.iter().enumerate() {
             let container = &profile.containers[*index];
             for stack in &container.stacks {
-                naming.push(position, stack);
+                naming.push(position, None, stack);
             }
             naming.push_rest(position, container);
         }
@@ -86,7 +86,21 @@ impl Stacks {
         for (position, index) in order.iter().enumerate() {
             for stack in &profile.containers[*index].stacks {
                 if stack.burnt_quota {
-                    naming.push(position, stack);
+                    naming.push(position, None, stack);
+                }
+            }
+        }
+        naming.builder.finish()
+    }
+
+    /// The stacks of threads in a system call, with the call as outermost frame: a part of [`of`](Self::of).
+    #[must_use]
+    pub fn of_calls(profile: &Profile, order: &[usize]) -> Self {
+        let mut naming = Naming::new(&profile.frames);
+        for (position, index) in order.iter().enumerate() {
+            for stack in &profile.containers[*index].stacks {
+                if let Some(call) = &stack.syscall {
+                    naming.push(position, Some(call), stack);
                 }
             }
         }
@@ -164,7 +178,7 @@ impl<'a> Naming<'a> {
         }
     }
 
-    fn push(&mut self, container: usize, stack: &'a Stack) {
+    fn push(&mut self, container: usize, call: Option<&str>, stack: &'a Stack) {
         let Self {
             builder,
             table,
@@ -176,11 +190,12 @@ impl<'a> Naming<'a> {
             .entry(&stack.thread)
             .or_insert_with(|| builder.name(&names::field(&stack.thread)));
         frames.clear();
+        frames.extend(call.map(|call| builder.name(&names::field(call))));
         frames.extend(stack.frames.iter().rev().map(|id| {
             *known[id.0 as usize]
                 .get_or_insert_with(|| builder.name(&names::frame(table.frame(*id))))
         }));
-        if frames.is_empty() {
+        if stack.frames.is_empty() {
             frames.push(builder.name(stand_in::NO_STACK));
         }
         let state = ViewState::of(stack.state);

@@ -99,12 +99,43 @@ impl IdleThreads {
                 *busy = busy.saturating_add(stack.ns);
             }
         }
+        let idle = times
+            .into_iter()
+            .filter(|(_, (busy, all))| *busy < all / 100 * IDLE_BELOW_PERCENT)
+            .map(|(key, _)| key)
+            .collect();
+        Self::with(idle, stacks, groups, is_kernel)
+    }
+
+    /// The groups of a `part` of the stacks that are idle by what they do in the `whole`.
+    #[must_use]
+    pub fn of_part(
+        part: &Stacks,
+        groups: &ThreadGroups,
+        whole: &Stacks,
+        is_kernel: impl Fn(usize) -> bool,
+    ) -> Self {
+        let all_groups = ThreadGroups::of(whole);
+        let all = Self::of(whole, &all_groups, &is_kernel);
+        let idle = part
+            .iter()
+            .filter(|stack| {
+                let thread = whole.find(part.name(stack.thread));
+                thread.is_some_and(|it| all.is_idle(stack.container, all_groups.group(it)))
+            })
+            .map(|stack| (stack.container, groups.group(stack.thread)))
+            .collect();
+        Self::with(idle, part, groups, is_kernel)
+    }
+
+    fn with(
+        idle: HashSet<(usize, NameId)>,
+        stacks: &Stacks,
+        groups: &ThreadGroups,
+        is_kernel: impl Fn(usize) -> bool,
+    ) -> Self {
         let mut this = Self {
-            idle: times
-                .into_iter()
-                .filter(|(_, (busy, all))| *busy < all / 100 * IDLE_BELOW_PERCENT)
-                .map(|(key, _)| key)
-                .collect(),
+            idle,
             kernel: None,
             unknown: stacks.find(names::ANY_THREAD),
             waits: HashMap::new(),

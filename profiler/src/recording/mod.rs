@@ -90,6 +90,7 @@ impl<'a> Recording<'a> {
                 CallPlan::default()
             },
             interval: None,
+            endless: false,
             log: plan.log,
         })?;
         let mut counters = (!plan.stacks.is_empty()).then(|| {

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction as Action};
 
-use ctprof_ebpf::abi::syscall::abi;
+use ctprof_ebpf::abi::syscall::{CallKey, JUDGED, abi};
 
 use super::called::CallId;
 use super::write::arch;
+use crate::aggregate::CallNames;
 
 /// A profile, by the names in it.
 #[derive(Clone, Debug)]
@@ -122,6 +123,21 @@ impl Filter {
         } else {
             Verdict::Maybe
         }
+    }
+
+    /// The calls that it denies whatever their arguments, by all numbers that can be judged; with slot 0.
+    pub fn denied(&self, names: CallNames) -> impl Iterator<Item = CallKey> {
+        let all = [abi::NATIVE, abi::COMPAT, abi::X32]
+            .into_iter()
+            .flat_map(|by| (0..JUDGED).map(move |number| (number, by)));
+        all.filter(move |(number, by)| {
+            let call = CallId {
+                name: (names.call)(*number, *by),
+                abi: *by,
+            };
+            matches!(self.verdict(&call), Verdict::Denied(_))
+        })
+        .map(|(number, by)| CallKey::of(0, number, by, false))
     }
 
     /// Names that it allows, whatever their arguments; sorted.

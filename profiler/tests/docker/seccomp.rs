@@ -126,8 +126,9 @@ fn denied() -> Result {
         .flatten()
         .find(|call| call["name"] == "clock_nanosleep");
     ensure!(
-        sleeps.is_some_and(|call| call["error"] == "EPERM"),
+        sleeps.is_some_and(|call| call["error"] == "EPERM" && call["callers"][0]["count"] == 1),
         "no sleep was denied: {found}"
     );
-    Ok(())
+    finished.expect_said("denied: ")?;
+    finished.expect_said(" clock_nanosleep(")
 }

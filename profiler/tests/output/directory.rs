@@ -37,6 +37,7 @@ fn only_new_empty_or_earlier_recordings_are_written_to() {
     // --force replaces what ctprof wrote, also what only an earlier version did, and nothing else.
     std::fs::write(path.join("notes.txt"), "mine").unwrap();
     std::fs::write(path.join("quota.folded"), "old").unwrap();
+    std::fs::write(path.join("syscalls.folded"), "old").unwrap();
     std::fs::write(path.join("stacks.folded"), "old").unwrap();
     output::write_all(&RecordingDir::open(&path, true).unwrap(), &profile).unwrap();
     assert_eq!(
@@ -50,6 +51,7 @@ fn only_new_empty_or_earlier_recordings_are_written_to() {
             "run-queue.svg",
             "stacks.folded",
             "summary.json",
+            "syscalls.svg",
             "throttled.svg",
         ]
     );

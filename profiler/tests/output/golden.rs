@@ -58,6 +58,7 @@ fn files_of_a_small_recording() {
             "off-cpu.svg",
             "run-queue.svg",
             "throttled.svg",
+            "syscalls.svg",
         ]
     );
     for file in &written.files {
@@ -87,6 +88,7 @@ fn files_of_a_recording_with_a_ledger() {
     assert_golden!("rich.summary.json", text("summary.json"));
     assert_golden!("rich.stacks.folded", text("stacks.folded"));
     assert_golden!("rich.quota.folded", text("quota.folded"));
+    assert_golden!("rich.syscalls.folded", text("syscalls.folded"));
     let graphs: Vec<String> = Graph::ALL
         .into_iter()
         .map(|graph| shown(&text(graph.file_name())))
@@ -111,6 +113,7 @@ fn a_recording_read_back_is_the_recording() {
         assert_eq!(read.stacks.len(), written.view.stacks.len());
         assert!(read.stacks == written.view.stacks);
         assert!(read.burnt_quota == written.view.burnt_quota);
+        assert!(read.calls == written.view.calls);
         let (view, _) = View::of(&profile);
         assert!(read.stacks == view.stacks);
     }

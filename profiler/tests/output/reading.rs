@@ -204,6 +204,7 @@ fn recordings_of_earlier_and_later_versions_are_read() {
         summary: earlier,
         stacks: Stacks::default(),
         burnt_quota: Stacks::default(),
+        calls: Stacks::default(),
     };
     let shown = text(&view, &Options::default());
     assert!(

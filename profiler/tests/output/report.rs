@@ -62,10 +62,14 @@ fn it_is_the_same_when_read_back() {
         };
         let recorded = text(&written.view, &options);
         assert_eq!(text(&reader::read(&path).unwrap(), &options), recorded);
-        let quota = if name == "rich" { "quota.folded, " } else { "" };
+        let parts = if name == "rich" {
+            "quota.folded, syscalls.folded, "
+        } else {
+            ""
+        };
         let files = format!(
-            "summary.json, stacks.folded, {quota}profile.pb.gz, flamegraph.svg, on-cpu.svg, off-cpu.svg, \
-             run-queue.svg, throttled.svg\n"
+            "summary.json, stacks.folded, {parts}profile.pb.gz, flamegraph.svg, on-cpu.svg, off-cpu.svg, \
+             run-queue.svg, throttled.svg, syscalls.svg\n"
         );
         assert!(recorded.ends_with(&files), "{recorded}");
     }

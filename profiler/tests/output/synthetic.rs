@@ -133,6 +133,12 @@ impl Maker {
         *container.time_ns.entry(state).or_default() += samples * PERIOD_NS;
     }
 
+    /// The stack added last is of a thread in this system call.
+    pub(crate) fn in_call(&mut self, syscall: &str) {
+        let container = self.profile.containers.last_mut().unwrap();
+        container.stacks.last_mut().unwrap().syscall = Some(Arc::from(syscall));
+    }
+
     /// Time in a state other than on-CPU, root first, in the container added last.
     pub(crate) fn off_cpu(
         &mut self,

@@ -21,9 +21,10 @@ const LARGEST: u64 = 1 << 20;
 
 /// Say what a seccomp profile would do to the calls that containers make now.
 ///
-/// Shows for each container the calls that the profile would deny, those that it may deny because a rule looks at
-/// arguments (which are not looked at here), and those that the container's present filter has denied meanwhile; and
-/// then the calls that the profile allows and nobody made.
+/// Shows for each container the calls that the profile would deny, with the processes, threads and functions that make
+/// them; those that it may deny because a rule looks at arguments (which are not looked at here); and those that the
+/// container's present filter has denied meanwhile, which are told on stderr as they happen; and then the calls that
+/// the profile allows and nobody made.
 ///
 /// Exit code: 0 if nothing would be denied; 1 if something would be. A call that the present filter has denied, and
 /// that the profile denies by a rule of its own with the same error, changes nothing, and is no reason for 1. Other
@@ -74,6 +75,7 @@ pub(super) fn run(args: &CheckArgs, log: bool) -> Result<ExitCode> {
         duration: args.duration.or((!has_end).then_some(DEFAULT_DURATION)),
         btf: args.btf.as_deref(),
         log,
+        filter: Some(&filter),
     })?;
     let findings = report::Findings::of(&args.profile, &filter, &watched);
     findings.print(args.format)?;

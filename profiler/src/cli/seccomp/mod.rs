@@ -3,8 +3,10 @@
 //! - `watch`: counts the calls of the chosen containers
 //! - `record`: writes a profile
 //! - `check`: holds a profile against what is called
+//! - `callers`: who made the calls that it denies
 //! - `report`: what a check has found
 
+mod callers;
 mod check;
 mod record;
 mod report;

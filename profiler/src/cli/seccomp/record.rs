@@ -107,6 +107,7 @@ pub(super) fn run(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         duration: args.duration,
         btf: args.btf.as_deref(),
         log,
+        filter: None,
     })?;
     if watched.containers.is_empty() {
         return Err(Error::Failed(format!(

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::callers::Caller;
 use super::watch::{Watched, WatchedContainer};
 use crate::Result;
 use crate::cli::record::say;
@@ -30,7 +31,13 @@ pub(super) struct Findings {
     never_seen_needed: Vec<String>,
     /// Calls for which there was no room: the findings lack them.
     lost: u64,
+    /// Denied calls of which nobody looked at who made them, because there were too many at once.
+    callers_lost: u64,
 }
+
+/// Callers of a call that people see, and functions of each.
+const CALLERS: usize = 3;
+const FUNCTIONS: usize = 6;
 
 /// One container.
 #[derive(Debug, Serialize)]
@@ -64,6 +71,10 @@ struct Finding {
     error: Option<String>,
     /// What the profile does.
     profile: String,
+    /// Who made it, most calls first, and with which stack: of the calls that were looked at, which are at most
+    /// 500 a second and CPU.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    callers: Vec<Caller>,
 }
 
 impl Findings {
@@ -90,6 +101,7 @@ impl Findings {
             never_seen,
             never_seen_needed,
             lost: lost.get("call_map_full").copied().unwrap_or(0),
+            callers_lost: lost.get("slow_call_dropped").copied().unwrap_or(0),
         }
     }
 
@@ -102,6 +114,12 @@ impl Findings {
             let lost = count(self.lost);
             say(&format!(
                 "calls may be missing: the table of calls is full (call_map_full: {lost})"
+            ));
+        }
+        if self.callers_lost > 0 {
+            let lost = count(self.callers_lost);
+            say(&format!(
+                "who made denied calls is not known of all: there were too many at once (slow_call_dropped: {lost})"
             ));
         }
         match format {
@@ -143,6 +161,12 @@ impl Row {
     fn of(container: &WatchedContainer, filter: &Filter, would_deny: &mut bool) -> Self {
         let (mut denied, mut maybe, mut live) = (Vec::new(), Vec::new(), Vec::new());
         let called = &container.called;
+        let callers = |call: &CallId, error: Option<u32>| -> Vec<Caller> {
+            let all = container.callers.iter();
+            all.filter(|it| it.call == *call && it.refused_with == error)
+                .cloned()
+                .collect()
+        };
         for (call, times) in &called.executed {
             let to = match filter.verdict(call) {
                 Verdict::Allowed => continue,
@@ -152,11 +176,13 @@ impl Row {
                     &mut denied
                 }
             };
-            to.push(Finding::of(call, *times, filter, None));
+            let callers = callers(call, None);
+            to.push(Finding::of(call, *times, filter, None, callers));
         }
         for (call, errors) in &called.refused {
             for (error, times) in errors {
-                live.push(Finding::of(call, *times, filter, Some(*error)));
+                let callers = callers(call, Some(*error));
+                live.push(Finding::of(call, *times, filter, Some(*error), callers));
                 if let Verdict::Denied(denial) = filter.verdict(call) {
                     *would_deny |= !denial.by_rule || denial.error != Some(*error);
                 }
@@ -208,7 +234,13 @@ impl Row {
 }
 
 impl Finding {
-    fn of(call: &CallId, count: u64, filter: &Filter, error: Option<u32>) -> Self {
+    fn of(
+        call: &CallId,
+        count: u64,
+        filter: &Filter,
+        error: Option<u32>,
+        callers: Vec<Caller>,
+    ) -> Self {
         let profile = match filter.verdict(call) {
             Verdict::Allowed => "allows".to_owned(),
             Verdict::Maybe => "may allow".to_owned(),
@@ -224,6 +256,7 @@ impl Finding {
                 error => error_name(error),
             }),
             profile,
+            callers,
         }
     }
 
@@ -235,14 +268,35 @@ impl Finding {
         let times = counted(self.count, "time");
         let name = format!("{}{abi}", self.name);
         match &self.error {
-            None => writeln!(out, "    {name:<24} {times:>16}   {}", self.profile),
+            None => writeln!(out, "    {name:<24} {times:>16}   {}", self.profile)?,
             Some(error) => {
                 let profile = &self.profile;
                 writeln!(
                     out,
                     "    {name:<24} {times:>16}   got {error}; the profile {profile}"
-                )
+                )?;
             }
+        }
+        for caller in self.callers.iter().take(CALLERS) {
+            let times = counted(caller.count, "time");
+            let (process, thread) = (&caller.process, &caller.thread);
+            let who = if process == thread {
+                process.to_string()
+            } else {
+                format!("{process}, thread {thread}")
+            };
+            writeln!(out, "      {times} by {who}")?;
+            for function in caller.stack.iter().take(FUNCTIONS) {
+                writeln!(out, "        {function}")?;
+            }
+        }
+        match self.callers.len().saturating_sub(CALLERS) {
+            0 => Ok(()),
+            more => writeln!(
+                out,
+                "      and {}; --format json has all",
+                counted(more as u64, "more caller")
+            ),
         }
     }
 }

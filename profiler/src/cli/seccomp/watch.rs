@@ -6,33 +6,33 @@ use std::ffi::OsString;
 use std::future::pending;
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ctprof_ebpf::abi::syscall::{CallKey, kind, view};
-use tokio::signal::unix::SignalKind;
 
-use crate::bpf::{CallPlan, SamplingEvent};
-use crate::cli::record::command::RunningCommand;
-use crate::cli::record::{listen, say};
-use crate::collect::{Ended, Observer, Recorded, Samples, Session, SessionPlan, block_on};
-use crate::host::Host;
-use crate::host::capabilities::Capabilities;
+use super::callers::{Caller, Callers};
+use crate::bpf::CallPlan;
+use crate::cli::counting::{Counting, Plan};
+use crate::collect::{Observer, Recorded, Samples, SlowCallSeen, block_on};
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
 use crate::host::containers::Containers;
 use crate::model::{ContainerIdentity, ProcessKey};
-use crate::recording::{CALL_NAMES, layout, owners};
-use crate::seccomp::{Called, called};
-use crate::target::{self, TargetArgs};
+use crate::recording::{CALL_NAMES, owner, owners};
+use crate::seccomp::{Called, Filter, called};
+use crate::target::TargetArgs;
 use crate::{Error, Result};
 
-/// Rows of the kernel's table: 112 MiB if all are used.
+/// Rows of the kernel's table.
 const ROWS: u32 = 1_048_576;
+/// Stacks of denied calls that are held between two drains.
+const STACKS: u32 = 4_096;
 /// How often it is looked whether the awaited container is gone.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Whose calls, and for how long.
 pub(super) struct Wanted<'a> {
-    /// What it is for, in messages.
+    /// The subcommand, in messages.
     pub(super) to: &'a str,
     pub(super) target: &'a TargetArgs,
     /// A container of this name or id that is yet to start.
@@ -41,6 +41,8 @@ pub(super) struct Wanted<'a> {
     pub(super) duration: Option<Duration>,
     pub(super) btf: Option<&'a Path>,
     pub(super) log: bool,
+    /// A profile: who makes calls that it denies, or that are denied now, is looked at.
+    pub(super) filter: Option<&'a Filter>,
 }
 
 /// What was counted.
@@ -56,6 +58,8 @@ pub(super) struct Watched {
 pub(super) struct WatchedContainer {
     pub(super) identity: ContainerIdentity,
     pub(super) called: Called,
+    /// Who made denied calls, most calls first; empty without a profile.
+    pub(super) callers: Vec<Caller>,
     /// It was born while it was watched: its calls are complete from its first instruction.
     pub(super) is_complete: bool,
 }
@@ -93,96 +97,54 @@ pub(super) fn watch(wanted: &Wanted<'_>) -> Result<Watched> {
 }
 
 async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
-    let host = Host::default();
-    Capabilities::of_self(&host)?.require(wanted.to)?;
-    let hierarchy = Hierarchy::detect(&host)?;
-    let mut containers = Containers::new(&host, &hierarchy);
-    let resolved = target::resolve(wanted.target, &host, &hierarchy, &mut containers)?;
-    for note in &resolved.notes {
-        say(note);
+    let (mut counting, containers, mut command) =
+        Counting::of(wanted.to, wanted.target, wanted.command, wanted.btf)?;
+    if let Some(name) = wanted.new {
+        counting = counting.called(format!("{name}, when it starts"));
     }
-    let layout = layout(wanted.btf, &hierarchy)?;
-    let mut command = RunningCommand::prepare(wanted.command, &hierarchy)?;
-    let roots: Option<Vec<String>> = match (&command, wanted.new) {
-        (Some(command), _) => Some(vec![command.cgroup().to_owned()]),
-        // Where it will be born is not known.
-        (None, Some(_)) => None,
-        (None, None) => {
-            let roots = resolved.roots.iter().map(|root| root.cgroup.clone());
-            Some(roots.collect())
-        }
-    };
-    // From here on Ctrl-C ends the counting, not the process.
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut session = Session::start(SessionPlan {
-        layout: &layout,
+    let plan = Plan {
         btf: wanted.btf,
-        hierarchy: &hierarchy,
-        roots: roots.as_deref(),
-        event: SamplingEvent::CpuClock,
-        frequency_hz: 1,
-        map_entries: Some(1),
-        stacks: &[],
-        min_block: Duration::ZERO,
         calls: CallPlan {
             view: view::TIMES,
             confined: true,
             rows: ROWS,
+            judge: wanted.filter.is_some(),
+            slow_stacks: wanted.filter.is_some(),
             ..CallPlan::default()
         },
         interval: None,
-        throttle: None,
+        stacks: wanted.filter.map_or(1, |_| STACKS),
         log: wanted.log,
-    })?;
-    session.open()?;
-    session.require_calls()?;
-    if let Some(command) = &mut command {
-        command.start()?;
-    }
-    let what = match (&command, wanted.new) {
-        (Some(command), _) => command.name().to_owned(),
-        (None, Some(name)) => format!("{name}, when it starts"),
-        (None, None) => {
-            let labels = resolved.roots.iter().map(|root| root.label.as_str());
-            labels.collect::<Vec<_>>().join(", ")
-        }
     };
-    let time = wanted.duration;
-    let time = time.map_or_else(String::new, |time| format!(" for {time:?}"));
-    say(&format!(
-        "counting system calls of {what}{time}; Ctrl-C ends it early"
-    ));
-    let births = RefCell::new(Births {
+    let births = Rc::new(RefCell::new(Births {
         containers,
         new: wanted.new,
         born: BTreeSet::new(),
-    });
-    let stop = async {
-        tokio::select! {
-            _ = interrupt.recv() => Ended::Interrupted,
-            _ = terminate.recv() => Ended::Interrupted,
-            () = births_end(&births, &hierarchy) => Ended::TargetsGone,
-            () = async {
-                match &mut command {
-                    Some(command) => command.exited().await,
-                    None => pending().await,
+    }));
+    let awaited = Rc::clone(&births);
+    let (follower, recorded, ended) = counting
+        .run(
+            plan,
+            wanted.duration,
+            command.as_mut(),
+            async |hierarchy| births_end(&awaited, hierarchy).await,
+            |roots, session| {
+                if let Some(filter) = wanted.filter {
+                    session.judge(filter.denied(CALL_NAMES))?;
                 }
-            } => Ended::CommandExited,
-        }
-    };
-    let ended = session
-        .run(wanted.duration, stop, &mut Follower(&births))
+                Ok(Follower {
+                    births: &births,
+                    roots,
+                    callers: Callers::default(),
+                })
+            },
+        )
         .await?;
-    let recorded = session.finish()?;
     let code = match command {
         Some(command) => command.finish(ended).await,
         None => ExitCode::SUCCESS,
     };
-    let born_is_all = !wanted.command.is_empty();
-    let containers = births
-        .into_inner()
-        .assign(&recorded, roots.as_deref(), born_is_all);
+    let containers = follower.assign(&recorded, !wanted.command.is_empty());
     Ok(Watched {
         containers,
         recorded,
@@ -234,18 +196,28 @@ impl Births<'_> {
         awaited
     }
 
+    fn is_born(&self, cgroup: &str) -> bool {
+        self.born.iter().any(|born| is_at_or_below(cgroup, born))
+    }
+}
+
+/// Follows what happens while calls are counted.
+struct Follower<'a, 'b> {
+    births: &'a RefCell<Births<'b>>,
+    roots: Option<Vec<String>>,
+    callers: Callers,
+}
+
+impl Follower<'_, '_> {
     /// Gives every call to its container.
-    fn assign(
-        mut self,
-        recorded: &Recorded,
-        roots: Option<&[String]>,
-        born_is_all: bool,
-    ) -> Vec<WatchedContainer> {
+    fn assign(mut self, recorded: &Recorded, born_is_all: bool) -> Vec<WatchedContainer> {
         let Some(calls) = &recorded.calls else {
             return Vec::new();
         };
-        self.containers.retry();
-        let (owners, rows) = owners(&recorded.watch, roots, &mut self.containers);
+        let births = &mut *self.births.borrow_mut();
+        births.containers.retry();
+        let roots = self.roots.as_deref();
+        let (owners, rows) = owners(&recorded.watch, roots, &mut births.containers);
         // A command's cgroup is new: what was in progress there before is the write that joined it.
         let is_its_own = |key: &CallKey| !born_is_all || key.kind() != kind::BEFORE;
         let calls = calls.rows.iter().filter(|(key, _)| is_its_own(key));
@@ -253,18 +225,19 @@ impl Births<'_> {
         let mut found: Vec<WatchedContainer> = rows
             .into_iter()
             .zip(all)
-            .map(|(row, called)| {
-                let cgroup = &row.identity.cgroup;
-                let is_born = self.born.iter().any(|born| is_at_or_below(cgroup, born));
-                WatchedContainer {
-                    is_complete: born_is_all || is_born,
-                    identity: row.identity,
-                    called,
-                }
+            .enumerate()
+            .map(|(position, (row, called))| WatchedContainer {
+                is_complete: born_is_all || births.is_born(&row.identity.cgroup),
+                identity: row.identity,
+                callers: self.callers.of(
+                    |slot| owners.0.get(&slot) == Some(&position),
+                    called.is_confined,
+                ),
+                called,
             })
             .filter(|it| !it.called.is_empty())
             // A name that is waited for may have belonged to another container before.
-            .filter(|it| self.new.is_none() || it.is_complete && self.is_awaited(&it.identity))
+            .filter(|it| births.new.is_none() || it.is_complete && births.is_awaited(&it.identity))
             .collect();
         found.sort_by(|a, b| {
             (&a.identity.name, &a.identity.cgroup).cmp(&(&b.identity.name, &b.identity.cgroup))
@@ -273,20 +246,29 @@ impl Births<'_> {
     }
 }
 
-/// Tells of births while the end is waited for.
-struct Follower<'a, 'b>(&'a RefCell<Births<'b>>);
-
 impl Observer for Follower<'_, '_> {
-    fn process_seen(&mut self, _: ProcessKey, _: ProcessKey) {}
+    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey) {
+        self.callers.observe(process, parent);
+    }
 
     fn cgroup_born(&mut self, path: &str) {
-        let mut births = self.0.borrow_mut();
+        let mut births = self.births.borrow_mut();
         // Now, because a short-lived container takes its runtime's files with it.
         births.containers.identify(path);
         births.born.insert(path.to_owned());
     }
 
+    fn slow_call(&mut self, seen: &SlowCallSeen<'_>) -> Result<()> {
+        let births = &mut *self.births.borrow_mut();
+        let path = seen.watch.path(seen.call.key.slot()).unwrap_or_default();
+        let owner = owner(path, self.roots.as_deref(), &mut births.containers);
+        let identity = births.containers.identify(owner.as_deref().unwrap_or(path));
+        let is_told = births.is_awaited(&identity);
+        self.callers.add(seen, is_told.then_some(&identity));
+        Ok(())
+    }
+
     fn drained(&mut self, _: Duration, _: &Samples) {
-        self.0.borrow_mut().containers.retry();
+        self.births.borrow_mut().containers.retry();
     }
 }

@@ -4,9 +4,10 @@
 //! - `view`: rows of the kernel half to tables and JSON, at the end or in between
 
 pub(super) mod slow;
-pub(super) mod view;
+pub(crate) mod view;
 
 use std::ffi::OsString;
+use std::future::pending;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -153,7 +154,8 @@ pub fn run(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
 
 async fn count(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
     let btf = args.btf.as_deref();
-    let (counting, mut command) = Counting::of("syscalls", &args.target, &args.command, btf)?;
+    let (counting, containers, mut command) =
+        Counting::of("syscalls", &args.target, &args.command, btf)?;
     let plan = Plan {
         btf,
         calls: args.plan(counting.cgroups()?),
@@ -169,7 +171,8 @@ async fn count(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
             plan,
             args.limit(),
             command.as_mut(),
-            |containers, roots, _| Ok(View::new(args, roots, containers, start_unix)),
+            async |_| pending().await,
+            |roots, _| Ok(View::new(args, roots, containers, start_unix)),
         )
         .await?;
     let code = match command {

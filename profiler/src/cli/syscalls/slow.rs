@@ -105,7 +105,8 @@ impl SlowCalls {
         }
     }
 
-    fn functions(&mut self, seen: &SlowCallSeen<'_>) -> Vec<String> {
+    /// Functions of the caller's stack, innermost first; empty without one.
+    pub(in crate::cli) fn functions(&mut self, seen: &SlowCallSeen<'_>) -> Vec<String> {
         if seen.stack.is_empty() {
             return Vec::new();
         }
@@ -131,6 +132,21 @@ impl Line<'_> {
     /// For people: one line, and one for each function of the stack.
     pub(in crate::cli) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         let call = &self.slow_call;
+        writeln!(
+            out,
+            "{}, {} ({} off the CPU)",
+            self.what(),
+            time(call.duration_ns),
+            time(call.off_cpu_ns),
+        )?;
+        call.stack
+            .iter()
+            .try_for_each(|function| writeln!(out, "    {function}"))
+    }
+
+    /// When, who, which call, with which result.
+    pub(in crate::cli) fn what(&self) -> String {
+        let call = &self.slow_call;
         let at = SystemTime::UNIX_EPOCH + Duration::from_nanos(call.time_unix_ns);
         let arguments = match &call.arguments {
             Some(arguments) => {
@@ -154,21 +170,15 @@ impl Line<'_> {
             .error
             .clone()
             .unwrap_or_else(|| argument(call.result.cast_unsigned()));
-        writeln!(
-            out,
-            "{} {} {}[{}/{}] {abi}{}({arguments}) = {result}, {} ({} off the CPU)",
+        format!(
+            "{} {} {}[{}/{}] {abi}{}({arguments}) = {result}",
             humantime::format_rfc3339_millis(at),
             call.container,
             call.comm,
             call.pid,
             call.tid,
             call.name,
-            time(call.duration_ns),
-            time(call.off_cpu_ns),
-        )?;
-        call.stack
-            .iter()
-            .try_for_each(|function| writeln!(out, "    {function}"))
+        )
     }
 }
 
@@ -188,7 +198,8 @@ fn argument(value: u64) -> String {
     }
 }
 
-fn comm(call: &SlowCall) -> String {
+/// Name of the thread that made a call.
+pub(in crate::cli) fn comm(call: &SlowCall) -> String {
     let end = call.comm.iter().position(|byte| *byte == 0);
     let name = &call.comm[..end.unwrap_or(call.comm.len())];
     printable(&String::from_utf8_lossy(name), call.comm.len())

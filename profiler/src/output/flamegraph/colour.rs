@@ -54,6 +54,8 @@ pub(super) enum Class {
     Container,
     /// Threads of one name.
     Thread,
+    /// A system call, below the stacks in it.
+    Call,
     /// A state.
     State(ViewState),
     /// A function of the program.
@@ -73,10 +75,11 @@ impl Class {
             Self::Section => 0,
             Self::Container => 1,
             Self::Thread => 2,
-            Self::State(state) => 3 + KINDS * state.index(),
-            Self::User(state) => 4 + KINDS * state.index(),
-            Self::Inlined(state) => 5 + KINDS * state.index(),
-            Self::Kernel(state) => 6 + KINDS * state.index(),
+            Self::Call => 3,
+            Self::State(state) => 4 + KINDS * state.index(),
+            Self::User(state) => 5 + KINDS * state.index(),
+            Self::Inlined(state) => 6 + KINDS * state.index(),
+            Self::Kernel(state) => 7 + KINDS * state.index(),
         };
         char::from_u32(FIRST_MARK as u32 + number as u32).unwrap_or(FIRST_MARK)
     }
@@ -88,6 +91,7 @@ impl Class {
             Self::Section => ([212.0, 0.12, 0.72], [0.0; 3]),
             Self::Container => ([212.0, 0.12, 0.80], [0.0; 3]),
             Self::Thread => ([212.0, 0.10, 0.88], [0.0; 3]),
+            Self::Call => ([212.0, 0.20, 0.87], [0.0; 3]),
             Self::State(state) => (STATES[state.index()], [0.0; 3]),
             Self::User(state) => (STATES[state.index()], SHADES),
             Self::Inlined(state) => {

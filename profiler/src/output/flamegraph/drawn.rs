@@ -17,6 +17,7 @@ pub(super) struct DrawnNames<'a> {
     labels: HashMap<&'a str, Drawn>,
     states: [Option<Drawn>; ViewState::ALL.len()],
     threads: HashMap<NameId, Drawn>,
+    calls: HashMap<NameId, Drawn>,
     /// Of every frame of every stack: no place for hashing.
     frames: Vec<[Option<Drawn>; ViewState::ALL.len()]>,
 }
@@ -30,6 +31,7 @@ impl<'a> DrawnNames<'a> {
             labels: HashMap::new(),
             states: [None; ViewState::ALL.len()],
             threads: HashMap::new(),
+            calls: HashMap::new(),
             frames: vec![[None; ViewState::ALL.len()]; names],
         }
     }
@@ -73,6 +75,14 @@ impl<'a> DrawnNames<'a> {
             .threads
             .entry(group)
             .or_insert_with(|| drawn(names, name, Class::Thread))
+    }
+
+    pub(super) fn call(&mut self, name: &str, id: NameId) -> Drawn {
+        let names = &mut self.names;
+        *self
+            .calls
+            .entry(id)
+            .or_insert_with(|| drawn(names, name, Class::Call))
     }
 
     pub(super) fn frame(&mut self, name: &str, id: NameId, state: ViewState) -> Drawn {

@@ -18,16 +18,19 @@ pub enum Graph {
     RunQueue,
     /// Time stopped by a quota, and beside it the code that burnt the quota.
     Throttled,
+    /// Time in system calls, in whatever state: container, call, stack.
+    Syscalls,
 }
 
 impl Graph {
     /// Every graph, in the order in which they are drawn.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::WallClock,
         Self::OnCpu,
         Self::OffCpu,
         Self::RunQueue,
         Self::Throttled,
+        Self::Syscalls,
     ];
 
     /// What it is called on the command line.
@@ -39,6 +42,7 @@ impl Graph {
             Self::OffCpu => "off-cpu",
             Self::RunQueue => "run-queue",
             Self::Throttled => "throttled",
+            Self::Syscalls => "syscalls",
         }
     }
 
@@ -51,6 +55,7 @@ impl Graph {
             Self::OffCpu => "off-cpu.svg",
             Self::RunQueue => "run-queue.svg",
             Self::Throttled => "throttled.svg",
+            Self::Syscalls => "syscalls.svg",
         }
     }
 
@@ -62,13 +67,14 @@ impl Graph {
             Self::OffCpu => "Off-CPU",
             Self::RunQueue => "Run queue",
             Self::Throttled => "Throttled",
+            Self::Syscalls => "System calls",
         }
     }
 
     /// The group of states that it shows; `None` for all.
     pub(super) const fn group(self) -> Option<StateGroup> {
         match self {
-            Self::WallClock => None,
+            Self::WallClock | Self::Syscalls => None,
             Self::OnCpu => Some(StateGroup::OnCpu),
             Self::OffCpu => Some(StateGroup::Blocked),
             Self::RunQueue => Some(StateGroup::RunQueue),
@@ -81,9 +87,14 @@ impl Graph {
         self.group().is_none_or(|group| group == state.group())
     }
 
-    /// Whether states are frames of their own: where there is more than one.
+    /// Whether states are frames of their own: where there is more than one, and no call to stand for them.
     pub(super) const fn has_states(self) -> bool {
         matches!(self, Self::WallClock | Self::OffCpu)
+    }
+
+    /// Whether the outermost frame of each stack is a system call, which stands in the thread's place.
+    pub(super) const fn has_calls(self) -> bool {
+        matches!(self, Self::Syscalls)
     }
 
     /// What is drawn side by side.
@@ -91,8 +102,13 @@ impl Graph {
         let main = Section {
             title: None,
             stacks: &view.stacks,
+            whole: &view.stacks,
             graph: self,
         };
+        if self.has_calls() {
+            let stacks = &view.calls;
+            return vec![Section { stacks, ..main }];
+        }
         if self != Self::Throttled {
             return vec![main];
         }
@@ -105,6 +121,7 @@ impl Graph {
                 title: Some("ran in periods that ended throttled: this burnt the quota"),
                 stacks: &view.burnt_quota,
                 graph: Self::OnCpu,
+                ..main
             },
         ]
     }

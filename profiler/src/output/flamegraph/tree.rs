@@ -1,9 +1,12 @@
 //! Stacks merged into a tree, without the frames that nobody could see.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
 use super::colour::Class;
 use super::drawn::{Drawn, DrawnNames};
 use super::graph::Graph;
-use crate::output::stacks::{StackRef, Stacks};
+use crate::output::stacks::{NameId, StackRef, Stacks};
 use crate::output::threads::{IdleThreads, ThreadGroups};
 
 /// Stacks to draw as one tree.
@@ -13,6 +16,8 @@ pub(super) struct Section<'a> {
     pub(super) title: Option<&'static str>,
     /// The stacks.
     pub(super) stacks: &'a Stacks,
+    /// All stacks of the recording, which tell what threads are idle.
+    pub(super) whole: &'a Stacks,
     /// Which of their states are drawn, and whether states are frames.
     pub(super) graph: Graph,
 }
@@ -53,7 +58,7 @@ impl<'a> Tree<'a> {
     pub(super) fn build(section: &Section<'a>, limits: &Limits<'a>) -> Self {
         let stacks = section.stacks;
         let threads = ThreadGroups::of(stacks);
-        let idle = IdleThreads::of(stacks, &threads, |container| {
+        let idle = IdleThreads::of_part(stacks, &threads, section.whole, |container| {
             limits.kernel == Some(container)
         });
         let mut place = vec![None; limits.labels.len()];
@@ -73,11 +78,20 @@ impl<'a> Tree<'a> {
             leave_out_idle(&mut shown, stacks, &threads, &idle)
         };
         // Almost in order already: work comes before waits, and threads may share a group.
+        let has_calls = section.graph.has_calls();
+        let calls = if has_calls {
+            sums_of_calls(&shown, stacks)
+        } else {
+            HashMap::new()
+        };
         shown.sort_by(|a, b| {
             let (a, b) = (stacks.get(*a), stacks.get(*b));
             let key = |s: &StackRef<'_>| {
                 let state = (s.state.meaning(), s.state);
-                (place(s), state, threads.group(s.thread))
+                let ns = calls.get(&(s.container, s.frames[0]));
+                let call = ns.map(|ns| (Reverse(*ns), s.frames[0]));
+                let thread = (!has_calls).then(|| threads.group(s.thread));
+                (place(s), call, state, thread)
             };
             key(&a).cmp(&key(&b)).then_with(|| a.frames.cmp(b.frames))
         });
@@ -101,10 +115,18 @@ impl<'a> Tree<'a> {
             if section.graph.has_states() {
                 path.push(drawn.state(stack.state));
             }
-            path.push(drawn.thread(threads.name(stacks, thread), thread));
+            let frames = match stack.frames.split_first() {
+                Some((call, frames)) if has_calls => {
+                    path.push(drawn.call(stacks.name(*call), *call));
+                    frames
+                }
+                _ => {
+                    path.push(drawn.thread(threads.name(stacks, thread), thread));
+                    stack.frames
+                }
+            };
             path.extend(
-                stack
-                    .frames
+                frames
                     .iter()
                     .map(|frame| drawn.frame(stacks.name(*frame), *frame, stack.state)),
             );
@@ -179,6 +201,17 @@ impl<'a> Tree<'a> {
             .filter(|node| node.depth == depth + 1)
             .fold(0, |sum, node| sum.saturating_add(node.ns))
     }
+}
+
+/// The time in each system call, container by container.
+fn sums_of_calls(shown: &[usize], stacks: &Stacks) -> HashMap<(usize, NameId), u64> {
+    let mut sums: HashMap<(usize, NameId), u64> = HashMap::new();
+    for position in shown {
+        let stack = stacks.get(*position);
+        let sum = sums.entry((stack.container, stack.frames[0])).or_default();
+        *sum = sum.saturating_add(stack.ns);
+    }
+    sums
 }
 
 /// Takes the idle waits out of `shown`, and returns their sum; nothing where idle threads are all there is.

@@ -7,16 +7,18 @@ use super::graph::Graph;
 use super::tree::Tree;
 use crate::model::StateGroup;
 use crate::output::states::ViewState;
-use crate::output::summary::Summary;
+use crate::output::summary::{ContainerSummary, Summary};
 use crate::output::threads::IDLE_BELOW_PERCENT;
-use crate::output::{notes, units};
+use crate::output::{View, directory, notes, units};
 
 /// The title: what, whose, how long.
-pub(super) fn title(graph: Graph, summary: &Summary, containers: &[usize]) -> String {
+pub(super) fn title(graph: Graph, view: &View, containers: &[usize]) -> String {
+    let summary = &view.summary;
+    let times = times_ns(graph, view);
     let seen: Vec<usize> = containers
         .iter()
         .copied()
-        .filter(|position| time_ns(graph, summary, *position) > 0)
+        .filter(|position| times[*position] > 0)
         .collect();
     let containers = if seen.is_empty() { containers } else { &seen };
     let of_all = |one: &dyn Fn(usize) -> u64| {
@@ -24,7 +26,7 @@ pub(super) fn title(graph: Graph, summary: &Summary, containers: &[usize]) -> St
             .iter()
             .fold(0, |sum: u64, position| sum.saturating_add(one(*position)))
     };
-    let time = units::seconds(of_all(&|position| time_ns(graph, summary, position)));
+    let time = units::seconds(of_all(&|position| times[position]));
     let what = match graph {
         _ if !is_measured(graph, summary, containers) => "not measured".to_owned(),
         Graph::OnCpu if summary.sampling.cpus == 0 => format!("{time} not sampled"),
@@ -40,6 +42,7 @@ pub(super) fn title(graph: Graph, summary: &Summary, containers: &[usize]) -> St
         Graph::OffCpu => format!("{time} blocked"),
         Graph::RunQueue => format!("{time} waiting for a CPU"),
         Graph::Throttled => format!("{time} stopped by a quota"),
+        Graph::Syscalls => format!("{time} in system calls"),
     };
     format!(
         "{}: {} · {} · {what}",
@@ -49,14 +52,24 @@ pub(super) fn title(graph: Graph, summary: &Summary, containers: &[usize]) -> St
     )
 }
 
-/// Time of a container in the states of a graph.
-fn time_ns(graph: Graph, summary: &Summary, position: usize) -> u64 {
-    let groups = StateGroup::ALL.into_iter();
-    groups
-        .filter(|group| graph.group().is_none_or(|own| own == *group))
-        .fold(0, |sum, group| {
-            sum.saturating_add(summary.containers[position].group_ns(group))
-        })
+/// Time of each container in the states, or in the calls, of a graph.
+fn times_ns(graph: Graph, view: &View) -> Vec<u64> {
+    if graph.has_calls() {
+        let mut times = vec![0_u64; view.summary.containers.len()];
+        for stack in view.calls.iter() {
+            times[stack.container] = times[stack.container].saturating_add(stack.ns);
+        }
+        return times;
+    }
+    let time_ns = |container: &ContainerSummary| {
+        StateGroup::ALL
+            .into_iter()
+            .filter(|group| graph.group().is_none_or(|own| own == *group))
+            .fold(0, |sum: u64, group| {
+                sum.saturating_add(container.group_ns(group))
+            })
+    };
+    view.summary.containers.iter().map(time_ns).collect()
 }
 
 /// What a reader must know to trust the picture, line by line.
@@ -103,16 +116,16 @@ pub(super) fn legend(graph: Graph, trees: &[Tree<'_>]) -> Vec<(String, Color)> {
         .iter()
         .flat_map(|tree| tree.names().map(|(_, class)| class))
         .collect();
-    let by_state = graph.has_states() || trees.len() > 1;
+    let by_state = graph.has_states() || graph.has_calls() || trees.len() > 1;
     classes.sort_unstable_by_key(|class| match class {
         Class::State(state) | Class::User(state) | Class::Inlined(state) | Class::Kernel(state) => {
             (Some((state.meaning(), *state)), *class)
         }
-        Class::Section | Class::Container | Class::Thread => (None, *class),
+        Class::Section | Class::Container | Class::Thread | Class::Call => (None, *class),
     });
     classes.dedup();
     let name = |class: &Class| match class {
-        Class::Section | Class::Container | Class::Thread => None,
+        Class::Section | Class::Container | Class::Thread | Class::Call => None,
         // The one state whose kernel part has a colour of its own.
         Class::Kernel(ViewState::ON_CPU) if by_state => Some("on-CPU in the kernel"),
         Class::State(state) => Some(state.title()),
@@ -129,20 +142,30 @@ pub(super) fn legend(graph: Graph, trees: &[Tree<'_>]) -> Vec<(String, Color)> {
 }
 
 /// Why a graph of these containers shows nothing, as lines.
-pub(super) fn why_empty(graph: Graph, summary: &Summary, containers: &[usize]) -> Vec<String> {
+pub(super) fn why_empty(graph: Graph, view: &View, containers: &[usize]) -> Vec<String> {
+    let summary = &view.summary;
     if containers.is_empty() || graph == Graph::OnCpu || graph == Graph::WallClock {
         return notes::why_empty(summary, containers);
     }
     let is_measured = is_measured(graph, summary, containers);
+    let times = times_ns(graph, view);
     let mut lines = vec![match (is_measured, graph) {
         (false, _) => "This recording did not measure it.".to_owned(),
-        (true, _) if time_is_there(graph, summary, containers) => {
+        (true, Graph::Syscalls) if !view.stacks.is_empty() && view.calls.is_empty() => format!(
+            "No thread was seen in a system call, or an older ctprof recorded this: it has no {}.",
+            directory::CALLS
+        ),
+        (true, Graph::Syscalls) if view.stacks.is_empty() => {
+            "The recording has no stacks.".to_owned()
+        }
+        (true, _) if containers.iter().any(|position| times[*position] > 0) => {
             "The recording has no stacks.".to_owned()
         }
         (true, graph) => {
             let never = match graph {
                 Graph::Throttled => "stopped by a quota",
                 Graph::RunQueue => "made to wait for a CPU",
+                Graph::Syscalls => "seen in a system call",
                 _ => "blocked",
             };
             format!(
@@ -161,17 +184,11 @@ pub(super) fn why_empty(graph: Graph, summary: &Summary, containers: &[usize]) -
 
 /// Whether any of the containers has a time, if only 0, for a state of the graph. Samples are taken of all.
 fn is_measured(graph: Graph, summary: &Summary, containers: &[usize]) -> bool {
-    graph == Graph::OnCpu
+    matches!(graph, Graph::OnCpu | Graph::Syscalls)
         || containers.iter().any(|position| {
             summary.containers[*position]
                 .time_ns
                 .keys()
                 .any(|state| graph.shows(ViewState::of(*state)))
         })
-}
-
-fn time_is_there(graph: Graph, summary: &Summary, containers: &[usize]) -> bool {
-    containers
-        .iter()
-        .any(|position| time_ns(graph, summary, *position) > 0)
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::model::{Bucket, Container, Culprit, Delay, Histogram, State};
+use crate::model::{Bucket, Container, Culprit, Delay, Histogram, State, StateGroup};
 use crate::output::names;
 
 /// System calls kept for each container: the rest of them takes next to no time.
@@ -170,7 +170,9 @@ pub struct BlockingSyscall {
 pub(super) fn blocking_syscalls(container: &Container) -> Vec<BlockingSyscall> {
     let mut sums: HashMap<(&str, State), (u64, u64)> = HashMap::new();
     for stack in &container.stacks {
-        if let Some(syscall) = &stack.syscall {
+        if let Some(syscall) = &stack.syscall
+            && stack.state.group() == StateGroup::Blocked
+        {
             let sum = sums.entry((syscall, stack.state)).or_default();
             sum.0 = sum.0.saturating_add(stack.count);
             sum.1 = sum.1.saturating_add(stack.time_ns);

@@ -41,6 +41,15 @@ impl Folded {
         }
     }
 
+    /// The stacks of one system call, which is the first frame in `syscalls.folded`.
+    pub(crate) fn call(&self, name: &str) -> Self {
+        let stacks = self.stacks.iter();
+        let wanted = stacks.filter(|(frames, _)| frames.get(3).is_some_and(|call| call == name));
+        Self {
+            stacks: wanted.cloned().collect(),
+        }
+    }
+
     /// The stacks of one container, by its label.
     pub(crate) fn container(&self, label: &str) -> Self {
         let stacks = self.stacks.iter();

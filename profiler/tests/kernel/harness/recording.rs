@@ -9,12 +9,13 @@ use super::folded::Folded;
 use super::{Result, ensure};
 
 /// Files that every recording has.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "summary.json",
     "stacks.folded",
     "profile.pb.gz",
     "flamegraph.svg",
     "on-cpu.svg",
+    "syscalls.svg",
 ];
 
 /// A recording's folder, read.
@@ -24,6 +25,8 @@ pub(crate) struct Recording {
     pub(crate) summary: Value,
     /// `stacks.folded`.
     pub(crate) folded: Folded,
+    /// `syscalls.folded`; empty where there is none.
+    pub(crate) calls: Folded,
     /// What the hypervisor took away meanwhile, of all CPUs; 0 if nobody has looked.
     pub(crate) stolen_ns: u64,
 }
@@ -41,9 +44,11 @@ impl Recording {
         }
         let summary = fs::read(folder.join("summary.json"))?;
         let folded = fs::read_to_string(folder.join("stacks.folded"))?;
+        let calls = fs::read_to_string(folder.join("syscalls.folded")).unwrap_or_default();
         Ok(Self {
             summary: serde_json::from_slice(&summary)?,
             folded: Folded::parse(&folded)?,
+            calls: Folded::parse(&calls)?,
             stolen_ns: 0,
         })
     }

@@ -1,6 +1,8 @@
 //! The trials, one file a subject.
 
 mod blocked;
+mod call_oracles;
+mod call_stacks;
 mod churn;
 mod command;
 mod counters;
@@ -46,6 +48,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         blocked::trials(),
         churn::trials(),
         syscalls::trials(),
+        call_stacks::trials(),
+        call_oracles::trials(),
         seccomp::trials(),
         options::trials(),
     ]

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::ctprof::{Ctprof, Finished};
-use crate::harness::needs::{missing_privilege, skipping};
-use crate::harness::{Result, ensure};
+use crate::harness::needs::{missing_privilege, privileged, skipping};
+use crate::harness::{Result, ensure, this_program};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -24,6 +24,9 @@ pub(super) fn trials() -> Vec<Trial> {
             checked,
             no_program,
         ),
+        privileged("seccomp::a_check_names_who_calls", callers),
+        privileged("seccomp::a_check_tells_of_denials_as_they_happen", denials),
+        privileged("seccomp::a_check_counts_callers_it_missed", too_many),
         skipping("seccomp::a_profile_is_not_replaced", kept, no_program),
         skipping("seccomp::broken_profiles_in_one_line", broken, no_program),
     ]
@@ -156,6 +159,98 @@ fn checked() -> Result {
         "denied: {denied:?}"
     );
     Ok(())
+}
+
+/// A profile that denies one call alone: `getppid`, with EACCES.
+const NO_GETPPID: &str = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
+    [{"names": ["getppid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}]}"#;
+
+/// What a check with that profile finds about a workload, and what it says meanwhile.
+fn check_workload(args: &[&str]) -> Result<(Value, Finished)> {
+    let folder = TempDir::new()?;
+    let profile = folder.path().join("profile.json");
+    fs::write(&profile, NO_GETPPID)?;
+    let check = ["seccomp", "check", "--format", "json", "--profile"];
+    let check = Ctprof::new(&check)
+        .arg(&profile)
+        .arg("--")
+        .arg(this_program()?);
+    let check = args.iter().fold(check.arg("workload"), Ctprof::arg);
+    let finished = check.run()?;
+    finished.expect_code_only(1)?;
+    // The workload writes to the same standard output.
+    let from = finished.stdout.find('{').ok_or("it found nothing")?;
+    let found = serde_json::from_str(&finished.stdout[from..])?;
+    Ok((found, finished))
+}
+
+/// Counts of the callers of a call that have this function on their stack.
+fn counts_with(call: &Value, function: &str) -> Vec<u64> {
+    let callers = call["callers"].as_array().into_iter().flatten();
+    callers
+        .filter(|caller| {
+            let mut stack = caller["stack"].as_array().into_iter().flatten();
+            stack.any(|name| name.as_str().is_some_and(|name| name.ends_with(function)))
+        })
+        .filter_map(|caller| caller["count"].as_u64())
+        .collect()
+}
+
+fn callers() -> Result {
+    let (found, _) = check_workload(&["calls", "--getppid", "150", "--threads", "2"])?;
+    let denied = &found["containers"][0]["denied"];
+    ensure!(
+        denied.as_array().map(Vec::len) == Some(1) && denied[0]["count"] == 300,
+        "denied: {denied}"
+    );
+    let counts = counts_with(&denied[0], "calls::make");
+    ensure!(
+        counts.iter().sum::<u64>() == 300 && !counts.is_empty(),
+        "300 calls by {}",
+        denied[0]["callers"]
+    );
+    Ok(())
+}
+
+fn denials() -> Result {
+    let (found, said) = check_workload(&["refused", "--getppid", "300"])?;
+    let live = &found["containers"][0]["denied_live"];
+    let call = &live[0];
+    ensure!(
+        live.as_array().map(Vec::len) == Some(1)
+            && (&call["name"], &call["count"], &call["error"])
+                == (&"getppid".into(), &300.into(), &"EPERM".into()),
+        "denied: {live}"
+    );
+    ensure!(
+        counts_with(call, "ask_in_vain") == [300] && call["callers"][0]["thread"] == "asker",
+        "who: {}",
+        call["callers"]
+    );
+    // Once, however often.
+    let told: Vec<&str> = said
+        .stderr
+        .lines()
+        .filter(|it| it.contains("denied:"))
+        .collect();
+    ensure!(
+        told.len() == 1 && told[0].contains(" asker[") && told[0].ends_with("getppid() = EPERM"),
+        "told: {told:?}"
+    );
+    Ok(())
+}
+
+fn too_many() -> Result {
+    let (found, said) = check_workload(&["calls", "--getppid", "20000"])?;
+    let call = &found["containers"][0]["denied"][0];
+    let seen: u64 = counts_with(call, "calls::make").iter().sum();
+    let missed = found["callers_lost"].as_u64().unwrap_or_default();
+    ensure!(
+        call["count"] == 20_000 && seen >= 500 && seen + missed == 20_000,
+        "{seen} seen, {missed} missed, of {}",
+        call["count"]
+    );
+    said.expect_said("slow_call_dropped")
 }
 
 fn kept() -> Result {

@@ -117,6 +117,79 @@ fn compat_getppid() {
     }
 }
 
+/// Puts itself under a filter that refuses `getppid` with EPERM, and calls it `--getppid` times from a thread called
+/// asker.
+pub(super) fn refused(options: &Options) -> Result<()> {
+    // `BPF_LD | BPF_W | BPF_ABS`, `BPF_JMP | BPF_JEQ | BPF_K` and `BPF_RET | BPF_K` of the kernel's `filter.h`.
+    const LOAD: u16 = 0x20;
+    const JUMP_IF: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let getppid = u32::try_from(libc::SYS_getppid).unwrap_or_default();
+    let mut steps = [
+        // The number of the call is the first field of `seccomp_data`.
+        step(LOAD, 0, 0, 0),
+        step(JUMP_IF, 0, 1, getppid),
+        step(
+            RETURN,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned(),
+        ),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: 4,
+        filter: steps.as_mut_ptr(),
+    };
+    // SAFETY: the program lives until the kernel has copied it.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                &raw const program,
+            ) == 0
+    };
+    if !done {
+        return Err(Error::last_os_error());
+    }
+    let times = options.number("--getppid", 1);
+    let asker = std::thread::Builder::new().name("asker".to_owned());
+    asker
+        .spawn(move || ask_in_vain(times))?
+        .join()
+        .map_err(|_| Error::other("a thread failed"))?
+}
+
+#[inline(never)]
+fn ask_in_vain(times: u64) -> Result<()> {
+    for _ in 0..times {
+        call(libc::SYS_getppid, [0; 3], Some(libc::EPERM))?;
+    }
+    Ok(())
+}
+
+/// Reads zeros for `--ms`, and prints for how long it was in the calls.
+pub(super) fn zeros(options: &Options) -> Result<()> {
+    let zero = std::fs::File::open("/dev/zero")?;
+    let mut buffer = vec![0; 1 << 20];
+    let end = Instant::now() + options.duration();
+    let mut in_calls = Duration::ZERO;
+    while Instant::now() < end {
+        in_calls += read_zeros(&zero, &mut buffer)?;
+    }
+    println!("in_calls_ns {}", in_calls.as_nanos());
+    Ok(())
+}
+
+#[inline(never)]
+fn read_zeros(zero: &std::fs::File, buffer: &mut [u8]) -> Result<Duration> {
+    let begin = Instant::now();
+    rustix::io::pread(zero, buffer, 0)?;
+    Ok(begin.elapsed())
+}
+
 /// How often the handler ran.
 static SIGNALS: AtomicU64 = AtomicU64::new(0);
 

@@ -183,7 +183,14 @@ fn db(m: &mut Maker) {
     let (load, handle_fault) = (m.user("load_page"), m.kernel("handle_mm_fault"));
     let epoll = [m.user("epoll_wait"), m.kernel("ep_poll")];
     let scan = m.user("scan_table");
-    m.stack(300, "postgres", &[main, handle, scan], 198);
+    m.stack(300, "postgres", &[main, handle, scan], 165);
+    m.stack(
+        300,
+        "postgres",
+        &[main, handle, commit, fsync, kernel[0], kernel[1]],
+        33,
+    );
+    m.in_call("fsync");
     let committing = [&[main, handle, commit, fsync][..], &kernel].concat();
     m.off_cpu(
         "postgres",
@@ -225,7 +232,14 @@ fn db(m: &mut Maker) {
         (State::RunQueue, ""),
         &[main, handle],
         600,
-        130 * MS,
+        100 * MS,
+    );
+    m.off_cpu(
+        "postgres",
+        (State::RunQueue, "fsync"),
+        &committing,
+        412,
+        30 * MS,
     );
     let before = m.user(stand_in::BEFORE);
     for number in 1..=20 {

@@ -29,7 +29,7 @@ fn a_name_always_has_the_same_colour() {
 
 #[test]
 fn marks_are_distinct() {
-    let mut marks = vec![Class::Section, Class::Container, Class::Thread];
+    let mut marks = vec![Class::Section, Class::Container, Class::Thread, Class::Call];
     for state in ViewState::ALL {
         marks.extend([
             Class::State(state),

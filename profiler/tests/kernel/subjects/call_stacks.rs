@@ -1,0 +1,90 @@
+//! Stacks by system call: the time in a call by its stacks, against the programs' own clocks.
+
+use libtest_mimic::Trial;
+
+use super::output;
+use crate::harness::calls::Calls;
+use crate::harness::cgroup::Cgroup;
+use crate::harness::ctprof::Ctprof;
+use crate::harness::needs::privileged;
+use crate::harness::program::Program;
+use crate::harness::{Result, close, ensure, frequency, tolerance};
+
+pub(super) fn trials() -> Vec<Trial> {
+    vec![privileged("call_stacks::have_the_time_of_the_call", times)]
+}
+
+/// Sleeps, reads from a pipe that is empty, and, on one CPU that two threads want, reads of zeros.
+#[allow(clippy::cast_precision_loss, reason = "times of seconds")]
+fn times() -> Result {
+    let cgroup = Cgroup::new("call-stacks")?;
+    let (_folder, dir) = output()?;
+    let frequency = frequency().to_string();
+    let args = [
+        "--duration",
+        "120s",
+        "--syscalls",
+        "--frequency",
+        &frequency,
+    ];
+    let mut ctprof = Ctprof::record(&dir, &args).cgroup(&cgroup).start()?;
+    ctprof.wait_until_attached()?;
+    let block = |how: &str| {
+        let args = ["block", "--how", how, "--times", "20", "--each", "50"];
+        Program::start(Some(&cgroup), &args)
+    };
+    let reads = || {
+        let args = ["zeros", "--ms", "1500", "--cpu", "0"];
+        Program::start(Some(&cgroup), &args)
+    };
+    let (first, second) = (reads()?, reads()?);
+    let (sleep, pipe) = (block("signal")?, block("pipe")?);
+    let slept_ns = sleep.end()?.get("blocked_ns")?;
+    let piped_ns = pipe.end()?.get("blocked_ns")?;
+    let read_ns = first.end()?.get("in_calls_ns")? + second.end()?.get("in_calls_ns")?;
+    let recording = ctprof.stop(&dir)?;
+    recording.check()?;
+    let summary = Calls::parse(&recording.summary.to_string())?;
+    let row = summary.row(cgroup.path())?;
+    let calls = recording.calls.container(cgroup.path());
+
+    let of = |call: &str, state: &str| calls.state(state).call(call).total() as f64;
+    let sleeps = of("rt_sigtimedwait", "blocked_sleep");
+    close("asleep", sleeps, slept_ns as f64, tolerance(0.02, 0.1))?;
+    let pipes = of("read", "blocked_pipe");
+    close("on the pipe", pipes, piped_ns as f64, tolerance(0.02, 0.1))?;
+
+    let reads = calls.call("pread64");
+    close(
+        "reading zeros",
+        reads.total() as f64,
+        read_ns as f64,
+        tolerance(0.03, 0.2),
+    )?;
+    // Two threads on one CPU: half of the time in the call is the other's.
+    let waited = reads.state("run_queue").total() as f64;
+    let exact = row.call("pread64").number("off_cpu_ns") as f64;
+    close("waiting in the call", waited, exact, tolerance(0.03, 0.2))?;
+    ensure!(
+        waited > 0.3 * reads.total() as f64 && waited < 0.7 * reads.total() as f64,
+        "{waited} ns of waits in {} ns of reads",
+        reads.total()
+    );
+    for state in ["on_cpu", "run_queue"] {
+        let all = reads.state(state);
+        let here = all.matching(|frame| frame.ends_with("read_zeros"));
+        close(
+            "the function that reads",
+            here as f64,
+            all.total() as f64,
+            0.02,
+        )?;
+    }
+    // What is in a call is a part of the whole, state by state.
+    let whole = recording.folded.container(cgroup.path());
+    for state in ["on_cpu", "run_queue", "blocked_sleep", "blocked_pipe"] {
+        let (part, all) = (calls.state(state).total(), whole.state(state).total());
+        ensure!(part <= all, "{part} ns of {state} in calls, of {all}");
+    }
+    Ok(())
+}
