@@ -11,6 +11,7 @@
 //! - `service`: core and HTTP from start to end: signals, reload
 //! - `http`: what it answers
 //! - `web`: TLS and passwords
+//! - `privileges`: what it may do, and what it gives up
 //! - `profiles`: recordings on demand
 //! - `self_figures`: what it knows of itself
 
@@ -18,10 +19,11 @@ pub mod core;
 mod culprits;
 mod groups;
 pub mod handle;
-mod kept;
-mod naming;
 pub mod http;
+mod kept;
 pub mod metrics;
+mod naming;
+mod privileges;
 pub mod profiles;
 pub mod self_figures;
 pub mod service;

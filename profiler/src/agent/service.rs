@@ -11,7 +11,7 @@ use super::profiles::Profiler;
 use super::self_figures::Counted;
 use super::settings::{Layers, Resolved, Settings};
 use super::web::Web;
-use super::{CorePlan, channel, core};
+use super::{CorePlan, channel, core, privileges};
 use crate::host::Host;
 use crate::host::capabilities::Capabilities;
 use crate::recording::raise_file_limit;
@@ -24,6 +24,7 @@ use crate::{Error, Result};
 pub async fn run(layers: &Layers, mut resolved: Resolved, log: bool) -> Result<()> {
     Capabilities::of_self(&Host::default())?.require("run the agent")?;
     let web = Web::read(resolved.settings.web_config.as_deref())?;
+    privileges::before_attaching(resolved.settings.bpf_statistics);
     let listener = http::bind(resolved.settings.listen).await?;
     raise_file_limit();
     // From here on these signals end or change the agent, not the process.
@@ -31,7 +32,8 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, log: bool) -> Result<(
 
     let (plans, plan) = watch::channel(core_plan(&resolved.settings, log));
     let (settings, settings_seen) = watch::channel(Arc::new(resolved.settings.clone()));
-    let (attached, is_attached) = watch::channel(false);
+    let (attach, mut is_attached) = watch::channel(false);
+    let (open, is_open) = watch::channel(false);
     let (stop, stopping) = watch::channel(false);
     let (end, ended) = oneshot::channel::<()>();
     let (handle, requests) = channel();
@@ -41,21 +43,32 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, log: bool) -> Result<(
     let (web_set, web_seen) = watch::channel(web);
     let app = App {
         handle,
-        ready: is_attached.clone(),
+        ready: is_open,
         settings: settings_seen.clone(),
         web: web_seen,
         profiler: Profiler::new(settings_seen, counted.clone(), stopping.clone()),
         counted: counted.clone(),
     };
 
-    let core = core::run(plan, requests, attached, async {
+    let core = core::run(plan, requests, attach, async {
         // Its sender is only dropped with this whole future.
         let _ = ended.await;
     });
     let mut server = tokio::spawn(http::serve(listener, app, stopping));
     let control = async {
-        announce(is_attached).await;
-        while let Asked::Reload = signals.next().await {
+        loop {
+            let asked = tokio::select! {
+                () = attached(&mut is_attached), if !*open.borrow() => {
+                    privileges::after_attaching(resolved.settings.profiles);
+                    tracing::info!("ready: BPF programs are attached");
+                    open.send_replace(true);
+                    continue;
+                }
+                asked = signals.next() => asked,
+            };
+            if let Asked::End = asked {
+                break;
+            }
             let result = reload(layers, &mut resolved);
             let is_ok = result.is_ok();
             counted.count(|own| {
@@ -84,13 +97,11 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, log: bool) -> Result<(
     }
 }
 
-/// Says when everything is attached. Returns at once, if not.
-async fn announce(mut attached: watch::Receiver<bool>) {
-    tokio::spawn(async move {
-        if attached.wait_for(|attached| *attached).await.is_ok() {
-            tracing::info!("ready: BPF programs are attached");
-        }
-    });
+/// Resolves when everything is attached; never, if the core ends before.
+async fn attached(attached: &mut watch::Receiver<bool>) {
+    if attached.wait_for(|attached| *attached).await.is_err() {
+        std::future::pending().await;
+    }
 }
 
 /// Says where it listens, and what that means.
