@@ -2,11 +2,11 @@
 //!
 //! - `core`: keeps the ledger running and answers with readings
 //! - `handle`: how the rest of the agent asks the core
+//! - `metrics`: what Prometheus is told
 //! - `groups`: slots as the rows of a reading
 //! - `naming`: which row a cgroup belongs to
 //! - `kept`: what is remembered of a row
 //! - `culprits`: who is told by name
-//! - `metrics`: a reading as Prometheus reads it
 //! - `settings`: what it can be told, and by whom
 //! - `service`: core and HTTP from start to end: signals, reload
 //! - `http`: what it answers

@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::answer::{line, with_kind};
-use super::metrics::{self, Format, Options};
+use super::metrics::{self, Options};
 use super::{App, accept};
 
 pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
@@ -20,13 +20,11 @@ pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
         Err(response) => return *response,
     };
     let (format, gzip) = (accept::format(&headers), accept::gzip(&headers));
-    let options = Options {
-        labels: app.settings.borrow().labels,
-        own: app.counted.now(),
-    };
+    let options = Options::from(&**app.settings.borrow());
+    let own = app.counted.now();
     // The core runs on this thread: a large answer must not stop it.
     let body = tokio::task::spawn_blocking(move || {
-        let text = metrics::encode(&reading, format, &options);
+        let text = metrics::encode(&reading, &own, format, &options);
         if gzip {
             compress(&text)
         } else {
@@ -37,11 +35,7 @@ pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
         let text = "the metrics could not be written; the agent's log may say why";
         return line(StatusCode::INTERNAL_SERVER_ERROR, text);
     };
-    let kind = match format {
-        Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        Format::Text => "text/plain; version=0.0.4; charset=utf-8",
-    };
-    let mut response = with_kind(StatusCode::OK, kind, body);
+    let mut response = with_kind(StatusCode::OK, format.content_type(), body);
     let headers = response.headers_mut();
     headers.insert(
         header::VARY,

@@ -34,6 +34,8 @@ pub struct Settings {
     pub bpf_statistics: bool,
     /// Most rows.
     pub max_containers: usize,
+    /// Most series of one answer.
+    pub max_series: usize,
     /// Culprits that are told by name, a row.
     pub top_culprits: usize,
     /// How long a row that ended still appears.

@@ -141,6 +141,17 @@ pub const TABLE: &[Setting] = &[
         },
     },
     Setting {
+        name: "max-series",
+        kind: Kind::Value("N"),
+        help: "Most series of one answer; rows that do not fit any more are left out whole, and counted",
+        default: "200000",
+        live: true,
+        set: |settings, text| {
+            settings.max_series = number(text, 1_000, 10_000_000)?;
+            Ok(())
+        },
+    },
+    Setting {
         name: "top-culprits",
         kind: Kind::Value("N"),
         help: "Neighbours that a row names as the cause of its waits; others count as `other`",
@@ -243,6 +254,7 @@ impl Default for Settings {
             syscalls: false,
             bpf_statistics: false,
             max_containers: 0,
+            max_series: 0,
             top_culprits: 0,
             linger: Duration::ZERO,
             profiles: true,

@@ -1,5 +1,6 @@
 //! The trials, one file a subject.
 
+mod agent;
 mod blocked;
 mod call_oracles;
 mod call_stacks;
@@ -52,6 +53,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         call_oracles::trials(),
         seccomp::trials(),
         options::trials(),
+        agent::trials(),
     ]
     .into_iter()
     .flatten()
