@@ -11,7 +11,7 @@ use super::groups::Groups;
 use super::handle::Requests;
 use crate::Result;
 use crate::bpf::{CallPlan, SamplingEvent, Statistics};
-use crate::collect::{Live, Observer, Samples, SessionPlan};
+use crate::collect::{Endless, Live, Observer, Samples, SessionPlan};
 use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
@@ -43,6 +43,8 @@ pub struct CorePlan {
     pub top_culprits: usize,
     /// How long a group that ended still appears, at least; it always appears once.
     pub linger: Duration,
+    /// Slots for cgroups born from now on, fewer than the host may need: makes giving them again testable.
+    pub born_slots: Option<u32>,
     /// Let the kernel half log what it does.
     pub log: bool,
 }
@@ -57,6 +59,7 @@ impl Default for CorePlan {
             max_groups: 2_000,
             top_culprits: 5,
             linger: Duration::from_secs(120),
+            born_slots: None,
             log: false,
         }
     }
@@ -95,7 +98,9 @@ pub async fn run(
             CallPlan::default()
         },
         interval: None,
-        endless: true,
+        endless: Some(Endless {
+            born_slots: plan.born_slots,
+        }),
         log: plan.log,
     })?;
     let groups = Groups::new(&plan, &hierarchy, Containers::new(&host, &hierarchy));

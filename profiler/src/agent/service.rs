@@ -15,18 +15,18 @@ use crate::host::capabilities::Capabilities;
 use crate::recording::raise_file_limit;
 use crate::{Error, Result};
 
-/// Runs the agent until SIGTERM or SIGINT. SIGHUP has it read its settings again.
+/// Runs the agent until SIGTERM or SIGINT. SIGHUP has it read its settings again. `base` is what no setting says.
 ///
 /// # Errors
 /// A missing privilege or kernel feature, an address that cannot be used.
-pub async fn run(layers: &Layers, mut resolved: Resolved, log: bool) -> Result<()> {
+pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Result<()> {
     Capabilities::of_self(&Host::default())?.require("run the agent")?;
     let listener = http::bind(resolved.settings.listen).await?;
     raise_file_limit();
     // From here on these signals end or change the agent, not the process.
     let mut signals = Signals::listen()?;
 
-    let (plans, plan) = watch::channel(core_plan(&resolved.settings, log));
+    let (plans, plan) = watch::channel(core_plan(&resolved.settings, base));
     let (settings, settings_seen) = watch::channel(Arc::new(resolved.settings.clone()));
     let (attached, is_attached) = watch::channel(false);
     let (stop, stopping) = watch::channel(false);
@@ -58,7 +58,7 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, log: bool) -> Result<(
             });
             match result {
                 Ok(()) => {
-                    plans.send_replace(core_plan(&resolved.settings, log));
+                    plans.send_replace(core_plan(&resolved.settings, base));
                     settings.send_replace(Arc::new(resolved.settings.clone()));
                 }
                 Err(error) => tracing::error!("reload failed, the old settings stay: {error}"),
@@ -110,7 +110,7 @@ fn reload(layers: &Layers, resolved: &mut Resolved) -> Result<()> {
     Ok(())
 }
 
-fn core_plan(settings: &Settings, log: bool) -> CorePlan {
+fn core_plan(settings: &Settings, base: &CorePlan) -> CorePlan {
     CorePlan {
         btf: settings.btf.clone(),
         grouping: settings.grouping,
@@ -119,7 +119,7 @@ fn core_plan(settings: &Settings, log: bool) -> CorePlan {
         max_groups: settings.max_containers,
         top_culprits: settings.top_culprits,
         linger: settings.linger,
-        log,
+        ..base.clone()
     }
 }
 

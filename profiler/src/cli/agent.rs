@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::log_to_stderr;
 use crate::Result;
-use crate::agent::service;
+use crate::agent::{CorePlan, service};
 use crate::agent::settings::{Kind, Layers, TABLE};
 use crate::collect::block_on;
 
@@ -31,6 +31,7 @@ again without losing a counter; SIGTERM answers what is in progress and ends.";
 pub struct AgentArgs {
     flags: Vec<(&'static str, String)>,
     config: Option<PathBuf>,
+    born_slots: Option<u32>,
 }
 
 impl Args for AgentArgs {
@@ -41,7 +42,13 @@ impl Args for AgentArgs {
             .help(format!(
                 "File of settings, in TOML [env: {CONFIG_VARIABLE}]"
             ));
-        let command = command.about(ABOUT).long_about(LONG_ABOUT).arg(config);
+        // No setting: it makes what happens after weeks testable.
+        let born_slots = Arg::new("born-slots")
+            .long("born-slots")
+            .value_parser(clap::value_parser!(u32))
+            .hide(true);
+        let command = command.about(ABOUT).long_about(LONG_ABOUT);
+        let command = command.arg(config).arg(born_slots);
         TABLE.iter().fold(command, |command, setting| {
             let mut help = format!("{} [env: {}]", setting.help, setting.variable());
             let arg = Arg::new(setting.name).long(setting.name);
@@ -80,7 +87,11 @@ impl FromArgMatches for AgentArgs {
             })
             .collect();
         let config = matches.get_one::<String>("config").map(PathBuf::from);
-        Ok(Self { flags, config })
+        Ok(Self {
+            flags,
+            config,
+            born_slots: matches.get_one("born-slots").copied(),
+        })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -104,6 +115,11 @@ pub fn run(args: &AgentArgs, verbose: u8) -> Result<ExitCode> {
     };
     let resolved = layers.resolve()?;
     log_to_stderr(verbose, "ctprof=info,warn", resolved.settings.log_format);
-    block_on(service::run(&layers, resolved, verbose > 0))?;
+    let base = CorePlan {
+        born_slots: args.born_slots,
+        log: verbose > 0,
+        ..CorePlan::default()
+    };
+    block_on(service::run(&layers, resolved, &base))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -126,7 +126,7 @@ impl Counting {
             calls: plan.calls,
             interval: plan.interval,
             throttle: None,
-            endless: false,
+            endless: None,
             log: plan.log,
         })?;
         let mut observer = make(roots.clone(), &mut session)?;

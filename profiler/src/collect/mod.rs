@@ -31,4 +31,4 @@ pub use samples::Samples;
 pub use session::{Recorded, Session};
 pub use start::SessionPlan;
 pub use syscalls::RawCalls;
-pub use watch::WatchList;
+pub use watch::{Endless, WatchList};

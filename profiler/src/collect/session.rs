@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
 
         let mut ready = Vec::new();
         let mut early = vec![&probes::CGROUP_MKDIR];
-        if plan.endless {
+        if plan.endless.is_some() {
             early.push(&probes::CGROUP_RMDIR);
         }
         // Nobody looks at processes where nothing has stacks.

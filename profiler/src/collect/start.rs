@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ledger::attach_throttle;
+use super::watch::Endless;
 use crate::bpf::probes::Probe;
 use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, SamplingEvent, possible_cpus};
 use crate::host::btf::{Layout, Throttle};
@@ -43,8 +44,8 @@ pub struct SessionPlan<'a> {
     pub interval: Option<Duration>,
     /// How to tell throttled time; `None` for the best way that the kernel has.
     pub throttle: Option<Throttle>,
-    /// Go on for as long as the host does: slots of cgroups that are gone are given to others.
-    pub endless: bool,
+    /// Go on for as long as the host does.
+    pub endless: Option<Endless>,
     /// Let the kernel half log what it does.
     pub log: bool,
 }
@@ -80,7 +81,7 @@ pub(super) fn load(
             hierarchy_id: plan.hierarchy.id(),
             record_host: plan.roots.is_none(),
             slots,
-            reuse_slots: plan.endless,
+            reuse_slots: plan.endless.is_some(),
             throttle,
             off_cpu_stacks: plan.stacks,
             min_block_ns: u64::try_from(plan.min_block.as_nanos()).unwrap_or(u64::MAX),

@@ -18,11 +18,20 @@ const LEAST_BORN: u32 = 2_048;
 /// Most slots: 4,096 containers with a pod or inner cgroup each, and as many again that come while recording.
 const MOST: u32 = 16_384;
 
+/// How a recording goes on for as long as the host does: slots of cgroups that are gone are given to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Endless {
+    /// Slots for cgroups that are born meanwhile; `None` for as many as fit.
+    pub born_slots: Option<u32>,
+}
+
 /// Every known cgroup by its slot; those that are gone stay, because samples refer to them.
 #[derive(Debug, Default)]
 pub struct WatchList {
     roots: Option<Vec<String>>,
     first_born: u32,
+    /// Slots for cgroups born while recording, if not as many as fit.
+    born: Option<u32>,
     paths: BTreeMap<u32, String>,
     /// Cgroup ids; 0 as the slot where there was none free.
     ids: HashMap<u64, u32>,
@@ -35,12 +44,13 @@ pub struct WatchList {
 impl WatchList {
     /// A list for a host with so many cgroups; `roots` are recorded with all below them, `None` is everything.
     #[must_use]
-    pub fn new(cgroups: usize, roots: Option<&[String]>, endless: bool) -> Self {
+    pub fn new(cgroups: usize, roots: Option<&[String]>, endless: Option<Endless>) -> Self {
         let cgroups = u32::try_from(cgroups).unwrap_or(u32::MAX);
-        let spare = if endless { SPARE_ENDLESS } else { SPARE };
+        let spare = endless.map_or(SPARE, |_| SPARE_ENDLESS);
         Self {
             roots: roots.map(<[String]>::to_vec),
             first_born: SLOT_FIRST + cgroups.saturating_add(spare).min(MOST - LEAST_BORN),
+            born: endless.and_then(|endless| endless.born_slots),
             ..Self::default()
         }
     }
@@ -48,7 +58,8 @@ impl WatchList {
     /// The first slot for a cgroup born while recording, and slots in all.
     #[must_use]
     pub fn slots(&self) -> (u32, u32) {
-        let born = self.first_born.clamp(LEAST_BORN, MOST - self.first_born);
+        let fitting = self.first_born.clamp(LEAST_BORN, MOST - self.first_born);
+        let born = self.born.unwrap_or(fitting).min(fitting);
         (self.first_born, self.first_born + born)
     }
 

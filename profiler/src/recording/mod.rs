@@ -90,7 +90,7 @@ impl<'a> Recording<'a> {
                 CallPlan::default()
             },
             interval: None,
-            endless: false,
+            endless: None,
             log: plan.log,
         })?;
         let mut counters = (!plan.stacks.is_empty()).then(|| {

@@ -40,10 +40,12 @@ fn server(apt: &mut Apt, name: &str, package: &str) -> Result<String> {
     program(apt, name, package)
 }
 
-/// rustfmt and clippy.
+/// rustfmt and clippy, and the tools that counts are compared with.
 pub(super) fn tests(apt: &mut Apt) -> Vec<Found> {
     vec![
         ("C compiler", program(apt, "cc", "gcc")),
+        ("strace", program(apt, "strace", "strace")),
+        ("perf", program(apt, "perf", "linux-perf")),
         ("rustfmt", component("fmt", "rustfmt")),
         ("clippy", component("clippy", "clippy")),
     ]

@@ -284,7 +284,7 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-fn number<N: FromStr + PartialOrd + std::fmt::Display>(
+fn number<N: Copy + FromStr + PartialOrd + std::fmt::Display>(
     text: &str,
     least: N,
     most: N,

@@ -274,7 +274,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     };
     let finished = recording
         .run(limit, stop, |elapsed, samples| {
-            progress.show(elapsed, samples)
+            progress.show(elapsed, samples);
         })
         .await?;
     let ended = finished.ended;

@@ -62,10 +62,23 @@ impl<'a> Row<'a> {
     }
 }
 
+impl<'a> Row<'a> {
+    /// Every call.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = Call<'a>> {
+        let calls = self.0["syscalls"].as_array().into_iter().flatten();
+        calls.map(|call| Call(Some(call)))
+    }
+}
+
 /// A call.
 pub(crate) struct Call<'a>(Option<&'a Value>);
 
 impl Call<'_> {
+    /// Its name; empty if there was none.
+    pub(crate) fn name(&self) -> &str {
+        self.0.and_then(|call| call["name"].as_str()).unwrap_or("")
+    }
+
     /// A figure; 0 where it is absent.
     pub(crate) fn number(&self, key: &str) -> u64 {
         self.0.and_then(|call| call[key].as_u64()).unwrap_or(0)

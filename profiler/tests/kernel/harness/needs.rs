@@ -24,6 +24,13 @@ pub(crate) fn anywhere(name: &str, test: fn() -> Result) -> Trial {
     Trial::test(name, test)
 }
 
+/// That this program is not installed.
+pub(crate) fn missing_program(name: &str) -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    (!is_there).then(|| format!("needs {name}"))
+}
+
 /// Why recording cannot work here.
 pub(crate) fn missing_privilege() -> Option<String> {
     if !rustix::process::geteuid().is_root() {

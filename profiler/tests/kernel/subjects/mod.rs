@@ -1,6 +1,8 @@
 //! The trials, one file a subject.
 
+mod agent;
 mod blocked;
+mod call_oracles;
 mod call_stacks;
 mod churn;
 mod command;
@@ -48,8 +50,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         churn::trials(),
         syscalls::trials(),
         call_stacks::trials(),
+        call_oracles::trials(),
         seccomp::trials(),
         options::trials(),
+        agent::trials(),
     ]
     .into_iter()
     .flatten()

@@ -53,8 +53,8 @@ impl Options {
     }
 }
 
-/// Runs the workload that `args` names. `--cpu` binds any of them to a CPU, and `--at` has it begin at this moment of
-/// the monotonic clock, in ns.
+/// Runs the workload that `args` names. `--join` has any of them join the cgroup with this folder, `--cpu` binds it to
+/// a CPU, and `--at` has it begin at this moment of the monotonic clock, in ns.
 pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let name = args.next().unwrap_or_default();
     let mut options = HashMap::new();
@@ -72,6 +72,9 @@ pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
 }
 
 fn run(name: &str, options: &Options) -> Result<ExitCode> {
+    if options.0.contains_key("--join") {
+        std::fs::write(format!("{}/cgroup.procs", options.text("--join")), "0")?;
+    }
     if options.0.contains_key("--cpu") {
         bind(usize::try_from(options.number("--cpu", 0)).unwrap_or_default())?;
     }
