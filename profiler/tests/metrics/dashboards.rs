@@ -1,14 +1,13 @@
 //! The dashboards of `dashboards/grafana`: that they are what Grafana reads, and speak of metrics that there are.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use libtest_mimic::Trial;
-use serde_json::Value;
 
 use crate::Result;
 use crate::promql::Known;
 use crate::promtool::{promtool, with_promtool};
+use crate::queries::dashboards;
 use crate::rules::recorded;
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -22,78 +21,15 @@ pub(super) fn trials() -> Vec<Trial> {
     ]
 }
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../dashboards/grafana");
-
-/// Variables that Grafana has by itself, with a value that Prometheus takes.
-const OF_GRAFANA: [(&str, &str); 2] = [("__rate_interval", "1m"), ("__range", "1h")];
-
-struct Dashboard {
-    file: String,
-    json: Value,
-}
-
-struct Query {
-    panel: String,
-    text: String,
-    legend: String,
-}
-
-fn dashboards() -> Result<Vec<Dashboard>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(FOLDER)? {
-        let path: PathBuf = entry?.path();
-        if path.extension().is_some_and(|it| it == "json") {
-            let json = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
-            let file = path.file_name().unwrap_or_default().display().to_string();
-            found.push(Dashboard { file, json });
-        }
+/// Any value that Prometheus takes.
+fn any(variable: &str) -> String {
+    match variable {
+        "__rate_interval" => "1m",
+        "__range" => "1h",
+        "by" => "container",
+        _ => "web",
     }
-    assert_eq!(found.len(), 4);
-    Ok(found)
-}
-
-impl Dashboard {
-    fn panels(&self) -> impl Iterator<Item = &Value> {
-        self.json["panels"].as_array().into_iter().flatten()
-    }
-
-    fn variables(&self) -> impl Iterator<Item = &Value> {
-        self.json["templating"]["list"]
-            .as_array()
-            .into_iter()
-            .flatten()
-    }
-
-    fn queries(&self) -> Vec<Query> {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        self.panels()
-            .flat_map(|panel| {
-                let targets = panel["targets"].as_array().into_iter().flatten();
-                targets.map(|target| Query {
-                    panel: format!("{}, {}", self.file, text(&panel["title"])),
-                    text: text(&target["expr"]),
-                    legend: text(&target["legendFormat"]),
-                })
-            })
-            .collect()
-    }
-
-    /// A query as Grafana would send it. Fails on a variable that there is not.
-    fn filled(&self, query: &str) -> Result<String> {
-        let mut filled = query.to_owned();
-        for (name, value) in OF_GRAFANA {
-            filled = filled.replace(&format!("${name}"), value);
-        }
-        for variable in self.variables() {
-            let name = variable["name"].as_str().unwrap_or_default();
-            let value = if name == "by" { "container" } else { "web" };
-            filled = filled.replace(&format!("${name}"), value);
-        }
-        if filled.contains('$') {
-            return Err(format!("{}: no such variable: {filled}", self.file).into());
-        }
-        Ok(filled)
-    }
+    .to_owned()
 }
 
 fn speak_of_what_there_is() -> Result {
@@ -104,7 +40,7 @@ fn speak_of_what_there_is() -> Result {
         for query in queries {
             let in_panel = |message: &str| format!("{}: {message}", query.panel);
             let labels = known
-                .check(&dashboard.filled(&query.text)?)
+                .check(&dashboard.filled(&query.text, any)?)
                 .map_err(|error| in_panel(error.message().unwrap_or_default()))?;
             for part in query.legend.split("{{").skip(1) {
                 let label = part.split("}}").next().unwrap_or_default().trim();
@@ -121,7 +57,7 @@ fn speak_of_what_there_is() -> Result {
             else {
                 continue;
             };
-            let inside = dashboard.filled(inside)?;
+            let inside = dashboard.filled(inside, any)?;
             let (series, label) = inside.rsplit_once(", ").ok_or("label_values of one")?;
             let labels = known.check(series)?;
             assert!(labels.contains(label), "{}: {inside}", dashboard.file);
@@ -170,7 +106,7 @@ fn queries_are_queries() -> Result {
     let mut count = 0;
     for dashboard in dashboards()? {
         for query in dashboard.queries() {
-            let text = serde_json::to_string(&dashboard.filled(&query.text)?)?;
+            let text = serde_json::to_string(&dashboard.filled(&query.text, any)?)?;
             rules.push_str(&format!("  - record: a:query:{count}\n    expr: {text}\n"));
             count += 1;
         }

@@ -11,6 +11,7 @@ mod names;
 mod page;
 mod promql;
 mod promtool;
+mod queries;
 mod reading;
 mod rules;
 mod text;
