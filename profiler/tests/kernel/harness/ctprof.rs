@@ -109,6 +109,11 @@ impl Running {
         })
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends the signal that Ctrl-C sends.
     pub(crate) fn interrupt(&self) -> Result {
         let pid = i32::try_from(self.child.id())?;

@@ -1,6 +1,7 @@
 //! The trials, one file a subject.
 
 mod blocked;
+mod call_memory;
 mod call_oracles;
 mod call_stacks;
 mod churn;
@@ -50,6 +51,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         syscalls::trials(),
         call_stacks::trials(),
         call_oracles::trials(),
+        call_memory::trials(),
         seccomp::trials(),
         options::trials(),
     ]
