@@ -10,7 +10,7 @@ use ctprof_ebpf::abi::{
 use crate::{
     kernel::{self, Object},
     loss,
-    maps::{BORN, SCOPE},
+    maps::{BORN, FREED, SCOPE},
 };
 
 #[unsafe(no_mangle)]
@@ -48,14 +48,33 @@ pub(crate) fn adopt(id: u64, parent: u64) -> Option<u32> {
     // SAFETY: values are written once, before the entry can be found.
     let parent = unsafe { SCOPE.get(parent) }?;
     let flags = *parent & RECORDED;
-    let born = BORN.get_ptr_mut(0)?;
-    // SAFETY: the pointer is to a live array element. The ordering has to be SeqCst: for a relaxed addition
-    // LLVM's BPF backend picks the instruction that does not fetch, and the "old value" is then the operand.
-    let number = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(born, 1) };
-    let slot = FIRST_BORN.load().saturating_add(number);
-    if slot >= SLOTS.load() || SCOPE.insert(id, slot | flags, 0).is_err() {
+    let Some(slot) = free_slot() else {
+        loss::count(Loss::ScopeFull);
+        return None;
+    };
+    if SCOPE.insert(id, slot | flags, 0).is_err() {
         loss::count(Loss::ScopeFull);
         return None;
     }
     Some(slot)
+}
+
+/// A slot that no cgroup had yet; when there is none left, the one that has been free for longest.
+#[inline(always)]
+fn free_slot() -> Option<u32> {
+    let born = BORN.get_ptr_mut(0)?;
+    let first = FIRST_BORN.load();
+    let range = SLOTS.load().saturating_sub(first);
+    // SAFETY: the pointer is to a live array element. The ordering has to be SeqCst: for a relaxed addition
+    // LLVM's BPF backend picks the instruction that does not fetch, and the "old value" is then the operand.
+    unsafe {
+        // Looked at first, so that the number does not wrap in a life of years.
+        if *born < range {
+            let number = atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(born, 1);
+            if number < range {
+                return Some(first + number);
+            }
+        }
+    }
+    FREED.pop().ok().flatten()
 }

@@ -9,7 +9,9 @@ pub mod error;
 pub mod host;
 pub mod model;
 pub mod output;
+pub mod recording;
 pub mod seccomp;
 pub mod symbolize;
+pub mod target;
 
 pub use error::{Error, Result};

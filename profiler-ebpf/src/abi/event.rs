@@ -16,11 +16,15 @@ pub const THREADS_MOVED: u32 = 4;
 /// A call took longer than the limit: a [`super::syscall::SlowCall`], which begins with this, too.
 pub const SLOW_CALL: u32 = 5;
 
+/// A cgroup of the scope was removed: `id` is set.
+pub const CGROUP_GONE: u32 = 6;
+
 /// One notice.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Event {
-    /// [`CGROUP_BORN`], [`PROCESS_SEEN`], [`PROCESS_EXEC`] or [`THREADS_MOVED`]; a reader counts and skips others.
+    /// [`CGROUP_BORN`], [`CGROUP_GONE`], [`PROCESS_SEEN`], [`PROCESS_EXEC`] or [`THREADS_MOVED`]; a reader counts and
+    /// skips others.
     pub kind: u32,
     /// Slot of the cgroup or process.
     pub slot: u32,

@@ -159,6 +159,31 @@ pub struct DelayKey {
 
 const _: () = assert!(size_of::<DelayKey>() == 8);
 
+/// Threads of a slot, as the visits that charge them find them: value of `POPULATION`.
+pub mod population {
+    /// One more thread, found by the visit of this number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn add(value: u64, visit: u32) -> u64 {
+        if (value >> 32) as u32 == visit {
+            value + 1
+        } else {
+            (visit as u64) << 32 | 1
+        }
+    }
+
+    /// Threads that the visit of this number found.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(value: u64, visit: u32) -> u32 {
+        if (value >> 32) as u32 == visit {
+            value as u32
+        } else {
+            0
+        }
+    }
+}
+
 /// What the task iterator is to do: value of `CONTROL[0]`.
 pub mod visit {
     /// Enter every thread in the ledger.
@@ -167,4 +192,7 @@ pub mod visit {
     pub const FOLLOW: u32 = 3;
     /// Charge what every thread has done so far, and take it out.
     pub const CLOSE: u32 = 2;
+    /// Charge what every thread has done so far, and go on; count the threads of every slot. The number of the visit
+    /// is in `CONTROL[1]`.
+    pub const SETTLE: u32 = 4;
 }

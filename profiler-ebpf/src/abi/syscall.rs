@@ -162,6 +162,12 @@ impl CallKey {
         (self.0 >> SLOT_SHIFT) as u32 & 0xf_ffff
     }
 
+    /// The same of another slot.
+    #[must_use]
+    pub const fn with_slot(self, slot: u32) -> Self {
+        Self(self.0 & !(0xf_ffff << SLOT_SHIFT) | (slot as u64 & 0xf_ffff) << SLOT_SHIFT)
+    }
+
     /// Its place in the table of judged calls, if it has one.
     #[inline(always)]
     #[must_use]

@@ -3,7 +3,7 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
 };
 use ctprof_ebpf::{
     abi::{
@@ -29,6 +29,14 @@ pub(crate) static SCOPE: HashMap<u64, u32> = HashMap::with_max_entries(8_192, 0)
 /// The next slot for a cgroup born while recording, counted from 0.
 #[map]
 pub(crate) static BORN: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Slots whose cgroups are gone and whose figures user space has taken, the longest free first. Set at load.
+#[map]
+pub(crate) static FREED: Queue<u32> = Queue::with_max_entries(1, 0);
+
+/// Slot -> its threads, counted by visits; see `ctprof_ebpf::abi::ledger::population`. Set at load.
+#[map]
+pub(crate) static POPULATION: Array<u64> = Array::with_max_entries(1, 0);
 
 /// What was sampled or waited for -> how often and how long, in two halves: while one counts, user space empties the other. Set at
 /// load; preallocated, so that an insert in interrupt context never waits for memory.
@@ -103,9 +111,9 @@ pub(crate) static THROTTLES: HashMap<u64, ThrottleClock> = HashMap::with_max_ent
 #[map]
 pub(crate) static BURNT: LruHashMap<u64, u8> = LruHashMap::with_max_entries(8_192, 0);
 
-/// What the task iterator is to do.
+/// What the task iterator is to do, and the number of the visit.
 #[map]
-pub(crate) static CONTROL: Array<u32> = Array::with_max_entries(1, 0);
+pub(crate) static CONTROL: Array<u32> = Array::with_max_entries(2, 0);
 
 /// What became of system calls. Set at load; memory is taken as rows are used, 96 bytes a row.
 #[map]

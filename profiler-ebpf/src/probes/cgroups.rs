@@ -1,4 +1,4 @@
-//! Births of cgroups: a newborn below a watched cgroup is watched before its first process runs.
+//! Births and ends of cgroups: a newborn below a watched cgroup is watched before its first process runs.
 
 use aya_ebpf::{
     helpers::generated::bpf_probe_read_kernel_str, macros::btf_tracepoint,
@@ -7,14 +7,15 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use core::ffi::c_char;
 use ctprof_ebpf::abi::{
-    event::{CGROUP_BORN, Event, PATH_BYTES},
+    event::{CGROUP_BORN, CGROUP_GONE, Event, PATH_BYTES},
     loss::Loss,
+    scope::slot,
 };
 
 use crate::{
     kernel::{self, Object},
     loss,
-    maps::EVENTS,
+    maps::{EVENTS, SCOPE},
     scope,
 };
 
@@ -51,6 +52,39 @@ fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
             PATH_BYTES as u32,
             path.cast(),
         );
+    }
+    entry.submit(0);
+    0
+}
+
+/// A cgroup was removed. Its slot is user space's to give to another, when all of its figures are taken. Arguments: the
+/// cgroup, its path.
+#[btf_tracepoint(function = "cgroup_rmdir")]
+fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
+    let cgroup: Object = ctx.arg(0);
+    if !kernel::is_watched_hierarchy(cgroup) {
+        return 0;
+    }
+    let id = kernel::cgroup_id(cgroup);
+    // SAFETY: values are written once, before the entry can be found.
+    let Some(value) = (unsafe { SCOPE.get(id) }) else {
+        return 0;
+    };
+    let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
+        loss::count(Loss::EventDropped);
+        return 0;
+    };
+    let event = entry.as_mut_ptr();
+    // SAFETY: the entry is ours until it is submitted.
+    unsafe {
+        (*event).kind = CGROUP_GONE;
+        (*event).slot = slot(*value);
+        (*event).tgid = 0;
+        (*event).exec_id = 0;
+        (*event).parent_tgid = 0;
+        (*event).padding = 0;
+        (*event).id = id;
+        (*event).path[0] = 0;
     }
     entry.submit(0);
     0

@@ -244,7 +244,7 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "task_newtask")]
 fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     match CONTROL.get(0).copied() {
-        Some(visit::OPEN | visit::FOLLOW) => {}
+        Some(visit::OPEN | visit::FOLLOW | visit::SETTLE) => {}
         _ => return 0,
     }
     // SAFETY: has no precondition.

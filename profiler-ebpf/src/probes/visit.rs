@@ -7,7 +7,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use ctprof_ebpf::{
     abi::{
         count_key::flags,
-        ledger::{Thread, state, visit},
+        ledger::{Thread, population, state, visit},
         scope,
     },
     ledger::phase,
@@ -17,12 +17,14 @@ use crate::{
     accounts::{From, Slot},
     calls,
     kernel::{self, Object},
-    maps::{CONTROL, THREADS},
+    maps::{CONTROL, POPULATION, THREADS},
     off_cpu, stack, threads,
 };
 
 /// A thread that had no event for this long may have none for much longer.
 const QUIET_NS: u64 = 1_000_000;
+/// A thread that has waited for a CPU this long is not only waiting for its turn.
+const LONG_WAIT_NS: u64 = 1_000_000_000;
 
 /// `struct bpf_iter__task` in the kernel's BTF: two pointers, each in 8 bytes.
 #[repr(C)]
@@ -43,6 +45,7 @@ extern "C" fn visit_tasks(ctx: *const Visit) -> i32 {
         visit::OPEN => open(task),
         visit::FOLLOW => follow(task),
         visit::CLOSE => close(task),
+        visit::SETTLE => settle(task),
         _ => {}
     }
     0
@@ -91,6 +94,45 @@ fn follow(task: Object) {
     let is_quiet = now_ns.saturating_sub(thread.clock.since_ns) > QUIET_NS;
     if thread.clock.phase == phase::BLOCKED || thread.clock.is_in() && is_quiet {
         threads::follow(task, thread, now_ns);
+    }
+}
+
+/// Charges the open interval of a thread that no event has closed for a while, and opens the next.
+#[inline(always)]
+fn settle(task: Object) {
+    let Some(thread) = THREADS.get(task) else {
+        return;
+    };
+    // SAFETY: the pointer is to a live map value.
+    let thread = unsafe { &mut *thread };
+    if !thread.clock.is_in() {
+        return;
+    }
+    // SAFETY: has no precondition.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let quiet_ns = now_ns.saturating_sub(thread.clock.since_ns);
+    let waits = thread.clock.is_runnable();
+    // A wait is explained when it is over: only one that hardly ends is charged before.
+    if quiet_ns > if waits { LONG_WAIT_NS } else { QUIET_NS } {
+        threads::follow(task, thread, now_ns);
+        let throttled_ns = if waits {
+            threads::stopped_ns(task, thread, now_ns)
+        } else {
+            0
+        };
+        let charge = thread.clock.close(now_ns, throttled_ns);
+        if waits {
+            threads::queued(task, thread, now_ns);
+        }
+        if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
+            account.charge(charge);
+            threads::ticked(task, thread, account);
+        }
+    }
+    let visit = CONTROL.get(1).copied().unwrap_or_default();
+    if let Some(threads) = POPULATION.get_ptr_mut(scope::slot(thread.slot)) {
+        // SAFETY: the pointer is to a live map value, and there is one visit at a time.
+        unsafe { *threads = population::add(*threads, visit) };
     }
 }
 

@@ -2,9 +2,29 @@
 //!
 //! - `core`: keeps the ledger running and answers with readings
 //! - `handle`: how the rest of the agent asks the core
+//! - `metrics`: what Prometheus is told
+//! - `groups`: slots as the rows of a reading
+//! - `naming`: which row a cgroup belongs to
+//! - `kept`: what is remembered of a row
+//! - `culprits`: who is told by name
+//! - `settings`: what it can be told, and by whom
+//! - `service`: core and HTTP from start to end: signals, reload
+//! - `http`: what it answers
+//! - `profiles`: recordings on demand
+//! - `self_figures`: what it knows of itself
 
 pub mod core;
+mod culprits;
+mod groups;
 pub mod handle;
+pub mod http;
+mod kept;
+pub mod metrics;
+mod naming;
+pub mod profiles;
+pub mod self_figures;
+pub mod service;
+pub mod settings;
 
 pub use core::{CorePlan, run};
 pub use handle::{Handle, Requests, channel};

@@ -1,7 +1,9 @@
 //! Typed readers of the ledger's maps.
 
-use aya::maps::{Array, HashMap, MapError, PerCpuArray};
-use ctprof_ebpf::abi::ledger::{Account, DelayKey, Series};
+use std::collections::HashSet;
+
+use aya::maps::{Array, HashMap, MapError, PerCpuArray, PerCpuValues, Queue};
+use ctprof_ebpf::abi::ledger::{Account, DelayKey, Series, population};
 use ctprof_ebpf::histogram::BUCKETS;
 use ctprof_ebpf::timeline::Timeline;
 
@@ -28,6 +30,19 @@ pub struct SlotFigures {
     pub stops: [u64; BUCKETS],
 }
 
+impl SlotFigures {
+    /// Adds those of another slot.
+    pub fn add(&mut self, other: &Self) {
+        add(&mut self.account, &other.account);
+        for (sum, count) in self.waits.iter_mut().zip(other.waits) {
+            *sum += count;
+        }
+        for (sum, count) in self.stops.iter_mut().zip(other.stops) {
+            *sum += count;
+        }
+    }
+}
+
 /// The ledger's maps.
 pub struct LedgerMaps {
     accounts: PerCpuArray<Owned, Plain<Account>>,
@@ -37,6 +52,8 @@ pub struct LedgerMaps {
     timelines: PerCpuArray<Owned, Plain<Timeline>>,
     burnt: HashMap<Owned, u64, u8>,
     control: Array<Owned, u32>,
+    population: Array<Owned, u64>,
+    freed: Queue<Owned, u32>,
     /// Held open: programs that are loaded later refer to it.
     _reasons: Array<Owned, u32>,
 }
@@ -61,6 +78,8 @@ impl LedgerMaps {
             timelines: kernel.take("TIMELINES")?,
             burnt: kernel.take("BURNT")?,
             control: kernel.take("CONTROL")?,
+            population: kernel.take("POPULATION")?,
+            freed: kernel.take("FREED")?,
             _reasons: table,
         })
     }
@@ -73,6 +92,91 @@ impl LedgerMaps {
         self.control
             .set(0, what, 0)
             .map_err(|error| failed("control the visit to the threads", &error))
+    }
+
+    /// Says which number the next visit has.
+    ///
+    /// # Errors
+    /// The map is gone.
+    pub fn number_visit(&mut self, number: u32) -> Result<()> {
+        self.control
+            .set(1, number, 0)
+            .map_err(|error| failed("control the visit to the threads", &error))
+    }
+
+    /// Threads of a slot, as the visit of this number found them.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn population(&self, slot: u32, visit: u32) -> Result<u32> {
+        let value = self
+            .population
+            .get(&slot, 0)
+            .map_err(|error| failed("count the threads", &error))?;
+        Ok(population::of(value, visit))
+    }
+
+    /// Empties a slot's account, for the next cgroup.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn clear(&mut self, slot: u32) -> Result<()> {
+        let cannot = |error: &MapError| failed("free a slot of the ledger", error);
+        let cpus = self.accounts.get(&slot, 0).map_err(|e| cannot(&e))?.len();
+        let empty = PerCpuValues::try_from(vec![Plain(Account::default()); cpus])
+            .map_err(|error| cannot(&MapError::from(error)))?;
+        self.accounts.set(slot, empty, 0).map_err(|e| cannot(&e))?;
+        self.waits.set(slot, [0; BUCKETS], 0).map_err(|e| cannot(&e))?;
+        self.stops.set(slot, [0; BUCKETS], 0).map_err(|e| cannot(&e))
+    }
+
+    /// Slots that a CPU holds delays of back, for now.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn held_back(&self) -> Result<HashSet<u32>> {
+        let timelines = self
+            .timelines
+            .get(&0, 0)
+            .map_err(|error| failed("read the delays", &error))?;
+        Ok(timelines
+            .iter()
+            .flat_map(|Plain(timeline)| timeline.pending)
+            .filter(|pending| pending.ns > 0)
+            .flat_map(|pending| [pending.victim, pending.culprit])
+            .collect())
+    }
+
+    /// Takes the delays out of the matrix in which one of these slots has a part.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn take_delays(&mut self, slots: &HashSet<u32>) -> Result<Vec<(DelayKey, u64)>> {
+        let taken = self
+            .delays
+            .iter()
+            .filter(|entry| {
+                entry.as_ref().map_or(true, |(key, _)| {
+                    slots.contains(&key.0.victim) || slots.contains(&key.0.culprit)
+                })
+            })
+            .map(|entry| entry.map(|(key, ns)| (key.0, ns)))
+            .collect::<Result<Vec<_>, MapError>>()
+            .map_err(|error| failed("read the delay matrix", &error))?;
+        for (key, _) in &taken {
+            let _ = self.delays.remove(&Plain(*key));
+        }
+        Ok(taken)
+    }
+
+    /// Gives a slot to whichever cgroup is born next and finds no other.
+    ///
+    /// # Errors
+    /// The queue is full or gone.
+    pub fn free(&mut self, slot: u32) -> Result<()> {
+        self.freed
+            .push(slot, 0)
+            .map_err(|error| failed("free a slot of the ledger", &error))
     }
 
     /// What was charged to a slot so far; `None` if nothing ever was.

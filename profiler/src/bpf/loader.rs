@@ -29,6 +29,8 @@ pub struct LoadPlan<'a> {
     pub record_host: bool,
     /// First slot for a cgroup born while recording, and slots in all.
     pub slots: (u32, u32),
+    /// Slots of cgroups that are gone are given to others.
+    pub reuse_slots: bool,
     /// How throttled time is told.
     pub throttle: Throttle,
     /// Of which states off the CPU stacks are taken.
@@ -123,6 +125,7 @@ impl Kernel {
         let (confined, slow_stacks) = (u32::from(calls.confined), u32::from(calls.slow_stacks));
         let judge = u32::from(calls.judge);
         let judged = if calls.judge { JUDGED * 3 } else { 1 };
+        let reused = if plan.reuse_slots { plan.slots.1 } else { 1 };
         let cached_rows = if calls.view == view::OFF { 1 } else { CACHE };
         // aya-log's levels count from 1, error, to 5, trace; 0 is off.
         let log_level: u8 = if plan.log { 4 } else { 0 };
@@ -149,6 +152,8 @@ impl Kernel {
             .map_max_entries("ACCOUNTS", plan.slots.1)
             .map_max_entries("WAITS", plan.slots.1)
             .map_max_entries("STOPS", plan.slots.1)
+            .map_max_entries("FREED", reused)
+            .map_max_entries("POPULATION", reused)
             .map_max_entries("COUNTS_A", plan.count_rows)
             .map_max_entries("COUNTS_B", plan.count_rows)
             .map_max_entries("STACKS", plan.stacks)

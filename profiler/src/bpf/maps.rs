@@ -57,6 +57,14 @@ impl ScopeMap {
     }
 }
 
+impl ScopeMap {
+    /// Forgets a cgroup: what a straggler does there counts as the host's.
+    pub fn forget(&mut self, cgroup_id: u64) {
+        // It may be gone already: then there is nothing to forget.
+        let _ = self.0.remove(&cgroup_id);
+    }
+}
+
 /// Sample counts and the stacks they refer to.
 pub struct SampleMaps {
     counts: [HashMap<Owned, Plain<CountKey>, Plain<Count>>; 2],
@@ -183,6 +191,11 @@ pub enum KernelEvent {
         /// Path from the root of the hierarchy.
         path: String,
     },
+    /// A cgroup of the scope was removed.
+    CgroupGone {
+        /// Kernfs id.
+        id: u64,
+    },
     /// A process was sampled for the first time, or replaced its image.
     Process {
         /// Process id in the initial PID namespace.
@@ -241,6 +254,7 @@ impl Events {
                     path: String::from_utf8_lossy(&event.path[..end]).into_owned(),
                 }
             }
+            event::CGROUP_GONE => KernelEvent::CgroupGone { id: event.id },
             event::PROCESS_SEEN | event::PROCESS_EXEC => KernelEvent::Process {
                 pid: event.tgid,
                 exec_id: event.exec_id,
@@ -249,6 +263,12 @@ impl Events {
             event::THREADS_MOVED => KernelEvent::ThreadsMoved,
             other => KernelEvent::Unknown(other),
         })
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The only folder that imports aya: load the object, attach its programs, read its maps.
 
 mod attach;
+mod cost;
 mod error;
 mod ledger;
 mod loader;
@@ -11,6 +12,7 @@ mod sampler;
 mod syscalls;
 
 pub use attach::ProbeState;
+pub use cost::{ProgramFigures, Statistics};
 pub use error::describe;
 pub use ledger::{LedgerMaps, SlotFigures};
 pub use loader::{CallPlan, Kernel, LoadPlan};

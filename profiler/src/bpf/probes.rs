@@ -52,6 +52,15 @@ pub const CGROUP_MKDIR: Probe = Probe {
     without: "containers that start while recording count as host",
 };
 
+/// Ends of cgroups.
+pub const CGROUP_RMDIR: Probe = tracepoint(
+    "cgroup_rmdir",
+    "cgroup_rmdir",
+    "cgroup_rmdir",
+    "the end of containers, for the agent",
+    "the agent finds out late that a container has ended",
+);
+
 /// Changes of program image.
 pub const PROCESS_EXEC: Probe = Probe {
     id: "process_exec",
@@ -195,7 +204,7 @@ pub const THROTTLE: [[Probe; 2]; 2] = [
 /// Every probe that `ctprof check` tries, in the order in which they attach: whatever must not miss a birth comes
 /// first.
 pub fn all() -> impl Iterator<Item = &'static Probe> {
-    const FIRST: &[Probe] = &[CGROUP_MKDIR, PROCESS_EXEC];
+    const FIRST: &[Probe] = &[CGROUP_MKDIR, CGROUP_RMDIR, PROCESS_EXEC];
     const LAST: &[Probe] = &[VISIT, ON_CPU];
     FIRST
         .iter()

@@ -1,5 +1,7 @@
 //! The maps of the view of system calls, and the links that fill them.
 
+use std::collections::HashSet;
+
 use aya::maps::{Array, HashMap, MapError, PerCpuArray};
 use aya::programs::tp_btf::BtfTracePointLink;
 use ctprof_ebpf::abi::scope;
@@ -108,6 +110,29 @@ impl CallMaps {
             }
         }
         Ok(())
+    }
+
+    /// Slots that a CPU's cache has rows of, for now.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn cached_slots(&self) -> Result<HashSet<u32>> {
+        let mut slots = HashSet::new();
+        for place in 0..CACHE {
+            let cached = self
+                .cache
+                .get(&place, 0)
+                .map_err(|error| failed("read the system calls", &error))?;
+            let keys = cached.iter().map(|it| it.0.key).filter(|key| key.is_call());
+            slots.extend(keys.map(CallKey::slot));
+        }
+        Ok(slots)
+    }
+
+    /// Removes a row.
+    pub fn remove(&mut self, key: CallKey) {
+        // It may be gone already: then there is nothing to remove.
+        let _ = self.calls.remove(&Plain(key));
     }
 
     /// Hands the calls that threads on a CPU are in now to `take`, as rows.

@@ -281,6 +281,7 @@ fn programs(
         hierarchy_id: hierarchy.id(),
         record_host: true,
         slots: (1, 2),
+        reuse_slots: false,
         throttle: layout.throttle(),
         off_cpu_stacks: &StateGroup::ALL,
         min_block_ns: 0,

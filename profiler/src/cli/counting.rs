@@ -8,9 +8,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind};
 
 use super::record::command::RunningCommand;
-use super::record::{layout, listen, say};
-use super::target;
-use super::target_args::TargetArgs;
+use super::record::{listen, say};
+use crate::Result;
 use crate::bpf::{CallPlan, SamplingEvent};
 use crate::collect::{Ended, Observer, Recorded, Session, SessionPlan};
 use crate::host::Host;
@@ -18,7 +17,8 @@ use crate::host::btf::Layout;
 use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
-use crate::{Error, Result};
+use crate::recording::layout;
+use crate::target::{self, TargetArgs};
 
 /// Whose calls, resolved on this host.
 pub(super) struct Counting {
@@ -126,6 +126,7 @@ impl Counting {
             calls: plan.calls,
             interval: plan.interval,
             throttle: None,
+            endless: None,
             log: plan.log,
         })?;
         let mut observer = make(roots.clone(), &mut session)?;
@@ -156,13 +157,4 @@ impl Counting {
         let ended = session.run(limit, stop, &mut observer).await?;
         Ok((observer, session.finish()?, ended))
     }
-}
-
-/// Runs a command's future to its end.
-pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Failed(format!("cannot start the event loop: {error}")))?
-        .block_on(future)
 }

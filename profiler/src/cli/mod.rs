@@ -1,17 +1,14 @@
 //! Command line: what was typed, what it means, one file per subcommand.
 
+pub mod agent;
 pub mod check;
 mod counting;
 pub mod duration;
-pub mod inventory;
-pub mod nearest;
 pub mod ps;
 pub mod record;
 pub mod report;
 pub mod seccomp;
 pub mod syscalls;
-pub mod target;
-pub mod target_args;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -19,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use crate::agent::settings::LogFormat;
 use crate::{Error, Result};
 
 /// Why is my container slow? Profiles containers and cgroups with eBPF, without touching them.
@@ -45,6 +43,7 @@ enum Command {
     Report(report::ReportArgs),
     Ps(ps::PsArgs),
     Check(check::CheckArgs),
+    Agent(agent::AgentArgs),
 }
 
 /// How a command prints its result.
@@ -64,7 +63,9 @@ pub fn run() -> ExitCode {
         Ok(args) => args,
         Err(error) => return refuse(&error),
     };
-    log_to_stderr(args.verbose);
+    if !matches!(args.command, Command::Agent(_)) {
+        log_to_stderr(args.verbose, "warn", LogFormat::Text);
+    }
     let result = match &args.command {
         Command::Record(record) => record::run(record, args.verbose > 0),
         Command::Syscalls(syscalls) => syscalls::run(syscalls, args.verbose > 0),
@@ -72,6 +73,7 @@ pub fn run() -> ExitCode {
         Command::Report(args) => report::run(args).map(|()| ExitCode::SUCCESS),
         Command::Ps(args) => ps::run(args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Agent(agent) => agent::run(agent, args.verbose),
     };
     result.unwrap_or_else(|error| {
         if !matches!(error, Error::OutputClosed) {
@@ -114,20 +116,23 @@ fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn log_to_stderr(verbose: u8) {
+/// `quiet` is what is logged without `-v`.
+fn log_to_stderr(verbose: u8, quiet: &str, format: LogFormat) {
     let level = match verbose {
-        0 => "warn",
+        0 => quiet,
         1 => "ctprof=debug,ctprof_bpf=debug,info",
         _ => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("CTPROF_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .without_time()
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => log.without_time().init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }
 
 /// Prints one JSON object to stdout.

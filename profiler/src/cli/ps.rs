@@ -6,12 +6,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Format;
-use super::inventory::{Inventory, Row};
 use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::model::Pod;
 use crate::output::table::{Align, Table};
+use crate::target::inventory::{Inventory, Row};
 use crate::{Error, Result};
 
 /// Version of the JSON form.

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
-use super::{Format, nearest};
+use super::Format;
 use crate::model::text::printable;
 use crate::output::flamegraph::{self, Graph};
 use crate::output::report::{self, Options};
 use crate::output::summary::{ContainerSummary, Summary};
 use crate::output::{View, reader};
+use crate::target::nearest;
 use crate::{Error, Result};
 
 /// Longest list of names in an error.

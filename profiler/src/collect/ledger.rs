@@ -29,7 +29,10 @@ pub struct RawLedger {
 pub(super) struct LedgerRun {
     maps: LedgerMaps,
     extra: Vec<&'static Probe>,
+    /// What it can tell; its figures are in the maps.
     raw: RawLedger,
+    /// Visits that settled, modulo what fits.
+    visits: u32,
     closed: bool,
 }
 
@@ -85,6 +88,7 @@ impl LedgerRun {
                 tells_reasons: layout.tells_syscalls(),
                 ..RawLedger::default()
             },
+            visits: 0,
             closed: false,
         }))
     }
@@ -134,15 +138,34 @@ impl LedgerRun {
         Ok(())
     }
 
-    /// Reads the accounts of these slots, and the delay matrix.
-    pub(super) fn finish(mut self, slots: impl Iterator<Item = u32>) -> Result<RawLedger> {
+    /// Charges what every thread has done since its last event, and counts the threads of every slot.
+    pub(super) fn settle(&mut self, kernel: &mut Kernel) -> Result<()> {
+        self.visits = self.visits.wrapping_add(1).max(1);
+        self.maps.number_visit(self.visits)?;
+        self.maps.set_visit(visit::SETTLE)?;
+        kernel.visit(&probes::VISIT)
+    }
+
+    /// The figures of these slots and the delay matrix, as they are now.
+    pub(super) fn read(&self, slots: impl Iterator<Item = u32>) -> Result<RawLedger> {
+        let mut raw = self.raw.clone();
         for slot in slots {
             if let Some(figures) = self.maps.figures(slot)? {
-                self.raw.slots.insert(slot, figures);
+                raw.slots.insert(slot, figures);
             }
         }
-        self.raw.delays = self.maps.delays()?;
-        Ok(self.raw)
+        raw.delays = self.maps.delays()?;
+        Ok(raw)
+    }
+
+    /// Threads of a slot at the last [`settle`](Self::settle).
+    pub(super) fn population(&self, slot: u32) -> Result<u32> {
+        self.maps.population(slot, self.visits)
+    }
+
+    /// The maps, to take slots out of them.
+    pub(super) const fn maps(&mut self) -> &mut LedgerMaps {
+        &mut self.maps
     }
 }
 

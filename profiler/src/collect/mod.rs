@@ -7,10 +7,14 @@
 //! - `syscalls`: the view of system calls: start, end, its rows
 //! - `start`: the plan of a recording, and loading the kernel half
 //! - `observer`: who is told what happens while recording
+//! - `event_loop`: what a session runs on
 //! - `session`: the recording itself: attach, drain on an interval, stop
+//! - `live`: a recording without an end
 
 mod counters;
+mod event_loop;
 mod ledger;
+mod live;
 mod observer;
 mod samples;
 mod session;
@@ -19,10 +23,12 @@ mod syscalls;
 mod watch;
 
 pub use counters::{Counted, Counters};
+pub use event_loop::block_on;
 pub use ledger::RawLedger;
+pub use live::{Live, Retired, Retirement, Settled};
 pub use observer::{Ended, Observer, SlowCallSeen, Snapshot};
 pub use samples::Samples;
 pub use session::{Recorded, Session};
 pub use start::SessionPlan;
 pub use syscalls::RawCalls;
-pub use watch::WatchList;
+pub use watch::{Endless, WatchList};

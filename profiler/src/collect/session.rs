@@ -20,21 +20,21 @@ use crate::{Error, Result};
 
 /// A running recording. Dropping it detaches everything.
 pub struct Session<'a> {
-    plan: SessionPlan<'a>,
-    kernel: Kernel,
-    scope: ScopeMap,
-    maps: SampleMaps,
-    losses: Losses,
-    events: Option<Events>,
-    sampler: Option<Sampler>,
-    ledger: Option<LedgerRun>,
-    calls: Option<CallRun>,
-    watch: WatchList,
-    samples: Samples,
-    unavailable: Vec<Unavailable>,
-    unknown_events: u64,
-    started: Instant,
-    ended: Option<Duration>,
+    pub(super) plan: SessionPlan<'a>,
+    pub(super) kernel: Kernel,
+    pub(super) scope: ScopeMap,
+    pub(super) maps: SampleMaps,
+    pub(super) losses: Losses,
+    pub(super) events: Option<Events>,
+    pub(super) sampler: Option<Sampler>,
+    pub(super) ledger: Option<LedgerRun>,
+    pub(super) calls: Option<CallRun>,
+    pub(super) watch: WatchList,
+    pub(super) samples: Samples,
+    pub(super) unavailable: Vec<Unavailable>,
+    pub(super) unknown_events: u64,
+    pub(super) started: Instant,
+    pub(super) ended: Option<Duration>,
 }
 
 /// What a recording brought home.
@@ -65,7 +65,7 @@ impl<'a> Session<'a> {
     /// The kernel refuses something that recording cannot do without.
     pub fn start(plan: SessionPlan<'a>) -> Result<Self> {
         let rows = plan.map_entries.unwrap_or_else(|| rows(plan.frequency_hz));
-        let mut watch = WatchList::new(plan.hierarchy.walk("/")?.len(), plan.roots);
+        let mut watch = WatchList::new(plan.hierarchy.walk("/")?.len(), plan.roots, plan.endless);
         let mut unavailable = Vec::new();
         let (mut kernel, throttle) = load(&plan, rows, watch.slots())?;
         let mut scope = ScopeMap::of(&mut kernel)?;
@@ -74,7 +74,15 @@ impl<'a> Session<'a> {
         let events = Events::of(&mut kernel)?;
 
         let mut ready = Vec::new();
-        for probe in [&probes::CGROUP_MKDIR, &probes::PROCESS_EXEC] {
+        let mut early = vec![&probes::CGROUP_MKDIR];
+        if plan.endless.is_some() {
+            early.push(&probes::CGROUP_RMDIR);
+        }
+        // Nobody looks at processes where nothing has stacks.
+        if plan.has_stacks() {
+            early.push(&probes::PROCESS_EXEC);
+        }
+        for probe in early {
             if check(probe, kernel.load_probe(probe), &mut unavailable)? {
                 ready.push(probe);
             }
@@ -152,9 +160,7 @@ impl<'a> Session<'a> {
         let Some(events) = self.events.take() else {
             return Err(Error::Failed("the recording has already ended".to_owned()));
         };
-        // SAFETY: `Events` owns its descriptor, always names the same one, and lives in the `AsyncFd`.
-        let mut events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }
-            .map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
+        let mut events = wait_on(events)?;
         let mut ticks = tokio::time::interval(DRAIN_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let period = self.plan.interval.unwrap_or(Duration::MAX);
@@ -178,7 +184,7 @@ impl<'a> Session<'a> {
                 }
                 _ = snapshots.tick() => self.snapshot(observer)?,
                 ready = events.readable_mut() => {
-                    let mut ready = ready.map_err(|error| Error::Failed(format!("cannot wait for kernel events: {error}")))?;
+                    let mut ready = ready.map_err(|error| cannot_wait(&error))?;
                     self.take_events(ready.get_inner_mut(), observer)?;
                     ready.clear_ready();
                 }
@@ -214,7 +220,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) -> Result<()> {
+    pub(super) fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) -> Result<()> {
         let mut moved = false;
         while let Some(event) = events.take() {
             match event {
@@ -226,6 +232,7 @@ impl<'a> Session<'a> {
                     observer.cgroup_born(&path);
                     self.watch.born(id, slot, path);
                 }
+                KernelEvent::CgroupGone { id } => self.watch.gone(id),
                 KernelEvent::Process {
                     pid,
                     exec_id,
@@ -323,6 +330,19 @@ impl<'a> Session<'a> {
         &self.watch
     }
 
+    /// What was lost so far: cause -> count; every cause is there.
+    pub(super) fn lost(&self) -> Result<BTreeMap<String, u64>> {
+        let mut lost: BTreeMap<String, u64> = self
+            .losses
+            .read()?
+            .into_iter()
+            .map(|(cause, count)| (cause.to_owned(), count))
+            .collect();
+        lost.insert("unknown_event".to_owned(), self.unknown_events);
+        *lost.entry("scope_full".to_owned()).or_default() += self.watch.unwatched();
+        Ok(lost)
+    }
+
     /// Brings in what is left and unloads everything.
     ///
     /// # Errors
@@ -335,20 +355,13 @@ impl<'a> Session<'a> {
                 self.samples.add_burnt(ledger.burnt_periods()?);
                 let slots = [SLOT_HOST, SLOT_KERNEL].into_iter();
                 let watched = self.watch.iter().map(|(slot, _)| slot);
-                Some(ledger.finish(slots.chain(watched))?)
+                Some(ledger.read(slots.chain(watched))?)
             }
             None => None,
         };
         let calls = self.calls.take().map(CallRun::finish).transpose()?;
         self.kernel.flush_log();
-        let mut lost: BTreeMap<String, u64> = self
-            .losses
-            .read()?
-            .into_iter()
-            .map(|(cause, count)| (cause.to_owned(), count))
-            .collect();
-        lost.insert("unknown_event".to_owned(), self.unknown_events);
-        *lost.entry("scope_full".to_owned()).or_default() += self.watch.unwatched();
+        let lost = self.lost()?;
         drop(self.scope);
         Ok(Recorded {
             samples: self.samples,
@@ -369,6 +382,17 @@ impl std::fmt::Debug for Session<'_> {
             .field("plan", &self.plan)
             .finish_non_exhaustive()
     }
+}
+
+/// Has the event loop wait for notices.
+pub(super) fn wait_on(events: Events) -> Result<AsyncFd<Events>> {
+    // SAFETY: `Events` owns its descriptor, always names the same one, and lives in the `AsyncFd`.
+    unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }
+        .map_err(|error| cannot_wait(&error))
+}
+
+pub(super) fn cannot_wait(error: &impl std::fmt::Display) -> Error {
+    Error::Failed(format!("cannot wait for kernel events: {error}"))
 }
 
 /// This long from now; a year from now if that is beyond the clock.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ledger::attach_throttle;
+use super::watch::Endless;
 use crate::bpf::probes::Probe;
 use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, SamplingEvent, possible_cpus};
 use crate::host::btf::{Layout, Throttle};
@@ -43,8 +44,17 @@ pub struct SessionPlan<'a> {
     pub interval: Option<Duration>,
     /// How to tell throttled time; `None` for the best way that the kernel has.
     pub throttle: Option<Throttle>,
+    /// Go on for as long as the host does.
+    pub endless: Option<Endless>,
     /// Let the kernel half log what it does.
     pub log: bool,
+}
+
+impl SessionPlan<'_> {
+    /// Whether anything of this recording has stacks.
+    pub(super) const fn has_stacks(&self) -> bool {
+        !self.stacks.is_empty() || self.calls.slow_stacks
+    }
 }
 
 /// Rows that hold what can be new between two drains: a sample brings at most one row and two stacks, and
@@ -71,6 +81,7 @@ pub(super) fn load(
             hierarchy_id: plan.hierarchy.id(),
             record_host: plan.roots.is_none(),
             slots,
+            reuse_slots: plan.endless.is_some(),
             throttle,
             off_cpu_stacks: plan.stacks,
             min_block_ns: u64::try_from(plan.min_block.as_nanos()).unwrap_or(u64::MAX),

@@ -1,6 +1,6 @@
 //! The view of system calls: its start, its end, its rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ctprof_ebpf::abi::syscall::{CallKey, CallRow, view};
 
@@ -125,6 +125,24 @@ impl CallRun {
         now.at_least(&self.last);
         self.last = now;
         Ok(&self.last)
+    }
+
+    /// Takes the rows of these slots out, for good. A slot that a CPU still has rows of is taken from `slots` instead:
+    /// its time has not come.
+    pub(super) fn take(&mut self, slots: &mut HashSet<u32>) -> Result<Vec<(CallKey, CallRow)>> {
+        for slot in self.maps.cached_slots()? {
+            slots.remove(&slot);
+        }
+        self.read()?;
+        let taken: Vec<_> = self
+            .last
+            .rows
+            .extract_if(|key, _| slots.contains(&key.slot()))
+            .collect();
+        for (key, _) in &taken {
+            self.maps.remove(*key);
+        }
+        Ok(taken)
     }
 
     /// The same, after the hooks were detached and the ledger was closed, with the calls that have not returned.

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod containers;
 pub mod descriptor;
 pub mod kernel;
+pub mod namespaces;
 pub mod proc;
 pub mod stolen;
 pub mod syscall_arguments;

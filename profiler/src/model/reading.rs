@@ -67,8 +67,8 @@ pub struct GroupKey {
 pub struct ProgramCost {
     /// Its name in the kernel.
     pub name: String,
-    /// Instructions that the verifier walked through.
-    pub verified_instructions: u32,
+    /// Instructions that the verifier walked through; `None` where the kernel does not say.
+    pub verified_instructions: Option<u32>,
     /// Times it ran, and time it took; `None` where BPF statistics are off.
     pub runs: Option<(u64, Duration)>,
 }

@@ -23,7 +23,9 @@ use inferno_graph::color::{BackgroundColor, PaletteMap};
 use inferno_graph::{Direction, TextTruncateDirection};
 
 use super::View;
+use super::states::ViewState;
 use super::summary::ContainerSummary;
+use crate::model::State;
 pub use graph::Graph;
 use svg::{Extras, Scale};
 use tree::{Limits, Tree};
@@ -41,6 +43,18 @@ pub struct Options<'a> {
     pub containers: &'a [usize],
     /// Draw the waits of idle threads, too.
     pub with_idle: bool,
+}
+
+/// The colour of a state in every graph: red, green, blue.
+#[must_use]
+pub fn colour_of(state: State) -> (u8, u8, u8) {
+    let view = ViewState::of(state);
+    let class = match state {
+        State::OnCpuKernel => colour::Class::Kernel(view),
+        _ => colour::Class::State(view),
+    };
+    let colour = colour::typical(class);
+    (colour.r, colour.g, colour.b)
 }
 
 /// Draws a graph. Without any stack to show it is a picture that says so, and why.

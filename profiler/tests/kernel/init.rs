@@ -2,6 +2,7 @@
 //! machine off. Everything goes to the serial console.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -40,6 +41,7 @@ fn prepare() -> Result<(), String> {
         mount(kind, point, kind, MountFlags::empty(), None)
             .map_err(|error| format!("cannot mount {kind} on {point}: {error}"))?;
     }
+    loopback_up().map_err(|error| format!("cannot bring the loopback device up: {error}"))?;
     let cgroups = Path::new("/sys/fs/cgroup");
     let controllers = fs::read_to_string(cgroups.join("cgroup.controllers"))
         .map_err(|error| format!("cannot read cgroup.controllers: {error}"))?;
@@ -51,6 +53,27 @@ fn prepare() -> Result<(), String> {
         let _ = fs::write(cgroups.join("cgroup.subtree_control"), format!("+{name}"));
     }
     Ok(())
+}
+
+/// The agent is asked over TCP.
+fn loopback_up() -> std::io::Result<()> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    let mut request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru {
+            ifru_flags: libc::IFF_UP as libc::c_short,
+        },
+    };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    // SAFETY: the request is a valid `ifreq`, which the call only reads.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
 }
 
 /// Runs the trials in a child, because process 1 also has to reap orphans.

@@ -1,42 +1,36 @@
 //! `ctprof record`: samples containers for a while and writes what they did.
 //!
 //! - `command`: a program to run and record, in a cgroup of its own
-//! - `live`: what is done while recording: names, binaries, progress
-//! - `beside`: what the kernel itself counts for each cgroup
-//! - `assemble`: raw samples to a profile
+//! - `progress`: how far it is
 
-pub(super) mod assemble;
-mod beside;
 pub(super) mod command;
-mod live;
+mod progress;
 
 use std::ffi::OsString;
 use std::future::pending;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::counting::block_on;
-use super::target_args::TargetArgs;
-use super::{duration, output_error, target};
-use crate::bpf::{CallPlan, SamplingEvent};
-use crate::collect::{self, Ended, Session, SessionPlan};
-use crate::host::btf::{Btf, Layout, Throttle};
+use super::{duration, output_error};
+use crate::bpf::SamplingEvent;
+use crate::collect::{Ended, block_on};
+use crate::host::btf::Throttle;
 use crate::host::capabilities::Capabilities;
-use crate::host::cgroup::{Hierarchy, Version};
+use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::host::{Host, kernel};
 use crate::model::StateGroup;
 use crate::output::{self, RecordingDir, report};
+use crate::recording::{Recording, RecordingPlan, layout, raise_file_limit};
+use crate::target::{self, TargetArgs};
 use crate::{Error, Result};
-use beside::Figures;
 use command::RunningCommand;
-use live::Live;
+use progress::Progress;
 
 /// Length of a recording that names neither a duration nor a command.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -231,40 +225,22 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
 
-    let event = args.event.event();
     let stacks = args.stack_states();
-    let mut session = Session::start(SessionPlan {
+    let plan = RecordingPlan {
         layout: &layout,
         btf: args.btf.as_deref(),
         hierarchy: &hierarchy,
         roots: roots.as_deref(),
-        event,
+        event: args.event.event(),
         frequency_hz: args.frequency,
         map_entries: args.map_entries,
         throttle: args.throttle.map(ThrottleChoice::way),
         stacks: &stacks,
         min_block: args.min_block,
-        calls: if args.syscalls {
-            CallPlan::timed(hierarchy.walk("/")?.len())
-        } else {
-            CallPlan::default()
-        },
-        interval: None,
+        syscalls: args.syscalls,
         log,
-    })?;
-    let mut counters = (!args.no_stacks).then(|| {
-        beside::counters(
-            &hierarchy,
-            session.watch(),
-            roots.as_deref(),
-            &mut containers,
-        )
-    });
-    session.open()?;
-    let before = Figures::read(&hierarchy, session.watch());
-    if let Some(counters) = &mut counters {
-        counters.start();
-    }
+    };
+    let recording = Recording::begin(plan, containers)?;
     if let Some(command) = &mut command {
         command.start()?;
     }
@@ -273,7 +249,6 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let limit = args
         .duration
         .or(command.is_none().then_some(DEFAULT_DURATION));
-    let mut live = Live::new(containers, counters, limit);
     let what = match (&roots, &command) {
         (_, Some(command)) => command.name(),
         (None, None) => "everything",
@@ -284,7 +259,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
             .collect::<Vec<_>>()
             .join(", "),
     };
-    live.begin(what, limit);
+    let progress = Progress::begin(what, limit);
     let stop = async {
         tokio::select! {
             _ = interrupt.recv() => Ended::Interrupted,
@@ -297,24 +272,14 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
             } => Ended::CommandExited,
         }
     };
-    let ended = session.run(limit, stop, &mut live).await?;
-    let counted = live.counters.take().map(collect::Counters::stop);
-    let recorded = session.finish()?;
-    let after = Figures::read(&hierarchy, &recorded.watch);
-    live.end(ended);
-
-    let profile = assemble::profile(assemble::Input {
-        args,
-        start_unix,
-        event,
-        hierarchy: &hierarchy,
-        roots: roots.as_deref(),
-        recorded,
-        before: &before,
-        after: &after,
-        counted,
-        live,
-    });
+    let finished = recording
+        .run(limit, stop, |elapsed, samples| {
+            progress.show(elapsed, samples);
+        })
+        .await?;
+    let ended = finished.ended;
+    progress.end(ended);
+    let profile = finished.profile();
     let code = match command {
         Some(command) => command.finish(ended).await,
         None => ExitCode::SUCCESS,
@@ -341,26 +306,6 @@ fn check_frequency(host: &Host, frequency: u64) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Every binary of every sampled process is held open: the usual soft limit of 1,024 files is soon reached, the
-/// hard limit is not. Where it cannot be raised, what is not held is counted and reported.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            ..limit
-        },
-    );
-}
-
-pub(super) fn layout(path: Option<&Path>, hierarchy: &Hierarchy) -> Result<Layout> {
-    let path = path.unwrap_or(Path::new(kernel::BTF_PATH));
-    let btf = Btf::from_file(path).map_err(|error| Error::Unsupported(error.to_string()))?;
-    Layout::resolve(&btf, hierarchy.version() == Version::V1)
-        .map_err(|error| Error::Unsupported(error.to_string()))
 }
 
 pub(super) fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {

@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use crate::cli::record::say;
 use crate::cli::syscalls::slow::{SlowCalls, comm};
-use crate::cli::syscalls::view::NAMES;
 use crate::collect::SlowCallSeen;
 use crate::host::Host;
 use crate::model::text::printable;
 use crate::model::{ContainerIdentity, ProcessKey};
+use crate::recording::CALL_NAMES;
 use crate::seccomp::CallId;
 
 /// Callers and stacks that are told apart: a program that names every thread differently must not fill the memory.
@@ -177,7 +177,7 @@ impl Callers {
             .into_iter()
             .map(|(key, count)| Caller {
                 call: CallId {
-                    name: (NAMES.call)(key.number, key.abi),
+                    name: (CALL_NAMES.call)(key.number, key.abi),
                     abi: key.abi,
                 },
                 refused_with: key.refused_with,

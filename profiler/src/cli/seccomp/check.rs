@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::report;
 use super::watch::{Wanted, watch};
-use crate::cli::target_args::TargetArgs;
 use crate::cli::{Format, duration};
 use crate::seccomp::{Filter, read};
+use crate::target::TargetArgs;
 use crate::{Error, Result};
 
 /// Length of a check that names neither a duration nor a command.

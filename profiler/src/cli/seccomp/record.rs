@@ -13,12 +13,12 @@ use syscalls::Sysno;
 
 use super::watch::{Wanted, Watched, WatchedContainer, watch};
 use crate::cli::record::say;
-use crate::cli::target_args::TargetArgs;
 use crate::cli::{duration, output_error};
 use crate::collect::Recorded;
 use crate::host::syscalls::error_name;
 use crate::output::units::{count, counted};
 use crate::seccomp::{DefaultAction, Profile, to_json};
+use crate::target::TargetArgs;
 use crate::{Error, Result};
 
 /// Write a seccomp profile that allows what a container calls, and nothing else.

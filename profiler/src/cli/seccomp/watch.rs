@@ -13,15 +13,14 @@ use ctprof_ebpf::abi::syscall::{CallKey, kind, view};
 
 use super::callers::{Caller, Callers};
 use crate::bpf::CallPlan;
-use crate::cli::counting::{Counting, Plan, block_on};
-use crate::cli::record::assemble::{owner, owners};
-use crate::cli::syscalls::view::NAMES;
-use crate::cli::target_args::TargetArgs;
-use crate::collect::{Observer, Recorded, Samples, SlowCallSeen};
+use crate::cli::counting::{Counting, Plan};
+use crate::collect::{Observer, Recorded, Samples, SlowCallSeen, block_on};
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
 use crate::host::containers::Containers;
 use crate::model::{ContainerIdentity, ProcessKey};
+use crate::recording::{CALL_NAMES, owner, owners};
 use crate::seccomp::{Called, Filter, called};
+use crate::target::TargetArgs;
 use crate::{Error, Result};
 
 /// Rows of the kernel's table.
@@ -131,7 +130,7 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
             async |hierarchy| births_end(&awaited, hierarchy).await,
             |roots, session| {
                 if let Some(filter) = wanted.filter {
-                    session.judge(filter.denied(NAMES))?;
+                    session.judge(filter.denied(CALL_NAMES))?;
                 }
                 Ok(Follower {
                     births: &births,
@@ -222,7 +221,7 @@ impl Follower<'_, '_> {
         // A command's cgroup is new: what was in progress there before is the write that joined it.
         let is_its_own = |key: &CallKey| !born_is_all || key.kind() != kind::BEFORE;
         let calls = calls.rows.iter().filter(|(key, _)| is_its_own(key));
-        let all = called(calls, NAMES, &owners, rows.len());
+        let all = called(calls, CALL_NAMES, &owners, rows.len());
         let mut found: Vec<WatchedContainer> = rows
             .into_iter()
             .zip(all)

@@ -4,7 +4,7 @@
 //! - `view`: rows of the kernel half to tables and JSON, at the end or in between
 
 pub(super) mod slow;
-pub(super) mod view;
+pub(crate) mod view;
 
 use std::ffi::OsString;
 use std::future::pending;
@@ -15,12 +15,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::ValueEnum;
 use ctprof_ebpf::abi::syscall::view as wanted;
 
-use super::counting::{Counting, Plan, block_on};
-use super::target_args::TargetArgs;
+use super::counting::{Counting, Plan};
 use super::{Format, duration};
 use crate::Result;
 use crate::bpf::CallPlan;
+use crate::collect::block_on;
 use crate::output::syscalls::Order;
+use crate::target::TargetArgs;
 use view::View;
 
 /// Length of a recording that names neither a duration nor a command, and does not show what it counts.

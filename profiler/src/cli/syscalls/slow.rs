@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 use ctprof_ebpf::abi::syscall::SlowCall;
 use serde::Serialize;
 
-use super::view::NAMES;
 use crate::collect::SlowCallSeen;
 use crate::host::{Host, clock, descriptor, syscall_arguments};
 use crate::model::text::printable;
 use crate::model::{FrameKind, FrameTable, ProcessKey};
 use crate::output::syscalls::time;
+use crate::recording::CALL_NAMES;
 use crate::symbolize::{Options, Symbolizer};
 
 /// What is needed to say what a slow call was.
@@ -74,7 +74,7 @@ impl SlowCalls {
         cgroup: &'a str,
     ) -> Line<'a> {
         let call = seen.call;
-        let name = (NAMES.call)(call.key.number(), call.key.abi());
+        let name = (CALL_NAMES.call)(call.key.number(), call.key.abi());
         let (count, place) = syscall_arguments::of(&name);
         let file = place
             .and_then(|place| i32::try_from(call.arguments[place].cast_signed()).ok())
@@ -91,14 +91,14 @@ impl SlowCalls {
                 pid: call.tgid,
                 tid: call.tid,
                 comm: comm(call),
-                abi: (NAMES.abi)(call.key.abi()),
+                abi: (CALL_NAMES.abi)(call.key.abi()),
                 arguments: (!overwrites).then(|| call.arguments[..count].to_vec()),
                 file: if overwrites { None } else { file },
                 duration_ns: call.ns,
                 off_cpu_ns: call.off_cpu_ns,
                 result: call.result,
                 error: (call.key.error() != 0 && !overwrites)
-                    .then(|| (NAMES.error)(call.key.error())),
+                    .then(|| (CALL_NAMES.error)(call.key.error())),
                 stack: self.functions(seen),
                 name,
             },

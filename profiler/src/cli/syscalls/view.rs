@@ -10,28 +10,21 @@ use serde::{Serialize, Serializer};
 use super::SyscallsArgs;
 use super::slow::SlowCalls;
 use crate::Result;
-use crate::aggregate::{CallNames, Owners, container_ledgers, container_syscalls};
+use crate::aggregate::{Owners, container_ledgers, container_syscalls};
 use crate::cli::ps::terminal_width;
-use crate::cli::record::assemble::{owner, owners};
 use crate::cli::record::say;
 use crate::cli::{Format, output_error};
 use crate::collect::{Observer, RawCalls, Recorded, Samples, SlowCallSeen, Snapshot, WatchList};
 use crate::host::containers::Containers;
-use crate::host::{kernel, syscalls};
+use crate::host::kernel;
 use crate::model::{Container, Pod, ProcessKey, Syscall, Unavailable};
 use crate::output::syscalls::{Order, SyscallSummary, of_container, sort, time};
 use crate::output::table::{Align, Table};
 use crate::output::units::{count, percent};
+use crate::recording::{CALL_NAMES, owner, owners};
 
 /// Version of the JSON form.
 const SCHEMA_VERSION: u64 = 1;
-
-/// What the numbers of system calls and errors are called on this machine.
-pub(in crate::cli) const NAMES: CallNames = CallNames {
-    call: syscalls::name_by,
-    abi: syscalls::abi_name,
-    error: syscalls::error_name,
-};
 
 /// Shows what is counted.
 pub(super) struct View<'a> {
@@ -166,7 +159,7 @@ impl<'a> View<'a> {
     ) -> (Owners, Vec<Container>) {
         self.containers.retry();
         let (owners, mut containers) = owners(watch, self.roots.as_deref(), &mut self.containers);
-        container_syscalls(rows, timed, NAMES, &owners, &mut containers);
+        container_syscalls(rows, timed, CALL_NAMES, &owners, &mut containers);
         (owners, containers)
     }
 

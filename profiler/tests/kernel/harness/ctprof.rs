@@ -102,9 +102,7 @@ impl Running {
             if said.contains("ctprof: recording ") || said.contains("ctprof: counting ") {
                 return Ok(Some(()));
             }
-            if let Some(status) = self.child.try_wait()? {
-                return Err(format!("ctprof ended with {status}: {}", self.stderr.text()).into());
-            }
+            self.expect_alive()?;
             Ok(None)
         })
     }
@@ -116,9 +114,31 @@ impl Running {
 
     /// Sends the signal that Ctrl-C sends.
     pub(crate) fn interrupt(&self) -> Result {
+        self.signal(Signal::INT)
+    }
+
+    /// Sends the signal that asks a service to end.
+    pub(crate) fn terminate(&self) -> Result {
+        self.signal(Signal::TERM)
+    }
+
+    fn signal(&self, signal: Signal) -> Result {
         let pid = i32::try_from(self.child.id())?;
         let pid = Pid::from_raw(pid).ok_or("no process id")?;
-        rustix::process::kill_process(pid, Signal::INT)?;
+        rustix::process::kill_process(pid, signal)?;
+        Ok(())
+    }
+
+    /// What it has written to stderr so far.
+    pub(crate) fn said(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// Fails when it has ended.
+    pub(crate) fn expect_alive(&mut self) -> Result {
+        if let Some(status) = self.child.try_wait()? {
+            return Err(format!("ctprof ended with {status}: {}", self.stderr.text()).into());
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! What the trials are made of.
 
+pub(crate) mod agent;
 pub(crate) mod calls;
 pub(crate) mod cgroup;
 pub(crate) mod ctprof;

@@ -1,5 +1,6 @@
 //! The trials, one file a subject.
 
+mod agent;
 mod blocked;
 mod call_memory;
 mod call_oracles;
@@ -54,6 +55,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         call_memory::trials(),
         seccomp::trials(),
         options::trials(),
+        agent::trials(),
     ]
     .into_iter()
     .flatten()

@@ -5,68 +5,75 @@ use std::time::Duration;
 
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
 
-use super::RecordArgs;
+use super::RecordingPlan;
 use super::beside::{self, Figures};
-use super::live::Live;
 use crate::aggregate::{
-    Addresses, Names, Owners, Placeholders, balance, container_ledgers, container_stacks,
-    container_syscalls, retain_rows, scheduler_frames,
+    Addresses, CallNames, Names, Owners, Placeholders, balance, container_ledgers,
+    container_stacks, container_syscalls, retain_rows, scheduler_frames,
 };
-use crate::bpf::SamplingEvent;
-use crate::cli::syscalls::view::NAMES;
 use crate::collect::{Counted, Recorded, WatchList};
-use crate::host::cgroup::{Hierarchy, is_at_or_below};
+use crate::host::cgroup::is_at_or_below;
 use crate::host::containers::Containers;
-use crate::host::kernel;
+use crate::host::{kernel, syscalls};
 use crate::model::{Container, ContainerIdentity, FrameTable, Profile, Unavailable, Unnamed};
 use crate::symbolize::Symbolizer;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
+/// What the numbers of system calls and errors are called on this machine.
+pub const CALL_NAMES: CallNames = CallNames {
+    call: syscalls::name_by,
+    abi: syscalls::abi_name,
+    error: syscalls::error_name,
+};
+
 /// Everything a profile is made of.
 pub(super) struct Input<'a> {
-    pub(super) args: &'a RecordArgs,
+    pub(super) plan: RecordingPlan<'a>,
     pub(super) start_unix: Duration,
-    pub(super) event: SamplingEvent,
-    pub(super) hierarchy: &'a Hierarchy,
-    pub(super) roots: Option<&'a [String]>,
     pub(super) recorded: Recorded,
-    pub(super) before: &'a Figures,
-    pub(super) after: &'a Figures,
+    pub(super) before: Figures,
+    pub(super) after: Figures,
     pub(super) counted: Option<Counted>,
-    pub(super) live: Live<'a>,
+    pub(super) containers: Containers,
+    pub(super) symbolizer: Symbolizer,
 }
 
 /// Puts the profile together.
 pub(super) fn profile(input: Input<'_>) -> Profile {
     let Input {
-        args,
+        plan,
+        start_unix,
         recorded,
-        hierarchy,
-        roots,
-        mut live,
-        ..
+        before,
+        after,
+        counted,
+        containers: mut known,
+        mut symbolizer,
     } = input;
-    live.containers.retry();
+    let RecordingPlan {
+        hierarchy, roots, ..
+    } = plan;
+    known.retry();
     let mut frames = FrameTable::default();
     let names = symbolize(
         &Addresses::of(&recorded.samples),
-        &mut live.symbolizer,
+        &mut symbolizer,
         &mut frames,
     );
-    let (owners, mut containers) = owners(&recorded.watch, roots, &mut live.containers);
+    let (owners, mut containers) = owners(&recorded.watch, roots, &mut known);
     let placeholders = Placeholders::of(&mut frames);
     let ownerless = container_stacks(
         &recorded.samples,
         &names,
         &owners,
-        NS_PER_SECOND / args.frequency,
+        NS_PER_SECOND / plan.frequency_hz,
         placeholders,
         &scheduler_frames(&frames),
         &mut containers,
     );
     if let Some(raw) = &recorded.ledger {
-        let elsewhere = elsewhere(&recorded.watch, &mut live.containers);
+        let elsewhere = elsewhere(&recorded.watch, &mut known);
         container_ledgers(
             raw,
             &owners,
@@ -75,7 +82,13 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         );
     }
     if let Some(calls) = &recorded.calls {
-        container_syscalls(&calls.rows, calls.timed, NAMES, &owners, &mut containers);
+        container_syscalls(
+            &calls.rows,
+            calls.timed,
+            CALL_NAMES,
+            &owners,
+            &mut containers,
+        );
     }
     for container in &mut containers {
         balance(container);
@@ -93,8 +106,8 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         let path = &container.identity.cgroup;
         if !path.is_empty() {
             container.cpu_quota_cores = hierarchy.quota_cores(path);
-            container.cfs = input.after.cpu_since(input.before, path);
-            container.psi = input.after.psi_since(input.before, path);
+            container.cfs = after.cpu_since(&before, path);
+            container.psi = after.psi_since(&before, path);
         }
     }
     for (slot, path) in recorded.watch.recorded() {
@@ -105,7 +118,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
             .filter(|container| !container.identity.cgroup.is_empty())
         {
             let threads = container.threads.get_or_insert_default();
-            *threads += input.after.threads(path);
+            *threads += after.threads(path);
         }
     }
     // `host` and `kernel` are always there, and so is what was asked for, even with nothing in it, unless it is but
@@ -126,7 +139,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
             cause: format!("no stall times: {cause}"),
         });
     }
-    match &input.counted {
+    match &counted {
         Some(counted) => unavailable.extend(beside::give(counted, &mut containers)),
         None => unavailable.push(Unavailable {
             view: "counters".to_owned(),
@@ -139,15 +152,15 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
     Profile {
         ctprof_version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: kernel::release(),
-        start_unix_ns: u64::try_from(input.start_unix.as_nanos()).unwrap_or(u64::MAX),
+        start_unix_ns: u64::try_from(start_unix.as_nanos()).unwrap_or(u64::MAX),
         window_ns: u64::try_from(recorded.window.as_nanos()).unwrap_or(u64::MAX),
-        frequency_hz: args.frequency,
-        event: input.event.name().to_owned(),
+        frequency_hz: plan.frequency_hz,
+        event: plan.event.name().to_owned(),
         cpus: recorded.cpus as u64,
-        stolen: beside::stolen_since(input.before.stolen, input.after.stolen),
+        stolen: beside::stolen_since(before.stolen, after.stolen),
         lost,
         unavailable,
-        unnamed: unnamed(&live.symbolizer),
+        unnamed: unnamed(&symbolizer),
         containers,
         frames,
     }
@@ -199,7 +212,8 @@ fn elsewhere(watch: &WatchList, names: &mut Containers) -> BTreeMap<u32, String>
 }
 
 /// Folds slots into containers: rows of the profile, and which slot belongs to which.
-pub(in crate::cli) fn owners(
+#[must_use]
+pub fn owners(
     watch: &WatchList,
     roots: Option<&[String]>,
     names: &mut Containers,
@@ -242,11 +256,8 @@ fn row(identity: ContainerIdentity) -> Container {
 /// The cgroup whose row `path` belongs to; `None` for the host's.
 ///
 /// A chosen cgroup is one row with all below it, but containers and services below it keep rows of their own.
-pub(in crate::cli) fn owner(
-    path: &str,
-    roots: Option<&[String]>,
-    names: &mut Containers,
-) -> Option<String> {
+#[must_use]
+pub fn owner(path: &str, roots: Option<&[String]>, names: &mut Containers) -> Option<String> {
     let owner = names.owner(path);
     let Some(roots) = roots else {
         return owner;

@@ -1,7 +1,6 @@
 //! What users type against trees of files: which cgroups are meant, or which line they read.
 
-use super::{Resolved, resolve};
-use crate::cli::target_args::TargetArgs;
+use super::{Resolved, TargetArgs, resolve};
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::host::proc::fixture::Fixture;

@@ -1,15 +1,23 @@
 //! What the target options mean on this host: which cgroups, or why there are none.
+//!
+//! - `args`: the options, as they were typed
+//! - `inventory`: what there is on this host to choose from
+//! - `nearest`: names like one that does not exist
+
+mod args;
+pub mod inventory;
+pub mod nearest;
 
 use std::path::Path;
 
-use super::inventory::{Inventory, Row};
-use super::nearest::hint;
-use super::target_args::TargetArgs;
 use crate::host::Host;
 use crate::host::cgroup::{Cgroup, Hierarchy};
 use crate::host::containers::Containers;
 use crate::model::text::printable;
 use crate::{Error, Result};
+pub use args::TargetArgs;
+use inventory::{Inventory, Row};
+use nearest::hint;
 
 /// Candidates that a message about an ambiguous name lists, at most.
 const LISTED: usize = 8;

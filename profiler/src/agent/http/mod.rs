@@ -1,0 +1,125 @@
+//! What the agent answers over HTTP.
+//!
+//! - `server`: connections and their limits
+//! - `answer`: answers that are one line of text
+//! - `page`: `/`
+//! - `scrape`: `/metrics`
+//! - `accept`: what a client can read
+//! - `profile`: `/debug/pprof/profile` and `/flamegraph`
+
+mod accept;
+mod answer;
+mod page;
+mod profile;
+mod scrape;
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::get;
+use tokio::sync::watch;
+
+use super::profiles::Profiler;
+use super::self_figures::Counted;
+use super::settings::Settings;
+use super::{Handle, metrics};
+use crate::model::Reading;
+use answer::line;
+pub use server::{bind, serve};
+
+/// Longest time that a reading may take: beyond, something is wrong, and a scraper has given up.
+const READING_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the pages have in common.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Asks the core.
+    pub handle: Handle,
+    /// Whether everything is attached.
+    pub ready: watch::Receiver<bool>,
+    /// What the agent is to do, as of the last reload.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// Recordings on demand.
+    pub profiler: Profiler,
+    /// What is counted here.
+    pub counted: Counted,
+}
+
+impl App {
+    /// The figures of now, or what to answer instead.
+    async fn reading(&self) -> Result<Arc<Reading>, Box<Response>> {
+        self.require_ready()?;
+        let refuse = |text| Err(Box::new(line(StatusCode::SERVICE_UNAVAILABLE, text)));
+        match tokio::time::timeout(READING_LIMIT, self.handle.reading()).await {
+            Ok(Some(reading)) => Ok(reading),
+            Ok(None) => refuse("the agent is ending"),
+            Err(_) => refuse("the figures were not read within 10 s; the agent's log may say why"),
+        }
+    }
+
+    fn require_ready(&self) -> Result<(), Box<Response>> {
+        if *self.ready.borrow() {
+            return Ok(());
+        }
+        let text = "not ready: BPF programs are not attached yet";
+        Err(Box::new(line(StatusCode::SERVICE_UNAVAILABLE, text)))
+    }
+}
+
+/// The pages, by path. Each is counted under its path.
+const PAGES: [&str; 6] = [
+    "/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/debug/pprof/profile",
+    "/flamegraph",
+];
+
+/// Every page.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route(PAGES[0], get(page::show))
+        .route(PAGES[1], get(|| async { line(StatusCode::OK, "alive") }))
+        .route(PAGES[2], get(ready))
+        .route(PAGES[3], get(scrape::metrics))
+        .route(PAGES[4], get(profile::pprof))
+        .route(PAGES[5], get(profile::flamegraph))
+        .method_not_allowed_fallback(|| async {
+            line(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
+        })
+        .fallback(|| async {
+            let pages = PAGES.join(" ");
+            line(
+                StatusCode::NOT_FOUND,
+                &format!("no such page; there are {pages}"),
+            )
+        })
+        .layer(from_fn_with_state(app.counted.clone(), count))
+        .with_state(app)
+}
+
+async fn ready(State(app): State<App>) -> Response {
+    match app.require_ready() {
+        Ok(()) => line(StatusCode::OK, "ready"),
+        Err(response) => *response,
+    }
+}
+
+async fn count(State(counted): State<Counted>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let page = PAGES
+        .into_iter()
+        .find(|page| *page == path)
+        .unwrap_or("other");
+    let response = next.run(request).await;
+    let code = response.status().as_u16();
+    counted.count(|own| *own.requests.entry((page, code)).or_default() += 1);
+    response
+}

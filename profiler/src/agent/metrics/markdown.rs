@@ -1,0 +1,117 @@
+//! `docs/metrics.md`, made of the table.
+
+use std::fmt::Write;
+
+use super::group_labels;
+use super::table::{self, Kind, Metric, Source};
+use crate::model::Grouping;
+
+const HEAD: &str = "\
+# Metrics of `ctprof agent`
+
+Made from the table in `profiler/src/agent/metrics/table`; `BLESS=1 cargo test --test metrics` writes it anew.
+
+Times are in seconds of **thread time** unless said otherwise: four threads that wait for one second have waited for four.
+Counters begin at 0 when the agent starts, or when their row was born, and only grow. Both formats that Prometheus reads are
+served: OpenMetrics, and the classic text format.
+";
+
+const NOTES: &str = "
+A row is born with all of its counters at 0, so that `rate()` sees the first increase. Culprits, system calls and errors are
+open-ended: they appear when they first happen, and what they count until the first scrape that shows them is in no rate.
+What a kernel cannot measure is absent, never 0, and named by `ctprof_view_unavailable`.
+
+In Kubernetes, scrape with `honor_labels: true`. The labels of a row are always there, empty ones too, so that
+Prometheus does not put the pod of the agent in their place.
+
+Values of labels are cut after 180 characters; control characters become `?`. Such a value ends in `~` and a hash of the
+whole, so that two of them stay two series.
+";
+
+/// The whole page.
+#[must_use]
+pub fn page() -> String {
+    let mut out = HEAD.to_owned();
+    section(&mut out, "Rows", &rows(), |source| {
+        matches!(source, Source::Group(_))
+    });
+    section(&mut out, "Host", "\nNo labels of a row.\n", |source| {
+        matches!(source, Source::Host(_))
+    });
+    section(&mut out, "Agent", "\nNo labels of a row.\n", |source| {
+        matches!(source, Source::Agent(_))
+    });
+    out
+}
+
+fn rows() -> String {
+    let mut out = "\nOne series for each row. Its labels come from `--by`:\n\n| `--by` | labels |\n|---|---|\n".to_owned();
+    for (grouping, name) in Grouping::ALL {
+        line(&mut out, &[&code(&[name]), &code(group_labels(grouping))]);
+    }
+    let _ = write!(
+        out,
+        "\n`--label` adds `image` and `runtime` to every row.\n{NOTES}"
+    );
+    out.trim_end().to_owned() + "\n"
+}
+
+fn section(out: &mut String, title: &str, text: &str, belongs: impl Fn(&Source) -> bool) {
+    let _ = write!(out, "\n## {title}\n{text}");
+    out.push_str("\n| metric | type | labels | meaning |\n|---|---|---|---|\n");
+    for metric in table::all().filter(|metric| belongs(&metric.source)) {
+        let labels: Vec<String> = metric
+            .labels
+            .iter()
+            .map(|label| format!("`{}`: {}", label.name, label.values))
+            .collect();
+        line(
+            out,
+            &[
+                &code(&[metric.name]),
+                kind(metric.kind),
+                &labels.join("<br>"),
+                &meaning(metric),
+            ],
+        );
+    }
+}
+
+fn meaning(metric: &Metric) -> String {
+    let mut out = format!("{}.", metric.help);
+    if let Kind::Histogram(bounds) = metric.kind {
+        let bounds: Vec<String> = bounds.iter().map(|bound| duration(*bound)).collect();
+        let _ = write!(out, " Bounds, powers of two of ns: {}.", bounds.join(", "));
+    }
+    if let Some(view) = metric.view {
+        let _ = write!(out, " Needs the view `{view}`.");
+    }
+    out
+}
+
+fn duration(ns: u64) -> String {
+    let (number, unit) = match ns {
+        1_000_000_000.. => (ns as f64 / 1e9, "s"),
+        1_000_000.. => (ns as f64 / 1e6, "ms"),
+        _ => (ns as f64 / 1e3, "us"),
+    };
+    format!("{number:.1} {unit}")
+}
+
+const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram(_) => "histogram",
+        Kind::Info => "info",
+    }
+}
+
+fn code(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+fn line(out: &mut String, cells: &[&str]) {
+    let _ = writeln!(out, "| {} |", cells.join(" | "));
+}

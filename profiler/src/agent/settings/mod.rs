@@ -1,0 +1,74 @@
+//! What an agent can be told, and by whom: flags before the environment before a file before the default.
+//!
+//! - `table`: every setting; flags, variables, keys of the file, help and docs/agent.md follow from it
+//! - `layers`: who sets what
+//! - `file`: the file, with its line numbers
+
+mod file;
+mod layers;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::Grouping;
+pub(crate) use file::{at, read_text};
+pub use layers::{Changes, Layers, Resolved};
+pub use table::{Kind, Setting, TABLE};
+
+/// What an agent is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Address to serve HTTP at.
+    pub listen: SocketAddr,
+    /// By what rows are told apart.
+    pub grouping: Grouping,
+    /// Labels beside those that tell rows apart.
+    pub labels: Labels,
+    /// Count system calls, too.
+    pub syscalls: bool,
+    /// Let the kernel measure what BPF programs cost.
+    pub bpf_statistics: bool,
+    /// Most rows.
+    pub max_containers: usize,
+    /// Most series of one answer.
+    pub max_series: usize,
+    /// Culprits that are told by name, a row.
+    pub top_culprits: usize,
+    /// How long a row that ended still appears.
+    pub linger: Duration,
+    /// Record profiles on demand.
+    pub profiles: bool,
+    /// Recordings at once.
+    pub max_profiles: usize,
+    /// Longest recording.
+    pub max_profile_time: Duration,
+    /// TLS and passwords.
+    pub web_config: Option<PathBuf>,
+    /// How messages are written.
+    pub log_format: LogFormat,
+    /// The kernel's type information, if not where the kernel publishes it.
+    pub btf: Option<PathBuf>,
+}
+
+/// Labels that metrics may have beside those that tell rows apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// The image reference.
+    pub image: bool,
+    /// What runs it: `docker`, `containerd`, `systemd`, …
+    pub runtime: bool,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,184 @@
+//! Precedence, mistakes with their lines, and what a reload changes.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::time::Duration;
+
+use super::{Changes, Layers, Resolved, Settings, TABLE};
+use crate::model::Grouping;
+
+fn nothing(_: &str) -> Option<OsString> {
+    None
+}
+
+fn layers(
+    file: Option<&tempfile::NamedTempFile>,
+    environment: fn(&str) -> Option<OsString>,
+    flags: &[(&'static str, &str)],
+) -> Layers {
+    Layers {
+        flags: flags
+            .iter()
+            .map(|(name, text)| (*name, (*text).to_owned()))
+            .collect(),
+        config: file.map(|file| file.path().to_owned()),
+        environment,
+    }
+}
+
+fn config(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// What is said of a file with this text, after its name.
+fn said(text: &str) -> String {
+    let file = config(text);
+    let error = layers(Some(&file), nothing, &[])
+        .resolve()
+        .unwrap_err()
+        .to_string();
+    let name = file.path().display().to_string();
+    error.strip_prefix(&name).expect(&error).to_owned()
+}
+
+#[test]
+fn flags_before_environment_before_file_before_default() {
+    let file = config("linger = '1m'\ntop_culprits = 1\nmax_profiles = 1\nlabel = ['image']\n");
+    let environment = |name: &str| match name {
+        "CTPROF_TOP_CULPRITS" => Some(OsString::from("2")),
+        "CTPROF_MAX_PROFILES" => Some(OsString::from("3")),
+        _ => None,
+    };
+    let flags = [("max-profiles", "4"), ("by", "pod")];
+    let settings = layers(Some(&file), environment, &flags)
+        .resolve()
+        .unwrap()
+        .settings;
+    let mut expected = Settings {
+        linger: Duration::from_secs(60),
+        top_culprits: 2,
+        max_profiles: 4,
+        grouping: Grouping::Pod,
+        ..Settings::default()
+    };
+    expected.labels.image = true;
+    assert_eq!(settings, expected);
+    assert_eq!(Settings::default().max_containers, 1000);
+    assert_eq!(Settings::default().listen.to_string(), "127.0.0.1:9464");
+}
+
+#[test]
+fn mistakes_in_a_file_are_one_line_with_line_and_key() {
+    for (text, expected) in [
+        (
+            "\nlisen = '[::]:9464'",
+            ":2: no setting 'lisen'; did you mean listen?",
+        ),
+        (
+            "listen = 'here'",
+            ":1: listen: 'here' is no address with a port; use a form such as 127.0.0.1:9464",
+        ),
+        ("listen = 9464", ":1: listen: expected a text in quotes"),
+        (
+            "# a\n# b\nmax_containers = 0",
+            ":3: max_containers: '0' is no number from 1 to 16000",
+        ),
+        (
+            "max_containers = 1e3",
+            ":1: max_containers: expected a number",
+        ),
+        (
+            "linger = '2 fortnights'",
+            ":1: linger: '2 fortnights' is no time from 0s to 1day; use a form such as 90s or 5m",
+        ),
+        (
+            "linger = true",
+            ":1: linger: expected a time in quotes, such as \"5m\"",
+        ),
+        ("syscalls = 'yes'", ":1: syscalls: expected true or false"),
+        (
+            "by = 'pods'",
+            ":1: by: 'pods' is none of container, cgroup, pod, netns, pidns, mntns; did you mean pod, pidns?",
+        ),
+        (
+            "label = ['image', 'imgae']",
+            ":1: label: 'imgae' is none of image, runtime; did you mean image?",
+        ),
+        (
+            "label = 'imgae'",
+            ":1: label: 'imgae' is none of image, runtime; did you mean image?",
+        ),
+        (
+            "[agent]\nby = 'pod'",
+            ":1: no setting 'agent'; see ctprof agent --help",
+        ),
+        ("by = 'pod'\nby = 'pod'", ":2: duplicate key"),
+        (
+            "by = ",
+            ":1: string values must be quoted, expected literal string",
+        ),
+    ] {
+        assert_eq!(said(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn mistakes_elsewhere_name_who_made_them() {
+    let error = |layers: Layers| layers.resolve().unwrap_err().to_string();
+    assert_eq!(
+        error(layers(None, nothing, &[("max-profiles", "99")])),
+        "--max-profiles: '99' is no number from 1 to 4; see ctprof agent --help"
+    );
+    let environment = |name: &str| (name == "CTPROF_BPF_STATS").then(|| OsString::from("1"));
+    assert_eq!(
+        error(layers(None, environment, &[])),
+        "CTPROF_BPF_STATS: '1' is neither true nor false"
+    );
+    let missing = Layers {
+        config: Some("/nonexistent/ctprof.toml".into()),
+        ..layers(None, nothing, &[])
+    };
+    assert_eq!(
+        error(missing),
+        "cannot read /nonexistent/ctprof.toml: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn a_reload_changes_what_is_live_and_names_the_rest() {
+    let before = layers(None, nothing, &[("linger", "1m")])
+        .resolve()
+        .unwrap();
+    let file = config("linger = '2m'\nmax_profiles = 1\nsyscalls = true\nlisten = '[::]:1'\n");
+    let next = layers(Some(&file), nothing, &[("linger", "1m")])
+        .resolve()
+        .unwrap();
+    let mut now = before.clone();
+    let changes = now.reload(&next);
+    assert_eq!(
+        changes,
+        Changes {
+            applied: vec!["max-profiles"],
+            after_restart: vec!["listen", "syscalls"]
+        }
+    );
+    assert_eq!(
+        now.settings,
+        Settings {
+            max_profiles: 1,
+            ..before.settings
+        }
+    );
+    assert_eq!(now.reload(&next).applied, Vec::<&str>::new());
+}
+
+#[test]
+fn every_default_is_valid() {
+    let mut settings = Settings::default();
+    for setting in TABLE {
+        (setting.set)(&mut settings, setting.default).unwrap();
+    }
+    assert_eq!(settings, Resolved::default().settings);
+}

@@ -1,0 +1,231 @@
+//! A recording without an end: the ledger can be read while it goes on, and slots of cgroups that are gone are given to
+//! others.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use ctprof_ebpf::abi::ledger::DelayKey;
+use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
+use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
+use tokio::io::unix::AsyncFd;
+
+use super::session::{cannot_wait, wait_on};
+use super::{Observer, RawCalls, RawLedger, Session, SessionPlan, WatchList};
+use crate::bpf::{Events, ProgramFigures, SlotFigures};
+use crate::model::Unavailable;
+use crate::{Error, Result};
+
+/// How long a cgroup has been gone before its slot is given away: a wait that began before it went has long ended.
+const QUARANTINE: Duration = Duration::from_secs(5);
+
+/// The running ledger.
+#[derive(Debug)]
+pub struct Live<'a> {
+    session: Session<'a>,
+    events: AsyncFd<Events>,
+    dropped: u64,
+}
+
+/// The ledger at one moment.
+#[derive(Debug)]
+pub struct Settled<'a> {
+    /// Figures of every slot that is in use. Threads have not left: there is no lifetime to compare them with.
+    pub ledger: RawLedger,
+    /// System calls so far; `None` where there is no such view.
+    pub calls: Option<&'a RawCalls>,
+    /// Threads alive, by slot; those without any are absent.
+    pub threads: HashMap<u32, u32>,
+}
+
+/// A cgroup that is gone, with everything that it ever did.
+#[derive(Debug)]
+pub struct Retired {
+    /// Its slot, which is another's from now on.
+    pub slot: u32,
+    /// Path of the cgroup.
+    pub path: String,
+    /// Its figures; `None` where nothing ever happened in it.
+    pub figures: Option<SlotFigures>,
+}
+
+/// Cgroups that are gone, and the delays in which they had a part, as culprit or victim.
+#[derive(Debug, Default)]
+pub struct Retirement {
+    /// The cgroups.
+    pub cgroups: Vec<Retired>,
+    /// Their part of the delay matrix; the other slot may be in use.
+    pub delays: Vec<(DelayKey, u64)>,
+    /// Their system calls.
+    pub calls: Vec<(CallKey, CallRow)>,
+}
+
+impl<'a> Live<'a> {
+    /// Attaches everything and enters every thread that there is.
+    ///
+    /// # Errors
+    /// The kernel refuses something: without the ledger there is nothing to read.
+    pub fn start(plan: SessionPlan<'a>) -> Result<Self> {
+        let mut session = Session::start(plan)?;
+        session.open()?;
+        if session.ledger.is_none() {
+            let causes: Vec<&str> = session
+                .unavailable
+                .iter()
+                .filter(|it| it.view == "ledger")
+                .map(|it| it.cause.as_str())
+                .collect();
+            return Err(Error::Unsupported(format!(
+                "{}; run `ctprof check` for what is missing",
+                causes.join("; ")
+            )));
+        }
+        let events = session
+            .events
+            .take()
+            .ok_or_else(|| Error::Failed("the recording has no notices".to_owned()))?;
+        Ok(Self {
+            session,
+            events: wait_on(events)?,
+            dropped: 0,
+        })
+    }
+
+    /// Waits for the kernel's next notices and acts on them. Cancel-safe.
+    ///
+    /// # Errors
+    /// They cannot be read any more.
+    pub async fn happens(&mut self, observer: &mut impl Observer) -> Result<()> {
+        let mut ready = self
+            .events
+            .readable_mut()
+            .await
+            .map_err(|error| cannot_wait(&error))?;
+        self.session.take_events(ready.get_inner_mut(), observer)?;
+        ready.clear_ready();
+        Ok(())
+    }
+
+    /// Finds births and ends of cgroups whose notices were dropped, if any were.
+    ///
+    /// # Errors
+    /// The hierarchy cannot be read.
+    pub fn catch_up(&mut self) -> Result<()> {
+        self.session.kernel.flush_log();
+        let dropped = self.lost()?.get("event_dropped").copied().unwrap_or(0);
+        if std::mem::replace(&mut self.dropped, dropped) == dropped {
+            return Ok(());
+        }
+        let session = &mut self.session;
+        session.watch.fill(&mut session.scope, session.plan.hierarchy)?;
+        let existing = session.plan.hierarchy.walk("/")?;
+        session.watch.keep_only(existing.iter().map(|it| it.id));
+        Ok(())
+    }
+
+    /// The ledger of now, and which slot is which cgroup.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn settle(&mut self) -> Result<(Settled<'_>, &WatchList)> {
+        let session = &mut self.session;
+        let Some(ledger) = &mut session.ledger else {
+            return Err(Error::Failed("there is no ledger".to_owned()));
+        };
+        ledger.settle(&mut session.kernel)?;
+        let calls = match &mut session.calls {
+            Some(calls) => Some(calls.read()?),
+            None => None,
+        };
+        let slots: Vec<u32> = [SLOT_HOST, SLOT_KERNEL]
+            .into_iter()
+            .chain(session.watch.iter().map(|(slot, _)| slot))
+            .collect();
+        let mut threads = HashMap::new();
+        for slot in &slots {
+            let count = ledger.population(*slot)?;
+            if count > 0 {
+                threads.insert(*slot, count);
+            }
+        }
+        let settled = Settled {
+            ledger: ledger.read(slots.into_iter())?,
+            calls,
+            threads,
+        };
+        Ok((settled, &session.watch))
+    }
+
+    /// Takes cgroups that are gone out of the ledger and frees their slots. `threads` are those of the last
+    /// [`settle`](Self::settle): a slot with one in it is not free yet.
+    ///
+    /// # Errors
+    /// A map cannot be read or written.
+    pub fn retire(&mut self, threads: &HashMap<u32, u32>) -> Result<Retirement> {
+        let session = &mut self.session;
+        let Some(ledger) = &mut session.ledger else {
+            return Ok(Retirement::default());
+        };
+        let mut slots: HashSet<u32> = session
+            .watch
+            .gone_for(QUARANTINE)
+            .filter(|slot| !threads.contains_key(slot))
+            .collect();
+        if slots.is_empty() {
+            return Ok(Retirement::default());
+        }
+        let maps = ledger.maps();
+        for slot in maps.held_back()? {
+            slots.remove(&slot);
+        }
+        let calls = match &mut session.calls {
+            Some(calls) => calls.take(&mut slots)?,
+            None => Vec::new(),
+        };
+        let mut retirement = Retirement {
+            cgroups: Vec::new(),
+            delays: maps.take_delays(&slots)?,
+            calls,
+        };
+        for slot in slots {
+            let figures = maps.figures(slot)?;
+            let Some((id, path)) = session.watch.forget(slot) else {
+                continue;
+            };
+            session.scope.forget(id);
+            maps.clear(slot)?;
+            maps.free(slot)?;
+            retirement.cgroups.push(Retired {
+                slot,
+                path,
+                figures,
+            });
+        }
+        Ok(retirement)
+    }
+
+    /// Slots and cgroups.
+    #[must_use]
+    pub const fn watch(&self) -> &WatchList {
+        &self.session.watch
+    }
+
+    /// What was lost so far: cause -> count; every cause is there.
+    ///
+    /// # Errors
+    /// The counters cannot be read.
+    pub fn lost(&self) -> Result<BTreeMap<String, u64>> {
+        self.session.lost()
+    }
+
+    /// What this kernel could not give.
+    #[must_use]
+    pub fn unavailable(&self) -> &[Unavailable] {
+        &self.session.unavailable
+    }
+
+    /// What each program has cost so far.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramFigures> {
+        self.session.kernel.programs()
+    }
+}

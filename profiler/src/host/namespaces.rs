@@ -1,0 +1,49 @@
+//! Kernel namespaces, by the inode numbers that they have in `/proc/PID/ns`.
+
+use std::fs;
+
+use super::cgroup::Hierarchy;
+use crate::host::proc::read_optional;
+
+/// The namespace of this kind (`net`, `pid`, `mnt`, ...) that a process is in; `None` when it is gone, or out of sight.
+#[must_use]
+pub fn of_process(pid: u32, kind: &str) -> Option<u64> {
+    let link = fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?;
+    parse(link.to_str()?)
+}
+
+/// The namespace that the first process of a cgroup is in; `None` without a process.
+#[must_use]
+pub fn of_cgroup(hierarchy: &Hierarchy, path: &str, kind: &str) -> Option<u64> {
+    let processes = read_optional(&hierarchy.dir(path)?.join("cgroup.procs")).ok()??;
+    processes
+        .lines()
+        .filter_map(|pid| pid.parse().ok())
+        .find_map(|pid| of_process(pid, kind))
+}
+
+/// `net:[4026531840]`.
+fn parse(link: &str) -> Option<u64> {
+    link.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{of_process, parse};
+
+    #[test]
+    fn links_name_inodes() {
+        assert_eq!(parse("net:[4026531840]"), Some(4_026_531_840));
+        assert_eq!(parse("net:4026531840"), None);
+        assert_eq!(parse("net:[x]"), None);
+    }
+
+    #[test]
+    fn this_process_is_in_one_of_each_kind() {
+        let own = std::process::id();
+        for kind in ["net", "pid", "mnt"] {
+            assert!(of_process(own, kind).is_some_and(|inode| inode > 0), "{kind}");
+        }
+        assert_eq!(of_process(u32::MAX, "net"), None);
+    }
+}

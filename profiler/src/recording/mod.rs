@@ -1,0 +1,199 @@
+//! One recording from its plan to its profile: of `ctprof record`, and of an agent that is asked for a profile.
+//!
+//! - `live`: what is done while recording: names, binaries
+//! - `beside`: what the kernel itself counts for each cgroup
+//! - `assemble`: raw samples to a profile
+
+mod assemble;
+mod beside;
+mod live;
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::bpf::{CallPlan, SamplingEvent};
+use crate::collect::{Counters, Ended, Session, SessionPlan};
+use crate::host::btf::{Btf, Layout, Throttle};
+use crate::host::cgroup::{Hierarchy, Version};
+use crate::host::containers::Containers;
+use crate::host::kernel;
+use crate::model::{Profile, StateGroup};
+use crate::{Error, Result};
+pub use assemble::{CALL_NAMES, owner, owners};
+use beside::Figures;
+use live::Live;
+
+/// What to record, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordingPlan<'a> {
+    /// Offsets of kernel fields.
+    pub layout: &'a Layout,
+    /// The kernel's type information, if not where the kernel publishes it.
+    pub btf: Option<&'a Path>,
+    /// The watched hierarchy.
+    pub hierarchy: &'a Hierarchy,
+    /// Cgroups to record with all below them; `None` for the whole host.
+    pub roots: Option<&'a [String]>,
+    /// What triggers samples.
+    pub event: SamplingEvent,
+    /// Samples per second and CPU.
+    pub frequency_hz: u64,
+    /// Entries of the maps of counts and stacks; `None` for as many as the frequency and CPUs ask for.
+    pub map_entries: Option<u32>,
+    /// How to tell throttled time; `None` for the best way that the kernel has.
+    pub throttle: Option<Throttle>,
+    /// Of which states stacks are taken. Without any there is the ledger alone.
+    pub stacks: &'a [StateGroup],
+    /// Intervals off the CPU shorter than this are counted without their stacks.
+    pub min_block: Duration,
+    /// Count system calls, too.
+    pub syscalls: bool,
+    /// Let the kernel half log what it does.
+    pub log: bool,
+}
+
+/// A recording that has begun. Dropping it detaches everything.
+pub struct Recording<'a> {
+    plan: RecordingPlan<'a>,
+    start_unix: Duration,
+    session: Session<'a>,
+    counters: Option<Counters<'a>>,
+    containers: Containers,
+    before: Figures,
+}
+
+impl<'a> Recording<'a> {
+    /// Loads, attaches and begins.
+    ///
+    /// # Errors
+    /// The kernel refuses something that recording cannot do without.
+    pub fn begin(plan: RecordingPlan<'a>, mut containers: Containers) -> Result<Self> {
+        let start_unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let mut session = Session::start(SessionPlan {
+            layout: plan.layout,
+            btf: plan.btf,
+            hierarchy: plan.hierarchy,
+            roots: plan.roots,
+            event: plan.event,
+            frequency_hz: plan.frequency_hz,
+            map_entries: plan.map_entries,
+            throttle: plan.throttle,
+            stacks: plan.stacks,
+            min_block: plan.min_block,
+            calls: if plan.syscalls {
+                CallPlan::timed(plan.hierarchy.walk("/")?.len())
+            } else {
+                CallPlan::default()
+            },
+            interval: None,
+            endless: None,
+            log: plan.log,
+        })?;
+        let mut counters = (!plan.stacks.is_empty()).then(|| {
+            beside::counters(plan.hierarchy, session.watch(), plan.roots, &mut containers)
+        });
+        session.open()?;
+        let before = Figures::read(plan.hierarchy, session.watch());
+        if let Some(counters) = &mut counters {
+            counters.start();
+        }
+        Ok(Self {
+            plan,
+            start_unix,
+            session,
+            counters,
+            containers,
+            before,
+        })
+    }
+
+    /// Records for `limit`, until `stop` resolves, or until every target is gone. `progress` is told the time since
+    /// the start and the samples so far.
+    ///
+    /// # Errors
+    /// A map cannot be read any more.
+    pub async fn run(
+        mut self,
+        limit: Option<Duration>,
+        stop: impl Future<Output = Ended>,
+        progress: impl FnMut(Duration, u64),
+    ) -> Result<Finished<'a>> {
+        let mut live = Live::new(self.containers, self.counters, progress);
+        let ended = self.session.run(limit, stop, &mut live).await?;
+        let (containers, symbolizer, counted) = live.end();
+        let recorded = self.session.finish()?;
+        let after = Figures::read(self.plan.hierarchy, &recorded.watch);
+        Ok(Finished {
+            ended,
+            input: assemble::Input {
+                plan: self.plan,
+                start_unix: self.start_unix,
+                recorded,
+                before: self.before,
+                after,
+                counted,
+                containers,
+                symbolizer,
+            },
+        })
+    }
+}
+
+impl std::fmt::Debug for Recording<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recording")
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A recording that is over: nothing of it is attached any more.
+pub struct Finished<'a> {
+    /// Why it ended.
+    pub ended: Ended,
+    input: assemble::Input<'a>,
+}
+
+impl Finished<'_> {
+    /// Names what was recorded, and puts the profile together. This is what takes time.
+    #[must_use]
+    pub fn profile(self) -> Profile {
+        assemble::profile(self.input)
+    }
+}
+
+impl std::fmt::Debug for Finished<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Finished")
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where this kernel has the fields that the kernel half reads.
+///
+/// # Errors
+/// No type information, or a field that cannot be done without is not in it.
+pub fn layout(path: Option<&Path>, hierarchy: &Hierarchy) -> Result<Layout> {
+    let path = path.unwrap_or(Path::new(kernel::BTF_PATH));
+    let btf = Btf::from_file(path).map_err(|error| Error::Unsupported(error.to_string()))?;
+    Layout::resolve(&btf, hierarchy.version() == Version::V1)
+        .map_err(|error| Error::Unsupported(error.to_string()))
+}
+
+/// Every binary of every sampled process is held open: the usual soft limit of 1,024 files is soon reached, the
+/// hard limit is not. Where it cannot be raised, what is not held is counted and reported.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
+}

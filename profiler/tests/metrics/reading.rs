@@ -1,0 +1,194 @@
+//! Readings as an agent would give them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ctprof::model::{
+    Bucket, CfsFigures, Container, ContainerIdentity, Group, GroupKey, Histogram, Latency,
+    LatencyBucket, Ledger, ProgramCost, Psi, Reading, Stall, State, Stolen, Syscall, Unavailable,
+};
+use ctprof_ebpf::histogram;
+
+/// A histogram of these values, counted as the kernel half does.
+pub(crate) fn durations(values: &[u64]) -> Histogram {
+    let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
+    for value in values {
+        *counts.entry(histogram::bucket(*value)).or_default() += 1;
+    }
+    let bucket = |(index, count): (&usize, &u64)| {
+        let (from_ns, to_ns) = histogram::bounds(*index);
+        Bucket {
+            from_ns,
+            to_ns,
+            count: *count,
+        }
+    };
+    Histogram {
+        count: values.len() as u64,
+        sum_ns: values.iter().sum(),
+        max_ns: values.iter().copied().max().unwrap_or(0),
+        buckets: counts.iter().map(bucket).collect(),
+    }
+}
+
+fn latency(values: &[u64]) -> Latency {
+    let it = durations(values);
+    let bucket = |bucket: &Bucket| LatencyBucket {
+        from_ns: bucket.from_ns,
+        to_ns: bucket.to_ns,
+        count: bucket.count,
+        sum_ns: 0,
+    };
+    Latency {
+        count: it.count,
+        sum_ns: it.sum_ns,
+        max_ns: it.max_ns,
+        buckets: it.buckets.iter().map(bucket).collect(),
+    }
+}
+
+/// A row with a ledger in which nothing has happened yet.
+pub(crate) fn quiet(name: &str, runtime: &str) -> Group {
+    let cgroup = match runtime {
+        "host" | "kernel" => String::new(),
+        _ => format!("/{runtime}/{name}"),
+    };
+    Group {
+        key: GroupKey {
+            container: name.to_owned(),
+            ..GroupKey::default()
+        },
+        alive: true,
+        figures: Container {
+            identity: ContainerIdentity {
+                name: name.to_owned(),
+                runtime: runtime.to_owned(),
+                cgroup,
+                ..ContainerIdentity::default()
+            },
+            ledger: Some(Ledger::default()),
+            ..Container::default()
+        },
+        delayed_by: Vec::new(),
+    }
+}
+
+/// A container under a quota of half a CPU, with everything.
+pub(crate) fn limited() -> Group {
+    let mut group = quiet("web", "docker");
+    group.key.pod = "web-7f9c".into();
+    group.key.namespace = "shop".into();
+    group.delayed_by = vec![
+        ("noisy".into(), 3_000_000_000),
+        ("other".into(), 250_000_000),
+    ];
+    let it = &mut group.figures;
+    it.identity.id = "c0ffee".repeat(10);
+    it.identity.image = "shop/web:1.4".into();
+    it.cpu_quota_cores = Some(0.5);
+    it.threads = Some(8);
+    it.time_ns = State::ALL
+        .into_iter()
+        .zip((1..).map(|n| n * 1_500_000_000))
+        .collect();
+    it.ledger = Some(Ledger {
+        threads_born: 10,
+        threads_exited: 2,
+        voluntary_switches: 1_000,
+        involuntary_switches: 300,
+        migrations: 17,
+        run_queue_latency: durations(&[500, 4_095, 4_096, 1_000_000, 3_000_000_000, 9_000_000_000]),
+        throttle_duration: durations(&[50_000_000, 51_000_000]),
+        ..Ledger::default()
+    });
+    let stall = |some_ns| {
+        Some(Stall {
+            some_ns,
+            full_ns: some_ns / 2,
+        })
+    };
+    it.psi = Some(Psi {
+        cpu: stall(8_000_000_000),
+        io: stall(2_000_000),
+        memory: None,
+    });
+    it.cfs = Some(CfsFigures {
+        usage_ns: Some(4_500_000_000),
+        periods: 100,
+        throttled_periods: 41,
+        throttled_ns: 3_210_000_000,
+        throttled_local_ns: None,
+    });
+    it.syscalls = Some(vec![
+        Syscall {
+            name: "read".into(),
+            count: 4,
+            errors: [("EAGAIN".to_owned(), 1)].into(),
+            total_ns: Some(2_000_000),
+            latency: latency(&[900, 1_000_000, 999_100]),
+            ..Syscall::default()
+        },
+        Syscall {
+            name: "getpid".into(),
+            abi: "i386".into(),
+            count: 1,
+            ..Syscall::default()
+        },
+    ]);
+    group
+}
+
+/// Three rows, losses, a view that is missing.
+pub(crate) fn small() -> Reading {
+    Reading {
+        uptime: Duration::from_millis(90_500),
+        groups: vec![limited(), quiet("host", "host"), quiet("kernel", "kernel")],
+        total_ns: [(State::OnCpuUser, 7_000_000_000), (State::Throttled, 1)].into(),
+        groups_ended: 5,
+        groups_refused: 1,
+        stolen: Some(Stolen {
+            hypervisor_ns: 1_000_000_000,
+            interrupts_ns: 2_500_000_000,
+        }),
+        lost: [
+            ("event_dropped".to_owned(), 3),
+            ("scope_full".to_owned(), 0),
+        ]
+        .into(),
+        unavailable: vec![Unavailable {
+            view: "throttled.exact".into(),
+            cause: "no clock".into(),
+        }],
+        programs: vec![
+            program("sched_switch", Some((10, Duration::from_micros(7)))),
+            // The kernel cuts names: two programs may share one.
+            program("sched_switch", Some((5, Duration::from_micros(3)))),
+            program("cgroup_mkdir", None),
+        ],
+        map_bytes: Some(12_345_678),
+    }
+}
+
+fn program(name: &str, runs: Option<(u64, Duration)>) -> ProgramCost {
+    ProgramCost {
+        name: name.to_owned(),
+        verified_instructions: Some(1_000),
+        runs,
+    }
+}
+
+/// As many containers, each with all that a container without system calls has.
+pub(crate) fn large(containers: usize) -> Arc<Reading> {
+    let mut reading = small();
+    reading.groups.extend((0..containers).map(|number| {
+        let mut group = limited();
+        group.figures.syscalls = None;
+        group.key.container = format!("container-{number}");
+        group.delayed_by = (0..6)
+            .map(|culprit| (format!("container-{culprit}"), 1_234_567_891 * culprit))
+            .collect();
+        group
+    }));
+    Arc::new(reading)
+}
