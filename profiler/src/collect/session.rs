@@ -359,7 +359,7 @@ impl<'a> Session<'a> {
                 self.samples.add_burnt(ledger.burnt_periods()?);
                 let slots = [SLOT_HOST, SLOT_KERNEL].into_iter();
                 let watched = self.watch.iter().map(|(slot, _)| slot);
-                Some(ledger.read(slots.chain(watched))?)
+                Some(ledger.read(slots.chain(watched), &RawLedger::default())?)
             }
             None => None,
         };
