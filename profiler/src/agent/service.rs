@@ -100,7 +100,7 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Re
 /// Resolves when everything is attached; never, if the core ends before.
 async fn attached(attached: &mut watch::Receiver<bool>) {
     if attached.wait_for(|attached| *attached).await.is_err() {
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 

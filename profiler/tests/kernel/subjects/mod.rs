@@ -18,6 +18,8 @@ mod options;
 mod quota;
 mod scope;
 mod seccomp;
+mod service;
+mod serving;
 mod syscalls;
 
 use std::path::PathBuf;
@@ -54,6 +56,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         seccomp::trials(),
         options::trials(),
         agent::trials(),
+        serving::trials(),
+        service::trials(),
     ]
     .into_iter()
     .flatten()
