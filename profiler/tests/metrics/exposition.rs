@@ -97,6 +97,14 @@ fn values() -> Result {
     expect("ctprof_syscall_errors_total", errors, 1.0)?;
     expect("ctprof_syscall_seconds_sum", &[("syscall", "read")], 0.002)?;
 
+    let id = "c0ffee".repeat(10);
+    let info = &[
+        ("id", id.as_str()),
+        ("image", "shop/web:1.4"),
+        ("cgroup", "/docker/web"),
+    ];
+    expect("ctprof_container_info", info, 1.0)?;
+
     let latency = "ctprof_run_queue_latency_seconds_bucket";
     // 500 and 4,095 ns are below 4,096; 4,096 ns is not.
     expect(latency, &[("le", "0.000004096")], 2.0)?;

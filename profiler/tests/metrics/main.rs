@@ -5,11 +5,15 @@
 
 #![allow(clippy::print_stdout, reason = "it reports to a terminal")]
 
+mod dashboards;
 mod exposition;
 mod names;
 mod page;
+mod promql;
 mod promtool;
+mod queries;
 mod reading;
+mod rules;
 mod text;
 
 use std::process::ExitCode;
@@ -20,7 +24,13 @@ use libtest_mimic::{Arguments, Failed};
 type Result<T = ()> = std::result::Result<T, Failed>;
 
 fn main() -> ExitCode {
-    let trials = [exposition::trials(), names::trials(), page::trials()];
+    let trials = [
+        exposition::trials(),
+        names::trials(),
+        page::trials(),
+        dashboards::trials(),
+        rules::trials(),
+    ];
     libtest_mimic::run(
         &Arguments::from_args(),
         trials.into_iter().flatten().collect(),

@@ -86,7 +86,7 @@ fn quota() -> Result {
         slack + tolerance(0.01, 0.15),
     )?;
     let on_cpu = grown(&scrapes, "ctprof_on_cpu_seconds_total", &labels);
-    close("on CPU", on_cpu, window * 0.3, tolerance(0.08, 0.2))?;
+    close("on CPU", on_cpu, window * 0.3, tolerance(0.08, 0.4))?;
     let sleeping = [labels[0], "reason=\"lock\""];
     let slept = grown(&scrapes, "ctprof_blocked_seconds_total", &sleeping);
     close("asleep", slept, window, tolerance(0.01, 0.1))?;

@@ -151,14 +151,10 @@ const CULPRIT: Label = label(
 pub(super) const CGROUP: &[Metric] = &[
     Metric {
         name: "ctprof_container_info",
-        help: "What a row is: its newest container",
+        help: "What a row is, or the newest of what it is made of",
         kind: Kind::Info,
         unit: "",
         labels: &[
-            label(
-                "name",
-                "the container's name now: a rename changes no other series",
-            ),
             label("id", "the runtime's id"),
             label("image", "image reference"),
             label(
@@ -170,10 +166,7 @@ pub(super) const CGROUP: &[Metric] = &[
         view: None,
         source: Source::Group(|group, emit| {
             let it = &group.figures.identity;
-            emit(
-                &[&it.name, &it.id, &it.image, &it.runtime, &it.cgroup],
-                Value::Info,
-            );
+            emit(&[&it.id, &it.image, &it.runtime, &it.cgroup], Value::Info);
         }),
     },
     Metric {
