@@ -1,17 +1,30 @@
 //! Running the real `ctprof agent`, and reading what it tells Prometheus.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use super::ctprof::{Ctprof, Running};
+use rustix::process::Signal;
+
+use super::ctprof::{Ctprof, Finished, Running};
 use super::program::now_ns;
-use super::{Result, ensure, wait_for};
+use super::{Result, ensure, patience, wait_for};
 
 /// An agent that runs.
 pub(crate) struct Agent {
     running: Running,
     address: String,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Status code.
+    pub(crate) code: u16,
+    /// Status line and headers, in lower case.
+    pub(crate) head: String,
+    /// As it came.
+    pub(crate) body: Vec<u8>,
 }
 
 /// One answer of `/metrics`, in the classic text format.
@@ -25,8 +38,12 @@ pub(crate) struct Scrape {
 impl Agent {
     /// `ctprof agent ARGS…` on a port of its own, ready.
     pub(crate) fn start(args: &[&str]) -> Result<Self> {
-        let mut running =
-            Ctprof::new(&[&["agent", "--listen", "127.0.0.1:0"], args].concat()).start()?;
+        let own: &[&str] = if args.contains(&"--listen") {
+            &["agent"]
+        } else {
+            &["agent", "--listen", "127.0.0.1:0"]
+        };
+        let mut running = Ctprof::new(&[own, args].concat()).start()?;
         let address = wait_for("the agent to be ready", || {
             running.expect_alive()?;
             let said = running.said();
@@ -37,6 +54,61 @@ impl Agent {
             Ok(address.filter(|_| ready).map(|it| it.trim().to_owned()))
         })?;
         Ok(Self { running, address })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// BPF programs, maps and links that it holds, as the kernel numbers them.
+    pub(crate) fn holds(&self) -> Result<BTreeSet<String>> {
+        let mut found = BTreeSet::new();
+        let folder = format!("/proc/{}/fdinfo", self.running.pid());
+        for entry in std::fs::read_dir(folder)?.flatten() {
+            // It may have been closed meanwhile.
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            let ids = text
+                .lines()
+                .filter_map(|line| line.split_once(':'))
+                .filter(|(key, _)| ["prog_id", "map_id", "link_id"].contains(key))
+                .map(|(key, id)| format!("{key} {}", id.trim()));
+            found.extend(ids);
+        }
+        Ok(found)
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn said(&self) -> String {
+        self.running.said()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result {
+        self.running.signal(signal)
+    }
+
+    /// Waits for its end, whatever ends it: its exit code and log.
+    pub(crate) fn finish(self) -> Result<Finished> {
+        self.running.finish()
+    }
+
+    /// Sends bytes as they are; everything that comes back until the connection ends.
+    pub(crate) fn send(&self, request: &[u8]) -> Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(patience()))?;
+        // It may answer, and close, before it has all.
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        Ok(answer)
+    }
+
+    /// What `GET path` answers, with these headers (`Name: value\r\n`).
+    pub(crate) fn ask(&self, path: &str, headers: &str) -> Result<Answer> {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n{headers}\r\n");
+        Answer::parse(&self.send(request.as_bytes())?)
     }
 
     /// What `GET path` answers: status line, headers and body.
@@ -78,6 +150,39 @@ impl Agent {
         let finished = self.running.finish()?;
         finished.expect_code_only(0)?;
         Ok(finished.stderr)
+    }
+}
+
+impl Answer {
+    /// An answer with a length, as it came.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        let end = bytes
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .ok_or_else(|| format!("no answer: {:?}", String::from_utf8_lossy(bytes)))?;
+        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        let code = head.split(' ').nth(1).unwrap_or_default().parse()?;
+        Ok(Self {
+            code,
+            head,
+            body: bytes[end + 4..].to_vec(),
+        })
+    }
+
+    /// The body, if it is text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Fails unless the code is this, and the body one line that has this in it.
+    pub(crate) fn refuses(&self, code: u16, text: &str) -> Result {
+        let body = self.text();
+        ensure!(
+            self.code == code && body.contains(text) && body.lines().count() == 1,
+            "{} {body:?} instead of {code} and a line with {text:?}",
+            self.code
+        );
+        Ok(())
     }
 }
 

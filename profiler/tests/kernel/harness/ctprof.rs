@@ -60,6 +60,12 @@ impl Ctprof {
         self
     }
 
+    /// Sets an environment variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Adds `--cgroup` with the path of `cgroup` from the root of its hierarchy.
     pub(crate) fn cgroup(self, cgroup: &Cgroup) -> Self {
         self.arg("--cgroup").arg(cgroup.path())
@@ -122,11 +128,17 @@ impl Running {
         self.signal(Signal::TERM)
     }
 
-    fn signal(&self, signal: Signal) -> Result {
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result {
         let pid = i32::try_from(self.child.id())?;
         let pid = Pid::from_raw(pid).ok_or("no process id")?;
         rustix::process::kill_process(pid, signal)?;
         Ok(())
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has written to stderr so far.

@@ -19,6 +19,8 @@ mod options;
 mod quota;
 mod scope;
 mod seccomp;
+mod service;
+mod serving;
 mod syscalls;
 
 use std::path::PathBuf;
@@ -56,6 +58,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         seccomp::trials(),
         options::trials(),
         agent::trials(),
+        serving::trials(),
+        service::trials(),
     ]
     .into_iter()
     .flatten()
