@@ -171,7 +171,8 @@ impl Core<'_> {
             (reading, settled.threads)
         };
         let retirement = self.live.retire(&threads)?;
-        self.groups.retire(retirement, self.live.watch(), &self.plan);
+        self.groups
+            .retire(retirement, self.live.watch(), &self.plan);
         reading.uptime = self.started.elapsed();
         reading.stolen = stolen(&self.host);
         reading.lost = self.live.lost()?;
@@ -189,7 +190,8 @@ impl Core<'_> {
                 settled.threads
             };
             let retirement = self.live.retire(&threads)?;
-            self.groups.retire(retirement, self.live.watch(), &self.plan);
+            self.groups
+                .retire(retirement, self.live.watch(), &self.plan);
         }
         Ok(())
     }
@@ -201,7 +203,10 @@ impl Core<'_> {
             .map(|program| ProgramCost {
                 name: program.name,
                 verified_instructions: program.verified,
-                runs: self.statistics.as_ref().map(|_| (program.runs, program.time)),
+                runs: self
+                    .statistics
+                    .as_ref()
+                    .map(|_| (program.runs, program.time)),
             })
             .collect()
     }

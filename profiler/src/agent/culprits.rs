@@ -25,21 +25,30 @@ impl Culprits {
         exists: impl Fn(&str) -> bool,
     ) -> Vec<(String, u64)> {
         let is_first = self.told.is_empty();
-        self.named.retain(|name, _| delays.contains_key(name) || exists(name));
+        self.named
+            .retain(|name, _| delays.contains_key(name) || exists(name));
         let mut worst: Vec<(&String, u64)> = delays
             .iter()
             .filter(|(name, ns)| **ns > 0 && !self.named.contains_key(*name))
             .map(|(name, ns)| (name, *ns))
             .collect();
         worst.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
-        for (name, ns) in worst.into_iter().take(most.saturating_sub(self.named.len())) {
-            self.named.insert(name.clone(), if is_first { 0 } else { ns });
+        for (name, ns) in worst
+            .into_iter()
+            .take(most.saturating_sub(self.named.len()))
+        {
+            self.named
+                .insert(name.clone(), if is_first { 0 } else { ns });
         }
         let mut told: BTreeMap<String, u64> = self
             .named
             .iter()
             .map(|(name, before)| {
-                let ns = delays.get(name).copied().unwrap_or(0).saturating_sub(*before);
+                let ns = delays
+                    .get(name)
+                    .copied()
+                    .unwrap_or(0)
+                    .saturating_sub(*before);
                 (name.clone(), ns.max(self.last(name)))
             })
             .collect();
@@ -64,13 +73,17 @@ mod tests {
     use super::Culprits;
 
     fn tell(culprits: &mut Culprits, delays: &[(&str, u64)], waited: u64) -> Vec<(String, u64)> {
-        let delays: BTreeMap<String, u64> =
-            delays.iter().map(|(name, ns)| ((*name).to_owned(), *ns)).collect();
+        let delays: BTreeMap<String, u64> = delays
+            .iter()
+            .map(|(name, ns)| ((*name).to_owned(), *ns))
+            .collect();
         culprits.tell(&delays, waited, 2, |name| delays.contains_key(name))
     }
 
     fn rows(rows: &[(&str, u64)]) -> Vec<(String, u64)> {
-        rows.iter().map(|(name, ns)| ((*name).to_owned(), *ns)).collect()
+        rows.iter()
+            .map(|(name, ns)| ((*name).to_owned(), *ns))
+            .collect()
     }
 
     #[test]

@@ -13,9 +13,7 @@ use crate::aggregate::{Owners, container_ledgers, container_syscalls};
 use crate::collect::{Retirement, Settled, WatchList};
 use crate::host::cgroup::{Hierarchy, ancestors};
 use crate::host::containers::Containers;
-use crate::model::{
-    Container, Culprit, Delay, Group, GroupKey, Grouping, Reading, State,
-};
+use crate::model::{Container, Culprit, Delay, Group, GroupKey, Grouping, Reading, State};
 use crate::recording::CALL_NAMES;
 
 /// Slots of what is kept of groups: beyond those of the kernel half, within the 20 bits that a row of system calls has.
@@ -118,7 +116,12 @@ impl<'a> Groups<'a> {
     }
 
     /// The rows of now.
-    pub(super) fn read(&mut self, now: &mut Settled<'_>, watch: &WatchList, plan: &CorePlan) -> Reading {
+    pub(super) fn read(
+        &mut self,
+        now: &mut Settled<'_>,
+        watch: &WatchList,
+        plan: &CorePlan,
+    ) -> Reading {
         let mut rows: Vec<Row> = Vec::new();
         let mut containers: Vec<Container> = Vec::new();
         let mut index: HashMap<GroupKey, usize> = HashMap::new();
@@ -198,9 +201,11 @@ impl<'a> Groups<'a> {
                     *delays.entry(name).or_default() += ns;
                 }
             }
-            let delayed_by = kept.culprits.tell(&delays, waited, plan.top_culprits, |name| {
-                existing.contains(name)
-            });
+            let delayed_by = kept
+                .culprits
+                .tell(&delays, waited, plan.top_culprits, |name| {
+                    existing.contains(name)
+                });
             self.add_cgroup(&row, &mut quotas, &mut figures);
             groups.push(Group {
                 key: row.key,
@@ -305,7 +310,10 @@ impl<'a> Groups<'a> {
             .kept
             .iter()
             .filter(|(_, kept)| {
-                kept.shown && kept.ended.is_some_and(|ended| ended.elapsed() >= plan.linger)
+                kept.shown
+                    && kept
+                        .ended
+                        .is_some_and(|ended| ended.elapsed() >= plan.linger)
             })
             .map(|(key, _)| key.clone())
             .collect();

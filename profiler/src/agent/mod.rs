@@ -10,6 +10,8 @@
 //! - `settings`: what it can be told, and by whom
 //! - `service`: core and HTTP from start to end: signals, reload
 //! - `http`: what it answers
+//! - `web`: TLS and passwords
+//! - `privileges`: what it may do, and what it gives up
 //! - `profiles`: recordings on demand
 //! - `self_figures`: what it knows of itself
 
@@ -21,10 +23,12 @@ pub mod http;
 mod kept;
 pub mod metrics;
 mod naming;
+mod privileges;
 pub mod profiles;
 pub mod self_figures;
 pub mod service;
 pub mod settings;
+pub mod web;
 
 pub use core::{CorePlan, run};
 pub use handle::{Handle, Requests, channel};

@@ -43,7 +43,11 @@ pub(super) struct Naming<'a> {
 }
 
 impl<'a> Naming<'a> {
-    pub(super) fn new(grouping: Grouping, hierarchy: &'a Hierarchy, containers: Containers) -> Self {
+    pub(super) fn new(
+        grouping: Grouping,
+        hierarchy: &'a Hierarchy,
+        containers: Containers,
+    ) -> Self {
         Self {
             grouping,
             hierarchy,

@@ -1,5 +1,6 @@
 //! The agent from start to end: core and HTTP side by side, signals, reload.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,7 +10,8 @@ use super::http::{self, App};
 use super::profiles::Profiler;
 use super::self_figures::Counted;
 use super::settings::{Layers, Resolved, Settings};
-use super::{CorePlan, channel, core};
+use super::web::Web;
+use super::{CorePlan, channel, core, privileges};
 use crate::host::Host;
 use crate::host::capabilities::Capabilities;
 use crate::recording::raise_file_limit;
@@ -21,6 +23,8 @@ use crate::{Error, Result};
 /// A missing privilege or kernel feature, an address that cannot be used.
 pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Result<()> {
     Capabilities::of_self(&Host::default())?.require("run the agent")?;
+    let web = Web::read(resolved.settings.web_config.as_deref())?;
+    privileges::before_attaching(resolved.settings.bpf_statistics);
     let listener = http::bind(resolved.settings.listen).await?;
     raise_file_limit();
     // From here on these signals end or change the agent, not the process.
@@ -28,28 +32,43 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Re
 
     let (plans, plan) = watch::channel(core_plan(&resolved.settings, base));
     let (settings, settings_seen) = watch::channel(Arc::new(resolved.settings.clone()));
-    let (attached, is_attached) = watch::channel(false);
+    let (attach, mut is_attached) = watch::channel(false);
+    let (open, is_open) = watch::channel(false);
     let (stop, stopping) = watch::channel(false);
     let (end, ended) = oneshot::channel::<()>();
     let (handle, requests) = channel();
     let counted = Counted::default();
-    let router = http::router(App {
+    let address = listener.local_addr().unwrap_or(resolved.settings.listen);
+    tell_address(address, &web);
+    let (web_set, web_seen) = watch::channel(web);
+    let app = App {
         handle,
-        ready: is_attached.clone(),
+        ready: is_open,
         settings: settings_seen.clone(),
+        web: web_seen,
         profiler: Profiler::new(settings_seen, counted.clone(), stopping.clone()),
         counted: counted.clone(),
-    });
-    tracing::info!("listening on {}", listener_address(&listener, &resolved));
+    };
 
-    let core = core::run(plan, requests, attached, async {
+    let core = core::run(plan, requests, attach, async {
         // Its sender is only dropped with this whole future.
         let _ = ended.await;
     });
-    let mut server = tokio::spawn(http::serve(listener, router, counted.clone(), stopping));
+    let mut server = tokio::spawn(http::serve(listener, app, stopping));
     let control = async {
-        announce(is_attached).await;
-        while let Asked::Reload = signals.next().await {
+        loop {
+            let asked = tokio::select! {
+                () = attached(&mut is_attached), if !*open.borrow() => {
+                    privileges::after_attaching(resolved.settings.profiles);
+                    tracing::info!("ready: BPF programs are attached");
+                    open.send_replace(true);
+                    continue;
+                }
+                asked = signals.next() => asked,
+            };
+            if let Asked::End = asked {
+                break;
+            }
             let result = reload(layers, &mut resolved);
             let is_ok = result.is_ok();
             counted.count(|own| {
@@ -57,7 +76,8 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Re
                 *if is_ok { done } else { failed } += 1;
             });
             match result {
-                Ok(()) => {
+                Ok(web) => {
+                    web_set.send_replace(web);
                     plans.send_replace(core_plan(&resolved.settings, base));
                     settings.send_replace(Arc::new(resolved.settings.clone()));
                 }
@@ -77,24 +97,29 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Re
     }
 }
 
-/// Says when everything is attached. Returns at once, if not.
-async fn announce(mut attached: watch::Receiver<bool>) {
-    tokio::spawn(async move {
-        if attached.wait_for(|attached| *attached).await.is_ok() {
-            tracing::info!("ready: BPF programs are attached");
-        }
-    });
+/// Resolves when everything is attached; never, if the core ends before.
+async fn attached(attached: &mut watch::Receiver<bool>) {
+    if attached.wait_for(|attached| *attached).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
-fn listener_address(listener: &tokio::net::TcpListener, resolved: &Resolved) -> String {
-    listener
-        .local_addr()
-        .unwrap_or(resolved.settings.listen)
-        .to_string()
+/// Says where it listens, and what that means.
+fn tell_address(address: SocketAddr, web: &Web) {
+    tracing::info!("listening on {address}");
+    if !address.ip().is_loopback() && web.is_open() {
+        let lacks = web.lacks();
+        tracing::warn!(
+            "{address} can be reached from other hosts without {lacks}: what runs here can be read there, and \
+             profiles be recorded; see --web-config"
+        );
+    }
 }
 
-fn reload(layers: &Layers, resolved: &mut Resolved) -> Result<()> {
+/// Everything is read before anything is changed: a mistake leaves all of the old settings in place.
+fn reload(layers: &Layers, resolved: &mut Resolved) -> Result<Web> {
     let next = layers.resolve()?;
+    let web = Web::read(next.settings.web_config.as_deref())?;
     let changes = resolved.reload(&next);
     let list = |names: &[&str]| match names {
         [] => "nothing".to_owned(),
@@ -107,7 +132,7 @@ fn reload(layers: &Layers, resolved: &mut Resolved) -> Result<()> {
         let rest = list(&changes.after_restart);
         tracing::warn!("reloaded; changed: {applied}; needs a restart: {rest}");
     }
-    Ok(())
+    Ok(web)
 }
 
 fn core_plan(settings: &Settings, base: &CorePlan) -> CorePlan {

@@ -1,6 +1,6 @@
 //! Rows by slot as the system calls of containers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use ctprof_ebpf::abi::syscall::{CallKey, CallRow, kind};
 use ctprof_ebpf::histogram::{BUCKETS, bounds};
@@ -27,21 +27,32 @@ pub fn container_syscalls<'a>(
     owners: &Owners,
     containers: &mut [Container],
 ) {
-    let mut sums: Vec<BTreeMap<(u32, u32), Sum>> = Vec::new();
-    sums.resize_with(containers.len(), BTreeMap::new);
-    for (key, row) in rows {
-        let owner = owners.0.get(&key.slot());
-        if let Some(sums) = owner.and_then(|owner| sums.get_mut(*owner)) {
-            sums.entry((key.abi(), key.number()))
-                .or_insert_with(Sum::new)
-                .add(*key, *row);
-        }
+    for container in &mut *containers {
+        container.syscalls = Some(Vec::new());
     }
-    for (container, sums) in containers.iter_mut().zip(sums) {
-        let calls = sums
-            .into_iter()
-            .map(|((abi, number), sum)| sum.call(number, abi, timed, names));
-        container.syscalls = Some(calls.collect());
+    // One call after the other: sums of all calls at once would take gigabytes on large hosts.
+    let mut owned: Vec<(usize, u32, u32, &CallKey, &CallRow)> = rows
+        .into_iter()
+        .filter_map(|(key, row)| {
+            let owner = *owners.0.get(&key.slot())?;
+            Some((owner, key.abi(), key.number(), key, row))
+        })
+        .collect();
+    owned.sort_unstable_by_key(|(owner, abi, number, _, _)| (*owner, *abi, *number));
+    for rows in owned.chunk_by(|a, b| (a.0, a.1, a.2) == (b.0, b.1, b.2)) {
+        let Some((owner, abi, number, _, _)) = rows.first() else {
+            continue;
+        };
+        let mut sum = Sum::new();
+        for (_, _, _, key, row) in rows {
+            sum.add(**key, **row);
+        }
+        if let Some(calls) = containers
+            .get_mut(*owner)
+            .and_then(|container| container.syscalls.as_mut())
+        {
+            calls.push(sum.call(*number, *abi, timed, names));
+        }
     }
 }
 
@@ -83,7 +94,13 @@ impl Sum {
         let name = (names.call)(number, abi);
         // What these "return" is the register that the interrupted code had, not a result.
         let has_result = !name.ends_with("sigreturn");
-        let errors = self.errors.into_iter().filter(|_| has_result);
+        let mut errors: Vec<(String, u64)> = self
+            .errors
+            .into_iter()
+            .filter(|_| has_result)
+            .map(|(error, count)| ((names.error)(error), count))
+            .collect();
+        errors.sort_unstable();
         let returned = of(kind::RETURNED);
         let latency = if timed {
             Latency {
@@ -104,9 +121,7 @@ impl Sum {
                 .into_iter()
                 .map(|kind| of(kind).count)
                 .sum(),
-            errors: errors
-                .map(|(error, count)| ((names.error)(error), count))
-                .collect(),
+            errors,
             total_ns: timed.then_some(total_ns),
             // A clock read a moment later than another may be behind it.
             off_cpu_ns: sum(|row| row.off_cpu_ns).min(total_ns),
@@ -135,7 +150,7 @@ fn buckets(all: &[(u64, u64); BUCKETS]) -> Vec<LatencyBucket> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
+    use std::collections::HashMap;
 
     use ctprof_ebpf::abi::syscall::{CallKey, CallRow, abi, kind};
     use ctprof_ebpf::histogram::bucket;
@@ -190,13 +205,13 @@ mod tests {
         let [first, second] = &all[..] else { panic!() };
         let call = &first[0];
         assert_eq!((first.len(), call.count, call.failed()), (1, 16, 5));
-        assert_eq!(call.errors, BTreeMap::from([("E2".to_owned(), 5)]));
+        assert_eq!(call.errors, [("E2".to_owned(), 5)]);
         assert_eq!(call.total_ns, Some(105_000));
         assert_eq!(call.on_cpu_ns(), Some(24_950));
         assert_eq!(call.mean_ns(), Some(105_000 / 16));
         assert_eq!((call.latency.count, call.latency.max_ns), (16, 90_000));
         assert_eq!(call.latency.quantile_ns(0.5), Some(1_000));
-        assert_eq!(second[0].errors, BTreeMap::from([("E11".to_owned(), 2)]));
+        assert_eq!(second[0].errors, [("E11".to_owned(), 2)]);
     }
 
     /// What began or ended outside the window is time, but no latency.

@@ -126,8 +126,12 @@ impl LedgerMaps {
         let empty = PerCpuValues::try_from(vec![Plain(Account::default()); cpus])
             .map_err(|error| cannot(&MapError::from(error)))?;
         self.accounts.set(slot, empty, 0).map_err(|e| cannot(&e))?;
-        self.waits.set(slot, [0; BUCKETS], 0).map_err(|e| cannot(&e))?;
-        self.stops.set(slot, [0; BUCKETS], 0).map_err(|e| cannot(&e))
+        self.waits
+            .set(slot, [0; BUCKETS], 0)
+            .map_err(|e| cannot(&e))?;
+        self.stops
+            .set(slot, [0; BUCKETS], 0)
+            .map_err(|e| cannot(&e))
     }
 
     /// Slots that a CPU holds delays of back, for now.

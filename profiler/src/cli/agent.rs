@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::log_to_stderr;
 use crate::Result;
-use crate::agent::{CorePlan, service};
 use crate::agent::settings::{Kind, Layers, TABLE};
+use crate::agent::{CorePlan, service};
 use crate::collect::block_on;
 
 /// Variable that names the file of settings.

@@ -116,7 +116,9 @@ impl<'a> Live<'a> {
             return Ok(());
         }
         let session = &mut self.session;
-        session.watch.fill(&mut session.scope, session.plan.hierarchy)?;
+        session
+            .watch
+            .fill(&mut session.scope, session.plan.hierarchy)?;
         let existing = session.plan.hierarchy.walk("/")?;
         session.watch.keep_only(existing.iter().map(|it| it.id));
         Ok(())

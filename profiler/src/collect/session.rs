@@ -220,7 +220,11 @@ impl<'a> Session<'a> {
         })
     }
 
-    pub(super) fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) -> Result<()> {
+    pub(super) fn take_events(
+        &mut self,
+        events: &mut Events,
+        observer: &mut impl Observer,
+    ) -> Result<()> {
         let mut moved = false;
         while let Some(event) = events.take() {
             match event {

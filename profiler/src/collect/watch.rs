@@ -117,7 +117,9 @@ impl WatchList {
     /// The cgroup was removed.
     pub fn gone(&mut self, id: u64) {
         if let Some(slot) = self.ids.get(&id).copied().filter(|slot| *slot != 0) {
-            self.gone.entry(slot).or_insert_with(|| (id, Instant::now()));
+            self.gone
+                .entry(slot)
+                .or_insert_with(|| (id, Instant::now()));
         }
     }
 

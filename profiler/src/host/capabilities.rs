@@ -13,10 +13,29 @@ pub struct Capability {
     pub reason: &'static str,
     /// Whether recording is impossible without it.
     pub required: bool,
+    /// When it is needed.
+    pub usage: Use,
+}
+
+/// When a capability is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// To attach, and to record stacks: an agent that records no profiles gives it up once it is attached.
+    Attaching,
+    /// As long as something is measured: for what is born meanwhile.
+    Always,
+}
+
+impl Capability {
+    /// Its number.
+    #[must_use]
+    pub const fn bit(&self) -> u32 {
+        self.bit
+    }
 }
 
 /// Stands in for `CAP_BPF` and `CAP_PERFMON`, which were split off from it in Linux 5.8.
-const SYS_ADMIN: u32 = 21;
+pub const SYS_ADMIN: u32 = 21;
 
 /// Every capability that ctprof can use.
 pub const ALL: &[Capability] = &[
@@ -25,30 +44,35 @@ pub const ALL: &[Capability] = &[
         name: "CAP_BPF",
         reason: "to load BPF programs",
         required: true,
+        usage: Use::Attaching,
     },
     Capability {
         bit: 38,
         name: "CAP_PERFMON",
         reason: "to sample CPUs and read kernel memory",
         required: true,
+        usage: Use::Attaching,
     },
     Capability {
         bit: 19,
         name: "CAP_SYS_PTRACE",
         reason: "to read the memory maps and binaries of other users' processes",
         required: false,
+        usage: Use::Always,
     },
     Capability {
         bit: 2,
         name: "CAP_DAC_READ_SEARCH",
         reason: "to read container runtimes' files and binaries inside containers",
         required: false,
+        usage: Use::Always,
     },
     Capability {
         bit: 34,
         name: "CAP_SYSLOG",
         reason: "to read kernel symbol addresses",
         required: false,
+        usage: Use::Attaching,
     },
 ];
 

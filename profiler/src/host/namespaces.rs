@@ -42,7 +42,10 @@ mod tests {
     fn this_process_is_in_one_of_each_kind() {
         let own = std::process::id();
         for kind in ["net", "pid", "mnt"] {
-            assert!(of_process(own, kind).is_some_and(|inode| inode > 0), "{kind}");
+            assert!(
+                of_process(own, kind).is_some_and(|inode| inode > 0),
+                "{kind}"
+            );
         }
         assert_eq!(of_process(u32::MAX, "net"), None);
     }

@@ -1,7 +1,5 @@
 //! What a container asked of the kernel.
 
-use std::collections::BTreeMap;
-
 /// One system call, as a container used it inside the window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Syscall {
@@ -11,8 +9,8 @@ pub struct Syscall {
     pub abi: String,
     /// Calls that ended inside the window.
     pub count: u64,
-    /// Those that returned an error, by its name.
-    pub errors: BTreeMap<String, u64>,
+    /// Those that returned an error, by its name, each once and in the names' order: most calls have at most one.
+    pub errors: Vec<(String, u64)>,
     /// Time that threads spent in it inside the window, that of calls in progress at its start or end included;
     /// `None` where no times were taken.
     pub total_ns: Option<u64>,
@@ -76,7 +74,7 @@ impl Syscall {
     /// Calls that returned an error.
     #[must_use]
     pub fn failed(&self) -> u64 {
-        self.errors.values().sum()
+        self.errors.iter().map(|(_, count)| count).sum()
     }
 
     /// Time on a CPU; `None` where no times were taken.

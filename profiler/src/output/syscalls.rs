@@ -102,7 +102,7 @@ impl SyscallSummary {
             name: call.name.clone(),
             abi: call.abi.clone(),
             count: call.count,
-            errors: call.errors.clone(),
+            errors: call.errors.iter().cloned().collect(),
             total_ns: call.total_ns,
             on_cpu_ns: call.on_cpu_ns(),
             off_cpu_ns: timed.then_some(call.off_cpu_ns),

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use super::profiles::Profiler;
 use super::self_figures::Counted;
 use super::settings::Settings;
+use super::web::{Verdict, Web};
 use super::{Handle, metrics};
 use crate::model::Reading;
 use answer::line;
@@ -45,6 +46,8 @@ pub struct App {
     pub ready: watch::Receiver<bool>,
     /// What the agent is to do, as of the last reload.
     pub settings: watch::Receiver<Arc<Settings>>,
+    /// TLS and passwords, as of the last reload.
+    pub web: watch::Receiver<Web>,
     /// Recordings on demand.
     pub profiler: Profiler,
     /// What is counted here.
@@ -101,6 +104,7 @@ pub fn router(app: App) -> Router {
                 &format!("no such page; there are {pages}"),
             )
         })
+        .layer(from_fn_with_state(app.clone(), admit))
         .layer(from_fn_with_state(app.counted.clone(), count))
         .with_state(app)
 }
@@ -110,6 +114,36 @@ async fn ready(State(app): State<App>) -> Response {
         Ok(()) => line(StatusCode::OK, "ready"),
         Err(response) => *response,
     }
+}
+
+/// Lets those in who have the right password, where there are passwords.
+async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
+    let Some(users) = app.web.borrow().users.clone() else {
+        return next.run(request).await;
+    };
+    // A check runs on another thread, and none may begin before privileges are given up.
+    if let Err(response) = app.require_ready() {
+        return *response;
+    }
+    let header = request.headers().get(header::AUTHORIZATION);
+    let verdict = match header {
+        Some(header) => users.check(header.as_bytes()).await,
+        None => Verdict::Wrong,
+    };
+    match verdict {
+        Verdict::Right => return next.run(request).await,
+        Verdict::Wrong => {}
+        Verdict::Busy => {
+            let text = "too many passwords are being checked; try again";
+            return line(StatusCode::SERVICE_UNAVAILABLE, text);
+        }
+    }
+    let mut response = line(StatusCode::UNAUTHORIZED, "a name and a password are needed");
+    response.headers_mut().insert(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static("Basic realm=\"ctprof\""),
+    );
+    response
 }
 
 async fn count(State(counted): State<Counted>, request: Request, next: Next) -> Response {

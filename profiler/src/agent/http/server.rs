@@ -20,7 +20,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tower_service::Service;
 
-use crate::agent::self_figures::Counted;
+use super::{App, router};
+use crate::agent::web::Web;
 use crate::{Error, Result};
 
 /// Connections at once.
@@ -29,6 +30,8 @@ const MAX_CONNECTIONS: usize = 256;
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// What was sent has to be received, or an idle peer be heard of, within this time.
 const PEER_LIMIT: Duration = Duration::from_secs(30);
+/// A TLS handshake takes milliseconds.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Longest request, and most headers in it.
 const MAX_REQUEST_BYTES: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
@@ -57,13 +60,22 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Serves until `stopping` says so, then until every request is answered.
-pub async fn serve(
-    listener: TcpListener,
+/// What each connection needs.
+#[derive(Clone)]
+struct Common {
     router: Router,
-    counted: Counted,
-    mut stopping: watch::Receiver<bool>,
-) {
+    web: watch::Receiver<Web>,
+    stopping: watch::Receiver<bool>,
+}
+
+/// Serves until `stopping` says so, then until every request is answered.
+pub async fn serve(listener: TcpListener, app: App, mut stopping: watch::Receiver<bool>) {
+    let counted = app.counted.clone();
+    let common = Common {
+        web: app.web.clone(),
+        router: router(app),
+        stopping: stopping.clone(),
+    };
     let connections = Connections::default();
     let mut tasks = JoinSet::new();
     loop {
@@ -93,7 +105,7 @@ pub async fn serve(
         }
         guard(&stream);
         let place = connections.add();
-        tasks.spawn(connection(stream, place, router.clone(), stopping.clone()));
+        tasks.spawn(accept(stream, place, common.clone()));
         counted.count(|own| own.connections = tasks.len() as u64);
     }
     // Nobody new: the port is free for a successor.
@@ -118,14 +130,25 @@ fn guard(stream: &TcpStream) {
 }
 
 /// One connection from start to end.
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    place: Place,
-    router: Router,
-    mut stopping: watch::Receiver<bool>,
-) {
+async fn accept(stream: TcpStream, place: Place, common: Common) {
+    let Some(tls) = common.web.borrow().tls.clone() else {
+        return connection(stream, place, common).await;
+    };
+    tokio::select! {
+        () = place.closed() => {}
+        secured = tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream)) => match secured {
+            Ok(Ok(stream)) => connection(stream, place.clone(), common).await,
+            Ok(Err(error)) => tracing::debug!("TLS handshake: {error}"),
+            Err(_) => tracing::debug!("TLS handshake: not done within {HANDSHAKE_LIMIT:?}"),
+        },
+    }
+}
+
+/// One connection, from its first request to its end.
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, place: Place, common: Common) {
+    let mut stopping = common.stopping;
     let requests = Requests {
-        router: router.into_service(),
+        router: common.router.into_service(),
         place: place.clone(),
     };
     let connection = http1::Builder::new()

@@ -133,7 +133,7 @@ pub const TABLE: &[Setting] = &[
         name: "max-containers",
         kind: Kind::Value("N"),
         help: "Most rows of metrics; those beyond count as `other`",
-        default: "1000",
+        default: "2000",
         live: true,
         set: |settings, text| {
             settings.max_containers = number(text, 1, 16_000)?;
@@ -166,7 +166,7 @@ pub const TABLE: &[Setting] = &[
         name: "linger",
         kind: Kind::Value("TIME"),
         help: "How long the metrics of a container that ended stay, at least; never less than one scrape",
-        default: "5m",
+        default: "2m",
         live: true,
         set: |settings, text| {
             settings.linger = time(text, Duration::ZERO, DAY)?;

@@ -65,7 +65,7 @@ fn flags_before_environment_before_file_before_default() {
     };
     expected.labels.image = true;
     assert_eq!(settings, expected);
-    assert_eq!(Settings::default().max_containers, 1000);
+    assert_eq!(Settings::default().max_containers, 2000);
     assert_eq!(Settings::default().listen.to_string(), "127.0.0.1:9464");
 }
 

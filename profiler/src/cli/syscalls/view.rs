@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::SyscallsArgs;
 use super::slow::SlowCalls;
@@ -17,8 +17,8 @@ use crate::cli::{Format, output_error};
 use crate::collect::{Observer, RawCalls, Recorded, Samples, SlowCallSeen, Snapshot, WatchList};
 use crate::host::containers::Containers;
 use crate::host::kernel;
-use crate::model::{Container, Pod, ProcessKey, Unavailable};
-use crate::output::syscalls::{SyscallSummary, of_container, sort, time};
+use crate::model::{Container, Pod, ProcessKey, Syscall, Unavailable};
+use crate::output::syscalls::{Order, SyscallSummary, of_container, sort, time};
 use crate::output::table::{Align, Table};
 use crate::output::units::{count, percent};
 use crate::recording::{CALL_NAMES, owner, owners};
@@ -58,7 +58,13 @@ struct Document<'a> {
     lost: Option<&'a BTreeMap<String, u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unavailable: Option<&'a [Unavailable]>,
-    containers: Vec<Row<'a>>,
+    containers: Rows<'a>,
+}
+
+/// All containers, made one after the other: all calls of a large host at once take hundreds of megabytes.
+struct Rows<'a> {
+    containers: &'a [&'a Container],
+    order: Order,
 }
 
 /// One container.
@@ -74,6 +80,33 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     thread_time_ns: Option<u64>,
     syscalls: Vec<SyscallSummary>,
+}
+
+impl<'a> Rows<'a> {
+    fn iter(&self) -> impl Iterator<Item = Row<'a>> {
+        let order = self.order;
+        self.containers.iter().map(move |container| {
+            let mut calls = of_container(container).unwrap_or_default();
+            sort(&mut calls, order);
+            let identity = &container.identity;
+            Row {
+                id: &identity.id,
+                name: &identity.name,
+                runtime: &identity.runtime,
+                image: &identity.image,
+                pod: identity.pod.as_ref(),
+                cgroup: &identity.cgroup,
+                thread_time_ns: container.ledger.as_ref().map(|it| it.thread_time_ns),
+                syscalls: calls,
+            }
+        })
+    }
+}
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
 }
 
 impl<'a> View<'a> {
@@ -132,15 +165,16 @@ impl<'a> View<'a> {
 
     /// Containers that called the kernel, most time in it first.
     fn shown(containers: &[Container]) -> Vec<&Container> {
-        let calls = |container: &Container| container.syscalls.clone().unwrap_or_default();
+        fn calls(container: &Container) -> impl Iterator<Item = &Syscall> {
+            container.syscalls.iter().flatten()
+        }
         let mut shown: Vec<&Container> = containers
             .iter()
-            .filter(|container| !calls(container).is_empty())
+            .filter(|container| calls(container).next().is_some())
             .collect();
         shown.sort_by_cached_key(|container| {
-            let calls = calls(container);
-            let time: u64 = calls.iter().filter_map(|call| call.total_ns).sum();
-            let count: u64 = calls.iter().map(|call| call.count).sum();
+            let time: u64 = calls(container).filter_map(|call| call.total_ns).sum();
+            let count: u64 = calls(container).map(|call| call.count).sum();
             std::cmp::Reverse((time, count))
         });
         shown
@@ -166,27 +200,11 @@ impl<'a> View<'a> {
 
     fn document<'b>(
         &self,
-        containers: &[&'b Container],
+        containers: &'b [&'b Container],
         window: Duration,
         recorded: Option<&'b Recorded>,
     ) -> Document<'b> {
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let rows = containers.iter().map(|container| {
-            let thread_time_ns = container.ledger.as_ref().map(|it| it.thread_time_ns);
-            let mut calls = of_container(container).unwrap_or_default();
-            sort(&mut calls, self.args.order());
-            let identity = &container.identity;
-            Row {
-                id: &identity.id,
-                name: &identity.name,
-                runtime: &identity.runtime,
-                image: &identity.image,
-                pod: identity.pod.as_ref(),
-                cgroup: &identity.cgroup,
-                thread_time_ns,
-                syscalls: calls,
-            }
-        });
         Document {
             schema_version: SCHEMA_VERSION,
             ctprof_version: env!("CARGO_PKG_VERSION"),
@@ -196,7 +214,10 @@ impl<'a> View<'a> {
             window_ns: ns(window),
             lost: recorded.map(|it| &it.lost),
             unavailable: recorded.map(|it| it.unavailable.as_slice()),
-            containers: rows.collect(),
+            containers: Rows {
+                containers,
+                order: self.args.order(),
+            },
         }
     }
 
@@ -229,9 +250,9 @@ impl<'a> View<'a> {
             writeln!(out, "after {elapsed}, in the last {window}:\n")?;
         }
         let timed = !self.args.counts_only;
-        for container in &document.containers {
-            heading(container, out)?;
-            table(container, self.args.top, timed).write(out, terminal_width())?;
+        for container in document.containers.iter() {
+            heading(&container, out)?;
+            table(&container, self.args.top, timed).write(out, terminal_width())?;
             let hidden = match self.args.top {
                 0 => 0,
                 top => container.syscalls.len().saturating_sub(top),
@@ -241,7 +262,7 @@ impl<'a> View<'a> {
             }
             writeln!(out)?;
         }
-        if document.containers.is_empty() && !live {
+        if document.containers.containers.is_empty() && !live {
             say("no system calls were made");
         }
         Ok(())

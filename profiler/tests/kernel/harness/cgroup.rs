@@ -245,6 +245,11 @@ impl Cgroup {
         Ok(usec * 1000)
     }
 
+    /// Leaves its removal to its parent.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+
     /// Kills what is inside and removes it.
     pub(crate) fn remove(&self) -> Result {
         for folder in self.folders() {

@@ -2,6 +2,7 @@
 
 mod agent;
 mod blocked;
+mod call_memory;
 mod call_oracles;
 mod call_stacks;
 mod churn;
@@ -51,6 +52,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         syscalls::trials(),
         call_stacks::trials(),
         call_oracles::trials(),
+        call_memory::trials(),
         seccomp::trials(),
         options::trials(),
         agent::trials(),

@@ -117,6 +117,21 @@ fn compat_getppid() {
     }
 }
 
+/// Joins the cgroups 0, 1, … of `--cgroups` in the folder `--below`, one after the other, and makes `--calls` calls in
+/// each that do not exist, once.
+pub(super) fn spread(options: &Options) -> Result<()> {
+    const FIRST: u64 = 1_000;
+    for cgroup in 0..options.number("--cgroups", 1) {
+        let file = format!("{}/{cgroup}/cgroup.procs", options.text("--below"));
+        std::fs::write(file, "0")?;
+        for number in FIRST..FIRST + options.number("--calls", 1) {
+            let number = libc::c_long::try_from(number).unwrap_or_default();
+            call(number, [0; 3], Some(libc::ENOSYS))?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts itself under a filter that refuses `getppid` with EPERM, and calls it `--getppid` times from a thread called
 /// asker.
 pub(super) fn refused(options: &Options) -> Result<()> {

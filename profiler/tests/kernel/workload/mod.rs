@@ -91,6 +91,7 @@ fn run(name: &str, options: &Options) -> Result<ExitCode> {
         }
         "events" => events::events(options)?,
         "calls" => calls::calls(options)?,
+        "spread" => calls::spread(options)?,
         "refused" => calls::refused(options)?,
         "zeros" => calls::zeros(options)?,
         "interrupted" => calls::interrupted(options)?,
