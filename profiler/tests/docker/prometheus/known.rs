@@ -37,15 +37,9 @@ fn all_states(now: &Now<'_>, container: &str) -> Result<f64> {
         + rate(now, "ctprof_blocked_seconds_total", container, "")?)
 }
 
-/// Two busy threads under a tenth of a CPU, which they get on a busy machine, too, and the one that waits for both.
+/// Two busy threads under a tenth of a CPU, and the one that waits for both.
 fn limited(now: &Now<'_>) -> Result {
     let of = |name: &str| rate(now, name, "limited", "");
-    near(
-        "limited on CPU",
-        of("ctprof_on_cpu_seconds_total")?,
-        0.1,
-        0.012,
-    )?;
     near(
         "limited in all states",
         all_states(now, "limited")?,
@@ -58,22 +52,42 @@ fn limited(now: &Now<'_>) -> Result {
         1.0,
         0.03,
     )?;
-    // What else runs on the machine turns some of it into run queue.
+    near(
+        "its threads",
+        now.value("ctprof_threads{container=\"limited\"}")?,
+        3.0,
+        0.0,
+    )?;
+    let quota = now.value("ctprof_cpu_quota_cores{container=\"limited\"}")?;
+    near("its quota", quota, 0.1, 1e-9)?;
+    let ran = of("ctprof_on_cpu_seconds_total")?;
+    ensure!(ran <= 0.112, "limited ran for {ran} s a second");
+    near(
+        "periods a second",
+        of("ctprof_cfs_periods_total")?,
+        10.0,
+        0.7,
+    )?;
+    if is_disturbed(now)? {
+        println!("limited is kept from its quota by what else runs on this machine");
+        return Ok(());
+    }
+    near("limited on CPU", ran, 0.1, 0.012)?;
     let throttled = of("ctprof_throttled_seconds_total")?;
     ensure!(
         throttled >= 0.8,
         "limited is throttled for {throttled} s a second"
     );
-    let quota = now.value("ctprof_cpu_quota_cores{container=\"limited\"}")?;
-    near("its quota", quota, 0.1, 1e-9)?;
     let used = now.value("ctprof:quota_used:ratio_rate5m{container=\"limited\"}")?;
     near("its use of the quota", used, 1.0, 0.1)?;
-    let periods = of("ctprof_cfs_periods_total")?;
-    near("periods a second", periods, 10.0, 0.7)?;
     let out = now.value("ctprof:throttled_periods:ratio_rate5m{container=\"limited\"}")?;
-    near("periods in which it ran out", out, 1.0, 0.1)?;
-    let threads = now.value("ctprof_threads{container=\"limited\"}")?;
-    near("its threads", threads, 3.0, 0.0)
+    near("periods in which it ran out", out, 1.0, 0.1)
+}
+
+/// Whether the container with the quota hardly comes to use it up: others have its CPU.
+fn is_disturbed(now: &Now<'_>) -> Result<bool> {
+    let others = ", culprit!~\"siblings|idle\"";
+    Ok(rate(now, "ctprof_delayed_by_seconds_total", "limited", others)? > 1.0)
 }
 
 /// Two busy threads on one CPU: whenever one runs, the other waits.
@@ -103,7 +117,7 @@ fn neighbours(now: &Now<'_>) -> Result {
             0.04,
         )?;
         let worst = now.query(&format!(
-            "topk(1, rate(ctprof_delayed_by_seconds_total{{container=\"{victim}\"}}[{WINDOW}]))"
+            "topk(1, rate(ctprof_delayed_by_seconds_total{{container=\"{victim}\", culprit!~\"host|kernel\"}}[{WINDOW}]))"
         ))?;
         let worst: Vec<&String> = worst
             .iter()
@@ -111,37 +125,39 @@ fn neighbours(now: &Now<'_>) -> Result {
             .collect();
         ensure!(
             worst == [culprit],
-            "{victim} is delayed by {worst:?} most of all"
+            "{victim} is delayed by {worst:?} most of all containers"
         );
     }
     Ok(())
 }
 
-/// One thread that sleeps for a tenth of a second, again and again.
+/// One thread that sleeps for a tenth of a second, again and again; on a busy machine it waits for a CPU in between.
 fn sleeper(now: &Now<'_>) -> Result {
-    let asleep = rate(
-        now,
-        "ctprof_blocked_seconds_total",
-        "sleeper",
-        ", reason=\"sleep\"",
+    let of = |name: &str, labels: &str| rate(now, name, "sleeper", labels);
+    near(
+        "sleeper in all states",
+        all_states(now, "sleeper")?,
+        1.0,
+        0.02,
     )?;
-    near("the sleeper asleep", asleep, 1.0, 0.03)?;
-    let calls = rate(
-        now,
-        "ctprof_syscalls_total",
-        "sleeper",
-        ", syscall=\"nanosleep\"",
+    let asleep = of("ctprof_blocked_seconds_total", ", reason=\"sleep\"")?;
+    ensure!(
+        asleep > 0.5,
+        "the sleeper is asleep for {asleep} s a second"
+    );
+    let blocked = of("ctprof_blocked_seconds_total", "")?;
+    near(
+        "its sleep, of all that it is blocked",
+        asleep,
+        blocked,
+        0.005,
     )?;
-    near("its sleeps a second", calls, 10.0, 0.6)?;
-    let seconds = rate(
-        now,
-        "ctprof_syscall_seconds_sum",
-        "sleeper",
-        ", syscall=\"nanosleep\"",
-    )?;
-    near("its time in nanosleep", seconds, 1.0, 0.03)?;
+    let calls = of("ctprof_syscalls_total", ", syscall=\"nanosleep\"")?;
+    near("its sleeps a second", calls, 10.0 * asleep, 0.4)?;
+    let seconds = of("ctprof_syscall_seconds_sum", ", syscall=\"nanosleep\"")?;
+    near("its time in nanosleep", seconds, 1.0, 0.05)?;
     let short = ", syscall=\"nanosleep\", le=\"0.067108864\"";
-    let short = rate(now, "ctprof_syscall_seconds_bucket", "sleeper", short)?;
+    let short = of("ctprof_syscall_seconds_bucket", short)?;
     near("sleeps below 67 ms", short, 0.0, 0.0)
 }
 
@@ -176,8 +192,9 @@ fn alerts(now: &Now<'_>) -> Result {
         let query = format!("ALERTS{{alertname=\"{name}\", alertstate=\"firing\"{labels}}}");
         Ok::<_, libtest_mimic::Failed>(now.query(&query)?.len())
     };
+    let throttled = usize::from(!is_disturbed(now)?);
     for (name, labels, expected) in [
-        ("CtprofThrottled", ", container=\"limited\"", 1),
+        ("CtprofThrottled", ", container=\"limited\"", throttled),
         (
             "CtprofThrottled",
             ", container=~\"victim|noisy|sleeper\"",
