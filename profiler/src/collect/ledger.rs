@@ -1,6 +1,6 @@
 //! The ledger's raw figures, by slot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ctprof_ebpf::abi::ledger::{DelayKey, visit};
 
@@ -22,6 +22,17 @@ pub struct RawLedger {
     pub tells_throttled: bool,
     /// Whether the reason of a sleep is told.
     pub tells_reasons: bool,
+}
+
+impl RawLedger {
+    /// Time of the threads of each slot, in whatever state.
+    #[must_use]
+    pub fn thread_time_ns(&self) -> HashMap<u32, u64> {
+        let slots = self.slots.iter();
+        slots
+            .map(|(slot, figures)| (*slot, figures.account.time_ns.iter().sum()))
+            .collect()
+    }
 }
 
 /// A running ledger.
