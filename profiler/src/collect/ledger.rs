@@ -24,6 +24,17 @@ pub struct RawLedger {
     pub tells_reasons: bool,
 }
 
+impl RawLedger {
+    /// Time of the threads of each slot, in whatever state.
+    #[must_use]
+    pub fn thread_time_ns(&self) -> HashMap<u32, u64> {
+        let slots = self.slots.iter();
+        slots
+            .map(|(slot, figures)| (*slot, figures.account.time_ns.iter().sum()))
+            .collect()
+    }
+}
+
 /// A running ledger.
 #[derive(Debug)]
 pub(super) struct LedgerRun {

@@ -213,7 +213,17 @@ impl<'a> Session<'a> {
         let Some(calls) = &mut self.calls else {
             return Ok(());
         };
+        let thread_time_ns = match &mut self.ledger {
+            Some(ledger) => {
+                ledger.settle(&mut self.kernel)?;
+                let slots = self.watch.iter().map(|(slot, _)| slot);
+                let slots = [SLOT_HOST, SLOT_KERNEL].into_iter().chain(slots);
+                Some(ledger.read(slots)?.thread_time_ns())
+            }
+            None => None,
+        };
         observer.snapshot(&Snapshot {
+            thread_time_ns,
             elapsed: self.started.elapsed(),
             watch: &self.watch,
             calls: calls.read()?,
