@@ -218,7 +218,7 @@ impl<'a> Session<'a> {
                 ledger.settle(&mut self.kernel)?;
                 let slots = self.watch.iter().map(|(slot, _)| slot);
                 let slots = [SLOT_HOST, SLOT_KERNEL].into_iter().chain(slots);
-                Some(ledger.read(slots)?.thread_time_ns())
+                Some(ledger.read(slots, &RawLedger::default())?.thread_time_ns())
             }
             None => None,
         };
