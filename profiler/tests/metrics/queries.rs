@@ -10,7 +10,8 @@ type Result<T> = std::result::Result<T, Failed>;
 const GRAFANA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../dashboards/grafana");
 
 /// Where the rules are.
-pub(crate) const PROMETHEUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../dashboards/prometheus");
+pub(crate) const PROMETHEUS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../dashboards/prometheus");
 
 /// The rules.
 pub(crate) const RULES: &str = "ctprof.rules.yml";
@@ -56,7 +57,10 @@ impl Dashboard {
 
     /// Its variables.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Value> {
-        self.json["templating"]["list"].as_array().into_iter().flatten()
+        self.json["templating"]["list"]
+            .as_array()
+            .into_iter()
+            .flatten()
     }
 
     /// Its queries.

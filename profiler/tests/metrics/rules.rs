@@ -40,7 +40,12 @@ fn pass_their_tests() -> Result {
         &["check", "rules", "--lint=all", "--lint-fatal", RULES],
         "",
     )?;
-    promtool(Path::new(PROMETHEUS), &["test", "rules", "ctprof.rules.test.yml"], "").map(drop)
+    promtool(
+        Path::new(PROMETHEUS),
+        &["test", "rules", "ctprof.rules.test.yml"],
+        "",
+    )
+    .map(drop)
 }
 
 fn configuration() -> Result {
