@@ -51,9 +51,9 @@ fn c_program(folder: &Path) -> Result<PathBuf> {
 /// What `go tool pprof -top URL` prints.
 fn top(url: &str, folder: &Path) -> Result<String> {
     let output = Command::new(go_tool().ok_or("the Go toolchain is gone")?)
-        .args(["tool", "pprof", "-top", url])
+        // It gives up half as long after the end as the profile is long: too soon for a debug build on a busy machine.
+        .args(["tool", "pprof", "-timeout=60", "-top", url])
         .env("PPROF_TMPDIR", folder)
-        .env("HOME", folder)
         .output()?;
     ensure!(
         output.status.success(),
