@@ -7,6 +7,7 @@ mod btf;
 mod cmd;
 mod demo;
 mod ebpf;
+mod image;
 mod paths;
 mod setup;
 mod summary;
@@ -37,6 +38,8 @@ enum Task {
     DemoLoad(demo::load::Args),
     /// Build the BPF object and its manifest into profiler/bpf.
     Ebpf(ebpf::Args),
+    /// Build the container image.
+    Image(image::Args),
     /// Install or name what is missing.
     Setup(setup::Args),
     /// Run every test, as root and on other kernels too.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::DemoLoad(args) => demo::load::run(&args),
         Task::Ebpf(args) => ebpf::run(&args),
+        Task::Image(args) => image::run(&args),
         Task::Setup(args) => setup::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Vm(args) => vm::run(&args),

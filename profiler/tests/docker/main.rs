@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "it reports to a terminal")]
 
+mod agent;
 mod containers;
 mod daemon;
 #[path = "../kernel/harness/mod.rs"]
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     // The trials measure CPU time: side by side they would disturb each other.
     arguments.test_threads = Some(1);
     let trials = [
+        agent::trials(),
         containers::trials(),
         ledger::trials(),
         programs::trials(),

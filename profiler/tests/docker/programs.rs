@@ -42,7 +42,7 @@ pub(crate) fn needs(programs: &[&[&str]]) -> Option<String> {
     })
 }
 
-fn needs_go() -> Option<String> {
+pub(crate) fn needs_go() -> Option<String> {
     missing_docker().or_else(|| {
         go_tool()
             .is_none()
@@ -50,7 +50,7 @@ fn needs_go() -> Option<String> {
     })
 }
 
-fn go_tool() -> Option<PathBuf> {
+pub(crate) fn go_tool() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|dir| dir.join("go"))
@@ -172,8 +172,8 @@ fn nginx() -> Result {
     Ok(())
 }
 
-/// No symbols, no DWARF: names and inlined functions come from the tables of Go's own runtime.
-fn go() -> Result {
+/// A server in Go, stripped, in a container of this name, and the port it listens on.
+pub(crate) fn go_server(name: &str) -> Result<(Container, u16)> {
     let tool = go_tool().ok_or("the Go toolchain is gone")?;
     let folder = TempDir::new()?;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/docker/server.go");
@@ -190,10 +190,13 @@ fn go() -> Result {
     image::make("ctprof-test/go:1", &[(&server, "/bin/server")])?;
     let port = free_port()?;
     let listen = format!("127.0.0.1:{port}");
-    let _go = Container::run(
-        "go",
-        &["--network=host", "ctprof-test/go:1", "/bin/server", &listen],
-    )?;
+    let args = ["--network=host", "ctprof-test/go:1", "/bin/server", &listen];
+    Ok((Container::run(name, &args)?, port))
+}
+
+/// No symbols, no DWARF: names and inlined functions come from the tables of Go's own runtime.
+fn go() -> Result {
+    let (_go, port) = go_server("go")?;
     let _load = Load::on(port)?;
     let recording = record("go")?;
     expect(

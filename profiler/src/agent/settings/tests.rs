@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::time::Duration;
 
-use super::{Changes, Layers, Resolved, Settings, TABLE};
+use super::{Changes, Kind, Layers, Resolved, Settings, TABLE};
+use crate::host::capabilities::{ALL, Use};
 use crate::model::Grouping;
 
 fn nothing(_: &str) -> Option<OsString> {
@@ -181,4 +182,65 @@ fn every_default_is_valid() {
         (setting.set)(&mut settings, setting.default).unwrap();
     }
     assert_eq!(settings, Resolved::default().settings);
+}
+
+/// What docs/agent.md says of settings and capabilities is what the tables say; `BLESS=1` writes it anew.
+#[test]
+fn the_manual_has_the_tables() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/agent.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let expected = with_section(&text, "settings", &settings_table());
+    let expected = with_section(&expected, "capabilities", &capabilities_table());
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &expected).unwrap();
+    } else {
+        assert!(
+            text == expected,
+            "docs/agent.md is out of date; run `BLESS=1 cargo test --lib manual`"
+        );
+    }
+}
+
+fn with_section(text: &str, name: &str, section: &str) -> String {
+    let (before, rest) = text.split_once(&format!("<!-- {name} -->\n")).unwrap();
+    let (_, after) = rest.split_once("<!-- end -->").unwrap();
+    format!("{before}<!-- {name} -->\n{section}<!-- end -->{after}")
+}
+
+fn settings_table() -> String {
+    let mut out = String::from("| flag | variable | default | | |\n|---|---|---|---|---|\n");
+    for setting in TABLE {
+        let value = match setting.kind {
+            Kind::Switch => String::new(),
+            Kind::Value(name) => format!(" {name}"),
+            Kind::List(name) => format!(" {name},…"),
+        };
+        let default = match setting.default {
+            "" => String::new(),
+            default => format!("`{default}`"),
+        };
+        let live = if setting.live { "reload" } else { "restart" };
+        let (name, variable, help) = (setting.name, setting.variable(), setting.help);
+        out.push_str(&format!(
+            "| `--{name}{value}` | `{variable}` | {default} | {help} | {live} |\n"
+        ));
+    }
+    out
+}
+
+fn capabilities_table() -> String {
+    let mut out = String::from("| capability | for | needed |\n|---|---|---|\n");
+    for capability in ALL {
+        let usage = match (capability.usage, capability.required) {
+            (Use::Always, _) => "always",
+            (Use::Attaching, true) => "to start (required), and for profiles",
+            (Use::Attaching, false) => "for profiles",
+        };
+        let reason = capability.reason.trim_start_matches("to ");
+        out.push_str(&format!(
+            "| `{}` | to {reason} | {usage} |\n",
+            capability.name
+        ));
+    }
+    out
 }

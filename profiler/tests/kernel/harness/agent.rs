@@ -12,7 +12,8 @@ use super::{Result, ensure, patience, wait_for};
 
 /// An agent that runs.
 pub(crate) struct Agent {
-    running: Running,
+    /// `None` where somebody else has started it.
+    running: Option<Running>,
     address: String,
 }
 
@@ -53,7 +54,22 @@ impl Agent {
                 .find_map(|line| line.split("listening on ").nth(1));
             Ok(address.filter(|_| ready).map(|it| it.trim().to_owned()))
         })?;
-        Ok(Self { running, address })
+        Ok(Self {
+            running: Some(running),
+            address,
+        })
+    }
+
+    /// One that somebody else has started.
+    pub(crate) fn at(address: &str) -> Self {
+        Self {
+            running: None,
+            address: address.to_owned(),
+        }
+    }
+
+    fn running(&self) -> Result<&Running> {
+        Ok(self.running.as_ref().ok_or("this agent is not ours")?)
     }
 
     /// Where it listens.
@@ -64,7 +80,7 @@ impl Agent {
     /// BPF programs, maps and links that it holds, as the kernel numbers them.
     pub(crate) fn holds(&self) -> Result<BTreeSet<String>> {
         let mut found = BTreeSet::new();
-        let folder = format!("/proc/{}/fdinfo", self.running.pid());
+        let folder = format!("/proc/{}/fdinfo", self.running()?.pid());
         for entry in std::fs::read_dir(folder)?.flatten() {
             // It may have been closed meanwhile.
             let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
@@ -80,17 +96,17 @@ impl Agent {
 
     /// What it has logged so far.
     pub(crate) fn said(&self) -> String {
-        self.running.said()
+        self.running.as_ref().map(Running::said).unwrap_or_default()
     }
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) -> Result {
-        self.running.signal(signal)
+        self.running()?.signal(signal)
     }
 
     /// Waits for its end, whatever ends it: its exit code and log.
     pub(crate) fn finish(self) -> Result<Finished> {
-        self.running.finish()
+        self.running.ok_or("this agent is not ours")?.finish()
     }
 
     /// Sends bytes as they are; everything that comes back until the connection ends.
@@ -146,8 +162,8 @@ impl Agent {
 
     /// Ends it as systemd would.
     pub(crate) fn end(self) -> Result<String> {
-        self.running.terminate()?;
-        let finished = self.running.finish()?;
+        self.running()?.terminate()?;
+        let finished = self.finish()?;
         finished.expect_code_only(0)?;
         Ok(finished.stderr)
     }

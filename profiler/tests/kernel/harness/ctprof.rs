@@ -113,11 +113,6 @@ impl Running {
         })
     }
 
-    /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends the signal that Ctrl-C sends.
     pub(crate) fn interrupt(&self) -> Result {
         self.signal(Signal::INT)
