@@ -180,6 +180,8 @@ fn host(now: &Now<'_>) -> Result {
     near("CPUs in use, of all rows", rows, total, 0.05 * total)?;
     let counting = now.value(&format!("rate(ctprof_counting_seconds_total[{WINDOW}])"))?;
     near("seconds of the agent's clock a second", counting, 1.0, 0.01)?;
+    let maps = now.value("ctprof_map_memory_bytes")?;
+    ensure!((1e6..200e6).contains(&maps), "the maps hold {maps} bytes");
     let lost = now.value(
         "sum(ctprof_lost_events_total{cause=~\"account_missing|delay_map_full|thread_untracked\"})",
     )?;
