@@ -8,9 +8,9 @@ use ctprof_ebpf::abi::ledger::{Account, DelayKey, Series, population};
 use ctprof_ebpf::histogram::BUCKETS;
 use ctprof_ebpf::timeline::Timeline;
 
-use super::{Kernel, batch};
 use super::loader::Owned;
 use super::maps::{Plain, failed};
+use super::{Kernel, batch};
 use crate::{Error, Result};
 
 // SAFETY: records of the border: `#[repr(C)]` integers without padding, so every bit pattern is a value.
@@ -111,7 +111,9 @@ impl LedgerMaps {
     /// The map cannot be read.
     pub fn population(&self, visit: u32) -> Result<std::collections::HashMap<u32, u32>> {
         let map: &MapData = &self.population;
-        let entries = map.info().map_err(|error| failed("count the threads", &error))?;
+        let entries = map
+            .info()
+            .map_err(|error| failed("count the threads", &error))?;
         let mut values = vec![0; entries.max_entries() as usize];
         batch::read_array(map.fd().as_fd(), &mut values)
             .map_err(|error| Error::Failed(format!("cannot count the threads: {error}")))?;
