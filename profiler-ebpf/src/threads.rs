@@ -1,6 +1,10 @@
 //! Threads in the ledger: entering, leaving, changing cgroups, and the reason for a sleep.
 
-use core::intrinsics::{AtomicOrdering, atomic_xchg};
+use core::{
+    intrinsics::{AtomicOrdering, atomic_xchg},
+    ptr,
+};
+
 use ctprof_ebpf::{
     abi::{
         ledger::{SYSCALLS, Thread, reason},
@@ -108,10 +112,16 @@ fn divide(task: Object, thread: &mut Thread, group: u64, now_ns: u64) {
     }
     let at_ns = moved_ns.clamp(thread.clock.since_ns, now_ns.max(thread.clock.since_ns));
     let charge = thread.clock.close(at_ns, 0);
-    if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
+    let at_ns = thread.clock.since_ns;
+    let before = thread.slot;
+    // First: a visit may be held up below while the thread goes on elsewhere, and ends. It then ends in the slot that
+    // it comes to, and both have one end for each beginning, whatever the order.
+    // SAFETY: a reference to a live map value.
+    unsafe { ptr::write_volatile(&raw mut thread.slot, value) };
+    if let Some(account) = Slot::of(scope::slot(before), From::Process) {
         account.charge(charge);
         ticked(task, thread, account);
-        account.leaves(thread.clock.since_ns);
+        account.leaves(at_ns);
         if thread.clock.is_runnable() {
             // Each cgroup has its own part of the wait.
             account.waited(&thread.clock);
@@ -119,9 +129,8 @@ fn divide(task: Object, thread: &mut Thread, group: u64, now_ns: u64) {
             thread.clock.stopped_ns = 0;
         }
     }
-    thread.slot = value;
     if let Some(account) = Slot::of(scope::slot(value), From::Process) {
-        account.comes(thread.clock.since_ns);
+        account.comes(at_ns);
     }
 }
 

@@ -212,7 +212,7 @@ fn between() -> Result {
 
 /// More cgroups than slots, one batch after another: none has anything of one that had its slot before.
 fn slots() -> Result {
-    let agent = Agent::start(&["--linger", "60s", "--born-slots", "8"])?;
+    let agent = Agent::start(&["--linger", "10m", "--born-slots", "8"])?;
     let parent = Cgroup::new("agent-slots")?;
     let mut truth = Vec::new();
     let mut last = agent.scrape()?;
