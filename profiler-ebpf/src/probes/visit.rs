@@ -112,23 +112,26 @@ fn settle(task: Object) {
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let quiet_ns = now_ns.saturating_sub(thread.clock.since_ns);
     let waits = thread.clock.is_runnable();
+    if quiet_ns > QUIET_NS {
+        threads::follow(task, thread, now_ns);
+    }
+    let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) else {
+        return;
+    };
     // A wait is explained when it is over: only one that hardly ends is charged before.
     if quiet_ns > if waits { LONG_WAIT_NS } else { QUIET_NS } {
-        threads::follow(task, thread, now_ns);
         let throttled_ns = if waits {
             threads::stopped_ns(task, thread, now_ns)
         } else {
             0
         };
-        let charge = thread.clock.close(now_ns, throttled_ns);
+        account.charge(thread.clock.close(now_ns, throttled_ns));
         if waits {
             threads::queued(task, thread, now_ns);
         }
-        if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
-            account.charge(charge);
-            threads::ticked(task, thread, account);
-        }
     }
+    // A thread that waits now may have run all the time before.
+    threads::ticked(task, thread, account);
     let visit = CONTROL.get(1).copied().unwrap_or_default();
     if let Some(threads) = POPULATION.get_ptr_mut(scope::slot(thread.slot)) {
         // SAFETY: the pointer is to a live map value, and there is one visit at a time.

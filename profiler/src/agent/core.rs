@@ -166,8 +166,8 @@ impl Core<'_> {
     fn read(&mut self) -> Result<Reading> {
         self.groups.refresh();
         let (mut reading, threads) = {
-            let (mut settled, watch) = self.live.settle()?;
-            let reading = self.groups.read(&mut settled, watch, &self.plan);
+            let (settled, watch) = self.live.settle()?;
+            let reading = self.groups.read(&settled, watch, &self.plan);
             (reading, settled.threads)
         };
         let retirement = self.live.retire(&threads)?;

@@ -118,7 +118,7 @@ impl<'a> Groups<'a> {
     /// The rows of now.
     pub(super) fn read(
         &mut self,
-        now: &mut Settled<'_>,
+        now: &Settled<'_>,
         watch: &WatchList,
         plan: &CorePlan,
     ) -> Reading {
@@ -158,6 +158,7 @@ impl<'a> Groups<'a> {
                 *containers[row].threads.get_or_insert_default() += u64::from(*threads);
             }
         }
+        let mut ledger = now.ledger.clone();
         for (number, (key, kept)) in (FIRST_KEPT..).zip(&self.kept) {
             let row = *index.entry(key.clone()).or_insert_with(|| {
                 rows.push(Row {
@@ -172,11 +173,11 @@ impl<'a> Groups<'a> {
                 rows.len() - 1
             });
             if let Some(figures) = &kept.figures {
-                now.ledger.slots.insert(number, figures.clone());
+                ledger.slots.insert(number, figures.clone());
             }
             owners.0.insert(number, row);
         }
-        container_ledgers(&now.ledger, &owners, |_| None, &mut containers);
+        container_ledgers(&ledger, &owners, |_| None, &mut containers);
         self.add_calls(now, &owners, &mut containers);
         let names: Vec<String> = rows.iter().map(|row| label(&row.key)).collect();
         let existing: BTreeSet<&str> = names.iter().map(String::as_str).collect();

@@ -1,16 +1,17 @@
 //! Typed readers of the ledger's maps.
 
 use std::collections::HashSet;
+use std::os::fd::AsFd;
 
-use aya::maps::{Array, HashMap, MapError, PerCpuArray, PerCpuValues, Queue};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues, Queue};
 use ctprof_ebpf::abi::ledger::{Account, DelayKey, Series, population};
 use ctprof_ebpf::histogram::BUCKETS;
 use ctprof_ebpf::timeline::Timeline;
 
-use super::Kernel;
 use super::loader::Owned;
 use super::maps::{Plain, failed};
-use crate::Result;
+use super::{Kernel, batch};
+use crate::{Error, Result};
 
 // SAFETY: records of the border: `#[repr(C)]` integers without padding, so every bit pattern is a value.
 unsafe impl aya::Pod for Plain<Account> {}
@@ -52,7 +53,7 @@ pub struct LedgerMaps {
     timelines: PerCpuArray<Owned, Plain<Timeline>>,
     burnt: HashMap<Owned, u64, u8>,
     control: Array<Owned, u32>,
-    population: Array<Owned, u64>,
+    population: MapData,
     freed: Queue<Owned, u32>,
     /// Held open: programs that are loaded later refer to it.
     _reasons: Array<Owned, u32>,
@@ -78,7 +79,7 @@ impl LedgerMaps {
             timelines: kernel.take("TIMELINES")?,
             burnt: kernel.take("BURNT")?,
             control: kernel.take("CONTROL")?,
-            population: kernel.take("POPULATION")?,
+            population: kernel.take_raw("POPULATION")?,
             freed: kernel.take("FREED")?,
             _reasons: table,
         })
@@ -104,16 +105,23 @@ impl LedgerMaps {
             .map_err(|error| failed("control the visit to the threads", &error))
     }
 
-    /// Threads of a slot, as the visit of this number found them.
+    /// Threads of every slot that has any, as the visit of this number found them.
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn population(&self, slot: u32, visit: u32) -> Result<u32> {
-        let value = self
-            .population
-            .get(&slot, 0)
+    pub fn population(&self, visit: u32) -> Result<std::collections::HashMap<u32, u32>> {
+        let map: &MapData = &self.population;
+        let entries = map
+            .info()
             .map_err(|error| failed("count the threads", &error))?;
-        Ok(population::of(value, visit))
+        let mut values = vec![0; entries.max_entries() as usize];
+        batch::read_array(map.fd().as_fd(), &mut values)
+            .map_err(|error| Error::Failed(format!("cannot count the threads: {error}")))?;
+        Ok((0..)
+            .zip(values)
+            .map(|(slot, value)| (slot, population::of(value, visit)))
+            .filter(|(_, threads)| *threads > 0)
+            .collect())
     }
 
     /// Empties a slot's account, for the next cgroup.
@@ -188,6 +196,18 @@ impl LedgerMaps {
     /// # Errors
     /// A map cannot be read.
     pub fn figures(&self, slot: u32) -> Result<Option<SlotFigures>> {
+        self.figures_since(slot, None)
+    }
+
+    /// The same; histograms in which nothing was counted since `before` are those that it has.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn figures_since(
+        &self,
+        slot: u32,
+        before: Option<&SlotFigures>,
+    ) -> Result<Option<SlotFigures>> {
         let cannot = |error: &MapError| failed("read the ledger", error);
         let mut account = Account::default();
         for Plain(of_cpu) in self.accounts.get(&slot, 0).map_err(|e| cannot(&e))?.iter() {
@@ -196,10 +216,21 @@ impl LedgerMaps {
         if account == Account::default() {
             return Ok(None);
         }
+        let then = before.map(|it| it.account).unwrap_or_default();
+        let waits = match before {
+            Some(before) if account.waits.count == then.waits.count => before.waits,
+            None if account.waits.count == 0 => [0; BUCKETS],
+            _ => self.waits.get(&slot, 0).map_err(|e| cannot(&e))?,
+        };
+        let stops = match before {
+            Some(before) if account.stops.count == then.stops.count => before.stops,
+            None if account.stops.count == 0 => [0; BUCKETS],
+            _ => self.stops.get(&slot, 0).map_err(|e| cannot(&e))?,
+        };
         Ok(Some(SlotFigures {
             account,
-            waits: self.waits.get(&slot, 0).map_err(|e| cannot(&e))?,
-            stops: self.stops.get(&slot, 0).map_err(|e| cannot(&e))?,
+            waits,
+            stops,
         }))
     }
 

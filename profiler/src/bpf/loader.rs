@@ -212,6 +212,14 @@ impl Kernel {
         }
     }
 
+    /// Takes an array out of the object, for a reader of its own.
+    pub(super) fn take_raw(&mut self, name: &str) -> Result<MapData> {
+        match self.ebpf.take_map(name) {
+            Some(aya::maps::Map::Array(map)) => Ok(map),
+            _ => Err(Error::Failed(format!("the BPF object has no array {name}"))),
+        }
+    }
+
     /// Takes a map out of the object, as the type its reader expects.
     pub(super) fn take<T>(&mut self, name: &str) -> Result<T>
     where

@@ -1,6 +1,7 @@
 //! The only folder that imports aya: load the object, attach its programs, read its maps.
 
 mod attach;
+mod batch;
 mod cost;
 mod error;
 mod ledger;

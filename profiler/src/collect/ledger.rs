@@ -1,6 +1,6 @@
 //! The ledger's raw figures, by slot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ctprof_ebpf::abi::ledger::{DelayKey, visit};
 
@@ -22,6 +22,17 @@ pub struct RawLedger {
     pub tells_throttled: bool,
     /// Whether the reason of a sleep is told.
     pub tells_reasons: bool,
+}
+
+impl RawLedger {
+    /// Time of the threads of each slot, in whatever state.
+    #[must_use]
+    pub fn thread_time_ns(&self) -> HashMap<u32, u64> {
+        let slots = self.slots.iter();
+        slots
+            .map(|(slot, figures)| (*slot, figures.account.time_ns.iter().sum()))
+            .collect()
+    }
 }
 
 /// A running ledger.
@@ -147,10 +158,16 @@ impl LedgerRun {
     }
 
     /// The figures of these slots and the delay matrix, as they are now.
-    pub(super) fn read(&self, slots: impl Iterator<Item = u32>) -> Result<RawLedger> {
+    ///
+    /// `before` is an earlier reading, in which no slot had another cgroup.
+    pub(super) fn read(
+        &self,
+        slots: impl Iterator<Item = u32>,
+        before: &RawLedger,
+    ) -> Result<RawLedger> {
         let mut raw = self.raw.clone();
         for slot in slots {
-            if let Some(figures) = self.maps.figures(slot)? {
+            if let Some(figures) = self.maps.figures_since(slot, before.slots.get(&slot))? {
                 raw.slots.insert(slot, figures);
             }
         }
@@ -158,9 +175,9 @@ impl LedgerRun {
         Ok(raw)
     }
 
-    /// Threads of a slot at the last [`settle`](Self::settle).
-    pub(super) fn population(&self, slot: u32) -> Result<u32> {
-        self.maps.population(slot, self.visits)
+    /// Threads by slot at the last [`settle`](Self::settle); slots without any are absent.
+    pub(super) fn population(&self) -> Result<HashMap<u32, u32>> {
+        self.maps.population(self.visits)
     }
 
     /// The maps, to take slots out of them.

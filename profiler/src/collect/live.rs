@@ -24,13 +24,15 @@ pub struct Live<'a> {
     session: Session<'a>,
     events: AsyncFd<Events>,
     dropped: u64,
+    /// The last reading, for what has not changed since.
+    last: RawLedger,
 }
 
 /// The ledger at one moment.
 #[derive(Debug)]
 pub struct Settled<'a> {
     /// Figures of every slot that is in use. Threads have not left: there is no lifetime to compare them with.
-    pub ledger: RawLedger,
+    pub ledger: &'a RawLedger,
     /// System calls so far; `None` where there is no such view.
     pub calls: Option<&'a RawCalls>,
     /// Threads alive, by slot; those without any are absent.
@@ -87,6 +89,7 @@ impl<'a> Live<'a> {
             session,
             events: wait_on(events)?,
             dropped: 0,
+            last: RawLedger::default(),
         })
     }
 
@@ -142,15 +145,10 @@ impl<'a> Live<'a> {
             .into_iter()
             .chain(session.watch.iter().map(|(slot, _)| slot))
             .collect();
-        let mut threads = HashMap::new();
-        for slot in &slots {
-            let count = ledger.population(*slot)?;
-            if count > 0 {
-                threads.insert(*slot, count);
-            }
-        }
+        let threads = ledger.population()?;
+        self.last = ledger.read(slots.into_iter(), &self.last)?;
         let settled = Settled {
-            ledger: ledger.read(slots.into_iter())?,
+            ledger: &self.last,
             calls,
             threads,
         };
@@ -196,6 +194,7 @@ impl<'a> Live<'a> {
             session.scope.forget(id);
             maps.clear(slot)?;
             maps.free(slot)?;
+            self.last.slots.remove(&slot);
             retirement.cgroups.push(Retired {
                 slot,
                 path,

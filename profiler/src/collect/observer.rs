@@ -1,5 +1,6 @@
 //! Who is told what happens while recording.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use ctprof_ebpf::abi::syscall::SlowCall;
@@ -42,6 +43,8 @@ pub struct Snapshot<'a> {
     pub watch: &'a WatchList,
     /// System calls.
     pub calls: &'a RawCalls,
+    /// Thread time by slot; `None` without a ledger.
+    pub thread_time_ns: Option<HashMap<u32, u64>>,
 }
 
 /// A call that took longer than the limit.

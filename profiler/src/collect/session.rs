@@ -213,7 +213,17 @@ impl<'a> Session<'a> {
         let Some(calls) = &mut self.calls else {
             return Ok(());
         };
+        let thread_time_ns = match &mut self.ledger {
+            Some(ledger) => {
+                ledger.settle(&mut self.kernel)?;
+                let slots = self.watch.iter().map(|(slot, _)| slot);
+                let slots = [SLOT_HOST, SLOT_KERNEL].into_iter().chain(slots);
+                Some(ledger.read(slots, &RawLedger::default())?.thread_time_ns())
+            }
+            None => None,
+        };
         observer.snapshot(&Snapshot {
+            thread_time_ns,
             elapsed: self.started.elapsed(),
             watch: &self.watch,
             calls: calls.read()?,
@@ -359,7 +369,7 @@ impl<'a> Session<'a> {
                 self.samples.add_burnt(ledger.burnt_periods()?);
                 let slots = [SLOT_HOST, SLOT_KERNEL].into_iter();
                 let watched = self.watch.iter().map(|(slot, _)| slot);
-                Some(ledger.read(slots.chain(watched))?)
+                Some(ledger.read(slots.chain(watched), &RawLedger::default())?)
             }
             None => None,
         };

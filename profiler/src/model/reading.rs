@@ -28,8 +28,6 @@ pub struct Reading {
     pub unavailable: Vec<Unavailable>,
     /// BPF programs; what they cost is only known where BPF statistics are on.
     pub programs: Vec<ProgramCost>,
-    /// Bytes of kernel memory that the BPF maps hold, where the kernel says.
-    pub map_bytes: Option<u64>,
 }
 
 /// One row of a reading.

@@ -92,6 +92,37 @@ pub enum Order {
     Name,
 }
 
+impl Order {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Total,
+        Self::OnCpu,
+        Self::OffCpu,
+        Self::Count,
+        Self::Errors,
+        Self::Mean,
+        Self::P99,
+        Self::Max,
+        Self::Name,
+    ];
+
+    /// What it is called on the command line, and what it means.
+    #[must_use]
+    pub const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Total => ("total", "Most time in it"),
+            Self::OnCpu => ("on-cpu", "Most time in it on a CPU"),
+            Self::OffCpu => ("off-cpu", "Most time in it off the CPU"),
+            Self::Count => ("count", "Most calls"),
+            Self::Errors => ("errors", "Most errors"),
+            Self::Mean => ("mean", "Longest mean"),
+            Self::P99 => ("p99", "Longest 99th percentile"),
+            Self::Max => ("max", "Longest call"),
+            Self::Name => ("name", "The alphabet"),
+        }
+    }
+}
+
 impl SyscallSummary {
     /// Of a container whose threads lived this long inside the window; `None` if that is not known.
     #[must_use]

@@ -19,6 +19,13 @@ mod image;
 mod ledger;
 mod load;
 mod programs;
+mod prometheus;
+#[path = "../metrics/queries.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the metrics tests, which use all of it"
+)]
+mod queries;
 mod seccomp;
 
 use std::process::ExitCode;
@@ -36,6 +43,7 @@ fn main() -> ExitCode {
         programs::trials(),
         hostile::trials(),
         seccomp::trials(),
+        prometheus::trials(),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
     daemon::stop();

@@ -166,7 +166,6 @@ pub(crate) fn small() -> Reading {
             program("sched_switch", Some((5, Duration::from_micros(3)))),
             program("cgroup_mkdir", None),
         ],
-        map_bytes: Some(12_345_678),
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) fn docker(apt: &mut Apt) -> Vec<Found> {
             server(apt, "redis-benchmark", "redis-tools"),
         ),
         ("nginx", server(apt, "nginx", "nginx-light")),
+        ("prometheus", server(apt, "prometheus", "prometheus")),
     ]
 }
 
@@ -44,6 +45,7 @@ fn server(apt: &mut Apt, name: &str, package: &str) -> Result<String> {
 pub(super) fn tests(apt: &mut Apt) -> Vec<Found> {
     vec![
         ("C compiler", program(apt, "cc", "gcc")),
+        ("promtool", server(apt, "promtool", "prometheus")),
         ("strace", program(apt, "strace", "strace")),
         ("perf", program(apt, "perf", "linux-perf")),
         ("rustfmt", component("fmt", "rustfmt")),

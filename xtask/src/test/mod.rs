@@ -61,6 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                 &vm::Options {
                     limit: VM_LIMIT,
                     kvm: false,
+                    selected: true,
                     test_args: Vec::new(),
                 },
             ),

@@ -4,6 +4,7 @@ mod build;
 pub(crate) mod initramfs;
 pub(crate) mod kernels;
 mod qemu;
+mod subjects;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let options = Options {
         limit: Duration::from_secs(args.timeout),
         kvm: args.kvm,
+        selected: false,
         test_args: args.test_args.clone(),
     };
     let summary = matrix(series, &options)?;
@@ -80,7 +82,9 @@ pub(crate) fn matrix(series: &[Series], options: &Options) -> Result<Summary> {
         let boot = |options: &Options| boot(&runner, &kernel.image, &initramfs.image, options);
         let mut result = Summary::default();
         if options.test_args.is_empty() {
-            for subject in &initramfs.subjects {
+            let wanted =
+                |subject: &&String| !options.selected || subjects::is_tried(*series, subject);
+            for subject in initramfs.subjects.iter().filter(wanted) {
                 result.add(boot(&Options {
                     test_args: vec![format!("{subject}::")],
                     ..options.clone()

@@ -22,6 +22,8 @@ pub(crate) struct Options {
     /// Use the CPU's virtualisation instead of emulation. Never chosen by itself: a nested `/dev/kvm` may
     /// open and still not run a kernel.
     pub(crate) kvm: bool,
+    /// Only what the whole test run tries on this kernel.
+    pub(crate) selected: bool,
     /// Arguments for the test program.
     pub(crate) test_args: Vec<String>,
 }

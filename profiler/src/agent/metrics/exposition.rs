@@ -127,7 +127,18 @@ fn write(
     if kind == Kind::Info {
         return family.encode_info(labels);
     }
-    let mut family = family.encode_family(labels)?;
+    if labels.row.is_empty() && labels.own.is_empty() {
+        return write_value(family, kind, value, buckets);
+    }
+    write_value(&mut family.encode_family(labels)?, kind, value, buckets)
+}
+
+fn write_value(
+    family: &mut MetricEncoder<'_>,
+    kind: Kind,
+    value: Value<'_>,
+    buckets: &mut Vec<(f64, u64)>,
+) -> fmt::Result {
     match (kind, value) {
         (Kind::Counter, Value::Count(count)) => {
             family.encode_counter::<NoLabelSet, u64, f64>(&count, None)
@@ -136,16 +147,16 @@ fn write(
         (Kind::Histogram(bounds), Value::Histogram(it)) => {
             let all = it.buckets.iter().map(|bucket| (bucket.to_ns, bucket.count));
             bounds::spread(bounds, all, buckets);
-            histogram(&mut family, it.sum_ns, buckets)
+            histogram(family, it.sum_ns, buckets)
         }
         (Kind::Histogram(bounds), Value::Latency(it)) => {
             let all = it.buckets.iter().map(|bucket| (bucket.to_ns, bucket.count));
             bounds::spread(bounds, all, buckets);
-            histogram(&mut family, it.sum_ns, buckets)
+            histogram(family, it.sum_ns, buckets)
         }
         (Kind::Histogram(bounds), Value::Counted(sum_ns, counts)) => {
             bounds::counted(bounds, counts, buckets);
-            histogram(&mut family, sum_ns, buckets)
+            histogram(family, sum_ns, buckets)
         }
         (_, value) => {
             let number = match value {

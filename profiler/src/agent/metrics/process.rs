@@ -1,5 +1,7 @@
 //! What the agent itself costs.
 
+use std::collections::BTreeMap;
+
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
@@ -18,6 +20,8 @@ pub(super) struct Process {
     pub(super) virtual_bytes: Option<u64>,
     /// Start of the process in seconds since the Unix epoch.
     pub(super) started_unix_seconds: Option<f64>,
+    /// Kernel memory of its BPF maps; absent where it has none.
+    pub(super) map_bytes: Option<u64>,
     /// Open file descriptors.
     pub(super) open_fds: Option<u64>,
     /// The limit on them; absent where there is none.
@@ -38,6 +42,7 @@ impl Process {
                 .map(|it| it.resident_pages * page_size() as u64),
             virtual_bytes: stat.as_ref().map(|it| it.virtual_bytes),
             started_unix_seconds: stat.as_ref().and_then(Stat::started_unix_seconds),
+            map_bytes: map_bytes(),
             open_fds: std::fs::read_dir("/proc/self/fd")
                 .ok()
                 // One is the folder that is being read.
@@ -45,6 +50,25 @@ impl Process {
             max_fds: getrlimit(Resource::Nofile).current,
         }
     }
+}
+
+/// What the kernel says of every BPF map that this process has a descriptor of.
+fn map_bytes() -> Option<u64> {
+    let entries = std::fs::read_dir("/proc/self/fdinfo").ok()?;
+    let maps: BTreeMap<u64, u64> = entries
+        .flatten()
+        .filter_map(|entry| map(&std::fs::read_to_string(entry.path()).ok()?))
+        .collect();
+    (!maps.is_empty()).then(|| maps.values().sum())
+}
+
+/// Id and memory of a BPF map, from the text that the kernel has of its descriptor; `None` if it is something else.
+fn map(fdinfo: &str) -> Option<(u64, u64)> {
+    let number = |key: &str| {
+        let value = fdinfo.lines().find_map(|line| line.strip_prefix(key))?;
+        value.trim().parse::<u64>().ok()
+    };
+    Some((number("map_id:")?, number("memlock:")?))
 }
 
 /// What is read of `/proc/self/stat` (proc_pid_stat(5)).
@@ -85,7 +109,7 @@ impl Stat {
 mod tests {
     use std::time::SystemTime;
 
-    use super::{Process, Stat};
+    use super::{Process, Stat, map};
 
     #[test]
     fn figures_of_this_process() {
@@ -115,5 +139,15 @@ mod tests {
         assert_eq!(stat.start_ticks, 22);
         assert_eq!((stat.virtual_bytes, stat.resident_pages), (23, 24));
         assert!(Stat::parse("12 (a) S 1").is_none());
+    }
+
+    #[test]
+    fn descriptors_of_maps_and_of_other_things() {
+        let text = "pos:\t0\nflags:\t02000002\nmap_type:\t2\nkey_size:\t4\nmemlock:\t4504\nmap_id:\t31\nfrozen:\t0\n";
+        assert_eq!(map(text), Some((31, 4_504)));
+        // A program has the one but not the other.
+        let text = "prog_type:\t26\nmemlock:\t8192\nprog_id:\t12\n";
+        assert_eq!(map(text), None);
+        assert_eq!(map("pos:\t0\n"), None);
     }
 }

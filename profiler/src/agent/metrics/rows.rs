@@ -57,7 +57,8 @@ fn labels<'a>(group: &'a Group, options: &Options) -> Labels<'a> {
 }
 
 /// Rows that fit, with their labels. A row is shown with all of its series or not at all. Those that are no container
-/// come first, then the others as the reading has them: a limit that bites leaves out the same rows each time.
+/// come first, then the others as the reading has them, by name: a limit that bites leaves out the same rows each time,
+/// until others are born or end.
 pub(super) fn fitting<'a>(
     reading: &'a Reading,
     own: &SelfFigures,

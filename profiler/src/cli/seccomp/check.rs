@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -89,7 +90,12 @@ fn filter(path: &Path) -> Result<Filter> {
             path.display()
         ))
     };
-    let file = File::open(path).map_err(|error| cannot(&error.to_string()))?;
+    let file = File::options()
+        .read(true)
+        // A FIFO must not make us wait for its writer.
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| cannot(&error.to_string()))?;
     if !file.metadata().is_ok_and(|meta| meta.is_file()) {
         return Err(cannot("not a regular file"));
     }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use ctprof_ebpf::abi::syscall::view as wanted;
 
 use super::counting::{Counting, Plan};
@@ -45,7 +46,7 @@ pub struct SyscallsArgs {
 
     /// What comes first. Default: total, or with --counts-only count
     #[arg(short, long, value_enum)]
-    sort: Option<Sort>,
+    sort: Option<Order>,
 
     /// System calls shown for each container, 0 for all
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -80,42 +81,24 @@ pub struct SyscallsArgs {
     command: Vec<OsString>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Sort {
-    /// Most time in it
-    Total,
-    /// Most time in it on a CPU
-    OnCpu,
-    /// Most time in it off the CPU
-    OffCpu,
-    /// Most calls
-    Count,
-    /// Most errors
-    Errors,
-    /// Longest mean
-    Mean,
-    /// Longest 99th percentile
-    P99,
-    /// Longest call
-    Max,
-    /// The alphabet
-    Name,
+impl ValueEnum for Order {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, meaning) = self.words();
+        Some(PossibleValue::new(name).help(meaning))
+    }
 }
 
 impl SyscallsArgs {
     fn order(&self) -> Order {
-        match self.sort {
-            Some(Sort::Total) => Order::Total,
-            Some(Sort::OnCpu) => Order::OnCpu,
-            Some(Sort::OffCpu) => Order::OffCpu,
-            Some(Sort::Errors) => Order::Errors,
-            Some(Sort::Mean) => Order::Mean,
-            Some(Sort::P99) => Order::P99,
-            Some(Sort::Max) => Order::Max,
-            Some(Sort::Name) => Order::Name,
-            None if !self.counts_only => Order::Total,
-            Some(Sort::Count) | None => Order::Count,
-        }
+        self.sort.unwrap_or(if self.counts_only {
+            Order::Count
+        } else {
+            Order::Total
+        })
     }
 
     fn limit(&self) -> Option<Duration> {

@@ -14,7 +14,7 @@ use crate::aggregate::{Owners, container_ledgers, container_syscalls};
 use crate::cli::ps::terminal_width;
 use crate::cli::record::say;
 use crate::cli::{Format, output_error};
-use crate::collect::{Observer, RawCalls, Recorded, Samples, SlowCallSeen, Snapshot, WatchList};
+use crate::collect::{Observer, RawLedger, Recorded, Samples, SlowCallSeen, Snapshot, WatchList};
 use crate::host::containers::Containers;
 use crate::host::kernel;
 use crate::model::{Container, Pod, ProcessKey, Syscall, Unavailable};
@@ -41,6 +41,7 @@ pub(super) struct View<'a> {
 struct Last {
     elapsed: Duration,
     rows: HashMap<CallKey, CallRow>,
+    thread_time_ns: HashMap<u32, u64>,
 }
 
 /// The document of `--format json`.
@@ -132,7 +133,12 @@ impl<'a> View<'a> {
             return Ok(());
         };
         if self.args.interval.is_some() {
-            self.interval(recorded.window, &recorded.watch, calls)?;
+            self.interval(&Snapshot {
+                elapsed: recorded.window,
+                watch: &recorded.watch,
+                calls,
+                thread_time_ns: recorded.ledger.as_ref().map(RawLedger::thread_time_ns),
+            })?;
         } else {
             let (owners, mut rows) = self.rows(&recorded.watch, &calls.rows, calls.timed);
             if let Some(ledger) = &recorded.ledger {
@@ -180,18 +186,28 @@ impl<'a> View<'a> {
         shown
     }
 
-    fn interval(&mut self, elapsed: Duration, watch: &WatchList, calls: &RawCalls) -> Result<()> {
+    fn interval(&mut self, now: &Snapshot<'_>) -> Result<()> {
+        let (elapsed, calls) = (now.elapsed, now.calls);
         let rows: HashMap<CallKey, CallRow> = calls
             .rows
             .iter()
             .map(|(key, now)| (*key, since(*now, self.last.rows.get(key).copied())))
             .filter(|(_, row)| row.count > 0)
             .collect();
-        let (_, containers) = self.rows(watch, &rows, calls.timed);
+        let (owners, mut containers) = self.rows(now.watch, &rows, calls.timed);
+        for (slot, ns) in now.thread_time_ns.iter().flatten() {
+            let owner = owners.0.get(slot);
+            if let Some(container) = owner.and_then(|owner| containers.get_mut(*owner)) {
+                let before = self.last.thread_time_ns.get(slot).copied().unwrap_or(0);
+                let ledger = container.ledger.get_or_insert_default();
+                ledger.thread_time_ns += ns.saturating_sub(before);
+            }
+        }
         let window = elapsed.saturating_sub(self.last.elapsed);
         self.last = Last {
             elapsed,
             rows: calls.rows.clone(),
+            thread_time_ns: now.thread_time_ns.clone().unwrap_or_default(),
         };
         let shown = Self::shown(&containers);
         let document = self.document(&shown, window, None);
@@ -355,7 +371,7 @@ impl Observer for View<'_> {
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot<'_>) -> Result<()> {
-        self.interval(snapshot.elapsed, snapshot.watch, snapshot.calls)
+        self.interval(snapshot)
     }
 
     fn slow_call(&mut self, seen: &SlowCallSeen<'_>) -> Result<()> {

@@ -16,6 +16,10 @@ impl Hierarchy {
             Version::V2 => parse_cpu_max(&read(&dir, "cpu.max")?),
             Version::V1 => {
                 let quota: f64 = read(&dir, "cpu.cfs_quota_us")?.trim().parse().ok()?;
+                // No limit: most have none.
+                if quota <= 0.0 {
+                    return None;
+                }
                 let period: f64 = read(&dir, "cpu.cfs_period_us")?.trim().parse().ok()?;
                 cores(quota, period)
             }

@@ -41,7 +41,9 @@ fn times() -> Result {
     let (sleep, pipe) = (block("signal")?, block("pipe")?);
     let slept_ns = sleep.end()?.get("blocked_ns")?;
     let piped_ns = pipe.end()?.get("blocked_ns")?;
-    let read_ns = first.end()?.get("in_calls_ns")? + second.end()?.get("in_calls_ns")?;
+    let (first, second) = (first.end()?, second.end()?);
+    let read_ns = first.get("in_calls_ns")? + second.get("in_calls_ns")?;
+    let cpu_ns = first.get("cpu_ns")? + second.get("cpu_ns")?;
     let recording = ctprof.stop(&dir)?;
     recording.check()?;
     let summary = Calls::parse(&recording.summary.to_string())?;
@@ -61,13 +63,19 @@ fn times() -> Result {
         read_ns as f64,
         tolerance(0.03, 0.2),
     )?;
-    // Two threads on one CPU: half of the time in the call is the other's.
+    let ran = reads.state("on_cpu").total() as f64;
+    close(
+        "running in the call",
+        ran,
+        cpu_ns as f64,
+        tolerance(0.05, 0.2),
+    )?;
+    // Two threads on one CPU. A thread may lose it on its way back to the program, too, when the call is counted.
     let waited = reads.state("run_queue").total() as f64;
-    let exact = row.call("pread64").number("off_cpu_ns") as f64;
-    close("waiting in the call", waited, exact, tolerance(0.03, 0.2))?;
+    let counted = row.call("pread64").number("off_cpu_ns") as f64;
     ensure!(
-        waited > 0.3 * reads.total() as f64 && waited < 0.7 * reads.total() as f64,
-        "{waited} ns of waits in {} ns of reads",
+        waited >= 0.97 * counted && counted > 0.3 * reads.total() as f64,
+        "{waited} ns of waits, {counted} until the call was over, in {} ns of reads",
         reads.total()
     );
     for state in ["on_cpu", "run_queue"] {

@@ -286,5 +286,10 @@ fn broken() -> Result {
         finished.expect_code(2)?;
         finished.expect_said(said)?;
     }
-    Ok(())
+    // One that nobody writes to.
+    let fifo = folder.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR)?;
+    let finished = run(&["check", "--profile"], &fifo, Path::new("/bin/true"))?;
+    finished.expect_code(2)?;
+    finished.expect_said("not a regular file")
 }

@@ -7,7 +7,7 @@ use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
 use crate::harness::needs::{missing_privilege, privileged, skipping};
 use crate::harness::program::{Facts, Program};
-use crate::harness::{Result, close, emulated, ensure};
+use crate::harness::{Result, close, emulated, ensure, tolerance};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -371,6 +371,7 @@ fn recorded() -> Result {
 }
 
 /// Every line is an interval, and together they are the whole.
+#[allow(clippy::cast_precision_loss, reason = "times of seconds")]
 fn intervals() -> Result {
     let cgroup = Cgroup::new("intervals")?;
     let args = [
@@ -385,7 +386,7 @@ fn intervals() -> Result {
     ctprof = ctprof.arg("--top").arg("0");
     let mut ctprof = ctprof.start()?;
     ctprof.wait_until_attached()?;
-    run(
+    let facts = run(
         &cgroup,
         &[
             "calls",
@@ -399,7 +400,7 @@ fn intervals() -> Result {
     )?;
     ctprof.interrupt()?;
     let finished = ctprof.finish()?;
-    let (mut getppid, mut sleeps, mut failed, mut busy) = (0, 0, 0, 0);
+    let (mut getppid, mut sleeps, mut failed, mut busy, mut lived) = (0, 0, 0, 0, 0);
     for line in finished.stdout.lines() {
         let calls = Calls::parse(line)?;
         busy += u64::from(calls.rows().next().is_some());
@@ -409,7 +410,21 @@ fn intervals() -> Result {
         getppid += row.call("getppid").count();
         sleeps += row.call("nanosleep").count();
         failed += row.call("openat").errors("ENOENT");
+        lived += row.number("thread_time_ns");
+        let in_calls: u64 = row.calls().map(|call| call.number("total_ns")).sum();
+        ensure!(
+            in_calls <= row.number("thread_time_ns") + 1_000_000_000,
+            "{in_calls} ns in calls by threads that lived for {}",
+            row.number("thread_time_ns")
+        );
     }
+    // An interval without calls has no line.
+    close(
+        "thread time of all intervals",
+        lived as f64,
+        facts.lived_ns as f64,
+        tolerance(0.1, 0.3),
+    )?;
     ensure!(busy >= 3, "{busy} intervals with calls");
     ensure!(
         (getppid, sleeps, failed) == (200_000, 100, 1_000),

@@ -195,6 +195,8 @@ pub(super) fn zeros(options: &Options) -> Result<()> {
         in_calls += read_zeros(&zero, &mut buffer)?;
     }
     println!("in_calls_ns {}", in_calls.as_nanos());
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    println!("cpu_ns {}", cpu.tv_sec * 1_000_000_000 + cpu.tv_nsec);
     Ok(())
 }
 

@@ -145,6 +145,19 @@ pub(super) const METRICS: &[Metric] = &[
         }),
     },
     Metric {
+        name: "ctprof_map_memory_bytes",
+        help: "Kernel memory that the BPF maps of the agent hold",
+        kind: Kind::Gauge,
+        unit: "bytes",
+        labels: &[],
+        view: None,
+        source: Source::Agent(|agent, emit| {
+            if let Some(bytes) = agent.process.map_bytes {
+                emit(&[], Value::Count(bytes));
+            }
+        }),
+    },
+    Metric {
         name: "process_cpu_seconds_total",
         help: "CPU time of the agent in user space and in the kernel, without that of its BPF programs",
         kind: Kind::Counter,

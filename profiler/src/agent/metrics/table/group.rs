@@ -143,8 +143,8 @@ pub(super) const LEDGER: &[Metric] = &[
 
 const CULPRIT: Label = label(
     "culprit",
-    "name of a row; `siblings` for its own threads, `idle` where the CPU was waking up, `unknown` where more happened \
-     than was kept, `other` for all that are not among the worst",
+    "name of a row; `siblings` for its own threads, `idle` where the CPU was waking up, `other` for all that are not \
+     among the worst and for what nobody can be named for",
 );
 
 /// From the cgroups' own files.

@@ -158,19 +158,6 @@ pub(super) const METRICS: &[Metric] = &[
             );
         }),
     },
-    Metric {
-        name: "ctprof_map_memory_bytes",
-        help: "Kernel memory that the BPF maps of the agent hold",
-        kind: Kind::Gauge,
-        unit: "bytes",
-        labels: &[],
-        view: None,
-        source: Source::Host(|reading, emit| {
-            if let Some(bytes) = reading.map_bytes {
-                emit(&[], Value::Count(bytes));
-            }
-        }),
-    },
 ];
 
 const PROGRAM: Label = label("program", "name of the BPF program in the kernel");

@@ -1,0 +1,27 @@
+//! What of the kernel tests the whole test run tries on which kernel; `cargo xtask vm` tries all of it. A boot and its
+//! emulated trials take half a minute: what no kernel can change is tried on the host's own alone.
+
+use super::kernels::Series;
+
+/// Subjects that are about user space, whatever the kernel; and what runs programs that a machine does not have.
+const USER_SPACE: [&str; 7] = [
+    "call_memory",
+    "call_oracles",
+    "command",
+    "errors",
+    "options",
+    "service",
+    "serving",
+];
+
+/// Subjects whose hooks, fields or rules differ from one kernel to the next: throttling, sleeps, moves, system calls.
+const BY_KERNEL: [&str; 5] = ["agent", "blocked", "moves", "quota", "syscalls"];
+
+/// Whether the whole test run tries this subject on this kernel: on the oldest everything that a kernel can change, on
+/// those between it and the host's what has changed.
+pub(super) fn is_tried(series: Series, subject: &str) -> bool {
+    match series {
+        Series::V6_1 => !USER_SPACE.contains(&subject),
+        Series::V6_12 => BY_KERNEL.contains(&subject),
+    }
+}
