@@ -113,7 +113,8 @@ fn pprof() -> Result {
     );
     let mixing = cumulative(&of_c, "mix")?;
     ensure!(mixing > 90.0, "mix has {mixing} %: {of_c}");
-    ensure!(cumulative(&of_c, "serve")? >= mixing, "{of_c}");
+    // Of functions that call nothing gcc keeps no frame pointer: their callers are missing, not the callers of these.
+    ensure!(cumulative(&of_c, "main")? >= mixing, "{of_c}");
     ensure!(!of_c.contains("main.renderPage"), "{of_c}");
     ensure!(
         of_c.contains("Duration: 3") && of_go.contains("Type: on_cpu"),
@@ -166,25 +167,44 @@ fn in_docker() -> Result {
     let _shop = Container::run("shop", &[&["--cpus=0.5"], &burn("120000")[..]].concat())?;
     let listen = format!("127.0.0.1:{}", free_port()?);
     let variable = format!("CTPROF_LISTEN={listen}");
+    // A Docker that does not know the first two has what they were split off from.
+    let known = Container::run(
+        "probe",
+        &[&["--cap-add=BPF", "--cap-add=PERFMON"], &burn("1")[..]].concat(),
+    );
+    let split_off: &[&str] = match &known {
+        Ok(_) => &["--cap-add=BPF", "--cap-add=PERFMON"],
+        Err(error)
+            if error
+                .message()
+                .is_some_and(|it| it.contains("unknown capability")) =>
+        {
+            println!("this Docker knows no CAP_BPF: with CAP_SYS_ADMIN instead");
+            &["--cap-add=SYS_ADMIN"]
+        }
+        Err(error) => return Err(error.clone()),
+    };
     let _agent = Container::run(
         "ctprof",
         &[
-            "--network=host",
-            "--pid=host",
-            "--read-only",
-            "--volume=/sys/fs/cgroup:/sys/fs/cgroup:ro",
-            "--security-opt=no-new-privileges",
-            "--security-opt=apparmor=unconfined",
-            "--cap-drop=ALL",
-            "--cap-add=BPF",
-            "--cap-add=PERFMON",
-            "--cap-add=SYS_PTRACE",
-            "--cap-add=DAC_READ_SEARCH",
-            "--cap-add=SYSLOG",
-            "--env",
-            &variable,
-            "ctprof-test/ctprof:1",
-        ],
+            split_off,
+            &[
+                "--network=host",
+                "--pid=host",
+                "--read-only",
+                "--volume=/sys/fs/cgroup:/sys/fs/cgroup:ro",
+                "--security-opt=no-new-privileges",
+                "--security-opt=apparmor=unconfined",
+                "--cap-drop=ALL",
+                "--cap-add=SYS_PTRACE",
+                "--cap-add=DAC_READ_SEARCH",
+                "--cap-add=SYSLOG",
+                "--env",
+                &variable,
+                "ctprof-test/ctprof:1",
+            ],
+        ]
+        .concat(),
     )?;
     let agent = wait_for("the agent in its container", || {
         let agent = Agent::at(&listen);
