@@ -14,7 +14,7 @@ use crate::harness::{Result, ensure, wait_for};
 use crate::load::free_port;
 use crate::queries::{PROMETHEUS, RULES};
 
-/// A Prometheus that scrapes an agent every three seconds and knows the rules.
+/// A Prometheus that scrapes an agent every five seconds and knows the rules.
 pub(super) struct Prometheus {
     process: Child,
     url: String,
@@ -62,9 +62,9 @@ impl Prometheus {
         let example = std::fs::read_to_string(Path::new(PROMETHEUS).join("prometheus.yml"))?;
         let config = example
             .replace("127.0.0.1:9464", agent)
-            .replace("_interval: 15s", "_interval: 3s");
+            .replace("_interval: 15s", "_interval: 5s");
         ensure!(
-            config.contains(agent) && config.matches(": 3s").count() == 2,
+            config.contains(agent) && config.matches(": 5s").count() == 2,
             "the example of a configuration is another one now:\n{config}"
         );
         let itself = format!(
@@ -106,7 +106,7 @@ impl Prometheus {
     pub(super) fn freeze(&self) -> Result<Now<'_>> {
         let log = std::fs::read_to_string(self.folder.path().join("log"))?;
         ensure!(log.is_empty(), "Prometheus warns: {log}");
-        let time = SystemTime::UNIX_EPOCH.elapsed()?.as_secs_f64() - 3.0;
+        let time = SystemTime::UNIX_EPOCH.elapsed()?.as_secs_f64() - 5.0;
         Ok(self.at(Some(time)))
     }
 
