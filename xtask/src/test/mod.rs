@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::setup;
 use crate::summary::Summary;
 use crate::vm::{self, kernels::Series};
+use crate::{image, setup};
 
 /// Longest time that one boot of a kernel of the matrix may take.
 const VM_LIMIT: Duration = Duration::from_secs(300);
@@ -55,7 +55,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let result = match group {
             Group::Plain => runners::plain(),
             Group::Kernel => runners::privileged("kernel"),
-            Group::Docker => runners::privileged("docker"),
+            Group::Docker => {
+                // Without it the trials of the image say so, and are skipped.
+                if let Err(error) = image::prepare() {
+                    eprintln!("docker: no image: {error:#}");
+                }
+                runners::privileged("docker")
+            }
             Group::Vm => vm::matrix(
                 &Series::ALL,
                 &vm::Options {
