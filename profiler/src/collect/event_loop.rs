@@ -2,6 +2,9 @@
 
 use crate::{Error, Result};
 
+/// Threads for what would block it: each has memory of its own, which stays.
+const POOL: usize = 2;
+
 /// Runs a future to its end, on this thread.
 ///
 /// # Errors
@@ -9,6 +12,7 @@ use crate::{Error, Result};
 pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(POOL)
         .build()
         .map_err(|error| Error::Failed(format!("cannot start the event loop: {error}")))?
         .block_on(future)
