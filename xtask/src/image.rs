@@ -1,11 +1,11 @@
 //! `cargo xtask image`: the container image, with nothing in it but a static ctprof.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{cmd, paths};
+use crate::{cmd, paths, static_build};
 
 /// Largest binary that may be shipped.
 const MAX_BYTES: u64 = 20_000_000;
@@ -35,26 +35,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Puts the binary and the Dockerfile into a folder.
 pub(crate) fn prepare() -> Result<PathBuf> {
     println!("building a static ctprof");
-    // Without a target the flags would count for build scripts, too.
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let mut cargo = cmd::cargo();
-    cargo
-        .args(["build", "--release", "--quiet", "--package", "ctprof"])
-        .args(["--target", &target])
-        .args(["--message-format", "json-render-diagnostics"])
-        .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
-        .stderr(Stdio::inherit());
-    let binary = cmd::built(&cmd::output(&mut cargo)?, "ctprof")?;
+    let built = cmd::built(
+        &static_build::cargo(&["build", "--bin", "ctprof"])?,
+        "ctprof",
+    )?;
     let folder = paths::root().join("target/image");
     std::fs::create_dir_all(&folder)?;
+    let binary = folder.join("ctprof");
+    cmd::run(Command::new("strip").arg("-o").arg(&binary).arg(&built))?;
     let dockerfile = paths::root().join("dashboards/deploy/Dockerfile");
-    for from in [&binary, &dockerfile] {
-        let name = from.file_name().context("a file without a name")?;
-        std::fs::copy(from, folder.join(name))
-            .with_context(|| format!("cannot copy {}", from.display()))?;
-    }
+    std::fs::copy(&dockerfile, folder.join("Dockerfile"))
+        .with_context(|| format!("cannot copy {}", dockerfile.display()))?;
     let bytes = binary.metadata()?.len();
     println!("{}: {:.1} MB", binary.display(), bytes as f64 / 1e6);
     ensure!(

@@ -10,6 +10,7 @@ mod ebpf;
 mod image;
 mod paths;
 mod setup;
+mod static_build;
 mod summary;
 mod test;
 mod vm;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-use super::http::{self, App};
+use super::http::{self, App, Bodies};
 use super::profiles::Profiler;
 use super::self_figures::Counted;
 use super::settings::{Layers, Resolved, Settings};
@@ -48,6 +48,7 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Re
         web: web_seen,
         profiler: Profiler::new(settings_seen, counted.clone(), stopping.clone()),
         counted: counted.clone(),
+        bodies: Bodies::default(),
     };
 
     let core = core::run(plan, requests, attach, async {

@@ -1,5 +1,6 @@
 //! Answers that are one line of text.
 
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -14,8 +15,8 @@ pub(super) fn line(status: StatusCode, text: &str) -> Response {
 }
 
 /// A body and what it is. Browsers are told not to guess.
-pub(super) fn with_kind(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response {
-    let mut response = (status, body).into_response();
+pub(super) fn with_kind(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = (status, body.into()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(

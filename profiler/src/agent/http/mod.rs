@@ -4,11 +4,13 @@
 //! - `answer`: answers that are one line of text
 //! - `page`: `/`
 //! - `scrape`: `/metrics`
+//! - `bodies`: what it answered last
 //! - `accept`: what a client can read
 //! - `profile`: `/debug/pprof/profile` and `/flamegraph`
 
 mod accept;
 mod answer;
+mod bodies;
 mod page;
 mod profile;
 mod scrape;
@@ -32,6 +34,7 @@ use super::web::{Verdict, Web};
 use super::{Handle, metrics};
 use crate::model::Reading;
 use answer::line;
+pub use bodies::Bodies;
 pub use server::{bind, serve};
 
 /// Longest time that a reading may take: beyond, something is wrong, and a scraper has given up.
@@ -52,6 +55,8 @@ pub struct App {
     pub profiler: Profiler,
     /// What is counted here.
     pub counted: Counted,
+    /// What `/metrics` answered last.
+    pub bodies: Bodies,
 }
 
 impl App {

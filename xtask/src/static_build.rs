@@ -1,0 +1,33 @@
+//! Building what has to run where nothing else is: in a virtual machine, in a container image. Both take the same build,
+//! so that nothing is compiled twice.
+
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use crate::cmd;
+
+/// Builds as `cargo ARGS…` says, linked statically; what cargo says of its artifacts.
+///
+/// # Errors
+/// It does not build.
+pub(crate) fn cargo(args: &[&str]) -> Result<String> {
+    // Without a target the flags would count for build scripts, too.
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut cargo: Command = cmd::cargo();
+    cargo
+        .args(args)
+        .args(["--release", "--quiet", "--package", "ctprof"])
+        .args(["--target", &target])
+        .args(["--message-format", "json-render-diagnostics"])
+        // Frame pointers: so that ctprof can be asked about itself.
+        .env(
+            "RUSTFLAGS",
+            "-Ctarget-feature=+crt-static -Cforce-frame-pointers=yes",
+        )
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        // It would fill the memory of the machine.
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
+        .stderr(Stdio::inherit());
+    cmd::output(&mut cargo)
+}
