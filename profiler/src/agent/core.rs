@@ -1,5 +1,6 @@
 //! Keeps the ledger running and answers with readings.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -170,9 +171,7 @@ impl Core<'_> {
             let reading = self.groups.read(&settled, watch, &self.plan);
             (reading, settled.threads)
         };
-        let retirement = self.live.retire(&threads)?;
-        self.groups
-            .retire(retirement, self.live.watch(), &self.plan);
+        self.put_away(&threads)?;
         reading.uptime = self.started.elapsed();
         reading.stolen = stolen(&self.host);
         reading.lost = self.live.lost()?;
@@ -185,14 +184,17 @@ impl Core<'_> {
         self.live.catch_up()?;
         self.groups.refresh();
         if visit && self.live.watch().has_gone() {
-            let threads = {
-                let (settled, _) = self.live.settle()?;
-                settled.threads
-            };
-            let retirement = self.live.retire(&threads)?;
-            self.groups
-                .retire(retirement, self.live.watch(), &self.plan);
+            let threads = self.live.visit()?;
+            self.put_away(&threads)?;
         }
+        Ok(())
+    }
+
+    /// Takes over what cgroups that are gone did; `threads` are those of the last visit.
+    fn put_away(&mut self, threads: &HashMap<u32, u32>) -> Result<()> {
+        let retirement = self.live.retire(threads)?;
+        self.groups
+            .retire(retirement, self.live.watch(), &self.plan);
         Ok(())
     }
 

@@ -7,10 +7,10 @@ use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_IDLE, SLOT_KERNEL};
 
 use super::core::CorePlan;
 use super::culprits::OTHER;
-use super::kept::{Kept, add_row};
+use super::kept::Kept;
 use super::naming::{Named, Naming};
 use crate::aggregate::{Owners, container_ledgers, container_syscalls};
-use crate::collect::{Retirement, Settled, WatchList};
+use crate::collect::{Retirement, Settled, WatchList, add_row};
 use crate::host::cgroup::{Hierarchy, ancestors};
 use crate::host::containers::Containers;
 use crate::model::{Container, Culprit, Delay, Group, GroupKey, Grouping, Reading, State};
@@ -103,11 +103,10 @@ impl<'a> Groups<'a> {
             }
         }
         for cgroup in retirement.cgroups {
-            let identity = self.naming.of(&cgroup.path).identity.clone();
             if let (Some(figures), Some(key)) = (&cgroup.figures, retired.get(&cgroup.slot)) {
                 let kept = self.kept.entry(key.clone()).or_default();
                 if kept.identity.name.is_empty() {
-                    kept.identity = identity;
+                    kept.identity = self.naming.of(&cgroup.path).identity.clone();
                 }
                 kept.keep(figures);
             }

@@ -7,6 +7,7 @@ use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 
 use super::culprits::Culprits;
 use crate::bpf::SlotFigures;
+use crate::collect::add_row;
 use crate::model::{ContainerIdentity, State};
 
 /// One group.
@@ -67,14 +68,6 @@ impl Kept {
         time_ns.insert(State::OnCpuUser, all - kernel);
         time_ns.insert(State::OnCpuKernel, kernel);
     }
-}
-
-/// Adds one row of system calls to another.
-pub(super) fn add_row(row: &mut CallRow, more: CallRow) {
-    row.count += more.count;
-    row.sum_ns = row.sum_ns.saturating_add(more.sum_ns);
-    row.off_cpu_ns = row.off_cpu_ns.saturating_add(more.off_cpu_ns);
-    row.max_ns = row.max_ns.max(more.max_ns);
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use ctprof_ebpf::abi::syscall::{CallKey, CallRow, kind};
 use ctprof_ebpf::histogram::{BUCKETS, bounds};
 
 use super::Owners;
+use crate::collect::add_row;
 use crate::model::{Container, Latency, LatencyBucket, Syscall};
 
 /// What calls, whose numbers count by, and errors are called.
@@ -74,11 +75,7 @@ impl Sum {
     }
 
     fn add(&mut self, key: CallKey, row: CallRow) {
-        let sum = &mut self.by_kind[key.kind() as usize & 7];
-        sum.count += row.count;
-        sum.sum_ns = sum.sum_ns.saturating_add(row.sum_ns);
-        sum.off_cpu_ns = sum.off_cpu_ns.saturating_add(row.off_cpu_ns);
-        sum.max_ns = sum.max_ns.max(row.max_ns);
+        add_row(&mut self.by_kind[key.kind() as usize & 7], row);
         if key.error() != 0 {
             *self.errors.entry(key.error()).or_default() += row.count;
         }

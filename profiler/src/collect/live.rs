@@ -127,16 +127,29 @@ impl<'a> Live<'a> {
         Ok(())
     }
 
+    /// Charges what every thread has done so far; threads alive, by slot, those without any absent.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn visit(&mut self) -> Result<HashMap<u32, u32>> {
+        let session = &mut self.session;
+        let Some(ledger) = &mut session.ledger else {
+            return Err(no_ledger());
+        };
+        ledger.settle(&mut session.kernel)?;
+        ledger.population()
+    }
+
     /// The ledger of now, and which slot is which cgroup.
     ///
     /// # Errors
     /// A map cannot be read.
     pub fn settle(&mut self) -> Result<(Settled<'_>, &WatchList)> {
+        let threads = self.visit()?;
         let session = &mut self.session;
         let Some(ledger) = &mut session.ledger else {
-            return Err(Error::Failed("there is no ledger".to_owned()));
+            return Err(no_ledger());
         };
-        ledger.settle(&mut session.kernel)?;
         let calls = match &mut session.calls {
             Some(calls) => Some(calls.read()?),
             None => None,
@@ -145,7 +158,6 @@ impl<'a> Live<'a> {
             .into_iter()
             .chain(session.watch.iter().map(|(slot, _)| slot))
             .collect();
-        let threads = ledger.population()?;
         self.last = ledger.read(slots.into_iter(), &self.last)?;
         let settled = Settled {
             ledger: &self.last,
@@ -156,7 +168,7 @@ impl<'a> Live<'a> {
     }
 
     /// Takes cgroups that are gone out of the ledger and frees their slots. `threads` are those of the last
-    /// [`settle`](Self::settle): a slot with one in it is not free yet.
+    /// [`visit`](Self::visit): a slot with one in it is not free yet.
     ///
     /// # Errors
     /// A map cannot be read or written.
@@ -229,4 +241,8 @@ impl<'a> Live<'a> {
     pub fn programs(&self) -> Vec<ProgramFigures> {
         self.session.kernel.programs()
     }
+}
+
+fn no_ledger() -> Error {
+    Error::Failed("there is no ledger".to_owned())
 }

@@ -30,5 +30,5 @@ pub use observer::{Ended, Observer, SlowCallSeen, Snapshot};
 pub use samples::Samples;
 pub use session::{Recorded, Session};
 pub use start::SessionPlan;
-pub use syscalls::RawCalls;
+pub use syscalls::{RawCalls, add_row};
 pub use watch::{Endless, WatchList};

@@ -19,13 +19,17 @@ pub struct RawCalls {
     pub timed: bool,
 }
 
+/// Adds one row of system calls to another.
+pub fn add_row(row: &mut CallRow, more: CallRow) {
+    row.count += more.count;
+    row.sum_ns = row.sum_ns.saturating_add(more.sum_ns);
+    row.off_cpu_ns = row.off_cpu_ns.saturating_add(more.off_cpu_ns);
+    row.max_ns = row.max_ns.max(more.max_ns);
+}
+
 impl RawCalls {
     fn add(&mut self, key: CallKey, more: CallRow) {
-        let row = self.rows.entry(key).or_default();
-        row.count += more.count;
-        row.sum_ns = row.sum_ns.saturating_add(more.sum_ns);
-        row.off_cpu_ns = row.off_cpu_ns.saturating_add(more.off_cpu_ns);
-        row.max_ns = row.max_ns.max(more.max_ns);
+        add_row(self.rows.entry(key).or_default(), more);
     }
 
     /// Raises every figure to that of an earlier reading: one that was on its way then may be missed now.

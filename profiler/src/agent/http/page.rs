@@ -14,7 +14,7 @@ use super::App;
 use super::answer::with_kind;
 use crate::host::kernel;
 use crate::model::Reading;
-use crate::model::text::printable;
+use crate::model::text::{markup, printable};
 use crate::output::flamegraph::colour_of;
 use crate::output::units::{count, counted};
 use rows::PARTS;
@@ -113,18 +113,7 @@ fn table(reading: &Reading, profiles: bool) -> String {
 
 /// Text as it may stand between tags and in quoted attributes, cut where nobody reads on.
 fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in printable(text, 1000).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
+    markup(&printable(text, 1000))
 }
 
 const STYLE: &str = "\

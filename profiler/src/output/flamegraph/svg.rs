@@ -5,6 +5,7 @@ use std::io::Write;
 
 use inferno::flamegraph::color::Color;
 
+use crate::model::text::markup;
 use crate::output::names::{FIRST_MARK, LAST_MARK};
 use crate::output::units;
 
@@ -64,7 +65,7 @@ pub(super) fn finish(drawn: &[u8], extras: &Extras, out: &mut impl Write) -> std
             out,
             "<text x=\"10\" y=\"{}\" fill=\"#555\">{}</text>",
             FIRST_BASELINE_PX + LINE_PX * (legend_lines + i),
-            escape(line)
+            markup(line)
         )?;
     }
     write!(out, "</g>{FRAMES} y=\"{room}\"")?;
@@ -96,7 +97,7 @@ fn legend(entries: &[(String, Color)]) -> (String, usize) {
             color.g,
             color.b,
             x + 16,
-            escape(name),
+            markup(name),
         ));
         x += width;
     }
@@ -196,32 +197,15 @@ pub(super) fn write_empty(
          <rect width=\"100%\" height=\"100%\" fill=\"rgb(252,252,250)\"/>\n\
          <text id=\"title\" x=\"50%\" y=\"24\" text-anchor=\"middle\" style=\"font-size: 17px\">{}</text>\n\
          <text x=\"50%\" y=\"60\" text-anchor=\"middle\" style=\"font-weight: bold\">nothing to show</text>\n",
-        escape(title)
+        markup(title)
     )?;
     for (i, line) in lines.iter().enumerate() {
         writeln!(
             out,
             "<text x=\"50%\" y=\"{}\" text-anchor=\"middle\">{}</text>",
             80 + 20 * i,
-            escape(line)
+            markup(line)
         )?;
     }
     out.write_all(b"</svg>\n")
-}
-
-/// `text` as XML text or attribute value. Names have no character that XML forbids (`names::field`).
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('?'),
-            c => out.push(c),
-        }
-    }
-    out
 }
