@@ -83,15 +83,19 @@ pub(crate) fn moved() {
 fn recorded(regs: Object) -> Option<&'static mut Running> {
     let running = running()?;
     if running.call.registers != regs as u64 || running.moves != MOVES.load() {
-        find(running, regs as u64);
+        find(running);
+        running.call.registers = regs as u64;
     }
     is_recorded(running.slot).then_some(running)
 }
 
 /// The thread is new to these hooks, got the CPU by a switch that was not seen, or may have been moved to another
 /// cgroup while it ran.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn find(running: *mut Running, registers: u64) -> u32 {
+extern "C" fn find(running: *mut Running) -> u32 {
     // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
     let Some(running) = (unsafe { running.as_mut() }) else {
         return 0;
@@ -104,7 +108,8 @@ fn find(running: *mut Running, registers: u64) -> u32 {
         running.call.key = CallKey::UNKNOWN;
     }
     running.moves = MOVES.load();
-    running.group = kernel::group(task);
+    let group = kernel::group(task);
+    running.group = group as u64;
     running.tid = tid;
     match THREADS.get(task) {
         Some(thread) => {
@@ -112,7 +117,7 @@ fn find(running: *mut Running, registers: u64) -> u32 {
             let thread = unsafe { &mut *thread };
             // SAFETY: has no precondition.
             let now_ns = unsafe { bpf_ktime_get_ns() };
-            threads::follow(task, thread, now_ns);
+            threads::follow_in(task, thread, group, now_ns);
             if is_another {
                 take_over(running, thread, now_ns);
             }
@@ -122,10 +127,9 @@ fn find(running: *mut Running, registers: u64) -> u32 {
             if is_another {
                 running.call.key = CallKey::UNKNOWN;
             }
-            running.slot = scope::find(task);
+            running.slot = scope::find_in(task, group);
         }
     }
-    running.call.registers = registers;
     0
 }
 
@@ -178,7 +182,8 @@ pub(crate) fn returns(ctx: *mut c_void, regs: Object, result: i64) {
         return;
     };
     if running.call.registers != regs as u64 {
-        find(running, regs as u64);
+        find(running);
+        running.call.registers = regs as u64;
     }
     let key = running.call.key;
     if !key.is_call() {
@@ -360,8 +365,11 @@ fn count(key: CallKey, ns: u64, off_cpu_ns: u64) {
 }
 
 /// Makes a place in the cache free.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn give_back(cached: *const CachedRow) -> u32 {
+extern "C" fn give_back(cached: *const CachedRow) -> u32 {
     // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
     if let Some(cached) = unsafe { cached.as_ref() }
         && cached.key.is_call()

@@ -50,20 +50,37 @@ pub(crate) fn last_switch_ns() -> u64 {
 /// Charges a wait on this CPU, which is over.
 #[inline(always)]
 pub(crate) fn explain(wait: Wait) {
+    explain_here(wait.victim, wait.from_ns, wait.to_ns, wait.throttled_ns);
+}
+
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn explain_here(victim: u32, from_ns: u64, to_ns: u64, throttled_ns: u64) -> u32 {
     let Some(timeline) = TIMELINES.get_ptr_mut(0) else {
-        return;
+        return 0;
+    };
+    let wait = Wait {
+        victim,
+        from_ns,
+        to_ns,
+        throttled_ns,
     };
     let mut walking = Walking::new(timeline, wait);
     // Most waits are for the thread that has just left the CPU alone.
     if step(0, &raw mut walking) == 0 {
         go_on(&mut walking);
     }
+    0
 }
 
 /// Charges the part of a wait that was spent on the queue of another CPU, which goes on meanwhile: what it is
 /// about to write may be read half-written, and is then charged to the wrong slot.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) fn explain_on(
+pub(crate) extern "C" fn explain_on(
     cpu: u32,
     victim: u32,
     from_ns: u64,

@@ -46,8 +46,8 @@ const fn lower(bucket: usize) -> u64 {
     ((1 << SUB_BITS) | sub) << (octave - SUB_BITS)
 }
 
-/// Position of the highest set bit. BPF has no instruction for it; six comparisons are what LLVM's own
-/// expansion, which counts bits, takes three times of.
+/// Position of the highest set bit. BPF has no instruction for it. Three comparisons and a table: with six comparisons,
+/// which are as fast, the verifier follows 64 ways through all that comes after instead of 8.
 #[inline(always)]
 const fn top_bit(mut value: u64) -> u32 {
     let mut bit = 0;
@@ -63,19 +63,19 @@ const fn top_bit(mut value: u64) -> u32 {
         value >>= 8;
         bit += 8;
     }
-    if value >= 1 << 4 {
-        value >>= 4;
-        bit += 4;
-    }
-    if value >= 1 << 2 {
-        value >>= 2;
-        bit += 2;
-    }
-    if value >= 1 << 1 {
-        bit += 1;
-    }
-    bit
+    bit + TOP_BITS[(value & 0xff) as usize] as u32
 }
+
+/// Position of the highest set bit of a byte; 0 for 0.
+static TOP_BITS: [u8; 256] = {
+    let mut bits = [0; 256];
+    let mut byte = 2;
+    while byte < 256 {
+        bits[byte] = bits[byte / 2] + 1;
+        byte += 1;
+    }
+    bits
+};
 
 #[cfg(test)]
 mod tests {

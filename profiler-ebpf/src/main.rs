@@ -1,4 +1,8 @@
 //! The kernel half of ctprof. On the host it is empty, so that plain cargo builds the workspace.
+//!
+//! Some functions are *global*: `extern "C"` under a name of their own, with plain numbers and pointers to records
+//! of the border as arguments. The verifier follows such a function once, by itself, for any arguments: anything
+//! else it follows anew on every path that leads there, and start-up is little else than its time.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 // Atomic additions on map values: the BPF target has no `AtomicU64` that lowers to one instruction.
 #![cfg_attr(

@@ -23,11 +23,17 @@ static SLOTS: Global<u32> = Global::new(0);
 /// The slot that a task belongs to, with its flags (see `ctprof_ebpf::abi::scope`).
 #[inline(always)]
 pub(crate) fn find(task: Object) -> u32 {
+    find_in(task, kernel::group(task))
+}
+
+/// The same of a task with this [`kernel::group`].
+#[inline(always)]
+pub(crate) fn find_in(task: Object, group: Object) -> u32 {
     let flags = if RECORD_HOST.load() == 1 { RECORDED } else { 0 };
     if kernel::is_kernel_thread(task) {
         return SLOT_KERNEL | flags;
     }
-    let id = kernel::cgroup_id_of_task(task);
+    let id = kernel::cgroup_id_of(group);
     // SAFETY: values are written once, before the entry can be found.
     match unsafe { SCOPE.get(id) } {
         Some(value) => *value,

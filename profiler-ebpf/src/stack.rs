@@ -4,11 +4,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_stack, bpf_get_task_stack};
 use ctprof_ebpf::{
-    abi::{
-        count_key::flags,
-        loss::Loss,
-        stack::{MAX_FRAMES, StackRecord},
-    },
+    abi::{count_key::flags, loss::Loss, stack::MAX_FRAMES},
     hash,
 };
 
@@ -63,7 +59,8 @@ pub(crate) fn take(ctx: *mut c_void, side: Side, place: Place) -> Taken {
         lost: false,
         unreadable: false,
     };
-    let Some(record) = SCRATCH.get_ptr_mut(side as u32 + place as u32) else {
+    let entry = side as u32 + place as u32;
+    let Some(record) = SCRATCH.get_ptr_mut(entry) else {
         return taken;
     };
     let flags = if side == Side::User {
@@ -80,7 +77,7 @@ pub(crate) fn take(ctx: *mut c_void, side: Side, place: Place) -> Taken {
             flags,
         )
     };
-    finish(record, bytes, &mut taken);
+    finish(entry, bytes, &mut taken);
     taken
 }
 
@@ -106,22 +103,20 @@ pub(crate) fn take_of(task: Object) -> Taken {
             0,
         )
     };
-    finish(record, bytes, &mut taken);
+    finish(ITERATOR, bytes, &mut taken);
     taken
 }
 
 #[inline(always)]
-fn finish(record: *mut StackRecord, bytes: i64, taken: &mut Taken) {
+fn finish(entry: u32, bytes: i64, taken: &mut Taken) {
     if bytes < 0 {
         taken.unreadable = true;
         return;
     }
     taken.frames = bytes as usize / size_of::<u64>();
     if taken.frames > 0 {
-        // SAFETY: the scratch entry belongs to this CPU; nobody else writes it while the program runs.
-        let record = unsafe { &mut *record };
-        record.frames = taken.frames as u64;
-        store(record, taken);
+        taken.key = store_stack(entry, taken.frames as u64);
+        taken.lost = taken.key == 0;
     }
 }
 
@@ -131,22 +126,31 @@ pub(crate) fn lost(taken: &Taken) -> u32 {
     if taken.lost { flags::STACK_LOST } else { 0 }
 }
 
-#[inline(always)]
-fn store(record: &StackRecord, taken: &mut Taken) {
-    let key = hash::stack(&record.addresses, taken.frames);
-    taken.key = key;
+/// Stores the stack in this scratch entry. Returns its key in `STACKS`, 0 if it is lost.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn store_stack(entry: u32, frames: u64) -> u64 {
+    let Some(record) = SCRATCH.get_ptr_mut(entry) else {
+        return 0;
+    };
+    // SAFETY: the scratch entry belongs to this CPU; nobody else writes it while the program runs.
+    let record = unsafe { &mut *record };
+    record.frames = frames;
+    let key = hash::stack(&record.addresses, frames as usize);
     // SAFETY: records are complete when inserted and never changed afterwards.
     if let Some(known) = unsafe { STACKS.get(key) } {
-        if known.frames != record.frames || known.addresses[0] != record.addresses[0] {
+        if known.frames != frames || known.addresses[0] != record.addresses[0] {
             loss::count(Loss::StackCollision);
         }
-        return;
+        return key;
     }
-    if let Err(error) = STACKS.insert(key, record, BPF_NOEXIST)
+    if let Err(error) = STACKS.insert(key, &*record, BPF_NOEXIST)
         && error != EEXIST
     {
         loss::count(Loss::StackMapFull);
-        taken.lost = true;
-        taken.key = 0;
+        return 0;
     }
+    key
 }

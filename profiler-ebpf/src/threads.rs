@@ -23,17 +23,15 @@ use crate::{
     scope as cgroups,
 };
 
-/// Enters a thread that is not in the ledger yet, and that was born now or before. Allocates: only where that is
-/// safe.
+/// Enters a thread that is not in the ledger yet, with the clock that it begins with, and that was born now or
+/// before. Allocates: only where that is safe.
 #[inline(always)]
-pub(crate) fn enter(task: Object, clock: Clock, is_born: bool) -> Option<*mut Thread> {
-    let value = cgroups::find(task);
-    let mut thread = Thread {
-        group: kernel::group(task),
-        slot: value,
-        ..Thread::default()
-    };
-    let Some(known) = THREADS.get_or_insert(task, &mut thread) else {
+pub(crate) fn enter(
+    task: Object,
+    clock: impl FnOnce(&mut Thread) -> Clock,
+    is_born: bool,
+) -> Option<*mut Thread> {
+    let Some(known) = THREADS.get_or_insert(task) else {
         loss::count(Loss::ThreadUntracked);
         return None;
     };
@@ -43,8 +41,14 @@ pub(crate) fn enter(task: Object, clock: Clock, is_born: bool) -> Option<*mut Th
         return None;
     }
     thread.ended = 0;
-    thread.group = kernel::group(task);
-    thread.slot = value;
+    let group = kernel::group(task);
+    let value = cgroups::find_in(task, group);
+    // SAFETY: references to a live map value. In this order: a thread without a group is not looked at by `follow`.
+    unsafe {
+        ptr::write_volatile(&raw mut thread.slot, value);
+        ptr::write_volatile(&raw mut thread.group, group as u64);
+    }
+    let clock = clock(thread);
     (thread.ticked_user_ns, thread.ticked_kernel_ns) = kernel::ticked_ns(task);
     if let Some(account) = Slot::of(scope::slot(value), From::Process) {
         if is_born {
@@ -61,14 +65,19 @@ pub(crate) fn enter(task: Object, clock: Clock, is_born: bool) -> Option<*mut Th
 /// Finds out whether a thread was moved to another cgroup, and divides the open interval there.
 #[inline(always)]
 pub(crate) fn follow(task: Object, thread: &mut Thread, now_ns: u64) {
-    let group = kernel::group(task);
-    if thread.group != group {
+    follow_in(task, thread, kernel::group(task), now_ns);
+}
+
+/// The same for a task with this [`kernel::group`].
+#[inline(always)]
+pub(crate) fn follow_in(task: Object, thread: &mut Thread, group: Object, now_ns: u64) {
+    if thread.group != group as u64 {
         move_to(task, thread, group, now_ns);
     }
 }
 
 #[inline(never)]
-fn move_to(task: Object, thread: *mut Thread, group: u64, now_ns: u64) -> u32 {
+fn move_to(task: Object, thread: *mut Thread, group: Object, now_ns: u64) -> u32 {
     // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
     let Some(thread) = (unsafe { thread.as_mut() }) else {
         return 0;
@@ -76,8 +85,9 @@ fn move_to(task: Object, thread: *mut Thread, group: u64, now_ns: u64) -> u32 {
     if !claim(&raw mut thread.moving) {
         return 0;
     }
-    if thread.group != group {
-        divide(task, thread, group, now_ns);
+    // Without any it is only being entered.
+    if thread.group != group as u64 && thread.group != 0 {
+        found_in(task, thread, group, now_ns);
     }
     thread.moving = 0;
     0
@@ -98,19 +108,39 @@ pub(crate) fn claim_end(thread: &mut Thread) -> bool {
 }
 
 #[inline(always)]
-fn divide(task: Object, thread: &mut Thread, group: u64, now_ns: u64) {
-    thread.group = group;
-    let value = cgroups::find(task);
-    if value == thread.slot {
-        return;
-    }
+fn found_in(task: Object, thread: &mut Thread, group: Object, now_ns: u64) {
+    thread.group = group as u64;
     // The kernel reports the move of a whole process for its leader only.
     let mut moved_ns = thread.moved_ns;
     if let Some(leader) = THREADS.get(kernel::leader(task)) {
         // SAFETY: the pointer is to a live map value.
         moved_ns = moved_ns.max(unsafe { (*leader).moved_ns });
     }
-    let at_ns = moved_ns.clamp(thread.clock.since_ns, now_ns.max(thread.clock.since_ns));
+    let value = cgroups::find_in(task, group);
+    if value != thread.slot {
+        let since_ns = thread.clock.since_ns;
+        let at_ns = moved_ns.clamp(since_ns, now_ns.max(since_ns));
+        let (user_ns, kernel_ns) = kernel::ticked_ns(task);
+        divide(thread, value, at_ns, user_ns, kernel_ns);
+    }
+}
+
+/// Ends the time of a thread in its slot at this moment, by when ticks found it doing this, and begins it in another.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn divide(
+    thread: *mut Thread,
+    value: u32,
+    at_ns: u64,
+    user_ns: u64,
+    kernel_ns: u64,
+) -> u32 {
+    // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
+    let Some(thread) = (unsafe { thread.as_mut() }) else {
+        return 0;
+    };
     let charge = thread.clock.close(at_ns, 0);
     let at_ns = thread.clock.since_ns;
     let before = thread.slot;
@@ -120,7 +150,7 @@ fn divide(task: Object, thread: &mut Thread, group: u64, now_ns: u64) {
     unsafe { ptr::write_volatile(&raw mut thread.slot, value) };
     if let Some(account) = Slot::of(scope::slot(before), From::Process) {
         account.charge(charge);
-        ticked(task, thread, account);
+        book_ticks(thread, account, user_ns, kernel_ns);
         account.leaves(at_ns);
         if thread.clock.is_runnable() {
             // Each cgroup has its own part of the wait.
@@ -132,12 +162,18 @@ fn divide(task: Object, thread: &mut Thread, group: u64, now_ns: u64) {
     if let Some(account) = Slot::of(scope::slot(value), From::Process) {
         account.comes(at_ns);
     }
+    0
 }
 
 /// Books what ticks found a thread doing in its slot so far.
 #[inline(always)]
 pub(crate) fn ticked(task: Object, thread: &mut Thread, account: Slot) {
     let (user_ns, kernel_ns) = kernel::ticked_ns(task);
+    book_ticks(thread, account, user_ns, kernel_ns);
+}
+
+#[inline(always)]
+fn book_ticks(thread: &mut Thread, account: Slot, user_ns: u64, kernel_ns: u64) {
     account.ticked(
         user_ns.saturating_sub(thread.ticked_user_ns),
         kernel_ns.saturating_sub(thread.ticked_kernel_ns),

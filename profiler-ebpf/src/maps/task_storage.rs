@@ -41,23 +41,23 @@ impl<T> TaskStorage<T> {
     /// The value of this thread, if it has one.
     #[inline(always)]
     pub(crate) fn get(&self, task: Object) -> Option<*mut T> {
-        self.lookup(task, ptr::null_mut(), 0)
+        self.lookup(task, 0)
     }
 
-    /// The value of this thread, which becomes `initial` if it has none. Allocates: not under a scheduler's lock.
+    /// The value of this thread, all zeros if it had none. Allocates: not under a scheduler's lock.
     #[inline(always)]
-    pub(crate) fn get_or_insert(&self, task: Object, initial: &mut T) -> Option<*mut T> {
-        self.lookup(task, ptr::from_mut(initial), CREATE)
+    pub(crate) fn get_or_insert(&self, task: Object) -> Option<*mut T> {
+        self.lookup(task, CREATE)
     }
 
     #[inline(always)]
-    fn lookup(&self, task: Object, initial: *mut T, flags: u64) -> Option<*mut T> {
-        // SAFETY: the map is of this type, and `initial` is null or holds a whole value.
+    fn lookup(&self, task: Object, flags: u64) -> Option<*mut T> {
+        // SAFETY: the map is of this type; without an initial value the kernel clears what it creates.
         let value: *mut T = unsafe {
             bpf_task_storage_get(
                 ptr::from_ref(self).cast_mut().cast(),
                 task.cast_mut().cast(),
-                initial.cast(),
+                ptr::null_mut(),
                 flags,
             )
         }

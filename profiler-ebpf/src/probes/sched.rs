@@ -249,7 +249,7 @@ fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     }
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let clock = Clock::starting(now_ns, phase::RUNNABLE, 0);
+    let clock = |_: &mut Thread| Clock::starting(now_ns, phase::RUNNABLE, 0);
     if let Some(thread) = threads::enter(ctx.arg(0), clock, true) {
         calls::is_born(thread);
     }

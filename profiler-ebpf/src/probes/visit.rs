@@ -58,19 +58,17 @@ fn open(task: Object) {
     }
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let mut seen = Thread::default();
-    let clock = threads::clock_of(task, &mut seen, now_ns);
+    let clock = |thread: &mut Thread| threads::clock_of(task, thread, now_ns);
     let Some(thread) = threads::enter(task, clock, false) else {
         return;
     };
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *thread };
-    thread.syscall = seen.syscall;
     thread.stack_flags = flags::BEFORE;
     if !kernel::is_on_cpu(task) {
         calls::began_before(thread, now_ns);
     }
-    if clock.is_runnable() {
+    if thread.clock.is_runnable() {
         threads::queued(task, thread, now_ns);
     }
     if !kernel::is_on_cpu(task) && off_cpu::wanted(thread.slot) {

@@ -12,15 +12,15 @@ use tokio::sync::{oneshot, watch};
 
 use super::self_figures::Counted;
 use super::settings::Settings;
-use crate::bpf::SamplingEvent;
-use crate::collect::{Ended, block_on};
+use crate::bpf::{CallPlan, SamplingEvent};
+use crate::collect::{Ended, SessionPlan, block_on};
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::host::{Host, kernel};
 use crate::model::{Profile, StateGroup};
 use crate::output::flamegraph::{self, Graph};
 use crate::output::{View, pprof};
-use crate::recording::{Recording, RecordingPlan, layout};
+use crate::recording::{Recording, layout};
 use crate::target::{self, TargetArgs};
 use crate::{Error, Result};
 
@@ -167,7 +167,7 @@ fn record(
     let layout = layout(btf, &hierarchy)?;
     let roots: Vec<String> = resolved.roots.into_iter().map(|root| root.cgroup).collect();
     let recording = Recording::begin(
-        RecordingPlan {
+        SessionPlan {
             layout: &layout,
             btf,
             hierarchy: &hierarchy,
@@ -178,7 +178,9 @@ fn record(
             throttle: None,
             stacks: stacks(wanted.form),
             min_block: Duration::ZERO,
-            syscalls: false,
+            calls: CallPlan::default(),
+            interval: None,
+            endless: None,
             log: false,
         },
         containers,

@@ -1,8 +1,9 @@
 //! Which addresses need a name: each once, by program image.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
 use ctprof_ebpf::abi::count_key::CountKey;
+use foldhash::{HashMap, HashSet};
 
 use crate::collect::Samples;
 use crate::model::{ProcessKey, Resolved};
@@ -10,10 +11,10 @@ use crate::model::{ProcessKey, Resolved};
 /// Every distinct address of a recording, ready to be symbolized in batches.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
-    /// Kernel addresses.
-    pub kernel: BTreeSet<u64>,
-    /// User addresses of each program image.
-    pub user: BTreeMap<ProcessKey, BTreeSet<u64>>,
+    /// Kernel addresses, in order.
+    pub kernel: Vec<u64>,
+    /// User addresses of each program image, in order.
+    pub user: BTreeMap<ProcessKey, Vec<u64>>,
 }
 
 /// What the addresses turned into.
@@ -29,14 +30,42 @@ impl Addresses {
     /// Collects the addresses of all samples.
     #[must_use]
     pub fn of(samples: &Samples) -> Self {
-        let mut all = Self::default();
+        let mut kernel = Set::default();
+        let mut user: HashMap<ProcessKey, Set> = HashMap::default();
         for (key, _) in samples.counts() {
-            all.kernel.extend(kernel_call_sites(samples, key));
-            let mut user = user_call_sites(samples, key).peekable();
-            if user.peek().is_some() {
-                all.user.entry(image(key)).or_default().extend(user);
+            kernel.add(key.kernel_stack, || kernel_call_sites(samples, key));
+            if key.user_stack != 0 {
+                user.entry(image(key))
+                    .or_default()
+                    .add(key.user_stack, || user_call_sites(samples, key));
             }
         }
+        let user = user.into_iter().map(|(image, set)| (image, set.sorted()));
+        Self {
+            kernel: kernel.sorted(),
+            user: user.filter(|(_, all)| !all.is_empty()).collect(),
+        }
+    }
+}
+
+/// Addresses, each once.
+#[derive(Default)]
+struct Set {
+    /// Stacks whose addresses are in it: rows of several states and threads share them.
+    stacks: HashSet<u64>,
+    addresses: HashSet<u64>,
+}
+
+impl Set {
+    fn add<A: Iterator<Item = u64>>(&mut self, stack: u64, addresses: impl FnOnce() -> A) {
+        if self.stacks.insert(stack) {
+            self.addresses.extend(addresses());
+        }
+    }
+
+    fn sorted(self) -> Vec<u64> {
+        let mut all: Vec<u64> = self.addresses.into_iter().collect();
+        all.sort_unstable();
         all
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ctprof_ebpf::abi::count_key::{CountKey, flags};
 use ctprof_ebpf::abi::ledger::state;
 use ctprof_ebpf::abi::scope::SLOT_KERNEL;
+use foldhash::{HashMap as FastMap, HashMapExt as _};
 
 use super::addresses::{Names, image, kernel_call_sites, user_call_sites};
 use super::ledger::state_of;
@@ -114,11 +115,12 @@ pub fn container_stacks(
     scheduler: &HashSet<FrameId>,
     containers: &mut [Container],
 ) -> u64 {
-    let mut merged: HashMap<Identity, (u64, u64)> = HashMap::new();
-    let mut threads: HashMap<[u8; 16], Arc<str>> = HashMap::new();
-    let mut calls: HashMap<u32, Option<Arc<str>>> = HashMap::new();
+    let rows = samples.counts();
+    let mut merged: FastMap<Identity, (u64, u64)> = FastMap::with_capacity(rows.len());
+    let mut threads: FastMap<[u8; 16], Arc<str>> = FastMap::new();
+    let mut calls: FastMap<u32, Option<Arc<str>>> = FastMap::new();
     let mut ownerless = 0;
-    for (key, count) in samples.counts() {
+    for (key, count) in rows {
         let is_sample = key.state as usize == state::ON_CPU;
         let Some((owner, container)) = owners
             .0
@@ -193,15 +195,17 @@ fn rate(container: &mut Container, key: &CountKey, count: u64, reaches_root: boo
 
 /// Frames of a row, leaf first, and whether they reach the function where the thread began.
 fn frames(samples: &Samples, names: &Names, key: &CountKey) -> (Vec<FrameId>, bool) {
-    let mut frames = Vec::new();
+    let kernel = kernel_call_sites(samples, key);
+    let user = user_call_sites(samples, key);
+    let mut frames = Vec::with_capacity(kernel.size_hint().0 + user.size_hint().0);
     let mut outermost: Option<&Resolved> = None;
-    for address in kernel_call_sites(samples, key) {
+    for address in kernel {
         if let Some(resolved) = names.kernel.get(&address) {
             frames.extend_from_slice(&resolved.frames);
         }
     }
     if let Some(known) = names.user.get(&image(key)) {
-        for (depth, address) in user_call_sites(samples, key).enumerate() {
+        for (depth, address) in user.enumerate() {
             let Some(resolved) = known.get(&address) else {
                 continue;
             };

@@ -1,5 +1,10 @@
 //! Attaching, with an outcome that says why.
 
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::thread;
+
 use aya::{
     Btf, Ebpf,
     programs::{BtfTracePoint, FEntry, Iter, KProbe, PerfEvent, Program, ProgramError},
@@ -23,12 +28,55 @@ pub enum ProbeState {
     Failed(String),
 }
 
-/// Has the kernel verify a program. That takes long enough for threads to be born and end: so everything is loaded
-/// before anything is attached.
-pub(super) fn load(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> ProbeState {
-    let Some(program) = ebpf.program_mut(probe.program) else {
-        return ProbeState::Failed(format!("the BPF object has no program {}", probe.program));
+/// Has the kernel verify programs, on all CPUs. That takes long enough for threads to be born and end: so everything
+/// is loaded before anything is attached. What takes longest should come first.
+pub(super) fn load_all<'a>(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    probes: &[&'a Probe],
+) -> Vec<(&'a Probe, ProbeState)> {
+    let mut programs: HashMap<String, &mut Program> = ebpf
+        .programs_mut()
+        .map(|(name, program)| (name.to_owned(), program))
+        .collect();
+    let mut states = Vec::new();
+    let mut loads = Vec::new();
+    for probe in probes {
+        match programs.remove(probe.program) {
+            Some(program) => loads.push((*probe, program)),
+            None => states.push((*probe, no_program(probe))),
+        }
+    }
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let next = Mutex::new(loads.into_iter());
+    let work = || {
+        let mut loaded = Vec::new();
+        while let Some((probe, program)) = next.lock().ok().and_then(|mut next| next.next()) {
+            loaded.push((probe, load(program, btf, probe)));
+        }
+        loaded
     };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(probes.len()))
+            // Without another thread this one does it all.
+            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        states.extend(work());
+        // One that panicked has no states: its programs are loaded again, one by one.
+        states.extend(
+            others
+                .into_iter()
+                .flat_map(|it| it.join().unwrap_or_default()),
+        );
+    });
+    states
+}
+
+fn no_program(probe: &Probe) -> ProbeState {
+    ProbeState::Failed(format!("the BPF object has no program {}", probe.program))
+}
+
+fn load(program: &mut Program, btf: &Btf, probe: &Probe) -> ProbeState {
     let result = match probe.hook {
         Hook::Tracepoint(hook) => {
             typed(program).and_then(|program: &mut BtfTracePoint| program.load(hook, btf))
@@ -62,7 +110,7 @@ pub(super) fn load(ebpf: &mut Ebpf, btf: &Btf, probe: &Probe) -> ProbeState {
 /// Attaches a loaded program. One that visits threads runs when asked to, and one on perf events goes by CPU.
 pub(super) fn attach(ebpf: &mut Ebpf, probe: &Probe) -> ProbeState {
     let Some(program) = ebpf.program_mut(probe.program) else {
-        return ProbeState::Failed(format!("the BPF object has no program {}", probe.program));
+        return no_program(probe);
     };
     let result = match probe.hook {
         Hook::Tracepoint(_) => {

@@ -1,10 +1,20 @@
-//! Many entries of an array in one call, which aya has nothing for.
+//! Many entries of a map in one call, which aya has nothing for.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// `BPF_MAP_LOOKUP_BATCH` of `linux/bpf.h`; arrays have it since Linux 5.6.
+use aya::Pod;
+use aya::maps::{HashMap, IterableMap};
+
+use super::loader::Owned;
+
+/// `BPF_MAP_LOOKUP_BATCH` of `linux/bpf.h`; arrays and hashes have it since Linux 5.6.
 const LOOKUP_BATCH: libc::c_long = 24;
+/// `BPF_MAP_LOOKUP_AND_DELETE_BATCH`, for hashes.
+const LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
+
+/// Entries of a hash in one call, at first: half a MiB of stacks. The kernel hands over whole buckets.
+const ENTRIES: usize = 512;
 
 /// Its part of `union bpf_attr`.
 #[repr(C)]
@@ -28,7 +38,7 @@ pub(super) fn read_array(map: BorrowedFd<'_>, values: &mut [u64]) -> io::Result<
     let mut keys = vec![0_u32; values.len()];
     let mut next = 0_u32;
     let count = u32::try_from(values.len()).map_err(io::Error::other)?;
-    let batch = Batch {
+    let mut batch = Batch {
         out_batch: (&raw mut next) as u64,
         keys: keys.as_mut_ptr() as u64,
         values: values.as_mut_ptr() as u64,
@@ -36,19 +46,108 @@ pub(super) fn read_array(map: BorrowedFd<'_>, values: &mut [u64]) -> io::Result<
         map_fd: map.as_raw_fd().cast_unsigned(),
         ..Batch::default()
     };
-    // SAFETY: the attributes name buffers that live through the call, each with room for `count` entries.
+    // SAFETY: both buffers live through the call and have room for `count` entries of 4 and 8 bytes.
+    let done = unsafe { call(LOOKUP_BATCH, &mut batch) };
+    // An array that ends here says so with ENOENT, and has filled in everything.
+    match done {
+        Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Hands every entry of a hash to `take`.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn read<K: Pod, V: Pod>(
+    map: &HashMap<Owned, K, V>,
+    take: impl FnMut(K, V),
+) -> io::Result<()> {
+    entries(map, LOOKUP_BATCH, take)
+}
+
+/// Hands every entry of a hash to `take` and removes it, in one step: nothing is added to it in between.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn drain<K: Pod, V: Pod>(
+    map: &mut HashMap<Owned, K, V>,
+    take: impl FnMut(K, V),
+) -> io::Result<()> {
+    entries(map, LOOKUP_AND_DELETE_BATCH, take)
+}
+
+fn entries<K: Pod, V: Pod>(
+    map: &HashMap<Owned, K, V>,
+    command: libc::c_long,
+    mut take: impl FnMut(K, V),
+) -> io::Result<()> {
+    let fd = IterableMap::map(map).fd().as_fd();
+    let mut keys: Vec<K> = Vec::with_capacity(ENTRIES);
+    let mut values: Vec<V> = Vec::with_capacity(ENTRIES);
+    // Number of a bucket: where the next call goes on.
+    let mut place = 0_u32;
+    let mut first = true;
+    loop {
+        let room = keys.capacity().min(values.capacity());
+        let mut batch = Batch {
+            in_batch: if first { 0 } else { (&raw const place) as u64 },
+            out_batch: (&raw mut place) as u64,
+            keys: keys.as_mut_ptr() as u64,
+            values: values.as_mut_ptr() as u64,
+            count: u32::try_from(room).map_err(io::Error::other)?,
+            map_fd: fd.as_raw_fd().cast_unsigned(),
+            ..Batch::default()
+        };
+        // SAFETY: both buffers live through the call and have room for `count` entries of the sizes that aya has
+        // checked the map for.
+        let done = unsafe { call(command, &mut batch) };
+        let error = done.err().and_then(|error| error.raw_os_error());
+        let is_last = match error {
+            // Busy: a bucket is being changed; the next call goes on with it.
+            None | Some(libc::EBUSY) => false,
+            // The hash ends here.
+            Some(libc::ENOENT) => true,
+            // A bucket that is larger than the buffers: nothing was read.
+            Some(libc::ENOSPC) => {
+                keys.reserve(room * 2);
+                values.reserve(room * 2);
+                continue;
+            }
+            Some(other) => return Err(io::Error::from_raw_os_error(other)),
+        };
+        let count = room.min(batch.count as usize);
+        // SAFETY: the kernel has filled in `count` entries, and every bit pattern is a value of a `Pod`.
+        unsafe {
+            keys.set_len(count);
+            values.set_len(count);
+        }
+        for (key, value) in keys.drain(..).zip(values.drain(..)) {
+            take(key, value);
+        }
+        if is_last {
+            return Ok(());
+        }
+        first = false;
+    }
+}
+
+/// Calls the kernel, which writes the number of entries into `batch`.
+///
+/// # Safety
+/// The buffers that `batch` names live through the call, and have room for as many entries as it says.
+unsafe fn call(command: libc::c_long, batch: &mut Batch) -> io::Result<()> {
+    // SAFETY: as above; the attributes are this command's part of `union bpf_attr`.
     let done = unsafe {
         libc::syscall(
             libc::SYS_bpf,
-            LOOKUP_BATCH,
-            &raw const batch,
+            command,
+            std::ptr::from_mut(batch),
             size_of::<Batch>(),
         )
     };
-    // An array that ends here says so with ENOENT, and has filled in everything.
-    let error = io::Error::last_os_error();
-    if done == 0 || error.raw_os_error() == Some(libc::ENOENT) {
+    if done == 0 {
         return Ok(());
     }
-    Err(error)
+    Err(io::Error::last_os_error())
 }

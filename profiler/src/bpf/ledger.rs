@@ -164,17 +164,13 @@ impl LedgerMaps {
     /// # Errors
     /// The map cannot be read.
     pub fn take_delays(&mut self, slots: &HashSet<u32>) -> Result<Vec<(DelayKey, u64)>> {
-        let taken = self
-            .delays
-            .iter()
-            .filter(|entry| {
-                entry.as_ref().map_or(true, |(key, _)| {
-                    slots.contains(&key.0.victim) || slots.contains(&key.0.culprit)
-                })
-            })
-            .map(|entry| entry.map(|(key, ns)| (key.0, ns)))
-            .collect::<Result<Vec<_>, MapError>>()
-            .map_err(|error| failed("read the delay matrix", &error))?;
+        let mut taken = Vec::new();
+        batch::read(&self.delays, |Plain(key), ns| {
+            if slots.contains(&key.victim) || slots.contains(&key.culprit) {
+                taken.push((key, ns));
+            }
+        })
+        .map_err(|error| failed("read the delay matrix", &error))?;
         for (key, _) in &taken {
             let _ = self.delays.remove(&Plain(*key));
         }
@@ -239,14 +235,14 @@ impl LedgerMaps {
     /// # Errors
     /// The map cannot be read.
     pub fn delays(&self) -> Result<Vec<(DelayKey, u64)>> {
-        let cannot = |error: &MapError| failed("read the delay matrix", error);
-        let mut delays = self
-            .delays
-            .iter()
-            .map(|entry| entry.map(|(key, ns)| (key.0, ns)))
-            .collect::<Result<Vec<_>, MapError>>()
-            .map_err(|error| cannot(&error))?;
-        let timelines = self.timelines.get(&0, 0).map_err(|error| cannot(&error))?;
+        const ACTION: &str = "read the delay matrix";
+        let mut delays = Vec::new();
+        batch::read(&self.delays, |Plain(key), ns| delays.push((key, ns)))
+            .map_err(|error| failed(ACTION, &error))?;
+        let timelines = self
+            .timelines
+            .get(&0, 0)
+            .map_err(|error| failed(ACTION, &error))?;
         for pending in timelines
             .iter()
             .flat_map(|Plain(timeline)| timeline.pending)
@@ -265,14 +261,9 @@ impl LedgerMaps {
     /// # Errors
     /// The map cannot be read.
     pub fn drain_burnt(&mut self) -> Result<Vec<u64>> {
-        let periods = self
-            .burnt
-            .keys()
-            .collect::<Result<Vec<_>, MapError>>()
+        let mut periods = Vec::new();
+        batch::drain(&mut self.burnt, |period, _| periods.push(period))
             .map_err(|error| failed("read the throttled periods", &error))?;
-        for period in &periods {
-            let _ = self.burnt.remove(period);
-        }
         Ok(periods)
     }
 }

@@ -1,6 +1,8 @@
 //! Loads the object: globals from the plan, map sizes, the kernel's BTF.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::thread;
 
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, maps::MapData};
@@ -9,8 +11,9 @@ use ctprof_ebpf::abi::layout;
 use ctprof_ebpf::abi::ledger::state;
 use ctprof_ebpf::abi::syscall::{CACHE, JUDGED, view};
 
-use super::{attach, describe, object::OBJECT, probes::Probe};
+use super::{attach, describe, object::OBJECT, probes, probes::Probe};
 use crate::host::btf::{Layout, Throttle};
+use crate::host::{self, kernel};
 use crate::model::StateGroup;
 use crate::{Error, Result};
 
@@ -94,7 +97,10 @@ impl CallPlan {
 /// The loaded object. Dropping it detaches and unloads everything: nothing is pinned.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
-    btf: Btf,
+    /// The kernel's types, until every program is loaded.
+    btf: Option<Btf>,
+    /// What became of each program that was loaded.
+    loaded: HashMap<&'static str, attach::ProbeState>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
@@ -104,82 +110,51 @@ impl Kernel {
     /// # Errors
     /// The kernel refuses a map, or its BTF cannot be read.
     pub fn load(plan: &LoadPlan<'_>) -> Result<Self> {
-        let btf = match plan.btf {
-            Some(path) => Btf::parse_file(path, Endianness::default()),
-            None => Btf::from_sys_fs(),
-        }
-        .map_err(|error| {
-            Error::Unsupported(format!(
-                "cannot read the kernel's BTF: {}",
-                describe(&error)
-            ))
-        })?;
-
-        let (cgroup_v1, record_host) = (u32::from(plan.cgroup_v1), u32::from(plan.record_host));
-        let throttle = plan.throttle.value();
-        let stack_states = plan
-            .off_cpu_stacks
-            .iter()
-            .fold(0_u32, |bits, group| bits | bit(*group));
-        let calls = &plan.calls;
-        let (confined, slow_stacks) = (u32::from(calls.confined), u32::from(calls.slow_stacks));
-        let judge = u32::from(calls.judge);
-        let judged = if calls.judge { JUDGED * 3 } else { 1 };
-        let reused = if plan.reuse_slots { plan.slots.1 } else { 1 };
-        let cached_rows = if calls.view == view::OFF { 1 } else { CACHE };
-        // aya-log's levels count from 1, error, to 5, trace; 0 is off.
-        let log_level: u8 = if plan.log { 4 } else { 0 };
-        let mut loader = EbpfLoader::new();
-        loader
-            .btf(Some(&btf))
-            .override_global(layout::CGROUP_V1, &cgroup_v1, true)
-            .override_global(layout::HIERARCHY_ID, &plan.hierarchy_id, true)
-            .override_global(layout::RECORD_HOST, &record_host, true)
-            .override_global(aya_log::LEVEL, &log_level, false)
-            .override_global(layout::THROTTLE, &throttle, true)
-            .override_global(layout::STACK_STATES, &stack_states, true)
-            .override_global(layout::MIN_BLOCK_NS, &plan.min_block_ns, true)
-            .override_global(layout::CALL_VIEW, &calls.view, true)
-            .override_global(layout::CALL_CONFINED, &confined, true)
-            .override_global(layout::SLOW_NS, &calls.slow_ns, true)
-            .override_global(layout::JUDGE, &judge, true)
-            .override_global(layout::SLOW_STACKS, &slow_stacks, true)
-            .override_global(layout::FIRST_BORN, &plan.slots.0, true)
-            .override_global(layout::SLOTS, &plan.slots.1, true)
-            // aya has no type for task storage; the kernel half alone uses it.
-            .allow_unsupported_maps()
-            .map_max_entries("SCOPE", plan.slots.1)
-            .map_max_entries("ACCOUNTS", plan.slots.1)
-            .map_max_entries("WAITS", plan.slots.1)
-            .map_max_entries("STOPS", plan.slots.1)
-            .map_max_entries("FREED", reused)
-            .map_max_entries("POPULATION", reused)
-            .map_max_entries("COUNTS_A", plan.count_rows)
-            .map_max_entries("COUNTS_B", plan.count_rows)
-            .map_max_entries("STACKS", plan.stacks)
-            .map_max_entries("JUDGED_CALLS", judged)
-            .map_max_entries("CALLS", calls.rows.max(1))
-            .map_max_entries("CALL_CACHE", cached_rows);
-        for (global, offset) in &plan.layout.offsets {
-            loader.override_global(global, offset, true);
-        }
-        let mut ebpf = loader.load(OBJECT).map_err(|error| {
-            Error::Unsupported(format!(
-                "cannot create the BPF maps: {}; run `ctprof check` for what is missing",
-                describe(&error)
-            ))
-        })?;
+        // A loader of aya's reads the kernel's types, too, which takes as long.
+        let (ebpf, btf) = thread::scope(|scope| {
+            let btf = scope.spawn(|| types(plan.btf));
+            (create(plan), btf.join())
+        });
+        let btf =
+            btf.map_err(|_| Error::Failed("reading the kernel's BTF panicked".to_owned()))??;
+        let mut ebpf = ebpf?;
         let logger = if plan.log {
             EbpfLogger::init(&mut ebpf).ok()
         } else {
             None
         };
-        Ok(Self { ebpf, btf, logger })
+        Ok(Self {
+            ebpf,
+            btf: Some(btf),
+            loaded: HashMap::new(),
+            logger,
+        })
+    }
+
+    /// Has the kernel verify these probes' programs at once, those that take longest first.
+    /// [`load_probe`](Self::load_probe) tells what became of each.
+    pub fn load_probes(&mut self, probes: &[&Probe]) {
+        let Some(btf) = &self.btf else {
+            return;
+        };
+        let states = attach::load_all(&mut self.ebpf, btf, probes);
+        let states = states.into_iter();
+        self.loaded
+            .extend(states.map(|(probe, state)| (probe.program, state)));
     }
 
     /// Has the kernel verify a probe's program: takes milliseconds, so it comes before anything is attached.
     pub fn load_probe(&mut self, probe: &Probe) -> attach::ProbeState {
-        attach::load(&mut self.ebpf, &self.btf, probe)
+        if !self.loaded.contains_key(probe.program) {
+            self.load_probes(&[probe]);
+        }
+        let state = self.loaded.get(probe.program).cloned();
+        state.unwrap_or_else(|| attach::ProbeState::Failed("it was not loaded in time".to_owned()))
+    }
+
+    /// Every program is loaded: what was kept for that, 9 MB, is not needed any more.
+    pub fn all_loaded(&mut self) {
+        self.btf = None;
     }
 
     /// Attaches a probe that is loaded.
@@ -236,6 +211,77 @@ impl Kernel {
             ))
         })
     }
+}
+
+/// Of the kernel's types those that programs are loaded by. aya builds objects of all that it is given, which would
+/// take as long as everything else that happens here, and 20 MB.
+fn types(path: Option<&Path>) -> Result<Btf> {
+    let unreadable = |cause: &dyn std::fmt::Display| {
+        Error::Unsupported(format!("cannot read the kernel's BTF: {cause}"))
+    };
+    let path = path.unwrap_or(Path::new(kernel::BTF_PATH));
+    let all = host::btf::Btf::from_file(path).map_err(|error| unreadable(&error))?;
+    let needed = all.only(&probes::types());
+    Btf::parse(&needed, Endianness::default()).map_err(|error| unreadable(&describe(&error)))
+}
+
+/// Creates the maps and prepares the programs.
+fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
+    let (cgroup_v1, record_host) = (u32::from(plan.cgroup_v1), u32::from(plan.record_host));
+    let throttle = plan.throttle.value();
+    let stack_states = plan
+        .off_cpu_stacks
+        .iter()
+        .fold(0_u32, |bits, group| bits | bit(*group));
+    let calls = &plan.calls;
+    let (confined, slow_stacks) = (u32::from(calls.confined), u32::from(calls.slow_stacks));
+    let judge = u32::from(calls.judge);
+    let judged = if calls.judge { JUDGED * 3 } else { 1 };
+    let reused = if plan.reuse_slots { plan.slots.1 } else { 1 };
+    let cached_rows = if calls.view == view::OFF { 1 } else { CACHE };
+    // aya-log's levels count from 1, error, to 5, trace; 0 is off.
+    let log_level: u8 = if plan.log { 4 } else { 0 };
+    let mut loader = EbpfLoader::new();
+    loader
+        // The object has nothing that would be looked up there.
+        .btf(None)
+        .override_global(layout::CGROUP_V1, &cgroup_v1, true)
+        .override_global(layout::HIERARCHY_ID, &plan.hierarchy_id, true)
+        .override_global(layout::RECORD_HOST, &record_host, true)
+        .override_global(aya_log::LEVEL, &log_level, false)
+        .override_global(layout::THROTTLE, &throttle, true)
+        .override_global(layout::STACK_STATES, &stack_states, true)
+        .override_global(layout::MIN_BLOCK_NS, &plan.min_block_ns, true)
+        .override_global(layout::CALL_VIEW, &calls.view, true)
+        .override_global(layout::CALL_CONFINED, &confined, true)
+        .override_global(layout::SLOW_NS, &calls.slow_ns, true)
+        .override_global(layout::JUDGE, &judge, true)
+        .override_global(layout::SLOW_STACKS, &slow_stacks, true)
+        .override_global(layout::FIRST_BORN, &plan.slots.0, true)
+        .override_global(layout::SLOTS, &plan.slots.1, true)
+        // aya has no type for task storage; the kernel half alone uses it.
+        .allow_unsupported_maps()
+        .map_max_entries("SCOPE", plan.slots.1)
+        .map_max_entries("ACCOUNTS", plan.slots.1)
+        .map_max_entries("WAITS", plan.slots.1)
+        .map_max_entries("STOPS", plan.slots.1)
+        .map_max_entries("FREED", reused)
+        .map_max_entries("POPULATION", reused)
+        .map_max_entries("COUNTS_A", plan.count_rows)
+        .map_max_entries("COUNTS_B", plan.count_rows)
+        .map_max_entries("STACKS", plan.stacks)
+        .map_max_entries("JUDGED_CALLS", judged)
+        .map_max_entries("CALLS", calls.rows.max(1))
+        .map_max_entries("CALL_CACHE", cached_rows);
+    for (global, offset) in &plan.layout.offsets {
+        loader.override_global(global, offset, true);
+    }
+    loader.load(OBJECT).map_err(|error| {
+        Error::Unsupported(format!(
+            "cannot create the BPF maps: {}; run `ctprof check` for what is missing",
+            describe(&error)
+        ))
+    })
 }
 
 impl std::fmt::Debug for Kernel {

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use aya::maps::{Array, HashMap, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use ctprof_ebpf::abi::{
     count_key::{Count, CountKey},
     event::{self, Event},
@@ -11,7 +11,7 @@ use ctprof_ebpf::abi::{
     syscall::SlowCall,
 };
 
-use super::{Kernel, describe, loader::Owned};
+use super::{Kernel, batch, describe, loader::Owned};
 use crate::{Error, Result};
 
 /// Lets aya copy a record of the border in and out of a map.
@@ -113,15 +113,12 @@ impl SampleMaps {
     }
 
     fn empty(&mut self, half: u32) -> Result<Vec<(CountKey, Count)>> {
-        let counts = &mut self.counts[half as usize];
-        let rows = counts
-            .iter()
-            .map(|row| row.map(|(key, count)| (key.0, count.0)))
-            .collect::<Result<Vec<_>, MapError>>()
-            .map_err(|error| failed("read the sample counts", &error))?;
-        for (key, _) in &rows {
-            let _ = counts.remove(&Plain(*key));
-        }
+        let mut rows = Vec::new();
+        batch::drain(
+            &mut self.counts[half as usize],
+            |Plain(key), Plain(count)| rows.push((key, count)),
+        )
+        .map_err(|error| failed("read the sample counts", &error))?;
         Ok(rows)
     }
 
@@ -130,22 +127,14 @@ impl SampleMaps {
     /// # Errors
     /// The map cannot be read.
     pub fn drain_stacks(&mut self, mut take: impl FnMut(u64, &[u64])) -> Result<()> {
-        let keys = self
-            .stacks
-            .keys()
-            .collect::<Result<Vec<_>, MapError>>()
-            .map_err(|error| failed("read the stacks", &error))?;
-        for key in keys {
-            if let Ok(Plain(record)) = self.stacks.get(&key, 0) {
-                let frames = usize::try_from(record.frames).unwrap_or(usize::MAX);
-                take(
-                    key,
-                    record.addresses.get(..frames).unwrap_or(&record.addresses),
-                );
-                let _ = self.stacks.remove(&key);
-            }
-        }
-        Ok(())
+        batch::drain(&mut self.stacks, |key, Plain(record)| {
+            let frames = usize::try_from(record.frames).unwrap_or(usize::MAX);
+            take(
+                key,
+                record.addresses.get(..frames).unwrap_or(&record.addresses),
+            );
+        })
+        .map_err(|error| failed("read the stacks", &error))
     }
 }
 
@@ -284,6 +273,6 @@ impl AsRawFd for Events {
     }
 }
 
-pub(super) fn failed(action: &str, error: &MapError) -> Error {
+pub(super) fn failed(action: &str, error: &(impl std::error::Error + 'static)) -> Error {
     Error::Failed(format!("cannot {action}: {}", describe(error)))
 }

@@ -213,3 +213,17 @@ pub fn all() -> impl Iterator<Item = &'static Probe> {
         .chain(&SYSCALLS)
         .chain(LAST)
 }
+
+/// The kernel's types, by name, that programs are loaded by.
+pub(super) fn types() -> Vec<String> {
+    let throttle = THROTTLE.iter().flatten();
+    all()
+        .chain(throttle)
+        .filter_map(|probe| match probe.hook {
+            Hook::Tracepoint(hook) => Some(format!("btf_trace_{hook}")),
+            Hook::Fentry(function) => Some(function.to_owned()),
+            Hook::Tasks => Some("bpf_iter_task".to_owned()),
+            Hook::PerfEvent | Hook::Kprobe(_) => None,
+        })
+        .collect()
+}

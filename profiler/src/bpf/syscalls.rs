@@ -7,10 +7,10 @@ use aya::programs::tp_btf::BtfTracePointLink;
 use ctprof_ebpf::abi::scope;
 use ctprof_ebpf::abi::syscall::{CACHE, CachedRow, CallKey, CallRow, Running, kind};
 
-use super::Kernel;
 use super::loader::Owned;
 use super::maps::{Plain, failed};
 use super::probes::Probe;
+use super::{Kernel, batch};
 use crate::Result;
 
 // SAFETY: records of the border: `#[repr(C)]` integers without padding, so every bit pattern is a value.
@@ -99,10 +99,8 @@ impl CallMaps {
     /// A map cannot be read.
     pub fn read(&self, mut take: impl FnMut(CallKey, CallRow)) -> Result<()> {
         let cannot = |error: &MapError| failed("read the system calls", error);
-        for row in &self.calls {
-            let (Plain(key), Plain(row)) = row.map_err(|error| cannot(&error))?;
-            take(key, row);
-        }
+        batch::read(&self.calls, |Plain(key), Plain(row)| take(key, row))
+            .map_err(|error| failed("read the system calls", &error))?;
         for place in 0..CACHE {
             let cached = self.cache.get(&place, 0).map_err(|error| cannot(&error))?;
             for Plain(cached) in cached.iter().filter(|it| it.0.key.is_call()) {

@@ -1,10 +1,11 @@
 //! What the kernel half counted, accumulated over the recording.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use bytes::{Bytes, BytesMut};
 use ctprof_ebpf::abi::count_key::{Count, CountKey};
 use ctprof_ebpf::abi::ledger::state;
+use foldhash::HashMap;
 
 use crate::Result;
 use crate::bpf::SampleMaps;
@@ -83,7 +84,7 @@ impl Samples {
     }
 
     /// Every row.
-    pub fn counts(&self) -> impl Iterator<Item = (&CountKey, Count)> {
+    pub fn counts(&self) -> impl ExactSizeIterator<Item = (&CountKey, Count)> {
         self.counts.iter().map(|(key, count)| (key, *count))
     }
 

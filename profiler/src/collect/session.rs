@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::ledger::LedgerRun;
 use super::observer::{Ended, Observer, SlowCallSeen, Snapshot};
-use super::start::{DRAIN_INTERVAL, SessionPlan, check, load, rows};
+use super::start::{DRAIN_INTERVAL, SessionPlan, check, early, load, needed, rows};
 use super::syscalls::CallRun;
 use super::{RawCalls, RawLedger, Samples, WatchList};
 use crate::bpf::{Events, Kernel, KernelEvent, Losses, SampleMaps, Sampler, ScopeMap, probes};
@@ -74,15 +74,8 @@ impl<'a> Session<'a> {
         let events = Events::of(&mut kernel)?;
 
         let mut ready = Vec::new();
-        let mut early = vec![&probes::CGROUP_MKDIR];
-        if plan.endless.is_some() {
-            early.push(&probes::CGROUP_RMDIR);
-        }
-        // Nobody looks at processes where nothing has stacks.
-        if plan.has_stacks() {
-            early.push(&probes::PROCESS_EXEC);
-        }
-        for probe in early {
+        kernel.load_probes(&needed(&plan));
+        for probe in early(&plan) {
             if check(probe, kernel.load_probe(probe), &mut unavailable)? {
                 ready.push(probe);
             }
@@ -98,6 +91,8 @@ impl<'a> Session<'a> {
         } else {
             None
         };
+
+        kernel.all_loaded();
 
         // Births of cgroups come first, so that none falls between them and the listing.
         for probe in ready {

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ledger::attach_throttle;
+use super::syscalls::call_probes;
 use super::watch::Endless;
-use crate::bpf::probes::Probe;
+use crate::bpf::probes::{self, Probe};
 use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, SamplingEvent, possible_cpus};
 use crate::host::btf::{Layout, Throttle};
 use crate::host::cgroup::{Hierarchy, Version};
@@ -18,7 +19,7 @@ pub(super) const DRAIN_INTERVAL: Duration = Duration::from_millis(500);
 const ROWS: (u64, u64) = (8_192, 131_072);
 
 /// What to record, and how.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SessionPlan<'a> {
     /// Offsets of kernel fields.
     pub layout: &'a Layout,
@@ -101,6 +102,36 @@ pub(super) fn load(
         return Ok((load(throttle)?, throttle));
     }
     Ok((kernel, throttle))
+}
+
+/// The programs that a recording needs, those that take the kernel longest to verify first.
+pub(super) fn needed(plan: &SessionPlan<'_>) -> Vec<&'static Probe> {
+    let mut needed = Vec::new();
+    if plan.layout.lacks_for_ledger.is_none() {
+        needed.extend(&probes::LEDGER[..1]);
+        needed.push(&probes::VISIT);
+        needed.extend(call_probes(&plan.calls));
+        needed.extend(&probes::LEDGER[1..]);
+        needed.extend(probes::LEDGER_EXTRA);
+    }
+    if plan.stacks.contains(&StateGroup::OnCpu) {
+        needed.push(&probes::ON_CPU);
+    }
+    needed.extend(early(plan));
+    needed
+}
+
+/// Those that are attached before the cgroups are listed.
+pub(super) fn early(plan: &SessionPlan<'_>) -> Vec<&'static Probe> {
+    let mut early = vec![&probes::CGROUP_MKDIR];
+    if plan.endless.is_some() {
+        early.push(&probes::CGROUP_RMDIR);
+    }
+    // Nobody looks at processes where nothing has stacks.
+    if plan.has_stacks() {
+        early.push(&probes::PROCESS_EXEC);
+    }
+    early
 }
 
 /// Whether a probe is loaded or attached; if not, an error or a line in `unavailable`.

@@ -43,6 +43,16 @@ impl RawCalls {
     }
 }
 
+/// The hooks that the plan asks for.
+pub(super) fn call_probes(plan: &CallPlan) -> Vec<&'static Probe> {
+    let [begins, never, returns] = &probes::SYSCALLS;
+    match plan.view {
+        view::OFF => Vec::new(),
+        view::TIMES => vec![begins, never, returns],
+        _ => vec![returns],
+    }
+}
+
 /// A running view.
 #[derive(Debug)]
 pub(super) struct CallRun {
@@ -64,12 +74,7 @@ impl CallRun {
             return Ok(None);
         }
         let timed = plan.view == view::TIMES;
-        let [begins, never, returns] = &probes::SYSCALLS;
-        let probes = if timed {
-            vec![begins, never, returns]
-        } else {
-            vec![returns]
-        };
+        let probes = call_probes(plan);
         let maps = CallMaps::of(kernel)?;
         for probe in &probes {
             if let ProbeState::Skipped(cause) | ProbeState::Failed(cause) = kernel.load_probe(probe)

@@ -1,6 +1,6 @@
 //! Symbolized stacks, stored once and referred to by number.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::Arc;
 
 use super::State;

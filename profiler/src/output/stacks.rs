@@ -4,7 +4,7 @@
 //! `record` makes it from a profile, `report` from the file. Both then go the same way, so that a recording
 //! printed again is the same text, and a graph drawn again the same graph.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 use std::sync::Arc;
 
 use super::names;

@@ -3,7 +3,7 @@
 //! A host has hundreds of threads that wait for work all the time. Their waits are whole windows long each and
 //! would dwarf whatever somebody is looking for, so views leave them out and say so.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 
 use super::names;
 use super::stacks::{NameId, StackRef, Stacks};
@@ -115,15 +115,20 @@ impl IdleThreads {
         whole: &Stacks,
         is_kernel: impl Fn(usize) -> bool,
     ) -> Self {
+        if std::ptr::eq(part, whole) {
+            return Self::of(whole, groups, is_kernel);
+        }
         let all_groups = ThreadGroups::of(whole);
         let all = Self::of(whole, &all_groups, &is_kernel);
-        let idle = part
-            .iter()
-            .filter(|stack| {
-                let thread = whole.find(part.name(stack.thread));
-                thread.is_some_and(|it| all.is_idle(stack.container, all_groups.group(it)))
+        let mut threads: HashSet<(usize, NameId)> = HashSet::default();
+        threads.extend(part.iter().map(|stack| (stack.container, stack.thread)));
+        let idle = threads
+            .into_iter()
+            .filter(|(container, thread)| {
+                let thread = whole.find(part.name(*thread));
+                thread.is_some_and(|it| all.is_idle(*container, all_groups.group(it)))
             })
-            .map(|stack| (stack.container, groups.group(stack.thread)))
+            .map(|(container, thread)| (container, groups.group(thread)))
             .collect();
         Self::with(idle, part, groups, is_kernel)
     }

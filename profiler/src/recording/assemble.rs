@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
 
-use super::RecordingPlan;
 use super::beside::{self, Figures};
 use crate::aggregate::{
     Addresses, CallNames, Names, Owners, Placeholders, balance, container_ledgers,
     container_stacks, container_syscalls, retain_rows, scheduler_frames,
 };
-use crate::collect::{Counted, Recorded, WatchList};
+use crate::collect::{Counted, Recorded, SessionPlan, WatchList};
 use crate::host::cgroup::is_at_or_below;
 use crate::host::containers::Containers;
 use crate::host::{kernel, syscalls};
@@ -29,7 +28,7 @@ pub const CALL_NAMES: CallNames = CallNames {
 
 /// Everything a profile is made of.
 pub(super) struct Input<'a> {
-    pub(super) plan: RecordingPlan<'a>,
+    pub(super) plan: SessionPlan<'a>,
     pub(super) start_unix: Duration,
     pub(super) recorded: Recorded,
     pub(super) before: Figures,
@@ -51,13 +50,13 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         containers: mut known,
         mut symbolizer,
     } = input;
-    let RecordingPlan {
+    let SessionPlan {
         hierarchy, roots, ..
     } = plan;
     known.retry();
     let mut frames = FrameTable::default();
     let names = symbolize(
-        &Addresses::of(&recorded.samples),
+        Addresses::of(&recorded.samples),
         &mut symbolizer,
         &mut frames,
     );
@@ -178,23 +177,19 @@ fn unnamed(symbolizer: &Symbolizer) -> Vec<Unnamed> {
         .collect()
 }
 
-fn symbolize(addresses: &Addresses, symbolizer: &mut Symbolizer, frames: &mut FrameTable) -> Names {
+fn symbolize(addresses: Addresses, symbolizer: &mut Symbolizer, frames: &mut FrameTable) -> Names {
     let mut names = Names::default();
-    let kernel: Vec<u64> = addresses.kernel.iter().copied().collect();
-    names.kernel.extend(
-        kernel
-            .iter()
-            .copied()
-            .zip(symbolizer.kernel(&kernel, frames)),
-    );
-    for (process, user) in &addresses.user {
-        let user: Vec<u64> = user.iter().copied().collect();
+    let kernel = symbolizer.kernel(&addresses.kernel, frames);
+    names
+        .kernel
+        .extend(addresses.kernel.into_iter().zip(kernel));
+    for (process, user) in addresses.user {
         // Once more: a process that still lives may have mapped libraries and compiled code since.
-        symbolizer.observe(*process);
-        let resolved = symbolizer.user(*process, &user, frames);
+        symbolizer.observe(process);
+        let resolved = symbolizer.user(process, &user, frames);
         names
             .user
-            .insert(*process, user.into_iter().zip(resolved).collect());
+            .insert(process, user.into_iter().zip(resolved).collect());
     }
     names
 }

@@ -13,50 +13,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::bpf::{CallPlan, SamplingEvent};
 use crate::collect::{Counters, Ended, Session, SessionPlan};
-use crate::host::btf::{Btf, Layout, Throttle};
+use crate::host::btf::{Btf, Layout};
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::host::containers::Containers;
 use crate::host::kernel;
-use crate::model::{Profile, StateGroup};
+use crate::model::Profile;
 use crate::{Error, Result};
 pub use assemble::{CALL_NAMES, owner, owners};
 use beside::Figures;
 use live::Live;
 
-/// What to record, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct RecordingPlan<'a> {
-    /// Offsets of kernel fields.
-    pub layout: &'a Layout,
-    /// The kernel's type information, if not where the kernel publishes it.
-    pub btf: Option<&'a Path>,
-    /// The watched hierarchy.
-    pub hierarchy: &'a Hierarchy,
-    /// Cgroups to record with all below them; `None` for the whole host.
-    pub roots: Option<&'a [String]>,
-    /// What triggers samples.
-    pub event: SamplingEvent,
-    /// Samples per second and CPU.
-    pub frequency_hz: u64,
-    /// Entries of the maps of counts and stacks; `None` for as many as the frequency and CPUs ask for.
-    pub map_entries: Option<u32>,
-    /// How to tell throttled time; `None` for the best way that the kernel has.
-    pub throttle: Option<Throttle>,
-    /// Of which states stacks are taken. Without any there is the ledger alone.
-    pub stacks: &'a [StateGroup],
-    /// Intervals off the CPU shorter than this are counted without their stacks.
-    pub min_block: Duration,
-    /// Count system calls, too.
-    pub syscalls: bool,
-    /// Let the kernel half log what it does.
-    pub log: bool,
-}
-
 /// A recording that has begun. Dropping it detaches everything.
 pub struct Recording<'a> {
-    plan: RecordingPlan<'a>,
+    plan: SessionPlan<'a>,
     start_unix: Duration,
     session: Session<'a>,
     counters: Option<Counters<'a>>,
@@ -69,30 +39,11 @@ impl<'a> Recording<'a> {
     ///
     /// # Errors
     /// The kernel refuses something that recording cannot do without.
-    pub fn begin(plan: RecordingPlan<'a>, mut containers: Containers) -> Result<Self> {
+    pub fn begin(plan: SessionPlan<'a>, mut containers: Containers) -> Result<Self> {
         let start_unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let mut session = Session::start(SessionPlan {
-            layout: plan.layout,
-            btf: plan.btf,
-            hierarchy: plan.hierarchy,
-            roots: plan.roots,
-            event: plan.event,
-            frequency_hz: plan.frequency_hz,
-            map_entries: plan.map_entries,
-            throttle: plan.throttle,
-            stacks: plan.stacks,
-            min_block: plan.min_block,
-            calls: if plan.syscalls {
-                CallPlan::timed(plan.hierarchy.walk("/")?.len())
-            } else {
-                CallPlan::default()
-            },
-            interval: None,
-            endless: None,
-            log: plan.log,
-        })?;
+        let mut session = Session::start(plan)?;
         let mut counters = (!plan.stacks.is_empty()).then(|| {
             beside::counters(plan.hierarchy, session.watch(), plan.roots, &mut containers)
         });

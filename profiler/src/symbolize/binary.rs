@@ -4,7 +4,7 @@
 //! 2. The symbol table, for the real function; debug information, for what was inlined into it, and lines.
 //! 3. Unwind tables: no name, but the bounds of the function.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 

@@ -17,8 +17,8 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{duration, output_error};
-use crate::bpf::SamplingEvent;
-use crate::collect::{Ended, block_on};
+use crate::bpf::{CallPlan, SamplingEvent};
+use crate::collect::{Ended, SessionPlan, block_on};
 use crate::host::btf::Throttle;
 use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::Hierarchy;
@@ -26,7 +26,7 @@ use crate::host::containers::Containers;
 use crate::host::{Host, kernel};
 use crate::model::StateGroup;
 use crate::output::{self, RecordingDir, report};
-use crate::recording::{Recording, RecordingPlan, layout, raise_file_limit};
+use crate::recording::{Recording, layout, raise_file_limit};
 use crate::target::{self, TargetArgs};
 use crate::{Error, Result};
 use command::RunningCommand;
@@ -226,7 +226,12 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let mut terminate = listen(SignalKind::terminate())?;
 
     let stacks = args.stack_states();
-    let plan = RecordingPlan {
+    let calls = if args.syscalls {
+        CallPlan::timed(hierarchy.walk("/")?.len())
+    } else {
+        CallPlan::default()
+    };
+    let plan = SessionPlan {
         layout: &layout,
         btf: args.btf.as_deref(),
         hierarchy: &hierarchy,
@@ -237,7 +242,9 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         throttle: args.throttle.map(ThrottleChoice::way),
         stacks: &stacks,
         min_block: args.min_block,
-        syscalls: args.syscalls,
+        calls,
+        interval: None,
+        endless: None,
         log,
     };
     let recording = Recording::begin(plan, containers)?;
@@ -293,6 +300,8 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     };
     report::print(&written.view, &options, &mut std::io::stdout().lock())
         .map_err(|error| output_error(&error))?;
+    // The process ends here: taking hundreds of thousands of stacks apart first would only keep the user waiting.
+    std::mem::forget((profile, written));
     Ok(code)
 }
 

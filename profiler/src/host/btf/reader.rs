@@ -4,6 +4,7 @@
 //! looking up members needs is decoded, and nothing is copied: a kernel has 100,000 types, and a reader
 //! that builds objects for all of them takes longer and more memory than the rest of the start.
 
+use std::ops::Range;
 use std::path::Path;
 
 /// Why BTF could not be read.
@@ -29,10 +30,12 @@ mod kind {
     pub(super) const STRUCT: u32 = 4;
     pub(super) const UNION: u32 = 5;
     pub(super) const ENUM: u32 = 6;
+    pub(super) const FWD: u32 = 7;
     pub(super) const TYPEDEF: u32 = 8;
     pub(super) const VOLATILE: u32 = 9;
     pub(super) const CONST: u32 = 10;
     pub(super) const RESTRICT: u32 = 11;
+    pub(super) const FUNC: u32 = 12;
     pub(super) const FUNC_PROTO: u32 = 13;
     pub(super) const VAR: u32 = 14;
     pub(super) const DATASEC: u32 = 15;
@@ -57,8 +60,10 @@ pub struct Member {
 /// Parsed enough to look members up by name.
 #[derive(Debug)]
 pub struct Btf {
-    types: Vec<u8>,
-    strings: Vec<u8>,
+    /// The whole file: a copy of its parts would be 5 MB more.
+    bytes: Vec<u8>,
+    types: Range<usize>,
+    strings: Range<usize>,
     /// Byte offset in `types` of each type id; id 0 is void.
     index: Vec<u32>,
 }
@@ -83,7 +88,7 @@ impl Btf {
             path: path.display().to_string(),
             cause: error.to_string(),
         })?;
-        Self::parse(&bytes).map_err(|error| BtfError::Unreadable {
+        Self::of(bytes).map_err(|error| BtfError::Unreadable {
             path: path.display().to_string(),
             cause: error.to_string(),
         })
@@ -94,7 +99,11 @@ impl Btf {
     /// # Errors
     /// The bytes are not BTF or end too early.
     pub fn parse(bytes: &[u8]) -> Result<Self, BtfError> {
-        let word = |at: usize| word(bytes, at).ok_or(BtfError::Malformed("header cut"));
+        Self::of(bytes.to_vec())
+    }
+
+    fn of(bytes: Vec<u8>) -> Result<Self, BtfError> {
+        let word = |at: usize| word(&bytes, at).ok_or(BtfError::Malformed("header cut"));
         if word(0)? & 0xffff != MAGIC {
             return Err(BtfError::Malformed("wrong magic number"));
         }
@@ -104,12 +113,14 @@ impl Btf {
             let end = start.and_then(|start| start.checked_add(len as usize));
             start
                 .zip(end)
-                .and_then(|(start, end)| bytes.get(start..end))
+                .map(|(start, end)| start..end)
+                .filter(|range| bytes.get(range.clone()).is_some())
                 .ok_or(BtfError::Malformed(what))
         };
-        let types = section(word(8)?, word(12)?, "type section cut")?.to_vec();
-        let strings = section(word(16)?, word(20)?, "string section cut")?.to_vec();
+        let types = section(word(8)?, word(12)?, "type section cut")?;
+        let strings = section(word(16)?, word(20)?, "string section cut")?;
         let mut btf = Self {
+            bytes,
             types,
             strings,
             index: vec![u32::MAX],
@@ -120,7 +131,7 @@ impl Btf {
 
     fn build_index(&mut self) -> Result<(), BtfError> {
         let mut at = 0;
-        while at < self.types.len() {
+        while at < self.types().len() {
             let ty = self.type_at(at).ok_or(BtfError::Malformed("type cut"))?;
             let extra = match ty.kind {
                 kind::INT | kind::VAR | kind::DECL_TAG => 4,
@@ -145,15 +156,60 @@ impl Btf {
             .find_map(|ty| self.member_of(ty, path))
     }
 
+    /// BTF in which the functions and type definitions of these names have the ids that they have here, and in which
+    /// there is nothing else: for a reader that builds objects for all types.
+    #[must_use]
+    pub fn only(&self, names: &[String]) -> Vec<u8> {
+        const HEADER_BYTES: u32 = 24;
+        let mut types = Vec::new();
+        let mut strings = vec![0];
+        let mut end = 0;
+        for at in self.index.iter().skip(1) {
+            let ty = self.type_at(*at as usize);
+            let found = ty
+                .filter(|ty| [kind::TYPEDEF, kind::FUNC].contains(&ty.kind))
+                .and_then(|ty| Some((ty, names.iter().find(|name| self.is_named(ty, name))?)));
+            // A forward declaration without a name takes the place of all others.
+            let mut words = [0, kind::FWD << 24, 0];
+            if let Some((ty, name)) = found {
+                words = [
+                    u32::try_from(strings.len()).unwrap_or_default(),
+                    ty.kind << 24 | ty.vlen as u32,
+                    ty.size_or_type,
+                ];
+                strings.extend_from_slice(name.as_bytes());
+                strings.push(0);
+            }
+            types.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+            if found.is_some() {
+                end = types.len();
+            }
+        }
+        types.truncate(end);
+        let bytes = |part: &[u8]| u32::try_from(part.len()).unwrap_or_default();
+        let (types_len, strings_len) = (bytes(&types), bytes(&strings));
+        let header = [
+            MAGIC | 1 << 16,
+            HEADER_BYTES,
+            0,
+            types_len,
+            types_len,
+            strings_len,
+        ];
+        let header = header.iter().flat_map(|word| word.to_ne_bytes());
+        header.chain(types).chain(strings).collect()
+    }
+
     /// As if the kernel had no type of this name.
     #[cfg(test)]
     pub(super) fn without(mut self, name: &str) -> Self {
-        let at = self.strings.windows(name.len() + 2).position(|window| {
+        let at = self.strings().windows(name.len() + 2).position(|window| {
             window.first() == Some(&0)
                 && window.last() == Some(&0)
                 && &window[1..=name.len()] == name.as_bytes()
         });
-        self.strings[at.unwrap() + 1] = b'?';
+        let at = self.strings.start + at.unwrap() + 1;
+        self.bytes[at] = b'?';
         self
     }
 
@@ -162,9 +218,9 @@ impl Btf {
         for number in 0..ty.vlen {
             let at = ty.at + TYPE_BYTES + number * 12;
             let (name, id, place) = (
-                word(&self.types, at)?,
-                word(&self.types, at + 4)?,
-                word(&self.types, at + 8)?,
+                word(self.types(), at)?,
+                word(self.types(), at + 4)?,
+                word(self.types(), at + 8)?,
             );
             // With the kind flag set, the upper 8 bits hold the width of a bit field.
             let bits = if ty.kind_flag {
@@ -227,15 +283,23 @@ impl Btf {
         self.type_at(at as usize)
     }
 
+    fn types(&self) -> &[u8] {
+        self.bytes.get(self.types.clone()).unwrap_or_default()
+    }
+
+    fn strings(&self) -> &[u8] {
+        self.bytes.get(self.strings.clone()).unwrap_or_default()
+    }
+
     fn type_at(&self, at: usize) -> Option<Type> {
-        let info = word(&self.types, at + 4)?;
+        let info = word(self.types(), at + 4)?;
         Some(Type {
             at,
-            name: word(&self.types, at)?,
+            name: word(self.types(), at)?,
             kind: info >> 24 & 0x1f,
             vlen: (info & 0xffff) as usize,
             kind_flag: info >> 31 == 1,
-            size_or_type: word(&self.types, at + 8)?,
+            size_or_type: word(self.types(), at + 8)?,
         })
     }
 
@@ -244,7 +308,7 @@ impl Btf {
     }
 
     fn name_is(&self, offset: u32, name: &str) -> bool {
-        let tail = self.strings.get(offset as usize..).unwrap_or_default();
+        let tail = self.strings().get(offset as usize..).unwrap_or_default();
         tail.starts_with(name.as_bytes()) && tail.get(name.len()) == Some(&0)
     }
 }
@@ -270,6 +334,43 @@ mod tests {
             Btf::parse(&[0x7f; 24]).unwrap_err(),
             BtfError::Malformed("wrong magic number")
         );
+    }
+
+    #[test]
+    fn what_is_left_keeps_its_id() {
+        // Two types: an integer, and a definition of it.
+        let strings = b"\0int\0wanted\0";
+        let words = [
+            0x0001_eb9f,
+            24,
+            0,
+            28,
+            28,
+            strings.len() as u32,
+            1,
+            1 << 24,
+            4,
+            32,
+            5,
+            8 << 24,
+            1,
+        ];
+        let mut bytes: Vec<u8> = words
+            .iter()
+            .flat_map(|word: &u32| word.to_ne_bytes())
+            .collect();
+        bytes.extend_from_slice(strings);
+        let btf = Btf::parse(&bytes).unwrap();
+        let left = btf.only(&["wanted".to_owned(), "missing".to_owned()]);
+        let words = [0x0001_eb9f, 24, 0, 24, 24, 8, 0, 7 << 24, 0, 1, 8 << 24, 1];
+        let mut expected: Vec<u8> = words
+            .iter()
+            .flat_map(|word: &u32| word.to_ne_bytes())
+            .collect();
+        expected.extend_from_slice(b"\0wanted\0");
+        assert_eq!(left, expected);
+        assert_eq!(Btf::parse(&left).unwrap().index.len(), 3);
+        assert_eq!(Btf::parse(&btf.only(&[])).unwrap().index.len(), 1);
     }
 
     proptest! {

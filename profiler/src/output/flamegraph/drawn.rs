@@ -1,6 +1,6 @@
 //! Names as they are drawn: with the mark of their class at the end, which `svg::finish` takes out again.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
 use super::colour::Class;
 use crate::output::names::{INLINED_SUFFIX, KERNEL_SUFFIX};

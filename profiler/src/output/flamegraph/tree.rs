@@ -1,7 +1,7 @@
 //! Stacks merged into a tree, without the frames that nobody could see.
 
+use foldhash::{HashMap, HashMapExt as _};
 use std::cmp::Reverse;
-use std::collections::HashMap;
 
 use super::colour::Class;
 use super::drawn::{Drawn, DrawnNames};
@@ -105,9 +105,25 @@ impl<'a> Tree<'a> {
         let mut drawn = DrawnNames::new(stacks.names().len());
         let container_depth = u32::from(section.title.is_some());
         let mut nodes = Growing::new(container_depth);
-        let mut path = Vec::new();
+        let mut path: Vec<Drawn> = Vec::new();
+        let mut last: Option<StackRef<'_>> = None;
         for position in shown {
             let stack = stacks.get(position);
+            let floor = (sums[stack.container] as f64 * limits.min_share) as u64;
+            // Neighbours share most of their frames, and then everything above them.
+            if let Some(last) = last.replace(stack)
+                && let shared = shared_frames(&last, &stack)
+                && shared > 0
+            {
+                path.truncate(path.len() - last.frames.len() + shared);
+                path.extend(
+                    stack.frames[shared..]
+                        .iter()
+                        .map(|frame| drawn.frame(stacks.name(*frame), *frame, stack.state)),
+                );
+                nodes.add(&path, stack.ns, floor);
+                continue;
+            }
             let thread = threads.group(stack.thread);
             path.clear();
             path.extend(section.title.map(|title| drawn.section(title)));
@@ -130,7 +146,6 @@ impl<'a> Tree<'a> {
                     .iter()
                     .map(|frame| drawn.frame(stacks.name(*frame), *frame, stack.state)),
             );
-            let floor = (sums[stack.container] as f64 * limits.min_share) as u64;
             nodes.add(&path, stack.ns, floor);
         }
         let mut nodes = nodes.finish();
@@ -201,6 +216,16 @@ impl<'a> Tree<'a> {
             .filter(|node| node.depth == depth + 1)
             .fold(0, |sum, node| sum.saturating_add(node.ns))
     }
+}
+
+/// How many frames from the root two stacks have in common, if they are of one thread in one state.
+fn shared_frames(one: &StackRef<'_>, other: &StackRef<'_>) -> usize {
+    let owner = |stack: &StackRef<'_>| (stack.container, stack.state, stack.thread);
+    if owner(one) != owner(other) {
+        return 0;
+    }
+    let pairs = one.frames.iter().zip(other.frames);
+    pairs.take_while(|(one, other)| one == other).count()
 }
 
 /// The time in each system call, container by container.
@@ -277,18 +302,27 @@ impl Growing {
                 ns: 0,
             });
         }
-        for node in &self.open {
-            let sum = &mut self.nodes[*node].ns;
-            *sum = sum.saturating_add(ns);
+        if let Some(leaf) = self.open.last() {
+            self.give(*leaf, ns);
         }
+    }
+
+    fn give(&mut self, node: usize, ns: u64) {
+        let sum = &mut self.nodes[node].ns;
+        *sum = sum.saturating_add(ns);
     }
 
     fn close(&mut self, depth: usize) {
         while self.open.len() > depth {
-            if let Some(node) = self.open.pop()
-                && self.nodes[node].depth > self.container_depth
-                && self.nodes[node].ns < self.floor
-            {
+            let Some(node) = self.open.pop() else {
+                return;
+            };
+            // A node is given its time by its children when they are complete.
+            let Node { depth, ns, .. } = self.nodes[node];
+            if let Some(parent) = self.open.last() {
+                self.give(*parent, ns);
+            }
+            if depth > self.container_depth && ns < self.floor {
                 // Its children have even less: they are gone already.
                 self.nodes.truncate(node);
             }

@@ -1,6 +1,6 @@
 //! The tables of a pprof profile: strings, mappings, functions and locations, each entry once.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
 use super::proto::{Function, Line, Location, Mapping};
 use crate::model::{Frame, FrameId, FrameTable, ModuleId};

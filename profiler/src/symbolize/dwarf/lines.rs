@@ -1,6 +1,6 @@
 //! The line table of a unit: source file and line of an address.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 use std::sync::Arc;
 
 use gimli::{Dwarf, Unit};

@@ -8,9 +8,10 @@ mod sections;
 mod unit;
 mod units;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _};
 use gimli::{Dwarf, Unit};
 
 use self::sections::{Bytes, Sections};

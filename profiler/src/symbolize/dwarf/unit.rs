@@ -2,7 +2,7 @@
 //!
 //! The tree of entries is walked in a loop, not by recursion: a file decides how deep it is.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 use std::collections::hash_map::Entry;
 
 use gimli::{AttributeValue, Dwarf, EntriesRaw, Range, RngListIter, Unit, constants};

@@ -1,6 +1,6 @@
 //! All compilation units of a file: which one an address belongs to, and reading one.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::Arc;
 
 use gimli::{

@@ -79,19 +79,7 @@ impl Agent {
 
     /// BPF programs, maps and links that it holds, as the kernel numbers them.
     pub(crate) fn holds(&self) -> Result<BTreeSet<String>> {
-        let mut found = BTreeSet::new();
-        let folder = format!("/proc/{}/fdinfo", self.running()?.pid());
-        for entry in std::fs::read_dir(folder)?.flatten() {
-            // It may have been closed meanwhile.
-            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
-            let ids = text
-                .lines()
-                .filter_map(|line| line.split_once(':'))
-                .filter(|(key, _)| ["prog_id", "map_id", "link_id"].contains(key))
-                .map(|(key, id)| format!("{key} {}", id.trim()));
-            found.extend(ids);
-        }
-        Ok(found)
+        self.running()?.holds()
     }
 
     /// What it has logged so far.

@@ -1,5 +1,6 @@
 //! Running the real `ctprof`.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -134,6 +135,23 @@ impl Running {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// BPF programs, maps and links that it holds, as the kernel numbers them.
+    pub(crate) fn holds(&self) -> Result<BTreeSet<String>> {
+        let mut found = BTreeSet::new();
+        let folder = format!("/proc/{}/fdinfo", self.pid());
+        for entry in std::fs::read_dir(folder)?.flatten() {
+            // It may have been closed meanwhile.
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            let ids = text
+                .lines()
+                .filter_map(|line| line.split_once(':'))
+                .filter(|(key, _)| ["prog_id", "map_id", "link_id"].contains(key))
+                .map(|(key, id)| format!("{key} {}", id.trim()));
+            found.extend(ids);
+        }
+        Ok(found)
     }
 
     /// What it has written to stderr so far.

@@ -22,6 +22,7 @@ mod seccomp;
 mod service;
 mod serving;
 mod syscalls;
+mod verifier;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -60,6 +61,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         agent::trials(),
         serving::trials(),
         service::trials(),
+        verifier::trials(),
     ]
     .into_iter()
     .flatten()

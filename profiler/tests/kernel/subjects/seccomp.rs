@@ -197,7 +197,18 @@ fn counts_with(call: &Value, function: &str) -> Vec<u64> {
 }
 
 fn callers() -> Result {
-    let (found, _) = check_workload(&["calls", "--getppid", "150", "--threads", "2"])?;
+    // It stays a while: names of a program that ends at once may come too late.
+    let (found, _) = check_workload(&[
+        "calls",
+        "--getppid",
+        "150",
+        "--threads",
+        "2",
+        "--sleeps",
+        "1",
+        "--sleep-ms",
+        "500",
+    ])?;
     let denied = &found["containers"][0]["denied"];
     ensure!(
         denied.as_array().map(Vec::len) == Some(1) && denied[0]["count"] == 300,
