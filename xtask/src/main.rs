@@ -32,6 +32,9 @@ enum Task {
     Bench(bench::Args),
     #[command(hide = true)]
     BenchLoad(bench::load::Args),
+    #[command(hide = true)]
+    BenchStacks(bench::stacks::Args),
+    BenchThreads(bench::ring::Args),
     /// Cut a small BTF file for tests out of a kernel's BTF.
     BtfFixture(btf::Args),
     Demo(demo::Args),
@@ -53,6 +56,8 @@ fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Bench(args) => bench::run(&args),
         Task::BenchLoad(args) => bench::load::run(&args),
+        Task::BenchStacks(args) => bench::stacks::run(&args),
+        Task::BenchThreads(args) => bench::ring::run(&args),
         Task::BtfFixture(args) => btf::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::DemoLoad(args) => demo::load::run(&args),

@@ -3,11 +3,13 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::empty::EmptyPrograms;
+use super::peers::Peer;
 use crate::{cmd, paths};
 
 /// One way to watch the load, or none.
@@ -16,30 +18,72 @@ pub(super) enum Condition {
     /// Empty programs on these tracepoints.
     Empty(&'static [&'static str]),
     /// ctprof, recording everything, with these options.
-    Ctprof(&'static [&'static str]),
+    Record(&'static [&'static str]),
     /// ctprof, counting the system calls of everything, with these options.
     Calls(&'static [&'static str]),
     /// The same, with the result in this file.
     CallsTo(PathBuf),
     /// A script for bpftrace.
     Bpftrace(&'static str),
+    /// perf with these options, beside the load.
+    Perf(&'static [&'static str]),
+    /// strace with these options, around the load.
+    Strace(&'static [&'static str]),
 }
 
 /// A condition while it holds.
 pub(super) enum Holding {
     Nothing,
     Empty(#[allow(dead_code, reason = "held")] EmptyPrograms),
-    Process(#[allow(dead_code, reason = "held")] Process),
+    Process(Process),
+    /// The command that runs the load.
+    Around(Vec<String>),
+}
+
+impl Holding {
+    /// `program` as it is run under this condition.
+    pub(super) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        match self {
+            Self::Around(words) if !words.is_empty() => {
+                let mut command = Command::new(&words[0]);
+                command.args(&words[1..]).arg(program);
+                command
+            }
+            _ => Command::new(program),
+        }
+    }
+
+    /// CPU time that the tool beside the load has taken so far, in ns; a hundredth of a second is the least that the kernel
+    /// tells.
+    pub(super) fn cpu_ns(&self) -> Result<f64> {
+        let Self::Process(process) = self else {
+            return Ok(0.0);
+        };
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.0.id()))?;
+        // Fields 14 and 15, of which the first two may hold anything.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: f64 = ticks.filter_map(|it| it.parse::<f64>().ok()).sum();
+        Ok(ticks * 1e9 / rustix::param::clock_ticks_per_second() as f64)
+    }
 }
 
 impl Condition {
     /// Why it cannot be measured here.
     pub(super) fn lacks(&self) -> Option<String> {
         match self {
-            Self::Bpftrace(_) if cmd::find("bpftrace").is_none() => {
-                Some("bpftrace is not installed".to_owned())
-            }
+            Self::Bpftrace(_) => Peer::Bpftrace.lacks(),
+            Self::Perf(_) => Peer::Perf.lacks(),
+            Self::Strace(_) => Peer::Strace.lacks(),
             _ => None,
+        }
+    }
+
+    /// By how much less of the load is enough: some tools make it tens of times slower.
+    pub(super) fn less(&self) -> u64 {
+        match self {
+            Self::Perf(_) | Self::Strace(_) => 10,
+            _ => 1,
         }
     }
 
@@ -48,11 +92,11 @@ impl Condition {
         Ok(match self {
             Self::Nothing => Holding::Nothing,
             Self::Empty(tracepoints) => Holding::Empty(EmptyPrograms::attach(tracepoints)?),
-            Self::Ctprof(options) => {
-                let mut command = Command::new(paths::target().join("release/ctprof"));
+            Self::Record(options) => {
+                let mut command = ctprof();
                 command
                     .args(["record", "--duration", "10m", "--force", "--output"])
-                    .arg(paths::target().join("bench-recording"))
+                    .arg(recording())
                     .args(*options)
                     .stdout(Stdio::piped());
                 Holding::Process(Process::start(command, "recording")?)
@@ -70,27 +114,61 @@ impl Condition {
                 Holding::Process(Process::start(command, "counting")?)
             }
             Self::Bpftrace(script) => {
-                let bpftrace = cmd::find("bpftrace").context("bpftrace is not installed")?;
-                let mut command = Command::new(bpftrace);
-                command.args(["-e", script]).stdout(Stdio::piped());
-                Holding::Process(Process::start(command, "Attaching")?)
+                let mut command = Command::new(found(Peer::Bpftrace)?);
+                // It says `Attaching` before it does, and runs BEGIN after it.
+                let script = format!("BEGIN {{ printf(\"attached\\n\"); }} {script}");
+                command
+                    .args(["-B", "line", "-e", &script])
+                    .stdout(Stdio::piped());
+                Holding::Process(Process::start(command, "attached")?)
+            }
+            Self::Perf(options) => {
+                let mut command = Command::new(found(Peer::Perf)?);
+                command.args(*options).stdout(Stdio::null());
+                command
+                    .current_dir(paths::target())
+                    .args(["-o", "bench-perf.data"]);
+                Holding::Process(Process::silent(command)?)
+            }
+            Self::Strace(options) => {
+                let mut words = vec![found(Peer::Strace)?.display().to_string()];
+                words.extend(options.iter().map(|&it| it.to_owned()));
+                Holding::Around(words)
             }
         })
     }
 }
 
+/// The release build.
+pub(super) fn ctprof() -> Command {
+    Command::new(paths::target().join("release/ctprof"))
+}
+
+/// Where [`Condition::Record`] writes.
+pub(super) fn recording() -> PathBuf {
+    paths::target().join("bench-recording")
+}
+
 fn calls() -> Command {
-    let mut command = Command::new(paths::target().join("release/ctprof"));
+    let mut command = ctprof();
     command.args(["syscalls", "--duration", "10m"]);
     command
 }
+
+fn found(peer: Peer) -> Result<PathBuf> {
+    peer.path()
+        .with_context(|| peer.lacks().unwrap_or_default())
+}
+
+/// How long a tool may take to end before it is told again.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A tool that watches, until it is dropped.
 pub(super) struct Process(Child);
 
 impl Process {
     /// Starts `command` and waits for the line that says it is ready.
-    fn start(mut command: Command, ready: &str) -> Result<Self> {
+    pub(super) fn start(mut command: Command, ready: &str) -> Result<Self> {
         command.stdin(Stdio::null()).stderr(Stdio::piped());
         let line = cmd::line(&command);
         let mut child = command
@@ -117,21 +195,51 @@ impl Process {
         let mut said = String::new();
         while let Ok(line) = receiver.recv() {
             if line.contains(ready) {
-                // bpftrace says so before it attaches.
-                std::thread::sleep(std::time::Duration::from_millis(1_500));
                 return Ok(process);
             }
             said = line;
         }
         bail!("`{line}` ended: {said}");
     }
+
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Starts a `command` that does not say when it is ready.
+    fn silent(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let line = cmd::line(&command);
+        let child = command.spawn();
+        let mut process = Self(child.with_context(|| format!("cannot run `{line}`"))?);
+        std::thread::sleep(Duration::from_millis(1_500));
+        if process.0.try_wait()?.is_some() {
+            let mut said = String::new();
+            if let Some(mut stderr) = process.0.stderr.take() {
+                let _ = stderr.read_to_string(&mut said);
+            }
+            bail!("`{line}` ended: {}", said.trim());
+        }
+        Ok(process)
+    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(pid) = Pid::from_raw(self.0.id().cast_signed()) {
-            let _ = kill_process(pid, Signal::INT);
+        let Some(pid) = Pid::from_raw(self.0.id().cast_signed()) else {
+            return;
+        };
+        // perf does not see a signal that comes just before it begins to wait; the last one nobody overlooks.
+        for signal in [Signal::INT, Signal::INT, Signal::INT, Signal::KILL] {
+            let _ = kill_process(pid, signal);
+            let deadline = Instant::now() + PATIENCE;
+            while Instant::now() < deadline {
+                if !matches!(self.0.try_wait(), Ok(None)) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
-        let _ = self.0.wait();
     }
 }

@@ -4,7 +4,10 @@ use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+
+use super::condition::Holding;
+use crate::cmd;
 
 /// Run a load and print how long one round of it took, in ns.
 #[derive(clap::Args)]
@@ -21,12 +24,30 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    // Once to warm up.
+    rounds(args, args.count / 10)?;
     let start = Instant::now();
+    rounds(args, args.count)?;
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let ns = start.elapsed().as_nanos() as f64 / args.count as f64;
+    println!("{ns:.1}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a load with these options under a condition; returns ns a round.
+pub(super) fn measure(holding: &Holding, options: &[&str]) -> Result<f64> {
+    let mut command = holding.command(std::env::current_exe()?);
+    let text = cmd::output(command.arg("bench-load").args(options))?;
+    let ns: f64 = text.parse().context("the load printed no number")?;
+    ensure!(ns > 0.0, "the load took no time");
+    Ok(ns)
+}
+
+fn rounds(args: &Args, count: u64) -> Result<()> {
     let pairs: Vec<_> = args
         .cpus
         .iter()
-        .map(|cpu| {
-            let (cpu, count) = (*cpu, args.count);
+        .map(|&cpu| {
             let work = if args.calls { calls } else { ping_pong };
             std::thread::spawn(move || work(cpu, count))
         })
@@ -35,10 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         pair.join()
             .map_err(|_| anyhow::anyhow!("a thread of the load panicked"))??;
     }
-    #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let ns = start.elapsed().as_nanos() as f64 / args.count as f64;
-    println!("{ns:.1}");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The shortest call that reaches the kernel.
@@ -51,7 +69,7 @@ fn calls(cpu: usize, count: u64) -> Result<()> {
     Ok(())
 }
 
-fn bind(cpu: usize) -> Result<()> {
+pub(super) fn bind(cpu: usize) -> Result<()> {
     let mut set = rustix::thread::CpuSet::new();
     set.set(cpu);
     Ok(rustix::thread::sched_setaffinity(None, &set)?)

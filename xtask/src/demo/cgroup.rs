@@ -52,7 +52,7 @@ impl Cgroup {
 }
 
 /// The v1 hierarchies of `cpu` and `cpuacct`, or the one of cgroup v2 with its cpu controller switched on.
-fn mounts() -> Result<Vec<PathBuf>> {
+pub(crate) fn mounts() -> Result<Vec<PathBuf>> {
     let root = Path::new("/sys/fs/cgroup");
     let v1: Vec<PathBuf> = ["cpu", "cpuacct"]
         .iter()

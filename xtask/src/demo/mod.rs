@@ -4,7 +4,7 @@
 //! - `load`: the programs that compete
 //! - `cgroup`: the cgroups that they run in
 
-mod cgroup;
+pub(crate) mod cgroup;
 pub(crate) mod load;
 
 use std::path::{Path, PathBuf};

@@ -14,6 +14,9 @@ const QEMU: &str = "qemu-system-x86_64";
 /// What init prints before it turns the machine off, followed by the exit code of the trials.
 pub(super) const VERDICT: &str = "ctprof-vm: trials ended with ";
 
+/// A machine that prints nothing for so long hangs: a trial prints its name, and none takes half of it.
+const SILENCE: Duration = Duration::from_secs(100);
+
 /// How to run a machine.
 #[derive(Clone)]
 pub(crate) struct Options {
@@ -114,13 +117,17 @@ fn console(runner: &str, machine: &mut Child, limit: Duration, output: &mut Stri
     });
     let end = Instant::now() + limit;
     loop {
-        match receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        let left = end.saturating_duration_since(Instant::now());
+        match receiver.recv_timeout(left.min(SILENCE)) {
             Ok(line) => {
                 println!("{runner}: {line}");
                 output.push_str(&line);
                 output.push('\n');
             }
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) if left > SILENCE => {
+                bail!("printed nothing for {SILENCE:?}")
+            }
             Err(RecvTimeoutError::Timeout) => bail!("did not end within {limit:?}"),
         }
     }

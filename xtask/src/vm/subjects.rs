@@ -3,19 +3,22 @@
 
 use super::kernels::Series;
 
-/// Subjects that are about user space, whatever the kernel; and what runs programs that a machine does not have.
-const USER_SPACE: [&str; 7] = [
+/// Subjects that are about user space, whatever the kernel; what runs programs that a machine does not have; and what
+/// other subjects try along with the kernel's part of it (births and moves of `scope`, attaching of `lifecycle`).
+const USER_SPACE: [&str; 9] = [
     "call_memory",
     "call_oracles",
     "command",
     "errors",
+    "lifecycle",
     "options",
+    "scope",
     "service",
     "serving",
 ];
 
 /// Subjects whose hooks, fields or rules differ from one kernel to the next: throttling, sleeps, moves, system calls.
-const BY_KERNEL: [&str; 5] = ["agent", "blocked", "moves", "quota", "syscalls"];
+const BY_KERNEL: [&str; 6] = ["agent", "blocked", "moves", "quota", "syscalls", "verifier"];
 
 /// Whether the whole test run tries this subject on this kernel: on the oldest everything that a kernel can change, on
 /// those between it and the host's what has changed.
