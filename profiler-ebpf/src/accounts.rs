@@ -76,7 +76,10 @@ impl Slot {
                 self.series(&raw mut (*self.account).stops, clock.stopped_ns);
             }
         }
-        count_wait(self.number, clock.waited_ns, clock.stopped_ns);
+        count(&WAITS, self.number, clock.waited_ns);
+        if clock.stopped_ns > 0 {
+            count(&STOPS, self.number, clock.stopped_ns);
+        }
     }
 
     /// What ticks found a thread doing since its time in this slot began.
@@ -163,19 +166,6 @@ impl Slot {
             }
         }
     }
-}
-
-/// Sorts a wait into the histograms of its slot.
-///
-/// A global function: see `main.rs`.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn count_wait(slot: u32, waited_ns: u64, stopped_ns: u64) -> u32 {
-    count(&WAITS, slot, waited_ns);
-    if stopped_ns > 0 {
-        count(&STOPS, slot, stopped_ns);
-    }
-    0
 }
 
 #[inline(always)]

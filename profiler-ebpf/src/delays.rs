@@ -47,16 +47,39 @@ pub(crate) fn last_switch_ns() -> u64 {
     })
 }
 
-/// Charges a wait on this CPU, which is over.
+/// Charges a wait on this CPU that ends with its last switch.
 #[inline(always)]
 pub(crate) fn explain(wait: Wait) {
-    explain_here(wait.victim, wait.from_ns, wait.to_ns, wait.throttled_ns);
+    let Some(timeline) = TIMELINES.get_ptr_mut(0) else {
+        return;
+    };
+    let mut walk = Walk::over(wait.from_ns, wait.to_ns, wait.throttled_ns);
+    // SAFETY: this CPU's value, which only these hooks write to.
+    let (newest, begin_ns) = unsafe {
+        let segments = &(*timeline).segments;
+        let newest = (*timeline).newest;
+        (
+            segments[(newest & MASK) as usize],
+            segments[(newest.wrapping_sub(1) & MASK) as usize].end_ns,
+        )
+    };
+    // Most waits are for what has just left the CPU alone.
+    let step = walk.step(newest.slot, begin_ns);
+    if step.ns > 0 {
+        add(timeline, wait.victim, newest.slot, step.ns);
+    }
+    if !step.done {
+        let (to_ns, throttled_ns) = walk.rest();
+        explain_rest(wait.victim, wait.from_ns, to_ns, throttled_ns);
+    }
 }
 
+/// Charges a wait that ended before this CPU's newest segment began.
+///
 /// A global function: see `main.rs`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn explain_here(victim: u32, from_ns: u64, to_ns: u64, throttled_ns: u64) -> u32 {
+extern "C" fn explain_rest(victim: u32, from_ns: u64, to_ns: u64, throttled_ns: u64) -> u32 {
     let Some(timeline) = TIMELINES.get_ptr_mut(0) else {
         return 0;
     };
@@ -67,10 +90,13 @@ extern "C" fn explain_here(victim: u32, from_ns: u64, to_ns: u64, throttled_ns: 
         throttled_ns,
     };
     let mut walking = Walking::new(timeline, wait);
-    // Most waits are for the thread that has just left the CPU alone.
-    if step(0, &raw mut walking) == 0 {
-        go_on(&mut walking);
-    }
+    // SAFETY: this CPU's value, which only these hooks write to.
+    let older = unsafe {
+        let number = (*timeline).newest.wrapping_sub(1);
+        (number, (*timeline).segments[(number & MASK) as usize].slot)
+    };
+    (walking.number, walking.slot) = (older.0.wrapping_sub(1), older.1);
+    go_on(&mut walking);
     0
 }
 
@@ -166,8 +192,10 @@ extern "C" fn step(_: u64, walking: *mut Walking) -> i64 {
             .read()
     };
     let step = walking.walk.step(walking.slot, segment.end_ns);
-    if step.ns > 0 {
-        add(walking.victim, walking.slot, step.ns);
+    if step.ns > 0
+        && let Some(timeline) = TIMELINES.get_ptr_mut(0)
+    {
+        add(timeline, walking.victim, walking.slot, step.ns);
     }
     walking.slot = segment.slot;
     walking.number = walking.number.wrapping_sub(1);
@@ -176,10 +204,7 @@ extern "C" fn step(_: u64, walking: *mut Walking) -> i64 {
 
 /// Adds to this CPU's pending delays; what they have no room for goes to the matrix.
 #[inline(always)]
-fn add(victim: u32, culprit: u32, ns: u64) {
-    let Some(timeline) = TIMELINES.get_ptr_mut(0) else {
-        return;
-    };
+fn add(timeline: *mut Timeline, victim: u32, culprit: u32, ns: u64) {
     let index = pending_index(victim, culprit) & (PENDING - 1);
     // SAFETY: this CPU's value, the index is below the array's length, and no hook interrupts another.
     let pending = unsafe { &mut *(&raw mut (*timeline).pending).cast::<Pending>().add(index) };

@@ -46,40 +46,39 @@ const fn lower(bucket: usize) -> u64 {
     ((1 << SUB_BITS) | sub) << (octave - SUB_BITS)
 }
 
-/// Position of the highest set bit. BPF has no instruction for it. Three comparisons and a table: with six comparisons,
-/// which are as fast, the verifier follows 64 ways through all that comes after instead of 8.
+/// Position of the highest set bit; of no interest for 0. BPF has no instruction for it, and comparisons would have the
+/// verifier follow every combination of them through all that comes after: so the bits below are set, and a
+/// multiplication with a de Bruijn sequence brings what differs into the upper six bits.
 #[inline(always)]
 const fn top_bit(mut value: u64) -> u32 {
-    let mut bit = 0;
-    if value >= 1 << 32 {
-        value >>= 32;
-        bit += 32;
-    }
-    if value >= 1 << 16 {
-        value >>= 16;
-        bit += 16;
-    }
-    if value >= 1 << 8 {
-        value >>= 8;
-        bit += 8;
-    }
-    bit + TOP_BITS[(value & 0xff) as usize] as u32
+    value |= value >> 1;
+    value |= value >> 2;
+    value |= value >> 4;
+    value |= value >> 8;
+    value |= value >> 16;
+    value |= value >> 32;
+    TOP_BITS[(value.wrapping_mul(DE_BRUIJN) >> 58) as usize] as u32
 }
 
-/// Position of the highest set bit of a byte; 0 for 0.
-static TOP_BITS: [u8; 256] = {
-    let mut bits = [0; 256];
-    let mut byte = 2;
-    while byte < 256 {
-        bits[byte] = bits[byte / 2] + 1;
-        byte += 1;
+/// Its 64 windows of six bits are 64 numbers.
+const DE_BRUIJN: u64 = 0x03f7_9d71_b4cb_0a89;
+
+/// Position of the highest set bit, by the upper six bits of the product of [`DE_BRUIJN`] and a number of that many
+/// ones.
+static TOP_BITS: [u8; 64] = {
+    let mut bits = [0; 64];
+    let mut bit = 0;
+    while bit < 64 {
+        let ones = u64::MAX >> (63 - bit);
+        bits[(ones.wrapping_mul(DE_BRUIJN) >> 58) as usize] = bit as u8;
+        bit += 1;
     }
     bits
 };
 
 #[cfg(test)]
 mod tests {
-    use super::{BUCKETS, FIRST_NS, bounds, bucket};
+    use super::{BUCKETS, FIRST_NS, bounds, bucket, top_bit};
 
     #[test]
     fn buckets_follow_each_other_without_a_gap() {
@@ -94,6 +93,14 @@ mod tests {
         assert_eq!(bounds(0).0, 0);
         assert_eq!(bounds(BUCKETS - 1), (6 << 36, u64::MAX));
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn every_bit_is_found() {
+        for bit in 0..64 {
+            assert_eq!(top_bit(1 << bit), bit);
+            assert_eq!(top_bit(u64::MAX >> (63 - bit)), bit);
+        }
     }
 
     #[test]

@@ -23,11 +23,12 @@ pub mod phase {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clock {
-    /// Start of the open interval.
-    pub since_ns: u64,
     /// Parts of this wait that are closed already (the thread was moved to another queue): on the run queue.
     pub waited_ns: u64,
-    /// The same: throttled.
+    /// Start of the open interval. Between the two that a wait begins with at 0: side by side, LLVM would have them
+    /// cleared by a loop over 16 bytes.
+    pub since_ns: u64,
+    /// As `waited_ns`: throttled.
     pub stopped_ns: u64,
     /// One of [`phase`].
     pub phase: u32,

@@ -2,8 +2,9 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{Global, helpers::bpf_get_current_comm};
+use aya_ebpf::{Global, helpers::generated::bpf_get_current_comm};
 use ctprof_ebpf::abi::{
+    COMM_BYTES,
     count_key::{CountKey, flags},
     ledger::{Thread, state},
     scope,
@@ -58,7 +59,8 @@ fn is_milestone(leaves: u32) -> bool {
 /// Takes the stacks of the current thread, which is about to leave the CPU.
 #[inline(always)]
 pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
-    thread.comm = bpf_get_current_comm().unwrap_or_default();
+    // SAFETY: the helper writes as many bytes as it is told, all zeros where it fails.
+    unsafe { bpf_get_current_comm(thread.comm.as_mut_ptr().cast(), COMM_BYTES as u32) };
     let in_kernel = stack::take(ctx, Side::Kernel, Place::Scheduler);
     thread.kernel_stack = in_kernel.key;
     thread.stack_flags = flags::IN_KERNEL | stack::lost(&in_kernel);

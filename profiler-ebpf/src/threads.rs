@@ -7,7 +7,7 @@ use core::{
 
 use ctprof_ebpf::{
     abi::{
-        ledger::{SYSCALLS, Thread, reason},
+        ledger::{FileReason, SYSCALLS, Thread, reason},
         loss::Loss,
         scope,
         syscall::{abi, code_of},
@@ -185,11 +185,17 @@ fn book_ticks(thread: &mut Thread, account: Slot, user_ns: u64, kernel_ns: u64) 
 /// Remembers where a thread begins to wait.
 #[inline(always)]
 pub(crate) fn queued(task: Object, thread: &mut Thread, now_ns: u64) {
-    let clock = if kernel::may_be_stopped(task) {
-        kernel::queue_clock(task, now_ns)
+    if kernel::may_be_stopped(task) {
+        on_queue(thread, kernel::queue_clock(task, now_ns));
     } else {
-        QueueClock::default()
-    };
+        thread.queued = 0;
+    }
+}
+
+/// Remembers a queue, and its throttle clock now.
+#[inline(always)]
+pub(crate) fn on_queue(thread: &mut Thread, clock: QueueClock) {
+    thread.queued = 1;
     thread.queue = clock.queue;
     thread.queue_ns = clock.ns;
 }
@@ -197,11 +203,11 @@ pub(crate) fn queued(task: Object, thread: &mut Thread, now_ns: u64) {
 /// For how long a thread that waits has been stopped by a quota since it was [`queued`].
 #[inline(always)]
 pub(crate) fn stopped_ns(task: Object, thread: &Thread, now_ns: u64) -> u64 {
-    if thread.queue == 0 {
+    if thread.queued == 0 {
         return 0;
     }
     let clock = kernel::queue_clock(task, now_ns);
-    if clock.queue == thread.queue {
+    if clock.queue != 0 && clock.queue == thread.queue {
         clock.ns.saturating_sub(thread.queue_ns)
     } else {
         0
@@ -232,11 +238,11 @@ pub(crate) fn sleeps(task: Object, thread: &mut Thread, state: u32) -> u32 {
     if file == 0 {
         return reason::OTHER;
     }
-    if file != thread.file {
-        thread.file = file;
-        thread.file_reason = by_type(kernel::type_of_file(file));
-    }
-    thread.file_reason
+    thread.file.of(file).unwrap_or_else(|| {
+        let reason = by_type(kernel::type_of_file(file));
+        thread.file = FileReason::new(file, reason);
+        reason
+    })
 }
 
 /// `S_IF*` bits, as in the kernel's `stat.h`, to the reason of a sleep in a read or a write.

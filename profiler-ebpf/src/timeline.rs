@@ -121,6 +121,13 @@ impl Walk {
         }
     }
 
+    /// What is not explained yet, as a walk that is not done: until when, and for how long of it the thread was throttled.
+    #[inline(always)]
+    #[must_use]
+    pub const fn rest(&self) -> (u64, u64) {
+        (self.to_ns, self.throttled_ns)
+    }
+
     /// Takes in the segment that had the CPU from `begin_ns` until the last one taken in, or the wait's end.
     #[inline(always)]
     pub fn step(&mut self, slot: u32, begin_ns: u64) -> Step {

@@ -1,5 +1,7 @@
 //! The time ledger as it crosses the border: accounts of slots, threads, who delayed whom.
 
+use core::mem::offset_of;
+
 use super::COMM_BYTES;
 
 /// Positions in [`Account::time_ns`].
@@ -46,12 +48,21 @@ pub mod reason {
 /// Entries of the table of system calls; a number beyond is a reason of its own kind, [`reason::OTHER`].
 pub const SYSCALLS: u32 = 512;
 
-/// What one CPU has charged to one slot. Times in ns.
-#[repr(C)]
+/// What one CPU has charged to one slot. Times in ns. What a switch touches is in the first two lines of the CPU's cache
+/// (64 bytes each): with thousands of cgroups, what it costs is how many lines are not there.
+#[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
+    /// Waits for a CPU.
+    pub waits: Series,
+    /// Switches away from a thread that went to sleep or ended.
+    pub voluntary: u64,
+    /// Switches away from a thread that could have run on.
+    pub involuntary: u64,
     /// Thread time by [`state`].
     pub time_ns: [u64; state::COUNT],
+    /// Times that a thread was stopped by a quota.
+    pub stops: Series,
     /// Lifetime of its threads: the moments at which they left minus those at which they came, wrapping. Over
     /// all CPUs, once every thread has left, this is the sum of their lifetimes.
     pub lifetime_ns: u64,
@@ -63,16 +74,10 @@ pub struct Account {
     pub came: u64,
     /// Threads that left: ended, or moved out.
     pub left: u64,
-    /// Switches away from a thread that went to sleep or ended.
-    pub voluntary: u64,
-    /// Switches away from a thread that could have run on.
-    pub involuntary: u64,
     /// Moves of waiting threads to another CPU.
     pub migrations: u64,
-    /// Waits for a CPU.
-    pub waits: Series,
-    /// Times that a thread was stopped by a quota.
-    pub stops: Series,
+    /// Always 0.
+    pub padding: [u64; 6],
 }
 
 /// Count, sum and maximum of durations.
@@ -87,9 +92,11 @@ pub struct Series {
     pub max_ns: u64,
 }
 
-const _: () = assert!(size_of::<Account>() == 8 * (state::COUNT + 14));
+const _: () = assert!(size_of::<Account>() == 256 && state::COUNT == 12);
+const _: () = assert!(offset_of!(Account, time_ns) + 8 * state::COUNT <= 3 * 64);
 
-/// What is known about a thread, in its task storage.
+/// What is known about a thread, in its task storage. What every switch and wakeup needs comes first: the kernel puts 8
+/// bytes of its own before it, so that 56 share a line of the CPU's cache with these.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Thread {
@@ -97,18 +104,22 @@ pub struct Thread {
     pub clock: crate::ledger::Clock,
     /// Identity of the cgroup that its slot was found for.
     pub group: u64,
+    /// The file that its last blocking read or write was on, and the reason that follows; see [`FileReason`].
+    pub file: FileReason,
+    /// Slot, with its flags; see [`super::scope`].
+    pub slot: u32,
+    /// 1 if `queue` and `queue_ns` are of this wait.
+    pub queued: u32,
+    /// The CFS queue that it waits on.
+    pub queue: u64,
+    /// The queue's throttle clock when the wait, or this part of it, began.
+    pub queue_ns: u64,
     /// When it was last moved to another cgroup; for a leader, when its whole process was.
     pub moved_ns: u64,
     /// What the scheduler's ticks had found it doing when its time in this slot began: user mode.
     pub ticked_user_ns: u64,
     /// The same: in the kernel.
     pub ticked_kernel_ns: u64,
-    /// The CFS queue that it waits on, 0 if none is known.
-    pub queue: u64,
-    /// The queue's throttle clock when the wait, or this part of it, began.
-    pub queue_ns: u64,
-    /// The file that its last blocking read or write was on, and the reason that follows.
-    pub file: u64,
     /// Stack with which it left the CPU.
     pub user_stack: u64,
     /// See `user_stack`.
@@ -117,10 +128,6 @@ pub struct Thread {
     pub call: super::syscall::Call,
     /// Quota period in which its wait began; see [`super::count_key::CountKey::period`].
     pub period: u64,
-    /// Slot, with its flags; see [`super::scope`].
-    pub slot: u32,
-    /// Reason that follows from `file`.
-    pub file_reason: u32,
     /// The system call that it left the CPU in, as [`super::syscall::code_of`] has it; 0 for none.
     pub syscall: u32,
     /// Bits of [`super::count_key::flags`] of the stack.
@@ -135,6 +142,35 @@ pub struct Thread {
     pub ended: u32,
     /// Its name when it left the CPU.
     pub comm: [u8; COMM_BYTES],
+}
+
+const _: () = assert!(offset_of!(Thread, queued) == 56 - 4);
+
+/// An open file, by its address in the kernel without the upper 8 bits, which all addresses share, and the
+/// [`reason`] of a sleep in a read or a write of it.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileReason(u64);
+
+impl FileReason {
+    /// A sleep on the file at this address is for this reason.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(file: u64, reason: u32) -> Self {
+        Self(file << 8 | reason as u64 & 0xff)
+    }
+
+    /// The reason, if it is about the file at this address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(self, file: u64) -> Option<u32> {
+        let reason = self.0 ^ file << 8;
+        if reason <= 0xff {
+            Some(reason as u32)
+        } else {
+            None
+        }
+    }
 }
 
 /// For how long a run queue was stopped by a quota.

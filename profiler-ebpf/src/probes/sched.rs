@@ -55,7 +55,7 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     threads::follow(next, thread, now_ns);
     calls::gets_cpu(next, thread, now_ns);
     delays::switch(now_ns, leaving, slot(thread.slot));
-    get_cpu(next, thread, now_ns);
+    switch_in(next, thread, now_ns);
     0
 }
 
@@ -76,7 +76,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     if thread.clock.phase != phase::ON_CPU {
         // It got the CPU without the kernel saying so: not before the last switch that was seen here.
         loss::count(Loss::SwitchMissed);
-        get_cpu(task, thread, delays::last_switch_ns());
+        got_cpu(task, thread, delays::last_switch_ns());
     }
     // The state now, not the tracepoint's argument: a signal that arrives in time makes the thread runnable
     // again, which the argument does not show on every kernel.
@@ -119,10 +119,10 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     number
 }
 
-/// A function of its own, because it is called from two places.
+/// A function of its own: the rare case should not stand in the way of the other.
 #[inline(never)]
-fn get_cpu(task: Object, thread: *mut Thread, now_ns: u64) -> u32 {
-    // SAFETY: the callers' pointer is to a live map value; it is checked because the verifier asks for that.
+fn got_cpu(task: Object, thread: *mut Thread, now_ns: u64) -> u32 {
+    // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
     if let Some(thread) = unsafe { thread.as_mut() } {
         switch_in(task, thread, now_ns);
     }
@@ -232,10 +232,9 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
     if charge.ns > 0 {
         delays::explain_on(cpu, number, from_ns, now_ns, charge.throttled_ns);
     }
-    if thread.queue != 0 {
+    if thread.queued != 0 {
         let clock = kernel::queue_clock_on(task, ctx.arg::<u64>(1) as u32, now_ns);
-        thread.queue = clock.queue;
-        thread.queue_ns = clock.ns;
+        threads::on_queue(thread, clock);
     }
     0
 }
