@@ -41,7 +41,7 @@ impl Cgroups {
         };
         make(&cgroups.folder)?;
         for number in 0..count {
-            let child = cgroups.folder.join(number.to_string());
+            let child = numbered(&cgroups.folder, number);
             make(&child)?;
             // Threads of one process can be in several cgroups of v2 if these are for threads only.
             let kind = child.join("cgroup.type");
@@ -84,7 +84,7 @@ pub(super) fn enter(folder: &Path) -> Result<()> {
 
 /// Moves the calling thread to the cgroup of this number.
 pub(super) fn enter_with_thread(folder: &Path, number: usize) -> Result<()> {
-    let cgroup = folder.join(number.to_string());
+    let cgroup = numbered(folder, number);
     let of_v2 = cgroup.join("cgroup.threads");
     let file = if of_v2.exists() {
         of_v2
@@ -93,6 +93,11 @@ pub(super) fn enter_with_thread(folder: &Path, number: usize) -> Result<()> {
     };
     let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
     fs::write(&file, thread).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Names of one length, whatever the number: longer ones would make answers that show them grow faster than they do.
+fn numbered(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("{number:04}"))
 }
 
 fn make(folder: &Path) -> Result<()> {

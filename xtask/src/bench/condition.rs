@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::empty::EmptyPrograms;
 use super::peers::Peer;
+use super::usage;
 use crate::{cmd, paths};
 
 /// One way to watch the load, or none.
@@ -53,18 +54,20 @@ impl Holding {
         }
     }
 
-    /// CPU time that the tool beside the load has taken so far, in ns; a hundredth of a second is the least that the kernel
-    /// tells.
+    /// The process whose programs are attached.
+    pub(super) fn process(&self) -> u32 {
+        match self {
+            Self::Process(process) => process.id(),
+            _ => std::process::id(),
+        }
+    }
+
+    /// CPU time that the tool beside the load has taken so far, in ns.
     pub(super) fn cpu_ns(&self) -> Result<f64> {
-        let Self::Process(process) = self else {
-            return Ok(0.0);
-        };
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.0.id()))?;
-        // Fields 14 and 15, of which the first two may hold anything.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        let ticks: f64 = ticks.filter_map(|it| it.parse::<f64>().ok()).sum();
-        Ok(ticks * 1e9 / rustix::param::clock_ticks_per_second() as f64)
+        match self {
+            Self::Process(process) => usage::cpu_ns(process.id()),
+            _ => Ok(0.0),
+        }
     }
 }
 

@@ -58,7 +58,7 @@ impl EmptyPrograms {
         let ids = btf::tracepoint_ids(tracepoints)?;
         let mut held = Vec::new();
         for (tracepoint, id) in tracepoints.iter().zip(ids) {
-            let program = load(id).with_context(|| {
+            let program = load(tracepoint, id).with_context(|| {
                 format!("cannot load an empty program for {tracepoint}; run it as root")
             })?;
             let link = open(&program)
@@ -69,14 +69,21 @@ impl EmptyPrograms {
     }
 }
 
-fn load(tracepoint: u32) -> Result<OwnedFd> {
+/// Loads a program for the tracepoint with this id in the kernel's BTF, under the tracepoint's name.
+fn load(tracepoint: &str, id: u32) -> Result<OwnedFd> {
+    let mut name = [0; 16];
+    // The last byte ends it.
+    for (to, from) in name[..15].iter_mut().zip(tracepoint.bytes()) {
+        *to = from;
+    }
     let attr = LoadAttr {
         prog_type: BPF_PROG_TYPE_TRACING,
         insn_cnt: PROGRAM.len() as u32,
         insns: PROGRAM.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,
         expected_attach_type: BPF_TRACE_RAW_TP,
-        attach_btf_id: tracepoint,
+        attach_btf_id: id,
+        prog_name: name,
         ..LoadAttr::default()
     };
     bpf(BPF_PROG_LOAD, &attr)

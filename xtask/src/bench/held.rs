@@ -50,6 +50,19 @@ pub(super) fn programs(pid: u32) -> Result<BTreeMap<String, Program>> {
         .collect())
 }
 
+/// Time in the programs of a process while `run` runs, in ns; [`statistics`] have to be on.
+#[allow(clippy::cast_precision_loss, reason = "2^52 ns are 52 days")]
+pub(super) fn time_in_programs(pid: u32, run: impl FnOnce() -> Result<f64>) -> Result<f64> {
+    let before = programs(pid)?;
+    run()?;
+    let after = programs(pid)?;
+    let ns = after.iter().map(|(name, program)| {
+        let was = before.get(name).map_or(0, |it| it.ns);
+        program.ns.saturating_sub(was)
+    });
+    Ok(ns.sum::<u64>() as f64)
+}
+
 /// The maps of a process, the largest first.
 pub(super) fn maps(pid: u32) -> Result<Vec<Map>> {
     let memory: BTreeMap<u64, u64> = descriptors(pid, "map_id")?

@@ -19,7 +19,17 @@ struct Run {
     calls: bool,
 }
 
-const RUNS: [Run; 3] = [
+const RUNS: [Run; 5] = [
+    Run {
+        name: "empty",
+        condition: Condition::Empty(&["sched_switch"]),
+        calls: false,
+    },
+    Run {
+        name: "empty",
+        condition: Condition::Empty(&["sys_enter"]),
+        calls: true,
+    },
     Run {
         name: "the ledger alone",
         condition: Condition::Record(&["--no-stacks"]),
@@ -43,17 +53,15 @@ pub(super) fn run(effort: Effort) -> Result<Vec<Table>> {
     for round in 0..effort.rounds {
         for (at, run) in RUNS.iter().enumerate() {
             eprintln!("round {} of {}: {}", round + 1, effort.rounds, run.name);
-            let Holding::Process(process) = run.condition.begin()? else {
-                continue;
-            };
-            let before = held::programs(process.id())?;
+            let holding = run.condition.begin()?;
+            let before = held::programs(holding.process())?;
             let ns = if run.calls {
                 let count = (effort.count * 10).to_string();
                 load::measure(&Holding::Nothing, &["--calls", "--count", &count])?
             } else {
                 load::measure(&Holding::Nothing, &["--count", &effort.count.to_string()])?
             };
-            let after = held::programs(process.id())?;
+            let after = held::programs(holding.process())?;
             let count = effort.count * if run.calls { 10 } else { 1 };
             // A tenth more, to warm up.
             #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -73,7 +81,7 @@ pub(super) fn run(effort: Effort) -> Result<Vec<Table>> {
         title: "In the kernel, by program".to_owned(),
         about: "Programs that ran at least a hundred times a second beside a ping-pong or `getppid`, as the kernel's own BPF \
                 statistics have it. They are on for this measurement only: reading the clock twice a run is part of each \
-                figure."
+                figure; an empty program shows how much that is."
             .to_owned(),
         columns: vec![
             Column::new("a run", Unit::Ns),

@@ -8,7 +8,7 @@ use crate::bench::cgroups::Cgroups;
 use crate::bench::condition::{Condition, Holding};
 use crate::bench::report::{Column, Limit, Row, Shape, Table, Unit};
 use crate::bench::ring::Threads;
-use crate::bench::{Effort, load};
+use crate::bench::{Effort, held, load};
 
 const CGROUPS: [usize; 5] = [1, 10, 100, 1_000, 4_096];
 const THREADS: [usize; 5] = [10, 100, 1_000, 10_000, 20_000];
@@ -19,37 +19,60 @@ const CONDITIONS: [Condition; 3] = [
     Condition::Record(&["--no-stacks"]),
 ];
 
-/// A ring of threads, each in a cgroup of its own.
+/// Columns of [`events`].
+const COLUMNS: usize = 6;
+const IN_PROGRAMS: usize = 5;
+/// Columns of [`agents`].
+const AGENT_COLUMNS: usize = 6;
+
+/// Two threads in two of many cgroups, and a ring of threads, each in a cgroup of its own.
 pub(super) fn cgroups(effort: Effort) -> Result<Vec<Table>> {
-    let mut events = events(
+    let mut pairs = events(
         "cgroups",
-        "Switches between many cgroups",
+        "Switches between two of many cgroups",
         "cgroups",
         "a hop",
-        "A ring of threads on one CPU, each in a cgroup of its own (two threads for one cgroup), that pass a token around: a \
-         hop is one wakeup and one switch from a cgroup to another. More cgroups are more memory that each hop touches, \
-         with or without ctprof: the caches of the CPU show in all columns. What the ledger adds has to stay the same.",
+        "Two threads on one CPU, each in a cgroup of its own (in the same one where there is but one), that pass a token to \
+         and fro, while a thread sleeps in each of so many cgroups: a hop is one wakeup and one switch from a cgroup to \
+         another. The last column is the time in the ledger's programs, by the kernel's account, without what empty \
+         programs take.",
+    );
+    let mut rings = events(
+        "cgroups-ring",
+        "Switches through all of many cgroups",
+        "cgroups",
+        "a hop",
+        "The same with a ring of threads, one in each cgroup: each thread runs again when all others have run. More cgroups \
+         are more memory that the hops touch, with or without ctprof: the caches of the CPU show in all columns.",
     );
     let mut agents = agents("cgroups");
     let mut maps = Vec::new();
     for size in CGROUPS {
         let cgroups = Cgroups::create(size)?;
         let mut ring = Threads::start(size, Some(cgroups.folder()))?;
+        let mut pair = Threads::start(size.min(2), Some(cgroups.folder()))?;
         // Warms up.
-        ring.hop(effort.count / 10)?;
-        let (mut event, mut agent) = (Row::new(name(size), 5), Row::new(name(size), 5));
+        for threads in [&mut ring, &mut pair] {
+            threads.hop(effort.count / 10)?;
+        }
+        let row = || Row::new(name(size), COLUMNS);
+        let (mut paired, mut ringed, mut agent) =
+            (row(), row(), Row::new(name(size), AGENT_COLUMNS));
         for round in 0..effort.rounds {
             eprintln!("round {} of {}: {size} cgroups", round + 1, effort.rounds);
-            turn(&mut event, |_| ring.hop(effort.count))?;
+            turn(&mut paired, effort.count, |_| pair.hop(effort.count))?;
+            turn(&mut ringed, effort.count, |_| ring.hop(effort.count))?;
             maps = push(&mut agent, agent::measure()?);
             cgroups.check()?;
         }
-        events.rows.push(event);
+        pairs.rows.push(paired);
+        rings.rows.push(ringed);
         agents.rows.push(agent);
         // The threads first: a cgroup with threads cannot be removed.
-        drop(ring);
+        drop((ring, pair));
     }
-    flat(&mut events, &CGROUPS);
+    flat(&mut pairs, &CGROUPS);
+    flat(&mut rings, &CGROUPS);
     let most = CGROUPS[CGROUPS.len() - 1];
     let kernel = agents.median(&name(most), 4);
     agents.judge(
@@ -65,8 +88,15 @@ pub(super) fn cgroups(effort: Effort) -> Result<Vec<Table>> {
         resident,
         Limit::AtMost(60e6),
     );
+    let share = agents.median(&name(1_000), 5);
+    agents.judge(
+        "CPU at 1,000 cgroups",
+        Unit::Share,
+        share,
+        Limit::AtMost(0.01),
+    );
     no_faster(&mut agents, &CGROUPS);
-    Ok(vec![events, agents, by_map(maps)])
+    Ok(vec![pairs, rings, agents, by_map(maps)])
 }
 
 /// A ping-pong beside threads that sleep.
@@ -81,10 +111,15 @@ pub(super) fn threads(effort: Effort) -> Result<Vec<Table>> {
     let mut agents = agents("threads");
     for size in THREADS {
         let _sleepers = sleepers(size)?;
-        let (mut event, mut agent) = (Row::new(name(size), 5), Row::new(name(size), 5));
+        let (mut event, mut agent) = (
+            Row::new(name(size), COLUMNS),
+            Row::new(name(size), AGENT_COLUMNS),
+        );
+        // A tenth more, to warm up.
+        let all = effort.count + effort.count / 10;
         for round in 0..effort.rounds {
             eprintln!("round {} of {}: {size} threads", round + 1, effort.rounds);
-            turn(&mut event, |holding| {
+            turn(&mut event, all, |holding| {
                 load::measure(holding, &["--count", &effort.count.to_string()])
             })?;
             push(&mut agent, agent::measure()?);
@@ -113,16 +148,33 @@ fn name(size: usize) -> String {
     Unit::Count.show(size as f64)
 }
 
-/// One value of each column, the conditions one after another.
-fn turn(row: &mut Row, mut measure: impl FnMut(&Holding) -> Result<f64>) -> Result<()> {
+/// One value of each column, the conditions one after another; `measure` makes so many events.
+fn turn(row: &mut Row, count: u64, mut measure: impl FnMut(&Holding) -> Result<f64>) -> Result<()> {
     let mut ns = [0.0; 3];
     for (condition, ns) in CONDITIONS.iter().zip(&mut ns) {
         let holding = condition.begin()?;
         *ns = measure(&holding)?;
         drop(holding);
     }
+    // Once more for the kernel's own account, which costs time itself: as much in empty programs.
+    let _on = held::statistics()?;
+    let mut own = [0.0; 3];
+    for (condition, own) in CONDITIONS.iter().zip(&mut own).skip(1) {
+        let holding = condition.begin()?;
+        let ns = held::time_in_programs(holding.process(), || measure(&holding))?;
+        #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let events = count as f64;
+        *own = ns / events;
+    }
     let [nothing, empty, ledger] = ns;
-    row.push(&[nothing, empty, ledger, empty - nothing, ledger - nothing]);
+    row.push(&[
+        nothing,
+        empty,
+        ledger,
+        empty - nothing,
+        ledger - nothing,
+        own[2] - own[1],
+    ]);
     Ok(())
 }
 
@@ -135,6 +187,7 @@ fn push(row: &mut Row, costs: Costs) -> Vec<crate::bench::held::Map> {
         costs.answer_bytes,
         costs.resident_bytes,
         kernel,
+        costs.cpu_share,
     ]);
     costs.maps
 }
@@ -150,6 +203,7 @@ fn events(id: &str, title: &str, axis: &str, unit: &str, about: &str) -> Table {
             "with the ledger".to_owned(),
             "empty programs add".to_owned(),
             "the ledger adds".to_owned(),
+            "its programs take".to_owned(),
         ]
         .iter()
         .map(|name| Column::new(name, Unit::Ns))
@@ -168,8 +222,8 @@ fn agents(axis: &str) -> Table {
         title: format!("The agent and many {axis}"),
         about: format!(
             "`ctprof agent --by cgroup` beside so many {axis}: from its start to everything attached, a scrape of all \
-             metrics, its resident memory after some, and the kernel memory of its maps as the kernel accounts it. What \
-             else the host has is in all rows."
+             metrics, its resident memory after some, the kernel memory of its maps as the kernel accounts it, and the part \
+             of one CPU that it takes when scraped every 15 seconds. What else the host has is in all rows."
         ),
         columns: vec![
             Column::new("start-up", Unit::Ns),
@@ -177,6 +231,7 @@ fn agents(axis: &str) -> Table {
             Column::new("its answer", Unit::Bytes),
             Column::new("memory", Unit::Bytes),
             Column::new("kernel memory", Unit::Bytes),
+            Column::new("CPU", Unit::Share),
         ],
         rows: Vec::new(),
         shape: Shape::Curve {
@@ -186,16 +241,14 @@ fn agents(axis: &str) -> Table {
     }
 }
 
-/// What the ledger adds at the largest size, against the smallest.
+/// What the ledger's programs take at the largest size, against the smallest: by the kernel's account, because the load's
+/// own time differs more from run to run than the two do.
 fn flat(table: &mut Table, sizes: &[usize]) {
-    let added = |size: &usize| table.median(&name(*size), 4);
-    let times = sizes
-        .last()
-        .and_then(added)
-        .zip(sizes.first().and_then(added));
+    let own = |size: &usize| table.median(&name(*size), IN_PROGRAMS);
+    let times = sizes.last().and_then(own).zip(sizes.first().and_then(own));
     let seen = times.map(|(last, first)| last / first);
     table.judge(
-        "what the ledger adds at the most, against the least",
+        "what an event takes in the ledger's programs at the largest size, against the smallest",
         Unit::Times,
         seen,
         Limit::AtMost(1.15),

@@ -12,6 +12,8 @@ pub(in crate::bench) enum Unit {
     Count,
     /// A ratio.
     Times,
+    /// A part of one.
+    Share,
 }
 
 impl Unit {
@@ -23,6 +25,7 @@ impl Unit {
             Self::Bytes => scaled(value, &[(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")]),
             Self::Count => grouped(value),
             Self::Times => format!("{}x", digits(value)),
+            Self::Share => format!("{} %", digits(value * 100.0)),
         }
     }
 }
@@ -79,6 +82,7 @@ mod tests {
             (Unit::Count, -1234.0),
             (Unit::Times, 1.814),
             (Unit::Times, f64::NAN),
+            (Unit::Share, 0.0073),
         ]
         .iter()
         .map(|(unit, value)| unit.show(*value))
@@ -96,7 +100,8 @@ mod tests {
                 "12",
                 "-1,234",
                 "1.81x",
-                "–"
+                "–",
+                "0.73 %"
             ]
         );
     }
