@@ -7,6 +7,7 @@ pub mod cli;
 pub mod collect;
 pub mod error;
 pub mod host;
+pub mod memory;
 pub mod model;
 pub mod output;
 pub mod recording;

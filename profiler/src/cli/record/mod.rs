@@ -28,7 +28,7 @@ use crate::model::StateGroup;
 use crate::output::{self, RecordingDir, report};
 use crate::recording::{Recording, layout, raise_file_limit};
 use crate::target::{self, TargetArgs};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 use command::RunningCommand;
 use progress::Progress;
 
@@ -286,6 +286,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         .await?;
     let ended = finished.ended;
     progress.end(ended);
+    memory::keep_large_blocks();
     let profile = finished.profile();
     let code = match command {
         Some(command) => command.finish(ended).await,
