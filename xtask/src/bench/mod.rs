@@ -48,7 +48,7 @@ use crate::{cmd, paths};
 /// Measure what ctprof costs, against empty programs on the same hooks and against other tools. Run it as root.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only this (repeatable); default: everything, which takes about half an hour.
+    /// Only this (repeatable); default: everything, which takes about an hour, and less with fewer rounds.
     #[arg(long, value_enum, value_name = "CASE")]
     only: Vec<Case>,
 
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         crate::setup::is_root(),
         "programs can be attached by root only: run `sudo -E cargo xtask bench`"
     );
-    // Before anything is measured: half an hour later would be a pity.
+    // Before anything is measured: an hour later would be a pity.
     let baseline = args.baseline.as_deref().map(Report::read).transpose()?;
     cmd::run(cmd::cargo().args(["build", "--quiet", "--release", "--package", "ctprof"]))?;
     let effort = Effort {
