@@ -55,18 +55,11 @@ pub(crate) fn explain(wait: Wait) {
     };
     let mut walk = Walk::over(wait.from_ns, wait.to_ns, wait.throttled_ns);
     // SAFETY: this CPU's value, which only these hooks write to.
-    let (newest, begin_ns) = unsafe {
-        let segments = &(*timeline).segments;
-        let newest = (*timeline).newest;
-        (
-            segments[(newest & MASK) as usize],
-            segments[(newest.wrapping_sub(1) & MASK) as usize].end_ns,
-        )
-    };
+    let (slot, begin_ns) = unsafe { (*timeline).newest() };
     // Most waits are for what has just left the CPU alone.
-    let step = walk.step(newest.slot, begin_ns);
+    let step = walk.step(slot, begin_ns);
     if step.ns > 0 {
-        add(timeline, wait.victim, newest.slot, step.ns);
+        add(timeline, wait.victim, slot, step.ns);
     }
     if !step.done {
         let (to_ns, throttled_ns) = walk.rest();

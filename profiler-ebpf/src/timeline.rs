@@ -71,6 +71,17 @@ impl Default for Timeline {
 }
 
 impl Timeline {
+    /// Whose the newest segment is, and when it began.
+    #[inline(always)]
+    #[must_use]
+    pub const fn newest(&self) -> (u32, u64) {
+        let before = self.newest.wrapping_sub(1);
+        (
+            self.segments[(self.newest & MASK) as usize].slot,
+            self.segments[(before & MASK) as usize].end_ns,
+        )
+    }
+
     /// `slot` had the CPU until now, and `next` has it from now on. Neighbouring segments of one slot are one.
     #[inline(always)]
     pub fn switch(&mut self, now_ns: u64, slot: u32, next: u32) {
@@ -171,11 +182,37 @@ mod tests {
     use super::{MASK, SEGMENTS, Timeline, Walk};
     use crate::abi::scope::SLOT_IDLE;
 
+    type Found = BTreeMap<u32, u64>;
+
     /// Everything that a wait finds, by slot.
-    fn explain(timeline: &Timeline, mut walk: Walk) -> BTreeMap<u32, u64> {
-        let mut found = BTreeMap::new();
-        let mut slot = timeline.running;
-        for age in 0..SEGMENTS as u32 {
+    fn explain(timeline: &Timeline, walk: Walk) -> Found {
+        let mut found = Found::new();
+        go_back(timeline, walk, timeline.running, 0, &mut found);
+        found
+    }
+
+    /// The same for a wait that ends with the last switch, as the kernel half has it: the newest segment first, and a
+    /// walk through all others only where that does not explain it all.
+    fn explain_now(timeline: &Timeline, (from, to, throttled): (u64, u64, u64)) -> Found {
+        let mut found = Found::new();
+        let mut walk = Walk::over(from, to, throttled);
+        let (slot, begin) = timeline.newest();
+        let step = walk.step(slot, begin);
+        if step.ns > 0 {
+            found.insert(slot, step.ns);
+        }
+        if !step.done {
+            let (to, throttled) = walk.rest();
+            let before = timeline.segments[(timeline.newest.wrapping_sub(1) & MASK) as usize];
+            let walk = Walk::over(from, to, throttled);
+            go_back(timeline, walk, before.slot, 2, &mut found);
+        }
+        found
+    }
+
+    /// Walks from the segment of this age on, whose end is where that of `slot` began.
+    fn go_back(timeline: &Timeline, mut walk: Walk, mut slot: u32, age: u32, found: &mut Found) {
+        for age in age..SEGMENTS as u32 {
             let segment = &timeline.segments[(timeline.newest.wrapping_sub(age) & MASK) as usize];
             let step = walk.step(slot, segment.end_ns);
             if step.ns > 0 {
@@ -186,7 +223,6 @@ mod tests {
             }
             slot = segment.slot;
         }
-        found
     }
 
     fn of(segments: &[(u32, u64)], running: u32) -> (Timeline, u64) {
@@ -266,8 +302,12 @@ mod tests {
 
             // Whatever was throttled, no more is charged than was waited for.
             for throttled in [1, len / 2, len * 2] {
-                let found: u64 = explain(&until_then, Walk::over(from, to, throttled)).values().sum();
-                prop_assert!(found <= (to - from).saturating_sub(throttled));
+                let found = explain(&until_then, Walk::over(from, to, throttled));
+                prop_assert!(found.values().sum::<u64>() <= (to - from).saturating_sub(throttled));
+            }
+            for throttled in [0, (to - from) / 3, to - from] {
+                let found = explain(&until_then, Walk::over(from, to, throttled));
+                prop_assert_eq!(explain_now(&until_then, (from, to, throttled)), found);
             }
         }
     }

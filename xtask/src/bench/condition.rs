@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::empty::EmptyPrograms;
+use super::empty::Programs;
 use super::peers::Peer;
 use super::usage;
 use crate::{cmd, paths};
@@ -18,6 +18,8 @@ pub(super) enum Condition {
     Nothing,
     /// Empty programs on these tracepoints.
     Empty(&'static [&'static str]),
+    /// All of `empty::PIECES`.
+    Pieces,
     /// ctprof, recording everything, with these options.
     Record(&'static [&'static str]),
     /// ctprof, counting the system calls of everything, with these options.
@@ -35,7 +37,7 @@ pub(super) enum Condition {
 /// A condition while it holds.
 pub(super) enum Holding {
     Nothing,
-    Empty(#[allow(dead_code, reason = "held")] EmptyPrograms),
+    Programs(#[allow(dead_code, reason = "held")] Programs),
     Process(Process),
     /// The command that runs the load.
     Around(Vec<String>),
@@ -94,7 +96,8 @@ impl Condition {
     pub(super) fn begin(&self) -> Result<Holding> {
         Ok(match self {
             Self::Nothing => Holding::Nothing,
-            Self::Empty(tracepoints) => Holding::Empty(EmptyPrograms::attach(tracepoints)?),
+            Self::Empty(tracepoints) => Holding::Programs(Programs::empty(tracepoints)?),
+            Self::Pieces => Holding::Programs(Programs::pieces()?),
             Self::Record(options) => {
                 let mut command = ctprof();
                 command

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use crate::bench::condition::{Condition, Holding};
+use crate::bench::empty::PIECES;
 use crate::bench::held::{self, Program};
 use crate::bench::report::{Column, Row, Shape, Table, Unit};
 use crate::bench::{Effort, load};
@@ -92,7 +93,40 @@ pub(super) fn run(effort: Effort) -> Result<Vec<Table>> {
         shape: Shape::Plain,
         verdicts: Vec::new(),
     };
-    Ok(vec![table, verified()?])
+    Ok(vec![table, pieces(effort)?, verified()?])
+}
+
+/// What the kernel's helpers take that ctprof cannot do without; [`held::statistics`] have to be on.
+fn pieces(effort: Effort) -> Result<Table> {
+    let mut rows: Vec<Row> = PIECES[1..].iter().map(|it| Row::new(it.name, 1)).collect();
+    for round in 0..effort.rounds {
+        eprintln!("round {} of {}: pieces", round + 1, effort.rounds);
+        let holding = Condition::Pieces.begin()?;
+        let options = ["--count", &effort.count.to_string()];
+        load::measure(&Holding::Nothing, &options)?;
+        let programs = held::programs(holding.process())?;
+        let a_run = |name: &str| {
+            let program = programs.get(name).copied().unwrap_or_default();
+            figures(Program::default(), program, 1.0).map_or(f64::NAN, |[ns, ..]| ns)
+        };
+        let empty = a_run(PIECES[0].name);
+        for row in &mut rows {
+            row.push(&[a_run(&row.name) - empty]);
+        }
+    }
+    Ok(Table {
+        id: "in-kernel-pieces".to_owned(),
+        title: "What of it is the kernel's own".to_owned(),
+        about: "Programs on `sched_switch` that call one helper once, without what an empty program takes, beside the same \
+                ping-pong: reading the clock (`bpf_ktime_get_ns`), 8 bytes of the kernel's memory \
+                (`bpf_probe_read_kernel`), the stack of the thread that leaves, in the kernel and in user mode \
+                (`bpf_get_stack`). With stacks, every switch to sleep takes one of each."
+            .to_owned(),
+        columns: vec![Column::new("a call", Unit::Ns)],
+        rows,
+        shape: Shape::Plain,
+        verdicts: Vec::new(),
+    })
 }
 
 /// Of one round; none for a program that hardly ran.
