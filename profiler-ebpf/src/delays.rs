@@ -67,7 +67,7 @@ pub(crate) fn explain(wait: Wait) {
     }
 }
 
-/// Charges a wait that ended before this CPU's newest segment began.
+/// Charges what of a wait was before this CPU's newest segment.
 ///
 /// A global function: see `main.rs`.
 #[unsafe(no_mangle)]
@@ -76,20 +76,21 @@ extern "C" fn explain_rest(victim: u32, from_ns: u64, to_ns: u64, throttled_ns: 
     let Some(timeline) = TIMELINES.get_ptr_mut(0) else {
         return 0;
     };
-    let wait = Wait {
-        victim,
-        from_ns,
-        to_ns,
-        throttled_ns,
-    };
-    let mut walking = Walking::new(timeline, wait);
     // SAFETY: this CPU's value, which only these hooks write to.
-    let older = unsafe {
-        let number = (*timeline).newest.wrapping_sub(1);
-        (number, (*timeline).segments[(number & MASK) as usize].slot)
+    let (number, slot) = unsafe {
+        let before = (*timeline).newest.wrapping_sub(1);
+        (
+            before.wrapping_sub(1),
+            (*timeline).segments[(before & MASK) as usize].slot,
+        )
     };
-    (walking.number, walking.slot) = (older.0.wrapping_sub(1), older.1);
-    go_on(&mut walking);
+    go_on(&mut Walking {
+        timeline,
+        walk: Walk::over(from_ns, to_ns, throttled_ns),
+        slot,
+        number,
+        victim,
+    });
     0
 }
 
@@ -119,13 +120,15 @@ pub(crate) extern "C" fn explain_on(
     if timeline.is_null() {
         return 0;
     }
-    let wait = Wait {
+    // SAFETY: the pointer is to a live map value.
+    let (slot, number) = unsafe { ((*timeline).running, (*timeline).newest) };
+    go_on(&mut Walking {
+        timeline,
+        walk: Walk::over(from_ns, to_ns, throttled_ns),
+        slot,
+        number,
         victim,
-        from_ns,
-        to_ns,
-        throttled_ns,
-    };
-    go_on(&mut Walking::new(timeline, wait));
+    });
     0
 }
 
@@ -134,25 +137,10 @@ pub(crate) extern "C" fn explain_on(
 struct Walking {
     timeline: *const Timeline,
     walk: Walk,
-    /// Whose segment is next, and its number.
+    /// Whose segment is next, and the number of the one before it.
     slot: u32,
     number: u32,
     victim: u32,
-}
-
-impl Walking {
-    #[inline(always)]
-    fn new(timeline: *const Timeline, wait: Wait) -> Self {
-        // SAFETY: the pointer is to a live map value.
-        let (slot, number) = unsafe { ((*timeline).running, (*timeline).newest) };
-        Self {
-            timeline,
-            walk: Walk::over(wait.from_ns, wait.to_ns, wait.throttled_ns),
-            slot,
-            number,
-            victim: wait.victim,
-        }
-    }
 }
 
 /// A loop that the verifier would have to follow 512 times, on every path that leads to it, is beyond its limit:
