@@ -21,7 +21,7 @@ pub struct ProgramFigures {
     pub time: Duration,
 }
 
-/// The kernel measures BPF programs while this lives: all of them, for some 20 ns a run.
+/// The kernel measures BPF programs while this lives: all of them, for two readings of the clock a run.
 #[derive(Debug)]
 pub struct Statistics {
     /// They are on while this is open.

@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Work on one stack, in rounds of a loop: the same whatever runs beside it.
     #[arg(long, default_value_t = 0)]
     work: u64,
+    /// Two threads for each CPU.
+    #[arg(long)]
+    twice: bool,
 }
 
 /// Functions on a path, without those that start the thread.
@@ -44,7 +47,8 @@ struct Walk {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let threads = std::thread::available_parallelism()?.get() as u64;
+    let cpus = std::thread::available_parallelism()?.get() as u64;
+    let threads = if args.twice { cpus * 2 } else { cpus };
     let bits = 64 - args.stacks.saturating_sub(1).leading_zeros().min(63);
     let (ticks, work) = (ticks_per_us() * args.hold_us, args.work);
     std::thread::scope(|scope| {

@@ -121,7 +121,7 @@ pub const TABLE: &[Setting] = &[
     Setting {
         name: "bpf-stats",
         kind: Kind::Switch,
-        help: "Let the kernel measure what each BPF program costs, ctprof's and others'; about 20 ns a run",
+        help: "Let the kernel measure what each BPF program costs, ctprof's and others'; two readings of the clock a run",
         default: "false",
         live: false,
         set: |settings, text| {

@@ -1,5 +1,6 @@
 //! What is measured, in the order of docs/overhead.md.
 //!
+//! - `accuracy`: whether the ledger adds up
 //! - `syscalls`: a thread that calls the kernel on one CPU
 //! - `sched`: two threads that wake each other through pipes on one CPU
 //! - `messaging`: many processes that talk on all CPUs
@@ -10,6 +11,7 @@
 //! - `scale`: many cgroups, many threads
 //! - `in_kernel`: each program, as the kernel measures it
 
+mod accuracy;
 mod in_kernel;
 mod messaging;
 mod pipeline;
@@ -28,6 +30,8 @@ use super::report::Table;
 /// A part of the bench that can be run on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Case {
+    /// What the ledger leaves over, and its time on the CPU against the kernel's own account.
+    Accuracy,
     /// The hooks of system calls, against bpftrace, perf trace and strace.
     Syscalls,
     /// The scheduler's hooks, against bpftrace and perf sched.
@@ -54,6 +58,7 @@ impl Case {
     /// Measures it. Every table's id begins with the case's name.
     pub(super) fn run(self, effort: Effort) -> Result<Vec<Table>> {
         match self {
+            Self::Accuracy => accuracy::run(effort),
             Self::Syscalls => syscalls::run(effort),
             Self::Sched => sched::run(effort),
             Self::Messaging => messaging::run(effort),
