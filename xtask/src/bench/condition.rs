@@ -1,12 +1,13 @@
 //! What runs beside the load.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use super::empty::Programs;
 use super::peers::Peer;
@@ -153,6 +154,12 @@ pub(super) fn ctprof() -> Command {
 /// Where [`Condition::Record`] writes.
 pub(super) fn recording() -> PathBuf {
     paths::target().join("bench-recording")
+}
+
+/// `summary.json` of a recording in this folder.
+pub(super) fn summary(recording: &Path) -> Result<Value> {
+    let text = std::fs::read(recording.join("summary.json")).context("ctprof wrote no summary")?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 fn calls() -> Command {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::bench::Effort;
-use crate::bench::condition::{ctprof, recording};
+use crate::bench::condition::{ctprof, recording, summary};
 use crate::bench::report::{Column, Limit, Row, Shape, Table, Unit};
 
 const COMPUTES: &str = "two threads a CPU that compute";
@@ -82,9 +82,7 @@ fn record(load: &[&str]) -> Result<[f64; 3]> {
         "{}",
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    let summary =
-        std::fs::read(recording().join("summary.json")).context("ctprof wrote no summary")?;
-    let summary: Value = serde_json::from_slice(&summary)?;
+    let summary = summary(&recording())?;
     let of_command = &summary["containers"][0];
     let number = |value: &Value| value.as_f64().context("the summary lacks a figure");
     let lifetime = number(&of_command["thread_time_ns"])?;

@@ -6,9 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use rustix::time::ClockId;
-use serde_json::Value;
 
-use crate::bench::condition::ctprof;
+use crate::bench::condition::{ctprof, summary};
 use crate::bench::peers::Peer;
 use crate::bench::report::{Column, Limit, Row, Shape, Table, Unit};
 use crate::bench::usage::{Usage, wait};
@@ -176,8 +175,7 @@ fn by_ctprof(size: u64) -> Result<Run> {
     command.arg(&recording);
     let (usage, load) = record(with_load(command, size)?)?;
     let after_ns = since(load.ended_ns);
-    let summary = std::fs::read(recording.join("summary.json"))?;
-    let summary: Value = serde_json::from_slice(&summary)?;
+    let summary = summary(&recording)?;
     let lost = summary["lost"].as_object().into_iter().flatten();
     // Neither is a loss: the ledger mends the first, and a stack that begins in the program's loader cannot be read.
     let lost = lost

@@ -1,9 +1,8 @@
 //! The scheduler's hooks: what a ping-pong between two threads on one CPU costs more.
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use anyhow::Result;
 
-use crate::bench::condition::{Condition, recording};
+use crate::bench::condition::{Condition, recording, summary};
 use crate::bench::report::{Column, Limit, Row, Shape, Table, Unit};
 use crate::bench::{Effort, load, turns};
 
@@ -71,9 +70,7 @@ fn flood(effort: Effort) -> Result<Table> {
         let options = ["--cpus", &all, "--count", &effort.count.to_string()];
         let ns = load::measure(&holding, &options)?;
         drop(holding);
-        let summary =
-            std::fs::read(recording().join("summary.json")).context("ctprof wrote no summary")?;
-        let summary: Value = serde_json::from_slice(&summary)?;
+        let summary = summary(&recording())?;
         let (mut lost, mut repaired) = (0.0, 0.0);
         for (cause, count) in summary["lost"].as_object().into_iter().flatten() {
             let count = count.as_f64().unwrap_or_default();
