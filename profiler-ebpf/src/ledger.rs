@@ -49,6 +49,15 @@ pub struct Charge {
     pub throttled_ns: u64,
 }
 
+impl Charge {
+    /// When the interval began that ended now, however long of it was throttled.
+    #[inline(always)]
+    #[must_use]
+    pub const fn began_ns(&self, now_ns: u64) -> u64 {
+        now_ns - self.ns - self.throttled_ns
+    }
+}
+
 impl Clock {
     /// The clock of a thread that enters the ledger now.
     #[inline(always)]
@@ -126,8 +135,14 @@ impl Clock {
     }
 
     /// The thread got a CPU.
+    ///
+    /// Here and below, one that is out of the ledger stays out: the visit that ends a recording may have taken it out
+    /// while a hook was at work on it.
     #[inline(always)]
     pub fn switch_in(&mut self, now_ns: u64, throttled_ns: u64) -> Charge {
+        if !self.is_in() {
+            return Charge::default();
+        }
         let charge = self.close(now_ns, throttled_ns);
         self.phase = phase::ON_CPU;
         charge
@@ -136,6 +151,9 @@ impl Clock {
     /// The thread lost its CPU although it could run on.
     #[inline(always)]
     pub fn preempt(&mut self, now_ns: u64) -> Charge {
+        if !self.is_in() {
+            return Charge::default();
+        }
         let charge = self.close(now_ns, 0);
         self.wait();
         charge
@@ -144,6 +162,9 @@ impl Clock {
     /// The thread gave its CPU away to sleep.
     #[inline(always)]
     pub fn block(&mut self, now_ns: u64, reason: u32) -> Charge {
+        if !self.is_in() {
+            return Charge::default();
+        }
         let charge = self.close(now_ns, 0);
         self.phase = phase::BLOCKED;
         self.reason = reason;
@@ -216,6 +237,7 @@ mod tests {
             events in proptest::collection::vec((event(), 0_u64..100_000), 0..200),
             start in 0_u64..50_000,
             first in phase::ON_CPU..=phase::BLOCKED,
+            after in proptest::collection::vec((event(), 0_u64..900_000), 0..9),
         ) {
             let mut clock = Clock::starting(start, first, reason::OTHER);
             let mut charged = 0;
@@ -236,6 +258,13 @@ mod tests {
             prop_assert_eq!(charged, latest - start);
             prop_assert!(!clock.is_in());
             prop_assert_eq!(clock.leave(500_000, 9), Charge::default(), "nothing is charged outside");
+            // Whatever a hook was about to do with it when it was taken out.
+            for (event, now) in after {
+                let charge = apply(&mut clock, now, event).unwrap_or_default();
+                prop_assert_eq!(charge, Charge::default());
+                prop_assert_eq!(charge.began_ns(now), now);
+                prop_assert!(!clock.is_in());
+            }
         }
 
         /// Lives as the scheduler makes them, against a table of what each part of them was.

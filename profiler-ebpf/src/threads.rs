@@ -1,13 +1,13 @@
 //! Threads in the ledger: entering, leaving, changing cgroups, and the reason for a sleep.
 
 use core::{
-    intrinsics::{AtomicOrdering, atomic_xchg},
+    intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xchg},
     ptr,
 };
 
 use ctprof_ebpf::{
     abi::{
-        ledger::{FileReason, SYSCALLS, Thread, reason},
+        ledger::{FileReason, NOWHERE, SYSCALLS, Thread, reason},
         loss::Loss,
         scope,
         syscall::{abi, code_of},
@@ -37,10 +37,25 @@ pub(crate) fn enter(
     };
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *known };
-    if thread.clock.is_in() {
+    // The first visit finds newborn threads while their parents enter them.
+    if !claim(&raw mut thread.moving) {
         return None;
     }
-    thread.ended = 0;
+    let is_new = !thread.clock.is_in();
+    if is_new {
+        begin(task, thread, clock, is_born);
+    }
+    thread.moving = 0;
+    is_new.then_some(known)
+}
+
+#[inline(always)]
+fn begin(
+    task: Object,
+    thread: &mut Thread,
+    clock: impl FnOnce(&mut Thread) -> Clock,
+    is_born: bool,
+) {
     let group = kernel::group(task);
     let value = cgroups::find_in(task, group);
     // SAFETY: references to a live map value. In this order: a thread without a group is not looked at by `follow`.
@@ -50,7 +65,8 @@ pub(crate) fn enter(
     }
     let clock = clock(thread);
     (thread.ticked_user_ns, thread.ticked_kernel_ns) = kernel::ticked_ns(task);
-    if let Some(account) = Slot::of(scope::slot(value), From::Process) {
+    thread.home = scope::slot(value);
+    if let Some(account) = Slot::of(thread.home, From::Process) {
         if is_born {
             account.comes(clock.since_ns);
         } else {
@@ -59,7 +75,6 @@ pub(crate) fn enter(
     }
     // Last: from here on the scheduler's hooks see the thread.
     thread.clock = clock;
-    Some(known)
 }
 
 /// Finds out whether a thread was moved to another cgroup, and divides the open interval there.
@@ -101,10 +116,27 @@ fn claim(flag: *mut u32) -> bool {
     unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(flag, 1) == 0 }
 }
 
-/// Whether the time of this thread ends here, and not elsewhere at the same moment.
+/// The slot in whose account the time of this thread ends now; `None` if it has ended elsewhere.
 #[inline(always)]
-pub(crate) fn claim_end(thread: &mut Thread) -> bool {
-    claim(&raw mut thread.ended)
+pub(crate) fn end(thread: &mut Thread) -> Option<u32> {
+    // SAFETY: a reference to a live map value.
+    let home =
+        unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(&raw mut thread.home, NOWHERE) };
+    (home != NOWHERE).then_some(home)
+}
+
+/// Whether the time of this thread goes on from one slot to another: not if it has ended.
+#[inline(always)]
+fn go_on(thread: &mut Thread, from: u32, to: u32) -> bool {
+    // SAFETY: a reference to a live map value.
+    let (_, is_done) = unsafe {
+        atomic_cxchg::<u32, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+            &raw mut thread.home,
+            from,
+            to,
+        )
+    };
+    is_done
 }
 
 #[inline(always)]
@@ -143,13 +175,17 @@ extern "C" fn divide(
     };
     let charge = thread.clock.close(at_ns, 0);
     let at_ns = thread.clock.since_ns;
-    let before = thread.slot;
-    // First: a visit may be held up below while the thread goes on elsewhere, and ends. It then ends in the slot that
-    // it comes to, and both have one end for each beginning, whatever the order.
+    let before = scope::slot(thread.slot);
+    // A visit may be held up anywhere in here while the thread goes on elsewhere, and ends. It then ends in the slot that
+    // it comes to, or does not come there: each has one end for each beginning, whatever the order.
+    let is_alive = go_on(thread, before, scope::slot(value));
     // SAFETY: a reference to a live map value.
     unsafe { ptr::write_volatile(&raw mut thread.slot, value) };
-    if let Some(account) = Slot::of(scope::slot(before), From::Process) {
+    if let Some(account) = Slot::of(before, From::Process) {
         account.charge(charge);
+        if !is_alive {
+            return 0;
+        }
         book_ticks(thread, account, user_ns, kernel_ns);
         account.leaves(at_ns);
         if thread.clock.is_runnable() {

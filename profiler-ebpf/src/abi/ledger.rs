@@ -136,15 +136,19 @@ pub struct Thread {
     pub announced: u32,
     /// How often it has left the CPU since it has this image.
     pub leaves: u32,
-    /// 1 while its interval is divided by a move.
+    /// 1 while it is being entered, or its interval divided by a move.
     pub moving: u32,
-    /// 1 when its time has ended, by its exit or by the last visit.
-    pub ended: u32,
+    /// Slot in whose account its time has begun and is to end, or [`NOWHERE`]. Whoever takes a slot out of here, at once
+    /// with reading it, books that end, and nobody else does.
+    pub home: u32,
     /// Its name when it left the CPU.
     pub comm: [u8; COMM_BYTES],
 }
 
 const _: () = assert!(offset_of!(Thread, queued) == 56 - 4);
+
+/// Value of [`Thread::home`] when the thread's time has ended, by its exit or by the last visit.
+pub const NOWHERE: u32 = u32::MAX;
 
 /// An open file, by its address in the kernel without the upper 8 bits, which all addresses share, and the
 /// [`reason`] of a sleep in a read or a write of it.

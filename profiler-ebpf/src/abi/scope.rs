@@ -15,6 +15,10 @@ pub const SLOT_IDLE: u32 = 2;
 /// gives them to cgroups born while recording: the two ranges are apart so that neither side has to ask the other.
 pub const SLOT_FIRST: u32 = 3;
 
+/// Stands in `SCOPE` for the id of an autogroup, a session's own part of the root cgroup: it has none, and reading it
+/// gives this.
+pub const AUTOGROUP: u64 = 0;
+
 /// In a value of `SCOPE`, beside the slot: what happens there is recorded.
 pub const RECORDED: u32 = 1 << 31;
 

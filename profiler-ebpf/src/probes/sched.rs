@@ -69,7 +69,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     let thread = unsafe { &mut *thread };
     threads::follow(task, thread, now_ns);
     calls::loses_cpu(task, thread, now_ns);
-    let number = slot(thread.slot);
+    let mut number = slot(thread.slot);
     if !thread.clock.is_in() {
         return number;
     }
@@ -82,10 +82,12 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     // again, which the argument does not show on every kernel.
     let state = kernel::state(task);
     let blocks = !forced && state != 0;
-    let charge = if blocks && state & kernel::TASK_DEAD != 0 {
-        if !threads::claim_end(thread) {
+    let dies = blocks && state & kernel::TASK_DEAD != 0;
+    let charge = if dies {
+        let Some(home) = threads::end(thread) else {
             return number;
-        }
+        };
+        number = home;
         thread.clock.leave(now_ns, 0)
     } else {
         let reason = if blocks {
@@ -111,7 +113,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
     if let Some(account) = Slot::of(number, From::Scheduler) {
         account.charge(charge);
         account.switched(blocks);
-        if !thread.clock.is_in() {
+        if dies {
             account.leaves(thread.clock.since_ns);
             threads::ticked(task, thread, account);
         }
@@ -135,7 +137,6 @@ fn switch_in(task: Object, thread: &mut Thread, now_ns: u64) {
         return;
     }
     let waited = thread.clock.is_runnable();
-    let from_ns = thread.clock.since_ns;
     let throttled_ns = threads::stopped_ns(task, thread, now_ns);
     let charge = thread.clock.switch_in(now_ns, throttled_ns);
     let number = slot(thread.slot);
@@ -149,7 +150,7 @@ fn switch_in(task: Object, thread: &mut Thread, now_ns: u64) {
         off_cpu::count_wait(task, thread);
         delays::explain(Wait {
             victim: number,
-            from_ns,
+            from_ns: charge.began_ns(now_ns),
             to_ns: now_ns,
             throttled_ns: charge.throttled_ns,
         });
@@ -221,7 +222,6 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
     };
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let from_ns = thread.clock.since_ns;
     let throttled_ns = threads::stopped_ns(task, thread, now_ns);
     let charge = thread.clock.close(now_ns, throttled_ns);
     let number = slot(thread.slot);
@@ -230,7 +230,13 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
         account.migrated();
     }
     if charge.ns > 0 {
-        delays::explain_on(cpu, number, from_ns, now_ns, charge.throttled_ns);
+        delays::explain_on(
+            cpu,
+            number,
+            charge.began_ns(now_ns),
+            now_ns,
+            charge.throttled_ns,
+        );
     }
     if thread.queued != 0 {
         let clock = kernel::queue_clock_on(task, ctx.arg::<u64>(1) as u32, now_ns);

@@ -64,6 +64,16 @@ fn open(task: Object) {
     };
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *thread };
+    // The visit may have been held up since it last looked, and a thread that was not in yet has no end booked.
+    if kernel::state(task) & kernel::TASK_DEAD != 0 {
+        if let Some(home) = threads::end(thread)
+            && let Some(account) = Slot::of(home, From::Process)
+        {
+            account.charge(thread.clock.leave(now_ns, 0));
+            account.ends(thread.clock.since_ns);
+        }
+        return;
+    }
     thread.stack_flags = flags::BEFORE;
     if !kernel::is_on_cpu(task) {
         calls::began_before(thread, now_ns);
@@ -156,14 +166,14 @@ fn close(task: Object) {
     } else {
         0
     };
-    if !threads::claim_end(thread) {
+    let Some(home) = threads::end(thread) else {
         return;
-    }
+    };
     let charge = thread.clock.leave(now_ns, throttled_ns);
     if !kernel::is_on_cpu(task) {
         calls::is_open(thread, now_ns);
     }
-    if let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) {
+    if let Some(account) = Slot::of(home, From::Process) {
         account.charge(charge);
         account.ends(thread.clock.since_ns);
         threads::ticked(task, thread, account);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use ctprof_ebpf::abi::scope::{RECORDED, SLOT_FIRST, slot};
+use ctprof_ebpf::abi::scope::{AUTOGROUP, RECORDED, SLOT_FIRST, slot};
 
 use crate::Result;
 use crate::bpf::ScopeMap;
@@ -102,6 +102,10 @@ impl WatchList {
         }
         let flags = if self.is_recorded(&path) { RECORDED } else { 0 };
         let slot_now = slot(scope.watch(id, free | flags)?);
+        if path == "/" {
+            // The kernel takes a thread out of its autogroup when it exits: it is to be in the same slot still.
+            scope.watch(AUTOGROUP, slot_now | flags)?;
+        }
         self.given += u32::from(slot_now == free);
         self.ids.insert(id, slot_now);
         self.paths.insert(slot_now, path);

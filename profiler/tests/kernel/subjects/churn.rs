@@ -1,10 +1,13 @@
 //! Threads, processes and containers that come and go faster than anybody can look.
 
+use std::time::Duration;
+
 use libtest_mimic::Trial;
 
 use super::identity::{nap, process_ns};
-use super::record;
+use super::{output, record};
 use crate::harness::cgroup::Cgroup;
+use crate::harness::ctprof::Ctprof;
 use crate::harness::needs::privileged;
 use crate::harness::program::Program;
 use crate::harness::{Result, close_ns, emulated, ensure, tolerance};
@@ -15,6 +18,8 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("churn::a_fork_bomb_within_a_limit", forks),
         privileged("churn::a_container_that_comes_and_goes", container),
         privileged("churn::a_target_that_is_removed", removed),
+        privileged("churn::an_exit_is_no_birth", exits),
+        privileged("churn::exits_at_the_end_of_a_recording", ends),
     ]
 }
 
@@ -50,6 +55,46 @@ fn threads() -> Result {
     )?;
     row.agrees_with_usage()?;
     nothing_lost(&recording)
+}
+
+/// Threads of the host leave their session's autogroup when they exit, which is no move.
+fn exits() -> Result {
+    let calm = [
+        "--life",
+        if emulated() { "9000" } else { "3000" },
+        "--calm",
+        "1",
+    ];
+    let births = ["lives", "--threads", "200", "--ms", "0"];
+    let program = Program::start(None, &[&births[..], &calm].concat())?;
+    std::thread::sleep(Duration::from_millis(500));
+    let (recording, _) = record(&[], || program.end())?;
+    let row = recording.row_named("host")?;
+    let (born, exited) = (row.number("threads_born")?, row.number("threads_exited")?);
+    // Somebody else may be born: there are other processes.
+    ensure!(
+        exited >= 200 && born < 100,
+        "{born} born, {exited} exited, and 200 exited only"
+    );
+    Ok(())
+}
+
+/// Recordings of the whole host that end while threads exit: each has its end booked once.
+fn ends() -> Result {
+    let (ms, threads, recordings) = if emulated() {
+        ("20000", "2000", 3)
+    } else {
+        ("6000", "24000", 15)
+    };
+    let life = ["lives", "--life", "5", "--calm", "1"];
+    let births = ["--threads", threads, "--ms", ms];
+    let _program = Program::start(None, &[&life[..], &births].concat())?;
+    for _ in 0..recordings {
+        let (_folder, dir) = output()?;
+        let finished = Ctprof::record(&dir, &["--duration", "200ms", "--no-stacks"]).run()?;
+        finished.recording(&dir)?.check()?;
+    }
+    Ok(())
 }
 
 fn nothing_lost(recording: &crate::harness::recording::Recording) -> Result {

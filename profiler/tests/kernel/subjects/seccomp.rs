@@ -224,7 +224,7 @@ fn callers() -> Result {
 }
 
 fn denials() -> Result {
-    let (found, said) = check_workload(&["refused", "--getppid", "300"])?;
+    let (found, said) = check_workload(&["refused", "--getppid", "300", "--stay-ms", "500"])?;
     let live = &found["containers"][0]["denied_live"];
     let call = &live[0];
     ensure!(

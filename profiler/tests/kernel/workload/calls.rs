@@ -133,7 +133,7 @@ pub(super) fn spread(options: &Options) -> Result<()> {
 }
 
 /// Puts itself under a filter that refuses `getppid` with EPERM, and calls it `--getppid` times from a thread called
-/// asker.
+/// asker, which stays for `--stay-ms`: names of a program that ends at once may come too late.
 pub(super) fn refused(options: &Options) -> Result<()> {
     // `BPF_LD | BPF_W | BPF_ABS`, `BPF_JMP | BPF_JEQ | BPF_K` and `BPF_RET | BPF_K` of the kernel's `filter.h`.
     const LOAD: u16 = 0x20;
@@ -170,18 +170,20 @@ pub(super) fn refused(options: &Options) -> Result<()> {
         return Err(Error::last_os_error());
     }
     let times = options.number("--getppid", 1);
+    let stay = Duration::from_millis(options.number("--stay-ms", 0));
     let asker = std::thread::Builder::new().name("asker".to_owned());
     asker
-        .spawn(move || ask_in_vain(times))?
+        .spawn(move || ask_in_vain(times, stay))?
         .join()
         .map_err(|_| Error::other("a thread failed"))?
 }
 
 #[inline(never)]
-fn ask_in_vain(times: u64) -> Result<()> {
+fn ask_in_vain(times: u64, stay: Duration) -> Result<()> {
     for _ in 0..times {
         call(libc::SYS_getppid, [0; 3], Some(libc::EPERM))?;
     }
+    std::thread::sleep(stay);
     Ok(())
 }
 

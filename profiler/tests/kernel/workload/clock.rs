@@ -74,8 +74,8 @@ impl Meter {
     }
 }
 
-/// How long the thread has waited for a CPU so far, as the kernel has it; 0 where it does not tell.
-fn delay_ns() -> u64 {
+/// How long the thread has waited for a CPU since its birth, as the kernel has it; 0 where it does not tell.
+pub(super) fn delay_ns() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let second = text.split_whitespace().nth(1);
     second.and_then(|value| value.parse().ok()).unwrap_or(0)
