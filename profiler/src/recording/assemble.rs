@@ -183,9 +183,12 @@ fn symbolize(addresses: Addresses, symbolizer: &mut Symbolizer, frames: &mut Fra
     names
         .kernel
         .extend(addresses.kernel.into_iter().zip(kernel));
-    for (process, user) in addresses.user {
+    for process in addresses.user.keys() {
         // Once more: a process that still lives may have mapped libraries and compiled code since.
-        symbolizer.observe(process);
+        symbolizer.observe(*process);
+    }
+    symbolizer.read_ahead(&addresses.user);
+    for (process, user) in addresses.user {
         let resolved = symbolizer.user(process, &user, frames);
         names
             .user

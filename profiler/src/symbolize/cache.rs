@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ahead::{self, Job, Wanted};
 use super::binary::{Answer, Binary, Elf, guarded};
 use super::budget::Budget;
 use super::elf::{Header, ReadError, Source};
@@ -24,9 +25,21 @@ pub(super) enum Origin<'a> {
     Vdso,
 }
 
+/// Number of a held file; `None` is the vDSO.
+pub(super) type Key = Option<u32>;
+
+impl Origin<'_> {
+    pub(super) const fn key(&self) -> Key {
+        match self {
+            Self::Held(file) => Some(file.id),
+            Self::Vdso => None,
+        }
+    }
+}
+
 /// What is known about one file.
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     /// `None` if it has been dropped to save memory, or cannot be read.
     binary: Option<Binary>,
     /// Reading it failed; it is not tried again.
@@ -50,7 +63,7 @@ pub(super) struct Located {
 /// Every file read so far.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    entries: HashMap<Option<u32>, Entry>,
+    entries: HashMap<Key, Entry>,
     turn: u64,
 }
 
@@ -64,26 +77,10 @@ impl Cache {
         problems: &mut Problems,
     ) -> (Vec<Located>, Arc<str>) {
         self.turn += 1;
-        let key = match origin {
-            Origin::Held(file) => Some(file.id),
-            Origin::Vdso => None,
-        };
-        let entry = self.entries.entry(key).or_insert_with(|| Entry {
-            binary: None,
-            is_broken: false,
-            answers: HashMap::new(),
-            build_id: Arc::from(""),
-            budget: Budget::new(MAX_TIME),
-            turn: 0,
-        });
+        let key = origin.key();
+        let entry = self.entries.entry(key).or_insert_with(Entry::new);
         entry.turn = self.turn;
-        let mut new: Vec<u64> = offsets
-            .iter()
-            .copied()
-            .filter(|offset| !entry.answers.contains_key(offset))
-            .collect();
-        new.sort_unstable();
-        new.dedup();
+        let new = entry.unknown(offsets.iter().copied());
         let is_new = !new.is_empty();
         if is_new {
             entry.learn(origin, &new, options, problems);
@@ -102,6 +99,38 @@ impl Cache {
             self.trim(options.cache_bytes);
         }
         (located, build_id)
+    }
+
+    /// Looks up all that is wanted, several files at a time, for [`Cache::resolve`] to find.
+    pub(super) fn read_ahead(
+        &mut self,
+        wanted: Wanted<'_>,
+        options: &Options,
+        problems: &mut Problems,
+    ) {
+        self.turn += 1;
+        let jobs = wanted.0.into_iter().filter_map(|(key, (origin, offsets))| {
+            let known = self.entries.get(&key);
+            let offsets = match known {
+                Some(entry) => entry.unknown(offsets.into_iter()),
+                None => sorted(offsets.into_iter()),
+            };
+            if offsets.is_empty() {
+                return None;
+            }
+            let mut entry = self.entries.remove(&key).unwrap_or_else(Entry::new);
+            entry.turn = self.turn;
+            Some(Job {
+                origin,
+                entry,
+                offsets,
+            })
+        });
+        let jobs = jobs.collect();
+        ahead::run(jobs, options, problems, |job| {
+            self.entries.insert(job.origin.key(), job.entry);
+            self.trim(options.cache_bytes);
+        });
     }
 
     /// Drops all that is known about files that are held no more.
@@ -132,7 +161,24 @@ impl Cache {
 }
 
 impl Entry {
-    fn learn(
+    fn new() -> Self {
+        Self {
+            binary: None,
+            is_broken: false,
+            answers: HashMap::new(),
+            build_id: Arc::from(""),
+            budget: Budget::new(MAX_TIME),
+            turn: 0,
+        }
+    }
+
+    /// Those of these offsets that nothing is known about, each once, in order.
+    fn unknown(&self, offsets: impl Iterator<Item = u64>) -> Vec<u64> {
+        sorted(offsets.filter(|offset| !self.answers.contains_key(offset)))
+    }
+
+    /// Reads the file if it is not yet, and looks up these offsets in it.
+    pub(super) fn learn(
         &mut self,
         origin: Origin<'_>,
         offsets: &[u64],
@@ -184,6 +230,13 @@ impl Entry {
             self.answers.insert(*offset, located);
         }
     }
+}
+
+fn sorted(offsets: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut all: Vec<u64> = offsets.collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 fn read(

@@ -56,7 +56,7 @@ impl Lookup<'_> {
             let Some(mapping) = image.mapping(*address) else {
                 continue;
             };
-            let offset = (address - mapping.start).wrapping_add(mapping.offset);
+            let offset = mapping.offset_of(*address);
             match &mapping.content {
                 Content::File { file, path } => {
                     let file: &HeldFile = file;

@@ -8,6 +8,7 @@
 //! links, FIFOs), `elf::source` (sizes, truncation), `budget` (time), `dwarf` (memory), `jit` (perf maps),
 //! `names` (what is shown), `process::mounts` (files that a process serves).
 
+mod ahead;
 mod binary;
 mod budget;
 mod cache;
@@ -26,10 +27,11 @@ mod roots;
 mod safe_open;
 mod vdso;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::ahead::Wanted;
 use self::cache::Cache;
 use self::kernel::KernelSymbols;
 use self::lookup::{Lookup, plain};
@@ -181,6 +183,20 @@ impl Symbolizer {
     #[must_use]
     pub fn problems(&self) -> &Problems {
         &self.problems
+    }
+
+    /// Reads what naming these addresses takes, several files at a time on several CPUs. [`Symbolizer::user`] names them
+    /// without it as well, and reads one file after the other.
+    pub fn read_ahead(&mut self, addresses: &BTreeMap<ProcessKey, Vec<u64>>) {
+        let mut wanted = Wanted::default();
+        for (process, addresses) in addresses {
+            let known = self.nearest_known(*process);
+            if let Some(image) = known.and_then(|key| self.processes.image(key)) {
+                wanted.add(image, addresses);
+            }
+        }
+        self.cache
+            .read_ahead(wanted, &self.options, &mut self.problems);
     }
 
     /// Resolves unique user addresses of one process image; the result is aligned with `addresses`.

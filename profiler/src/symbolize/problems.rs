@@ -112,6 +112,12 @@ impl Problems {
         *self.0.entry(problem).or_default() += 1;
     }
 
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (problem, count) in other.iter() {
+            *self.0.entry(problem).or_default() += count;
+        }
+    }
+
     /// Occurrences of one problem.
     #[must_use]
     pub fn count(&self, problem: Problem) -> u64 {

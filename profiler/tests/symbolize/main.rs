@@ -6,6 +6,7 @@
     reason = "in helpers of tests too, a panic is how a failure is reported"
 )]
 
+mod ahead;
 mod files;
 mod go;
 mod hostile;

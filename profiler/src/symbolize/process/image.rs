@@ -32,6 +32,13 @@ pub(crate) struct Mapping {
     pub(crate) content: Content,
 }
 
+impl Mapping {
+    /// Where in the file `address` is, which lies in the mapping.
+    pub(crate) fn offset_of(&self, address: u64) -> u64 {
+        (address - self.start).wrapping_add(self.offset)
+    }
+}
+
 /// The perf map of a process.
 #[derive(Debug, Default)]
 pub(crate) enum PerfMap {
