@@ -10,8 +10,8 @@ pub(crate) struct Summary {
     pub(crate) passed: usize,
     /// Names of tests that failed.
     pub(crate) failed: Vec<String>,
-    /// Names of tests that failed once and then passed; they count as passed.
-    pub(crate) second_try: Vec<String>,
+    /// Names of tests that failed and then passed, each with the number of the try; they count as passed.
+    pub(crate) tried_again: Vec<(String, usize)>,
     /// Names of tests that did not run, each with the reason.
     pub(crate) skipped: Vec<(String, String)>,
 }
@@ -63,13 +63,14 @@ impl Summary {
         self.skipped.push((name.to_owned(), reason.to_owned()));
     }
 
-    /// Runs each failed test once more by itself, with `run(name)`, and takes the second outcome.
+    /// Runs each failed test by itself, with `run(name)`, until it passes or has been tried so many times in all.
     ///
     /// Tests that compare a count of timer interrupts with CPU time fail now and then on a machine that others
-    /// keep busy; a defect fails twice. Many failures at once are no coincidence and stay.
+    /// keep busy; a defect fails each time. Many failures at once are no coincidence and stay.
     pub(crate) fn try_again(
         &mut self,
         runner: &str,
+        tries: usize,
         mut run: impl FnMut(&str) -> anyhow::Result<Self>,
     ) -> anyhow::Result<()> {
         if self.failed.len() > MOST_SECOND_TRIES {
@@ -83,12 +84,20 @@ impl Summary {
                 self.failed.push(failed);
                 continue;
             };
-            let again = run(name)?;
-            if again.failed.is_empty() && again.passed == 1 {
-                self.passed += 1;
-                self.second_try.push(failed);
-            } else {
-                self.failed.push(failed);
+            let mut good = None;
+            for number in 2..=tries {
+                let again = run(name)?;
+                if again.failed.is_empty() && again.passed == 1 {
+                    good = Some(number);
+                    break;
+                }
+            }
+            match good {
+                Some(number) => {
+                    self.passed += 1;
+                    self.tried_again.push((failed, number));
+                }
+                None => self.failed.push(failed),
             }
         }
         Ok(())
@@ -98,7 +107,7 @@ impl Summary {
     pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed.extend(other.failed);
-        self.second_try.extend(other.second_try);
+        self.tried_again.extend(other.tried_again);
         self.skipped.extend(other.skipped);
     }
 
@@ -108,8 +117,8 @@ impl Summary {
         for (name, reason) in &self.skipped {
             println!("skipped: {name}: {reason}");
         }
-        for name in &self.second_try {
-            println!("passed at the second try: {name}");
+        for (name, number) in &self.tried_again {
+            println!("passed at try {number}: {name}");
         }
         for name in &self.failed {
             println!("FAILED: {name}");
@@ -159,22 +168,27 @@ mod tests {
     }
 
     #[test]
-    fn a_second_try_counts_and_a_second_failure_stays() {
+    fn another_try_counts_and_what_fails_each_time_stays() {
         let outcome = |text: &str| Summary::parse("vm", text);
-        let mut summary = outcome("test a ... ok\ntest b ... FAILED\ntest c ... FAILED");
-        summary
-            .try_again("vm", |name| {
-                let text = if name == "b" {
-                    "test b ... ok"
-                } else {
-                    "test c ... FAILED"
-                };
-                Ok(outcome(text))
-            })
-            .expect("no run fails");
-        assert_eq!(summary.passed, 2);
-        assert_eq!(summary.second_try, ["vm: b"]);
-        assert_eq!(summary.failed, ["vm: c"]);
+        for tries in 1..=3 {
+            let mut summary =
+                outcome("test a ... ok\ntest b ... FAILED\ntest c ... FAILED\ntest d ... FAILED");
+            let mut tried = Vec::new();
+            summary
+                .try_again("vm", tries, |name| {
+                    tried.push(name.to_owned());
+                    let number = 1 + tried.iter().filter(|it| *it == name).count();
+                    let good = name == "b" || name == "c" && number == 3;
+                    let text = if good { "ok" } else { "FAILED" };
+                    Ok(outcome(&format!("test {name} ... {text}")))
+                })
+                .expect("no run fails");
+            let all = [("vm: b".to_owned(), 2), ("vm: c".to_owned(), 3)];
+            assert_eq!(summary.tried_again, all[..tries - 1]);
+            assert_eq!(summary.passed, tries);
+            let failed = ["vm: b", "vm: c", "vm: d"];
+            assert_eq!(summary.failed, failed[tries - 1..]);
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub(super) fn privileged(name: &str) -> Result<Summary> {
         tests(name, &mut command)
     };
     let mut summary = run(&[])?;
-    summary.try_again(name, |test| run(&["--exact", test]))?;
+    summary.try_again(name, 2, |test| run(&["--exact", test]))?;
     Ok(summary)
 }
 

@@ -18,6 +18,10 @@ use initramfs::Initramfs;
 use kernels::Series;
 pub(crate) use qemu::Options;
 
+/// How often a trial, or a machine that ends before its trials, is tried: an emulated CPU stands still for as long as
+/// the host has something else to do.
+const TRIES: usize = 3;
+
 /// Run the kernel tests on other kernels, in QEMU.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -93,7 +97,7 @@ pub(crate) fn matrix(series: &[Series], options: &Options) -> Result<Summary> {
         } else {
             result.add(boot(options)?);
         }
-        result.try_again(&runner, |test| {
+        result.try_again(&runner, TRIES, |test| {
             boot(&Options {
                 test_args: vec!["--exact".to_owned(), test.to_owned()],
                 ..options.clone()
@@ -113,7 +117,7 @@ pub(crate) fn matrix(series: &[Series], options: &Options) -> Result<Summary> {
 fn boot(runner: &str, image: &Path, initramfs: &Path, options: &Options) -> Result<Summary> {
     let (mut ended, mut output) = qemu::boot(runner, image, initramfs, options)?;
     let mut died = None;
-    for _ in 0..2 {
+    for number in 2..=TRIES {
         let Err(error) = &ended else {
             break;
         };
@@ -121,15 +125,16 @@ fn boot(runner: &str, image: &Path, initramfs: &Path, options: &Options) -> Resu
             break;
         }
         println!("{runner}: {error:#}; booting once more");
-        died = Some(format!(
-            "{runner}: the machine itself, at {} ({error:#})",
-            options.test_args.join(" ")
+        let what = options.test_args.join(" ");
+        died = Some((
+            format!("{runner}: the machine itself, at {what} ({error:#})"),
+            number,
         ));
         (ended, output) = qemu::boot(runner, image, initramfs, options)?;
     }
     let mut result = Summary::parse(runner, &output);
     match ended {
-        Ok(()) => result.second_try.extend(died),
+        Ok(()) => result.tried_again.extend(died),
         Err(error) if result.failed.is_empty() => {
             result.failed.push(format!("{runner}: {error:#}"));
         }
