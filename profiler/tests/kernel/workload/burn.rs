@@ -10,13 +10,13 @@ use super::Options;
 use super::clock::{self, Meter};
 use crate::harness::{emulated, frequency};
 
-/// Units of work in one round: short enough to end on time, long enough that the clock costs nothing.
+/// Units of work in a round of average length: short enough to end on time, long enough that the clock costs nothing.
 const ROUND: u64 = 100;
 /// Multiplications in a unit, some microseconds.
 const UNIT: u64 = 500;
 
 /// Burns CPU on `--threads` threads for `--ms`: `--alpha` percent of the work in [`alpha`], the rest in
-/// [`beta`]. Prints the CPU time that the process has used, and the sums over its threads of their lifetimes and of
+/// [`beta`]. Prints the CPU time that the process has used, and that in `alpha`, and the sums over its threads of their lifetimes and of
 /// their waits for a CPU.
 ///
 /// An emulated CPU stands still whenever the machine's own scheduler runs something else, while the guest's
@@ -28,27 +28,32 @@ pub(super) fn burn(options: &Options) {
     let hertz = options.number("--frequency", frequency()).max(1);
     let period = Duration::from_nanos(1_000_000_000 / hertz);
     let end = Instant::now() + options.duration();
-    let alpha_units = ROUND * options.number("--alpha", 70).min(100) / 100;
-    let stalled_ns = AtomicU64::new(0);
+    let alpha_share = options.number("--alpha", 70).min(100);
+    let (stalled_ns, alpha_ns) = (AtomicU64::new(0), AtomicU64::new(0));
     let (wall_ns, delay_ns) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 let meter = Meter::begin();
                 let mut last = cpu_time(ClockId::ThreadCPUTime);
+                let mut random = 1_u32;
                 while Instant::now() < end {
+                    // From half to one and a half: rounds of one length could keep step with the samples. The numbers
+                    // are those of a common linear generator, of which the upper bits are good enough.
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let round = ROUND / 2 + ROUND * u64::from(random >> 16) / 65_536;
+                    let alpha_units = round * alpha_share / 100;
                     if alpha_units > 0 {
                         black_box(alpha(alpha_units));
                     }
-                    if alpha_units < ROUND {
-                        black_box(beta(ROUND - alpha_units));
+                    let between = cpu_time(ClockId::ThreadCPUTime);
+                    add(&alpha_ns, between.saturating_sub(last));
+                    if alpha_units < round {
+                        black_box(beta(round - alpha_units));
                     }
                     let now = cpu_time(ClockId::ThreadCPUTime);
                     let stalled = now.saturating_sub(last).saturating_sub(period);
-                    stalled_ns.fetch_add(
-                        u64::try_from(stalled.as_nanos()).unwrap_or(u64::MAX),
-                        Ordering::Relaxed,
-                    );
+                    add(&stalled_ns, stalled);
                     last = now;
                 }
                 let spent = meter.end();
@@ -59,11 +64,17 @@ pub(super) fn burn(options: &Options) {
         }
     });
     println!("cpu_ns {}", cpu_time(ClockId::ProcessCPUTime).as_nanos());
+    println!("alpha_ns {}", alpha_ns.into_inner());
     println!("wall_ns {}", wall_ns.into_inner());
     println!("delay_ns {}", delay_ns.into_inner());
     if emulated() {
         println!("stalled_ns {}", stalled_ns.into_inner());
     }
+}
+
+fn add(sum: &AtomicU64, time: Duration) {
+    let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    sum.fetch_add(ns, Ordering::Relaxed);
 }
 
 fn cpu_time(clock: ClockId) -> Duration {
