@@ -213,3 +213,32 @@ fn limits_on_files_and_processes_are_counted() {
         ["alpha"]
     );
 }
+
+/// The kernel announces a process that it samples within `execve`, and again when that is done.
+#[test]
+fn a_process_seen_within_execve_is_looked_at_again() {
+    let proc_root = tempfile::tempdir().unwrap();
+    let folder = proc_root.path().join("7");
+    std::fs::create_dir(&folder).unwrap();
+    let write = |start_code: u64, maps: &str| {
+        let stat = format!(
+            "7 (new) R 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 100 200 300 {start_code} 8192 140720000 0 0"
+        );
+        std::fs::write(folder.join("stat"), stat).unwrap();
+        std::fs::write(folder.join("maps"), maps).unwrap();
+        std::fs::write(folder.join("mountinfo"), "").unwrap();
+    };
+    let mut symbolizer = Symbolizer::new(Options {
+        proc_root: proc_root.path().to_owned(),
+        ..Options::default()
+    });
+    let key = ProcessKey { pid: 7, exec_id: 3 };
+    let stack = "7fff0000-7fff9000 rw-p 00000000 00:00 0 [stack]\n";
+    write(0, stack);
+    symbolizer.observe(key);
+    write(4096, &format!("1000-3000 r-xp 00000000 00:00 0 \n{stack}"));
+    symbolizer.observe(key);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(names(&mut symbolizer, key, 0x1800), ["[anon+0x1800]"]);
+    assert_eq!(symbolizer.problems().iter().count(), 0);
+}

@@ -32,6 +32,14 @@ pub(crate) struct Stat {
     pub(crate) kernel_thread: bool,
 }
 
+impl Stat {
+    /// The process is inside `execve`: it has its new memory, but not its new program. The kernel sets these addresses
+    /// last (`load_elf_binary`); it shows 1 to those who may not see them, and 0 for a process without memory.
+    pub(crate) const fn is_in_exec(&self) -> bool {
+        !self.kernel_thread && self.identity.start_code == 0
+    }
+}
+
 /// Facts of `/proc/PID/status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Status {

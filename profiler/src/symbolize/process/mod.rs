@@ -137,6 +137,10 @@ impl Processes {
             if text.is_empty() && !stat.kernel_thread {
                 return Err(Refused::Missing); // exiting: its memory is gone
             }
+            if stat.is_in_exec() {
+                // It would be remembered without its program. It is announced again when it has that.
+                return Ok(());
+            }
             self.settle_claims(key, stat, problems)?;
         }
         let mut image = self.images.remove(&key).unwrap_or_default();

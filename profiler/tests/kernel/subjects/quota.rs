@@ -88,13 +88,14 @@ fn burn(cgroup: &Cgroup, args: &[&str], limits: &[(&Cgroup, f64)]) -> Result<Rec
 /// not blocked.
 fn expect(row: Row<'_>, on_cpu: u64, off: f64, run_queue: u64) -> Result {
     let throttled = row.ns("throttled")?;
-    // The kernel gives CPUs slices of the quota, and takes back what is left late.
+    // The kernel gives CPUs slices of the quota, and takes back what is left late. Starting and ending, without a
+    // quota, takes an emulated CPU a tenth of a second.
     close_ns(
         "on CPU",
         row.on_cpu_ns()?,
         on_cpu,
         tolerance(off, 4.0 * off),
-        0,
+        if emulated() { 200_000_000 } else { 0 },
     )?;
     // What else the machine does is no matter of the quota.
     let run_queue = run_queue + row.strangers_ns();
@@ -130,7 +131,8 @@ fn one_thread() -> Result {
     let row = recording.row(cgroup.path())?;
     expect(row, 750_000_000, 0.08, 50_000_000)?;
     let kernel = row.number("cfs/throttled_ns")?;
-    close_ns("throttled", row.ns("throttled")?, kernel, 0.03, 0)?;
+    let allowed = tolerance(0.03, 0.08);
+    close_ns("throttled", row.ns("throttled")?, kernel, allowed, 0)?;
     let (stops, periods) = (
         row.number("throttle_duration/count")?,
         row.number("cfs/throttled_periods")?,
@@ -185,13 +187,13 @@ fn both() -> Result {
             .into_iter()
             .try_for_each(|program| program.end().map(drop))
     })?;
-    for (cgroup, on_cpu) in [
-        (&low, 250_000_000),
-        (&rest, 500_000_000),
-        (&own, 500_000_000),
-    ] {
+    // Of what its parent may have, the sibling gets what the other has left.
+    let left = 750_000_000_u64.saturating_sub(recording.row(low.path())?.on_cpu_ns()?);
+    // Six threads on two CPUs, and an emulated one does other things in between.
+    let run_queue = if emulated() { SECOND * 3 / 2 } else { SECOND };
+    for (cgroup, on_cpu) in [(&low, 250_000_000), (&rest, left), (&own, 500_000_000)] {
         let row = recording.row(cgroup.path())?;
-        expect(row, on_cpu, 0.1, SECOND)
+        expect(row, on_cpu, 0.1, run_queue)
             .map_err(|error| format!("{}: {}", cgroup.path(), error.message().unwrap_or("?")))?;
         row.agrees_with_usage()?;
     }
