@@ -110,15 +110,12 @@ impl Cache {
     ) {
         self.turn += 1;
         let jobs = wanted.0.into_iter().filter_map(|(key, (origin, offsets))| {
-            let known = self.entries.get(&key);
-            let offsets = match known {
-                Some(entry) => entry.unknown(offsets.into_iter()),
-                None => sorted(offsets.into_iter()),
-            };
+            let mut entry = self.entries.remove(&key).unwrap_or_else(Entry::new);
+            let offsets = entry.unknown(offsets.into_iter());
             if offsets.is_empty() {
+                self.entries.insert(key, entry);
                 return None;
             }
-            let mut entry = self.entries.remove(&key).unwrap_or_else(Entry::new);
             entry.turn = self.turn;
             Some(Job {
                 origin,
@@ -174,7 +171,11 @@ impl Entry {
 
     /// Those of these offsets that nothing is known about, each once, in order.
     fn unknown(&self, offsets: impl Iterator<Item = u64>) -> Vec<u64> {
-        sorted(offsets.filter(|offset| !self.answers.contains_key(offset)))
+        let new = offsets.filter(|offset| !self.answers.contains_key(offset));
+        let mut new: Vec<u64> = new.collect();
+        new.sort_unstable();
+        new.dedup();
+        new
     }
 
     /// Reads the file if it is not yet, and looks up these offsets in it.
@@ -230,13 +231,6 @@ impl Entry {
             self.answers.insert(*offset, located);
         }
     }
-}
-
-fn sorted(offsets: impl Iterator<Item = u64>) -> Vec<u64> {
-    let mut all: Vec<u64> = offsets.collect();
-    all.sort_unstable();
-    all.dedup();
-    all
 }
 
 fn read(

@@ -7,7 +7,7 @@ use ctprof::model::{FrameTable, ProcessKey};
 use ctprof::symbolize::{Problem, Problems};
 use object::{Object as _, ObjectSymbol as _};
 
-use crate::support::{Program, compile, has, is_root, names, skip, symbolizer};
+use crate::support::{Program, compile, names, needs, skip, symbolizer};
 
 /// Programs, each a file of its own.
 const PROGRAMS: usize = 7;
@@ -40,11 +40,8 @@ fn name_all(
 
 #[test]
 fn reading_ahead_changes_no_name_and_no_problem() {
-    if !has("cc") {
-        skip!("no C compiler");
-    }
-    if !is_root() {
-        skip!("not root: /proc/PID/map_files cannot be read");
+    if let Some(reason) = needs() {
+        skip!("{reason}");
     }
     let dir = tempfile::tempdir().unwrap();
     let programs: Vec<Program> = (0..PROGRAMS)
@@ -98,11 +95,8 @@ fn offset_of(function: &str, library: &Path) -> u64 {
 
 #[test]
 fn what_was_read_ahead_is_there_when_the_file_is_not() {
-    if !has("cc") {
-        skip!("no C compiler");
-    }
-    if !is_root() {
-        skip!("not root: /proc/PID/map_files cannot be read");
+    if let Some(reason) = needs() {
+        skip!("{reason}");
     }
     let dir = tempfile::tempdir().unwrap();
     let (path, library) = (dir.path().join("program"), dir.path().join("library.so"));

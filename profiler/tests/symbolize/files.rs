@@ -3,14 +3,7 @@
 use ctprof::model::ProcessKey;
 use ctprof::symbolize::{Options, Problem, Symbolizer};
 
-use crate::support::{Program, compile, has, is_root, names, skip, symbolizer};
-
-fn needs() -> Option<&'static str> {
-    if !has("cc") {
-        return Some("no C compiler");
-    }
-    (!is_root()).then_some("not root: /proc/PID/map_files cannot be read")
-}
+use crate::support::{Program, compile, names, needs, skip, symbolizer};
 
 #[test]
 fn a_deleted_program_still_has_names() {

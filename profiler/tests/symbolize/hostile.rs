@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ctprof::symbolize::Problem;
 
-use crate::support::{Program, compile, has, is_root, names, skip, symbolizer};
+use crate::support::{Program, compile, names, needs, skip, symbolizer};
 
 struct Mapped {
     program: Program,
@@ -18,11 +18,8 @@ struct Mapped {
 impl Mapped {
     /// A process that maps a library, as changed by `prepare`.
     fn start(prepare: impl FnOnce(&Path)) -> Result<Self, &'static str> {
-        if !has("cc") {
-            return Err("no C compiler");
-        }
-        if !is_root() {
-            return Err("not root: /proc/PID/map_files cannot be read");
+        if let Some(reason) = needs() {
+            return Err(reason);
         }
         let dir = tempfile::tempdir().unwrap();
         let (path, library) = (dir.path().join("program"), dir.path().join("evil.so"));

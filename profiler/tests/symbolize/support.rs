@@ -37,6 +37,14 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// What is missing to compile a program and to read the files that it maps.
+pub(crate) fn needs() -> Option<&'static str> {
+    if !has("cc") {
+        return Some("no C compiler");
+    }
+    (!is_root()).then_some("not root: /proc/PID/map_files cannot be read")
+}
+
 /// Runs a command that has to succeed.
 pub(crate) fn run(command: &mut Command) {
     let output = command.output().unwrap();
