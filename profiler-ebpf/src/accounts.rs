@@ -96,14 +96,20 @@ impl Slot {
     #[inline(always)]
     pub(crate) fn begins(self, at_ns: u64) {
         // SAFETY: the pointer is to this CPU's value.
-        unsafe { self.add(&raw mut (*self.account).lifetime_ns, at_ns.wrapping_neg()) };
+        unsafe {
+            self.add(&raw mut (*self.account).lifetime_ns, at_ns.wrapping_neg());
+            self.add(&raw mut (*self.account).present, 1);
+        }
     }
 
     /// The time of a thread in this slot ends.
     #[inline(always)]
     pub(crate) fn ends(self, at_ns: u64) {
         // SAFETY: the pointer is to this CPU's value.
-        unsafe { self.add(&raw mut (*self.account).lifetime_ns, at_ns) };
+        unsafe {
+            self.add(&raw mut (*self.account).lifetime_ns, at_ns);
+            self.add(&raw mut (*self.account).present, 1_u64.wrapping_neg());
+        }
     }
 
     /// A thread comes at this moment: it is born, or moved in.

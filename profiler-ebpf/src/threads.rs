@@ -7,7 +7,7 @@ use core::{
 
 use ctprof_ebpf::{
     abi::{
-        ledger::{FileReason, NOWHERE, SYSCALLS, Thread, reason},
+        ledger::{FileReason, NOWHERE, SYSCALLS, Thread, queued, reason},
         loss::Loss,
         scope,
         syscall::{abi, code_of},
@@ -20,11 +20,13 @@ use crate::{
     kernel::{self, Doing, Object, QueueClock},
     loss,
     maps::{CALL_REASONS, THREADS},
+    present,
     scope as cgroups,
 };
 
 /// Enters a thread that is not in the ledger yet, with the clock that it begins with, and that was born now or
-/// before. Allocates: only where that is safe.
+/// before. Allocates: only where that is safe. The caller has counted it with [`present::begins`], and counts it out
+/// again where this gives `None`.
 #[inline(always)]
 pub(crate) fn enter(
     task: Object,
@@ -116,7 +118,8 @@ fn claim(flag: *mut u32) -> bool {
     unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(flag, 1) == 0 }
 }
 
-/// The slot in whose account the time of this thread ends now; `None` if it has ended elsewhere.
+/// The slot in whose account the time of this thread ends now; `None` if it has ended elsewhere. Who gets the slot books
+/// the end there, then calls [`present::ends`].
 #[inline(always)]
 pub(crate) fn end(thread: &mut Thread) -> Option<u32> {
     // SAFETY: a reference to a live map value.
@@ -173,6 +176,14 @@ extern "C" fn divide(
     let Some(thread) = (unsafe { thread.as_mut() }) else {
         return 0;
     };
+    present::begins();
+    book_division(thread, value, at_ns, user_ns, kernel_ns);
+    present::ends();
+    0
+}
+
+#[inline(always)]
+fn book_division(thread: &mut Thread, value: u32, at_ns: u64, user_ns: u64, kernel_ns: u64) {
     let charge = thread.clock.close(at_ns, 0);
     let at_ns = thread.clock.since_ns;
     let before = scope::slot(thread.slot);
@@ -184,7 +195,7 @@ extern "C" fn divide(
     if let Some(account) = Slot::of(before, From::Process) {
         account.charge(charge);
         if !is_alive {
-            return 0;
+            return;
         }
         book_ticks(thread, account, user_ns, kernel_ns);
         account.leaves(at_ns);
@@ -198,7 +209,6 @@ extern "C" fn divide(
     if let Some(account) = Slot::of(scope::slot(value), From::Process) {
         account.comes(at_ns);
     }
-    0
 }
 
 /// Books what ticks found a thread doing in its slot so far.
@@ -224,14 +234,14 @@ pub(crate) fn queued(task: Object, thread: &mut Thread, now_ns: u64) {
     if kernel::may_be_stopped(task) {
         on_queue(thread, kernel::queue_clock(task, now_ns));
     } else {
-        thread.queued = 0;
+        thread.queued = queued::NO;
     }
 }
 
 /// Remembers a queue, and its throttle clock now.
 #[inline(always)]
 pub(crate) fn on_queue(thread: &mut Thread, clock: QueueClock) {
-    thread.queued = 1;
+    thread.queued = queued::YES;
     thread.queue = clock.queue;
     thread.queue_ns = clock.ns;
 }
@@ -239,7 +249,7 @@ pub(crate) fn on_queue(thread: &mut Thread, clock: QueueClock) {
 /// For how long a thread that waits has been stopped by a quota since it was [`queued`].
 #[inline(always)]
 pub(crate) fn stopped_ns(task: Object, thread: &Thread, now_ns: u64) -> u64 {
-    if thread.queued == 0 {
+    if thread.queued != queued::YES {
         return 0;
     }
     let clock = kernel::queue_clock(task, now_ns);

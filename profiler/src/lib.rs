@@ -11,6 +11,7 @@ pub mod memory;
 pub mod model;
 pub mod output;
 pub mod recording;
+pub mod requirements;
 pub mod seccomp;
 pub mod symbolize;
 pub mod target;

@@ -76,9 +76,25 @@ pub struct Account {
     pub left: u64,
     /// Moves of waiting threads to another CPU.
     pub migrations: u64,
+    /// Threads whose time has begun in this slot less those whose time has ended, wrapping. Over all CPUs 0 once every
+    /// thread has left.
+    pub present: u64,
     /// Always 0.
-    pub padding: [u64; 6],
+    pub padding: [u64; 5],
 }
+
+/// What one CPU has seen begin and end, each counted once its part of the bookkeeping is about to start or is done. Read
+/// `ended` of all CPUs first and `begun` after it: where the sums are equal, nothing was in progress in between.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// Threads that began, and divisions of a thread's time between two slots.
+    pub begun: u64,
+    /// Those that are over.
+    pub ended: u64,
+}
+
+const _: () = assert!(size_of::<Present>() == 16);
 
 /// Count, sum and maximum of durations.
 #[repr(C)]
@@ -108,7 +124,7 @@ pub struct Thread {
     pub file: FileReason,
     /// Slot, with its flags; see [`super::scope`].
     pub slot: u32,
-    /// 1 if `queue` and `queue_ns` are of this wait.
+    /// One of [`queued`].
     pub queued: u32,
     /// The CFS queue that it waits on.
     pub queue: u64,
@@ -146,6 +162,16 @@ pub struct Thread {
 }
 
 const _: () = assert!(offset_of!(Thread, queued) == 56 - 4);
+
+/// Values of [`Thread::queued`].
+pub mod queued {
+    /// No quota can stop it in this wait.
+    pub const NO: u32 = 0;
+    /// `queue` and `queue_ns` are of this wait.
+    pub const YES: u32 = 1;
+    /// It slept when the first visit found it, and may have been woken while that looked.
+    pub const FOUND_ASLEEP: u32 = 2;
+}
 
 /// Value of [`Thread::home`] when the thread's time has ended, by its exit or by the last visit.
 pub const NOWHERE: u32 = u32::MAX;

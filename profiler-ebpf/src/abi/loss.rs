@@ -32,11 +32,13 @@ pub enum Loss {
     CallMapFull = 12,
     /// A slow call found the ring buffer full, or too many came in one second: it is not shown.
     SlowCallDropped = 13,
+    /// A thread that slept got a CPU without a wakeup that was seen: its wait for the CPU counts as part of its sleep.
+    WakeupMissed = 14,
 }
 
 impl Loss {
     /// How many causes there are.
-    pub const COUNT: u32 = 14;
+    pub const COUNT: u32 = 15;
 
     /// Each cause with the name it has in `summary.json` and in the report.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
@@ -54,6 +56,7 @@ impl Loss {
         (Self::SwitchMissed, "switch_missed"),
         (Self::CallMapFull, "call_map_full"),
         (Self::SlowCallDropped, "slow_call_dropped"),
+        (Self::WakeupMissed, "wakeup_missed"),
     ];
 }
 

@@ -8,7 +8,7 @@ use aya_ebpf::{
 use ctprof_ebpf::{
     abi::{
         count_key::{Count, CountKey},
-        ledger::{Account, DelayKey, SYSCALLS, Thread, ThrottleClock},
+        ledger::{Account, DelayKey, Present, SYSCALLS, Thread, ThrottleClock},
         loss::Loss,
         stack::StackRecord,
         syscall::{CachedRow, CallKey, CallRow, Running, SlowRate},
@@ -81,6 +81,10 @@ pub(crate) static THREADS: TaskStorage<Thread> = TaskStorage::new();
 /// Slot -> what this CPU has charged to it. Set at load.
 #[map]
 pub(crate) static ACCOUNTS: PerCpuArray<Account> = PerCpuArray::with_max_entries(1, 0);
+
+/// Threads that this CPU has seen begin and end.
+#[map]
+pub(crate) static PRESENT: PerCpuArray<Present> = PerCpuArray::with_max_entries(1, 0);
 
 /// Slot -> how long its threads waited for a CPU. Shared by all CPUs, because 1 KiB a slot and CPU would be too
 /// much on large machines. Set at load.

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use core::ffi::c_void;
 use ctprof_ebpf::{
     abi::{
-        ledger::{Thread, state, visit},
+        ledger::{Thread, queued, state, visit},
         loss::Loss,
         scope::{SLOT_IDLE, slot},
     },
@@ -24,7 +24,7 @@ use crate::{
     kernel::{self, Object},
     loss,
     maps::{CONTROL, THREADS},
-    off_cpu, scope, threads,
+    off_cpu, present, scope, threads,
 };
 
 /// A CPU passes from one thread to the next. Arguments: whether by force, previous, next, state of the previous.
@@ -55,6 +55,9 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     threads::follow(next, thread, now_ns);
     calls::gets_cpu(next, thread, now_ns);
     delays::switch(now_ns, leaving, slot(thread.slot));
+    if thread.clock.phase == phase::BLOCKED {
+        not_woken(thread);
+    }
     switch_in(next, thread, now_ns);
     0
 }
@@ -118,6 +121,9 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
             threads::ticked(task, thread, account);
         }
     }
+    if dies {
+        present::ends();
+    }
     number
 }
 
@@ -156,6 +162,16 @@ fn switch_in(task: Object, thread: &mut Thread, now_ns: u64) {
         });
     } else {
         off_cpu::count(task, thread, charge.state, charge.ns);
+    }
+}
+
+/// A thread gets a CPU that slept, and nobody was seen to wake it.
+#[inline(always)]
+fn not_woken(thread: &mut Thread) {
+    if thread.queued == queued::FOUND_ASLEEP {
+        thread.queued = queued::NO;
+    } else {
+        loss::count(Loss::WakeupMissed);
     }
 }
 
@@ -238,7 +254,7 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
             charge.throttled_ns,
         );
     }
-    if thread.queued != 0 {
+    if thread.queued == queued::YES {
         let clock = kernel::queue_clock_on(task, ctx.arg::<u64>(1) as u32, now_ns);
         threads::on_queue(thread, clock);
     }
@@ -248,15 +264,19 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
 /// A thread was born. Arguments: the thread, the flags of `clone`. Runs in its parent, where memory can be had.
 #[btf_tracepoint(function = "task_newtask")]
 fn task_newtask(ctx: BtfTracePointContext) -> i32 {
-    match CONTROL.get(0).copied() {
-        Some(visit::OPEN | visit::FOLLOW | visit::SETTLE) => {}
-        _ => return 0,
-    }
+    // Before it is known whether the ledger is open: who closes it, and then finds that all have ended, can be sure that no
+    // newborn is on its way in.
+    present::begins();
+    let is_open = matches!(
+        CONTROL.get(0).copied(),
+        Some(visit::OPEN | visit::FOLLOW | visit::SETTLE)
+    );
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let clock = |_: &mut Thread| Clock::starting(now_ns, phase::RUNNABLE, 0);
-    if let Some(thread) = threads::enter(ctx.arg(0), clock, true) {
-        calls::is_born(thread);
+    match is_open.then(|| threads::enter(ctx.arg(0), clock, true)) {
+        Some(Some(thread)) => calls::is_born(thread),
+        _ => present::ends(),
     }
     0
 }

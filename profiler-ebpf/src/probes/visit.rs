@@ -7,7 +7,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use ctprof_ebpf::{
     abi::{
         count_key::flags,
-        ledger::{Thread, population, state, visit},
+        ledger::{Thread, population, queued, state, visit},
         scope,
     },
     ledger::phase,
@@ -18,7 +18,7 @@ use crate::{
     calls,
     kernel::{self, Object},
     maps::{CONTROL, POPULATION, THREADS},
-    off_cpu, stack, threads,
+    off_cpu, present, stack, threads,
 };
 
 /// A thread that had no event for this long may have none for much longer.
@@ -59,18 +59,21 @@ fn open(task: Object) {
     // SAFETY: has no precondition.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let clock = |thread: &mut Thread| threads::clock_of(task, thread, now_ns);
+    present::begins();
     let Some(thread) = threads::enter(task, clock, false) else {
+        present::ends();
         return;
     };
     // SAFETY: the pointer is to a live map value.
     let thread = unsafe { &mut *thread };
     // The visit may have been held up since it last looked, and a thread that was not in yet has no end booked.
     if kernel::state(task) & kernel::TASK_DEAD != 0 {
-        if let Some(home) = threads::end(thread)
-            && let Some(account) = Slot::of(home, From::Process)
-        {
-            account.charge(thread.clock.leave(now_ns, 0));
-            account.ends(thread.clock.since_ns);
+        if let Some(home) = threads::end(thread) {
+            if let Some(account) = Slot::of(home, From::Process) {
+                account.charge(thread.clock.leave(now_ns, 0));
+                account.ends(thread.clock.since_ns);
+            }
+            present::ends();
         }
         return;
     }
@@ -80,6 +83,8 @@ fn open(task: Object) {
     }
     if thread.clock.is_runnable() {
         threads::queued(task, thread, now_ns);
+    } else if thread.clock.phase == phase::BLOCKED {
+        thread.queued = queued::FOUND_ASLEEP;
     }
     if !kernel::is_on_cpu(task) && off_cpu::wanted(thread.slot) {
         thread.comm = kernel::comm(task);
@@ -178,6 +183,7 @@ fn close(task: Object) {
         account.ends(thread.clock.since_ns);
         threads::ticked(task, thread, account);
     }
+    present::ends();
     if waits {
         off_cpu::count_wait(task, thread);
     } else if charge.state >= state::BLOCKED {

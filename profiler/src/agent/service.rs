@@ -13,8 +13,8 @@ use super::settings::{Layers, Resolved, Settings};
 use super::web::Web;
 use super::{CorePlan, channel, core, privileges};
 use crate::host::Host;
-use crate::host::capabilities::Capabilities;
 use crate::recording::raise_file_limit;
+use crate::requirements;
 use crate::{Error, Result};
 
 /// Runs the agent until SIGTERM or SIGINT. SIGHUP has it read its settings again. `base` is what no setting says.
@@ -22,7 +22,7 @@ use crate::{Error, Result};
 /// # Errors
 /// A missing privilege or kernel feature, an address that cannot be used.
 pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Result<()> {
-    Capabilities::of_self(&Host::default())?.require("run the agent")?;
+    requirements::require(&Host::default(), "run the agent")?;
     let web = Web::read(resolved.settings.web_config.as_deref())?;
     privileges::before_attaching(resolved.settings.bpf_statistics);
     let listener = http::bind(resolved.settings.listen).await?;

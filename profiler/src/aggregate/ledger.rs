@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ctprof_ebpf::abi::ledger::{reason, state};
+use ctprof_ebpf::abi::ledger::{Account, reason, state};
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_IDLE, SLOT_KERNEL};
 use ctprof_ebpf::histogram::{BUCKETS, bounds};
 
@@ -35,18 +35,20 @@ pub(super) const fn state_of(number: usize, in_kernel: bool) -> State {
 /// Gives every slot's figures to its container. Time on the CPU is divided as the scheduler's ticks found its threads;
 /// where there are samples, [`super::balance`] divides it again.
 ///
-/// `elsewhere` names the owner of a slot that has no row.
+/// `elsewhere` names the owner of a slot that has no row. Returns how many threads had not ended when the figures were read:
+/// their lifetimes are not known, and count as what their slot's states say.
 pub fn container_ledgers(
     raw: &RawLedger,
     owners: &Owners,
     elsewhere: impl Fn(u32) -> Option<String>,
     containers: &mut [Container],
-) {
+) -> u64 {
     for container in &mut *containers {
         container.ledger = Some(Ledger::default());
         container.time_ns = measured(raw).map(|state| (state, 0)).collect();
     }
     let mut ticked = vec![(0, 0); containers.len()];
+    let mut unended = 0;
     for (slot, figures) in &raw.slots {
         let Some((row, container)) = owners
             .0
@@ -72,8 +74,9 @@ pub fn container_ledgers(
                 *sum += ns;
             }
         }
-        // Every thread has left by now. A sum below zero can only be a lost charge: the residual shows it.
-        ledger.thread_time_ns += u64::try_from(account.lifetime_ns.cast_signed()).unwrap_or(0);
+        let (lifetime_ns, without_end) = lifetime(account);
+        ledger.thread_time_ns += lifetime_ns;
+        unended += without_end;
         ledger.threads_born += account.came;
         ledger.threads_exited += account.left;
         ledger.voluntary_switches += account.voluntary;
@@ -94,6 +97,17 @@ pub fn container_ledgers(
     }
     divide_on_cpu(&ticked, containers);
     delays(raw, owners, elsewhere, containers);
+    unended
+}
+
+/// The lifetimes of a slot's threads, and how many of them have no end. A beginning without its end is a whole uptime of the
+/// host less: then the states are what is known.
+fn lifetime(account: &Account) -> (u64, u64) {
+    let without_end = account.present.cast_signed().unsigned_abs();
+    match u64::try_from(account.lifetime_ns.cast_signed()) {
+        Ok(lifetime_ns) if without_end == 0 => (lifetime_ns, 0),
+        _ => (account.time_ns.iter().sum(), without_end.max(1)),
+    }
 }
 
 /// Divides what is user time so far by ticks; that of a container without any as that of all.
@@ -232,7 +246,7 @@ mod tests {
     use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_IDLE, SLOT_KERNEL};
     use ctprof_ebpf::histogram::{BUCKETS, bucket};
 
-    use super::{container_ledgers, retain_rows};
+    use super::{container_ledgers, lifetime, retain_rows};
     use crate::aggregate::Owners;
     use crate::bpf::SlotFigures;
     use crate::collect::RawLedger;
@@ -263,6 +277,31 @@ mod tests {
             waits: buckets,
             stops: [0; BUCKETS],
         }
+    }
+
+    #[test]
+    fn a_lifetime_without_its_end_is_what_the_states_say_and_is_counted() {
+        let whole = figures(300, &[]).account;
+        assert_eq!(lifetime(&whole), (1_000, 0));
+        // One thread began an hour after boot, and its end has not come.
+        let hour_ns = 3_600_000_000_000_u64;
+        let open = Account {
+            lifetime_ns: 1_000_u64.wrapping_sub(hour_ns),
+            present: 1,
+            ..whole
+        };
+        assert_eq!(lifetime(&open), (1_000, 1));
+        let lost_beginning = Account {
+            lifetime_ns: 1_000_u64.wrapping_add(hour_ns),
+            present: 1_u64.wrapping_neg(),
+            ..whole
+        };
+        assert_eq!(lifetime(&lost_beginning), (1_000, 1));
+        let negative = Account {
+            lifetime_ns: 5_u64.wrapping_neg(),
+            ..whole
+        };
+        assert_eq!(lifetime(&negative), (1_000, 1));
     }
 
     fn delay(victim: u32, culprit: u32, ns: u64) -> (DelayKey, u64) {

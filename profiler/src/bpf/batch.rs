@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::Pod;
 use aya::maps::{HashMap, IterableMap};
@@ -15,6 +17,23 @@ const LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
 
 /// Entries of a hash in one call, at first: half a MiB of stacks. The kernel hands over whole buckets.
 const ENTRIES: usize = 512;
+
+/// Tries at a bucket that another CPU holds before reading is given up.
+const MAX_TRIES: u32 = 1_000;
+
+/// How often the readers of one object's maps found a bucket held by another CPU, and tried again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Retries(Arc<AtomicU64>);
+
+impl Retries {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// Its part of `union bpf_attr`.
 #[repr(C)]
@@ -61,9 +80,10 @@ pub(super) fn read_array(map: BorrowedFd<'_>, values: &mut [u64]) -> io::Result<
 /// What the kernel says.
 pub(super) fn read<K: Pod, V: Pod>(
     map: &HashMap<Owned, K, V>,
+    retries: &Retries,
     take: impl FnMut(K, V),
 ) -> io::Result<()> {
-    entries(map, LOOKUP_BATCH, take)
+    entries(map, LOOKUP_BATCH, retries, take)
 }
 
 /// Hands every entry of a hash to `take` and removes it, in one step: nothing is added to it in between.
@@ -72,14 +92,16 @@ pub(super) fn read<K: Pod, V: Pod>(
 /// What the kernel says.
 pub(super) fn drain<K: Pod, V: Pod>(
     map: &mut HashMap<Owned, K, V>,
+    retries: &Retries,
     take: impl FnMut(K, V),
 ) -> io::Result<()> {
-    entries(map, LOOKUP_AND_DELETE_BATCH, take)
+    entries(map, LOOKUP_AND_DELETE_BATCH, retries, take)
 }
 
 fn entries<K: Pod, V: Pod>(
     map: &HashMap<Owned, K, V>,
     command: libc::c_long,
+    retries: &Retries,
     mut take: impl FnMut(K, V),
 ) -> io::Result<()> {
     let fd = IterableMap::map(map).fd().as_fd();
@@ -88,6 +110,7 @@ fn entries<K: Pod, V: Pod>(
     // Number of a bucket: where the next call goes on.
     let mut place = 0_u32;
     let mut first = true;
+    let mut tries = 0;
     loop {
         let room = keys.capacity().min(values.capacity());
         let mut batch = Batch {
@@ -104,8 +127,15 @@ fn entries<K: Pod, V: Pod>(
         let done = unsafe { call(command, &mut batch) };
         let error = done.err().and_then(|error| error.raw_os_error());
         let is_last = match error {
-            // Busy: a bucket is being changed; the next call goes on with it.
-            None | Some(libc::EBUSY) => false,
+            None => false,
+            // Another CPU holds the bucket: the next call goes on with it. Since 6.15 the kernel gives such a lock up after a
+            // while, or where it would wait for itself, and says so.
+            Some(libc::EBUSY | libc::ETIMEDOUT | libc::EDEADLK) if tries < MAX_TRIES => {
+                tries += 1;
+                retries.add_one();
+                std::thread::yield_now();
+                false
+            }
             // The hash ends here.
             Some(libc::ENOENT) => true,
             // A bucket that is larger than the buffers: nothing was read.
@@ -129,6 +159,9 @@ fn entries<K: Pod, V: Pod>(
             return Ok(());
         }
         first = false;
+        if count > 0 {
+            tries = 0;
+        }
     }
 }
 

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::os::fd::AsFd;
 
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues, Queue};
-use ctprof_ebpf::abi::ledger::{Account, DelayKey, Series, population};
+use ctprof_ebpf::abi::ledger::{Account, DelayKey, Present, Series, population};
 use ctprof_ebpf::histogram::BUCKETS;
 use ctprof_ebpf::timeline::Timeline;
 
 use super::loader::Owned;
 use super::maps::{Plain, failed};
-use super::{Kernel, batch};
+use super::{Kernel, batch, batch::Retries};
 use crate::{Error, Result};
 
 // SAFETY: records of the border: `#[repr(C)]` integers without padding, so every bit pattern is a value.
@@ -19,6 +19,8 @@ unsafe impl aya::Pod for Plain<Account> {}
 unsafe impl aya::Pod for Plain<DelayKey> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Plain<Timeline> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Plain<Present> {}
 
 /// What was charged to one slot, over all CPUs.
 #[derive(Clone, Debug)]
@@ -55,6 +57,8 @@ pub struct LedgerMaps {
     control: Array<Owned, u32>,
     population: MapData,
     freed: Queue<Owned, u32>,
+    present: PerCpuArray<Owned, Plain<Present>>,
+    retries: Retries,
     /// Held open: programs that are loaded later refer to it.
     _reasons: Array<Owned, u32>,
 }
@@ -81,6 +85,8 @@ impl LedgerMaps {
             control: kernel.take("CONTROL")?,
             population: kernel.take_raw("POPULATION")?,
             freed: kernel.take("FREED")?,
+            present: kernel.take("PRESENT")?,
+            retries: kernel.retries(),
             _reasons: table,
         })
     }
@@ -103,6 +109,26 @@ impl LedgerMaps {
         self.control
             .set(1, number, 0)
             .map_err(|error| failed("control the visit to the threads", &error))
+    }
+
+    /// Whether every thread whose time began has had its end, and nothing was in progress a moment ago.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn all_have_ended(&self) -> Result<bool> {
+        // In this order: what ended was counted before.
+        let ended = self.present(|it| it.ended)?;
+        Ok(self.present(|it| it.begun)? == ended)
+    }
+
+    fn present(&self, figure: impl Fn(&Present) -> u64) -> Result<u64> {
+        let of_cpus = self
+            .present
+            .get(&0, 0)
+            .map_err(|error| failed("count the threads that are in the ledger", &error))?;
+        Ok(of_cpus
+            .iter()
+            .fold(0, |sum, Plain(it)| sum.wrapping_add(figure(it))))
     }
 
     /// Threads of every slot that has any, as the visit of this number found them.
@@ -165,7 +191,7 @@ impl LedgerMaps {
     /// The map cannot be read.
     pub fn take_delays(&mut self, slots: &HashSet<u32>) -> Result<Vec<(DelayKey, u64)>> {
         let mut taken = Vec::new();
-        batch::read(&self.delays, |Plain(key), ns| {
+        batch::read(&self.delays, &self.retries, |Plain(key), ns| {
             if slots.contains(&key.victim) || slots.contains(&key.culprit) {
                 taken.push((key, ns));
             }
@@ -237,8 +263,10 @@ impl LedgerMaps {
     pub fn delays(&self) -> Result<Vec<(DelayKey, u64)>> {
         const ACTION: &str = "read the delay matrix";
         let mut delays = Vec::new();
-        batch::read(&self.delays, |Plain(key), ns| delays.push((key, ns)))
-            .map_err(|error| failed(ACTION, &error))?;
+        batch::read(&self.delays, &self.retries, |Plain(key), ns| {
+            delays.push((key, ns));
+        })
+        .map_err(|error| failed(ACTION, &error))?;
         let timelines = self
             .timelines
             .get(&0, 0)
@@ -262,8 +290,10 @@ impl LedgerMaps {
     /// The map cannot be read.
     pub fn drain_burnt(&mut self) -> Result<Vec<u64>> {
         let mut periods = Vec::new();
-        batch::drain(&mut self.burnt, |period, _| periods.push(period))
-            .map_err(|error| failed("read the throttled periods", &error))?;
+        batch::drain(&mut self.burnt, &self.retries, |period, _| {
+            periods.push(period);
+        })
+        .map_err(|error| failed("read the throttled periods", &error))?;
         Ok(periods)
     }
 }
@@ -286,6 +316,7 @@ fn add(sum: &mut Account, of_cpu: &Account) {
     sum.voluntary += of_cpu.voluntary;
     sum.involuntary += of_cpu.involuntary;
     sum.migrations += of_cpu.migrations;
+    sum.present = sum.present.wrapping_add(of_cpu.present);
     add_series(&mut sum.waits, of_cpu.waits);
     add_series(&mut sum.stops, of_cpu.stops);
 }

@@ -11,7 +11,7 @@ use ctprof_ebpf::abi::layout;
 use ctprof_ebpf::abi::ledger::state;
 use ctprof_ebpf::abi::syscall::{CACHE, JUDGED, view};
 
-use super::{attach, describe, object::OBJECT, probes, probes::Probe};
+use super::{attach, batch::Retries, describe, object::OBJECT, probes, probes::Probe};
 use crate::host::btf::{Layout, Throttle};
 use crate::host::{self, kernel};
 use crate::model::StateGroup;
@@ -102,6 +102,7 @@ pub struct Kernel {
     /// What became of each program that was loaded.
     loaded: HashMap<&'static str, attach::ProbeState>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    retries: Retries,
 }
 
 impl Kernel {
@@ -128,6 +129,7 @@ impl Kernel {
             btf: Some(btf),
             loaded: HashMap::new(),
             logger,
+            retries: Retries::default(),
         })
     }
 
@@ -185,6 +187,17 @@ impl Kernel {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
+    }
+
+    /// Counts for a reader of maps how often it had to try again.
+    pub(super) fn retries(&self) -> Retries {
+        self.retries.clone()
+    }
+
+    /// How often a map had to be read again, because another CPU held a part of it: a delay, nothing is lost.
+    #[must_use]
+    pub fn batch_retries(&self) -> u64 {
+        self.retries.count()
     }
 
     /// Takes an array out of the object, for a reader of its own.

@@ -11,7 +11,7 @@ use ctprof_ebpf::abi::{
     syscall::SlowCall,
 };
 
-use super::{Kernel, batch, describe, loader::Owned};
+use super::{Kernel, batch, batch::Retries, describe, loader::Owned};
 use crate::{Error, Result};
 
 /// Lets aya copy a record of the border in and out of a map.
@@ -71,6 +71,7 @@ pub struct SampleMaps {
     active: Array<Owned, u32>,
     stacks: HashMap<Owned, u64, Plain<StackRecord>>,
     half: u32,
+    retries: Retries,
 }
 
 impl SampleMaps {
@@ -84,6 +85,7 @@ impl SampleMaps {
             active: kernel.take("ACTIVE")?,
             stacks: kernel.take("STACKS")?,
             half: 0,
+            retries: kernel.retries(),
         })
     }
 
@@ -116,6 +118,7 @@ impl SampleMaps {
         let mut rows = Vec::new();
         batch::drain(
             &mut self.counts[half as usize],
+            &self.retries,
             |Plain(key), Plain(count)| rows.push((key, count)),
         )
         .map_err(|error| failed("read the sample counts", &error))?;
@@ -127,7 +130,7 @@ impl SampleMaps {
     /// # Errors
     /// The map cannot be read.
     pub fn drain_stacks(&mut self, mut take: impl FnMut(u64, &[u64])) -> Result<()> {
-        batch::drain(&mut self.stacks, |key, Plain(record)| {
+        batch::drain(&mut self.stacks, &self.retries, |key, Plain(record)| {
             let frames = usize::try_from(record.frames).unwrap_or(usize::MAX);
             take(
                 key,

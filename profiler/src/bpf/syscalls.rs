@@ -10,7 +10,7 @@ use ctprof_ebpf::abi::syscall::{CACHE, CachedRow, CallKey, CallRow, Running, kin
 use super::loader::Owned;
 use super::maps::{Plain, failed};
 use super::probes::Probe;
-use super::{Kernel, batch};
+use super::{Kernel, batch, batch::Retries};
 use crate::Result;
 
 // SAFETY: records of the border: `#[repr(C)]` integers without padding, so every bit pattern is a value.
@@ -63,6 +63,7 @@ pub struct CallMaps {
     cache: PerCpuArray<Owned, Plain<CachedRow>>,
     running: PerCpuArray<Owned, Plain<Running>>,
     judged: Array<Owned, u32>,
+    retries: Retries,
 }
 
 impl CallMaps {
@@ -76,6 +77,7 @@ impl CallMaps {
             cache: kernel.take("CALL_CACHE")?,
             running: kernel.take("RUNNING")?,
             judged: kernel.take("JUDGED_CALLS")?,
+            retries: kernel.retries(),
         })
     }
 
@@ -99,8 +101,10 @@ impl CallMaps {
     /// A map cannot be read.
     pub fn read(&self, mut take: impl FnMut(CallKey, CallRow)) -> Result<()> {
         let cannot = |error: &MapError| failed("read the system calls", error);
-        batch::read(&self.calls, |Plain(key), Plain(row)| take(key, row))
-            .map_err(|error| failed("read the system calls", &error))?;
+        batch::read(&self.calls, &self.retries, |Plain(key), Plain(row)| {
+            take(key, row);
+        })
+        .map_err(|error| failed("read the system calls", &error))?;
         for place in 0..CACHE {
             let cached = self.cache.get(&place, 0).map_err(|error| cannot(&error))?;
             for Plain(cached) in cached.iter().filter(|it| it.0.key.is_call()) {

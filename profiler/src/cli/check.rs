@@ -11,10 +11,10 @@ use super::output_error;
 use crate::bpf::probes::{self, Hook};
 use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, Sampler, SamplingEvent};
 use crate::host::btf::{Btf, FIELDS, Layout};
-use crate::host::capabilities::{self, Capabilities};
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::host::{Host, kernel};
 use crate::model::StateGroup;
+use crate::requirements::{self, Requirement, Verdict};
 use crate::{Error, Result};
 
 /// Say what works on this host, and what to do about the rest.
@@ -46,6 +46,21 @@ struct Finding {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+}
+
+impl From<Requirement> for Finding {
+    fn from(requirement: Requirement) -> Self {
+        Self {
+            id: requirement.id,
+            status: match requirement.verdict {
+                Verdict::Met => Status::Ok,
+                Verdict::Limited => Status::Limited,
+                Verdict::Unmet => Status::Failed,
+            },
+            detail: requirement.detail,
+            remedy: requirement.remedy,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -107,18 +122,16 @@ fn print(findings: &Findings) -> std::io::Result<()> {
 
 fn findings(btf_path: Option<&Path>) -> Vec<Finding> {
     let host = Host::default();
-    let mut all = vec![ok(
-        "kernel",
-        format!("Linux {} {}", kernel::release(), kernel::machine()),
-    )];
-    let capabilities = privilege(&host, &mut all);
-    all.push(lockdown(&host));
-    all.push(pid_namespace(&host));
-    let hierarchy = cgroups(&host, &mut all);
+    let mut all: Vec<Finding> = requirements::all(&host)
+        .into_iter()
+        .map(Finding::from)
+        .collect();
+    let are_met = all.iter().all(|it| it.status != Status::Failed);
+    let hierarchy = Hierarchy::detect(&host).ok();
     let layout = types(btf_path, hierarchy.as_ref(), &mut all);
     all.push(kernel_symbols(&host));
     match (hierarchy, layout) {
-        (Some(hierarchy), Some(layout)) if capabilities => {
+        (Some(hierarchy), Some(layout)) if are_met => {
             programs(&host, btf_path, &hierarchy, &layout, &mut all);
         }
         _ => all.extend(probes::all().map(|probe| {
@@ -130,96 +143,6 @@ fn findings(btf_path: Option<&Path>) -> Vec<Finding> {
         })),
     }
     all
-}
-
-fn privilege(host: &Host, all: &mut Vec<Finding>) -> bool {
-    let capabilities = match Capabilities::of_self(host) {
-        Ok(capabilities) => capabilities,
-        Err(error) => {
-            all.push(failed("privilege", error.to_string(), None));
-            return false;
-        }
-    };
-    let missing: Vec<_> = capabilities.missing().collect();
-    let list = missing
-        .iter()
-        .map(|it| format!("{} ({})", it.name, it.reason))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let enough = missing.iter().all(|capability| !capability.required);
-    all.push(if missing.is_empty() {
-        ok(
-            "privilege",
-            capabilities::ALL
-                .iter()
-                .map(|it| it.name)
-                .collect::<Vec<_>>()
-                .join(" "),
-        )
-    } else if enough {
-        limited(
-            "privilege",
-            format!("missing {list}"),
-            "run with sudo for complete names",
-        )
-    } else {
-        failed(
-            "privilege",
-            format!("missing {list}"),
-            Some("run with sudo".to_owned()),
-        )
-    });
-    enough
-}
-
-fn lockdown(host: &Host) -> Finding {
-    match kernel::lockdown(host).as_deref() {
-        Some("confidentiality") => failed(
-            "lockdown",
-            "confidentiality: BPF may not read kernel memory".to_owned(),
-            Some("boot with lockdown=integrity".to_owned()),
-        ),
-        Some(mode) => ok("lockdown", mode.to_owned()),
-        None => ok("lockdown", "not reported by this kernel".to_owned()),
-    }
-}
-
-fn pid_namespace(host: &Host) -> Finding {
-    if kernel::is_initial_pid_namespace(host) {
-        return ok("pid_namespace", "the host's".to_owned());
-    }
-    limited(
-        "pid_namespace",
-        "not the host's: other containers' processes are out of sight, their functions have no names"
-            .to_owned(),
-        "run ctprof in the host's PID namespace (docker run --pid=host)",
-    )
-}
-
-fn cgroups(host: &Host, all: &mut Vec<Finding>) -> Option<Hierarchy> {
-    match Hierarchy::detect(host) {
-        Ok(hierarchy) => {
-            let version = match hierarchy.version() {
-                Version::V1 => "v1 (the cpu controller's hierarchy)",
-                Version::V2 => "v2",
-            };
-            let place = hierarchy.mount_point().display().to_string();
-            all.push(if hierarchy.is_namespaced() {
-                limited(
-                    "cgroups",
-                    format!("{version} at {place}, seen from inside a cgroup namespace"),
-                    "run ctprof in the host's cgroup namespace (docker run --cgroupns=host)",
-                )
-            } else {
-                ok("cgroups", format!("{version} at {place}"))
-            });
-            Some(hierarchy)
-        }
-        Err(error) => {
-            all.push(failed("cgroups", error.to_string(), None));
-            None
-        }
-    }
 }
 
 fn types(

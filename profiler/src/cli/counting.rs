@@ -9,16 +9,15 @@ use tokio::signal::unix::{Signal, SignalKind};
 
 use super::record::command::RunningCommand;
 use super::record::{listen, say};
-use crate::Result;
 use crate::bpf::{CallPlan, SamplingEvent};
 use crate::collect::{Ended, Observer, Recorded, Session, SessionPlan};
 use crate::host::Host;
 use crate::host::btf::Layout;
-use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::recording::layout;
 use crate::target::{self, TargetArgs};
+use crate::{Result, requirements};
 
 /// Whose calls, resolved on this host.
 pub(super) struct Counting {
@@ -50,7 +49,7 @@ impl Counting {
         btf: Option<&Path>,
     ) -> Result<(Self, Containers, Option<RunningCommand>)> {
         let host = Host::default();
-        Capabilities::of_self(&host)?.require(name)?;
+        requirements::require(&host, name)?;
         let hierarchy = Hierarchy::detect(&host)?;
         let mut containers = Containers::new(&host, &hierarchy);
         let resolved = target::resolve(target, &host, &hierarchy, &mut containers)?;

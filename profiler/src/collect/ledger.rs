@@ -1,6 +1,8 @@
 //! The ledger's raw figures, by slot.
 
 use std::collections::{BTreeMap, HashMap};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::ledger::{DelayKey, visit};
 
@@ -10,6 +12,12 @@ use crate::bpf::{Kernel, LedgerMaps, ProbeState, SlotFigures};
 use crate::host::btf::{Layout, Throttle};
 use crate::host::syscalls;
 use crate::model::Unavailable;
+
+/// How long a ledger that is closed waits for threads to end.
+const LAST_ENDS: Duration = Duration::from_millis(300);
+/// Time between two looks, which doubles: an exit takes less than a millisecond, unless its thread waits for a CPU.
+const FIRST_PAUSE: Duration = Duration::from_micros(200);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the ledger brought home.
 #[derive(Clone, Debug, Default)]
@@ -140,10 +148,23 @@ impl LedgerRun {
         self.maps.drain_burnt()
     }
 
-    /// Charges what every thread has done since its last event: nothing is charged after this.
+    /// Charges what every thread has done since its last event: but for a few that no visit sees, nothing is charged after
+    /// this.
     pub(super) fn close(&mut self, kernel: &mut Kernel) -> Result<()> {
-        if !std::mem::replace(&mut self.closed, true) {
-            self.maps.set_visit(visit::CLOSE)?;
+        self.closed = true;
+        self.maps.set_visit(visit::CLOSE)?;
+        kernel.visit(&probes::VISIT)
+    }
+
+    /// After [`close`](Self::close): waits for the end of threads that are on their way out, which the kernel shows to no
+    /// visit any more, and takes out those that were on their way in. Usually there are none, and this returns at once. One
+    /// that has not ended after 300 ms never will in time: `RawLedger` tells by its slot's account.
+    pub(super) fn wait_for_ends(&mut self, kernel: &mut Kernel) -> Result<()> {
+        let deadline = Instant::now() + LAST_ENDS;
+        let mut pause = FIRST_PAUSE;
+        while !self.maps.all_have_ended()? && Instant::now() < deadline {
+            thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
             kernel.visit(&probes::VISIT)?;
         }
         Ok(())

@@ -67,6 +67,12 @@ impl<'a> Session<'a> {
         let rows = plan.map_entries.unwrap_or_else(|| rows(plan.frequency_hz));
         let mut watch = WatchList::new(plan.hierarchy.walk("/")?.len(), plan.roots, plan.endless);
         let mut unavailable = Vec::new();
+        if plan.hierarchy.is_namespaced() {
+            unavailable.push(Unavailable {
+                view: "cgroups".to_owned(),
+                cause: "seen from inside a cgroup namespace: what runs outside it counts as host; run ctprof in the host's (docker run --cgroupns=host)".to_owned(),
+            });
+        }
         let (mut kernel, throttle) = load(&plan, rows, watch.slots())?;
         let mut scope = ScopeMap::of(&mut kernel)?;
         let maps = SampleMaps::of(&mut kernel)?;
@@ -289,6 +295,9 @@ impl<'a> Session<'a> {
 
     /// Nothing is sampled or charged after this.
     fn stop(&mut self) -> Result<()> {
+        if self.ended.is_some() {
+            return Ok(());
+        }
         if let Some(calls) = &mut self.calls {
             calls.detach();
         }
@@ -298,8 +307,11 @@ impl<'a> Session<'a> {
         if let Some(sampler) = &mut self.sampler {
             sampler.stop(&mut self.kernel);
         }
-        self.ended.get_or_insert(self.started.elapsed());
-        Ok(())
+        self.ended = Some(self.started.elapsed());
+        match &mut self.ledger {
+            Some(ledger) => ledger.wait_for_ends(&mut self.kernel),
+            None => Ok(()),
+        }
     }
 
     /// Has these calls, which a profile would deny, sent one by one. Before [`open`](Self::open).
@@ -348,6 +360,8 @@ impl<'a> Session<'a> {
             .map(|(cause, count)| (cause.to_owned(), count))
             .collect();
         lost.insert("unknown_event".to_owned(), self.unknown_events);
+        lost.insert("program_missed".to_owned(), self.kernel.missed_runs());
+        lost.insert("map_read_again".to_owned(), self.kernel.batch_retries());
         *lost.entry("scope_full".to_owned()).or_default() += self.watch.unwatched();
         Ok(lost)
     }

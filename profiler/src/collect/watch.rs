@@ -58,7 +58,8 @@ impl WatchList {
     /// The first slot for a cgroup born while recording, and slots in all.
     #[must_use]
     pub fn slots(&self) -> (u32, u32) {
-        let fitting = self.first_born.clamp(LEAST_BORN, MOST - self.first_born);
+        let most = (MOST - self.first_born).max(LEAST_BORN);
+        let fitting = self.first_born.clamp(LEAST_BORN, most);
         let born = self.born.unwrap_or(fitting).min(fitting);
         (self.first_born, self.first_born + born)
     }

@@ -16,6 +16,15 @@ pub fn release() -> String {
         .into_owned()
 }
 
+/// Version of the running kernel's build, as `uname -v` prints it; it names the preemption model.
+#[must_use]
+pub fn version() -> String {
+    rustix::system::uname()
+        .version()
+        .to_string_lossy()
+        .into_owned()
+}
+
 /// Machine name of the running kernel, as `uname -m` prints it.
 #[must_use]
 pub fn machine() -> String {
@@ -40,14 +49,6 @@ pub fn lockdown(host: &Host) -> Option<String> {
 pub fn sysctl(host: &Host, name: &str) -> Option<i64> {
     let path: PathBuf = Path::new("/proc/sys").join(name);
     host.read(path).ok()??.trim().parse().ok()
-}
-
-/// Whether this process is in the initial PID namespace, whose process ids the kernel half reports.
-#[must_use]
-pub fn is_initial_pid_namespace(host: &Host) -> bool {
-    // `PROC_PID_INIT_INO` in the kernel's `proc_ns.h`.
-    let initial = Path::new("pid:[4026531836]");
-    std::fs::read_link(host.at("/proc/self/ns/pid")).is_ok_and(|link| link == initial)
 }
 
 /// Whether `/proc/kallsyms` shows addresses to this process. Without the privilege they read as 0.

@@ -2,8 +2,31 @@
 
 use std::fs;
 
+use super::Host;
 use super::cgroup::Hierarchy;
 use crate::host::proc::read_optional;
+
+/// `PROC_PID_INIT_INO` and `PROC_USER_INIT_INO` in the kernel's `proc_ns.h`.
+const INITIAL_PID: u64 = 0xefff_fffc;
+const INITIAL_USER: u64 = 0xefff_fffd;
+
+/// Whether this process is in the first PID namespace, whose process ids the kernel half reports; `None` where `/proc` does
+/// not say (not mounted, or mounted for another PID namespace).
+#[must_use]
+pub fn is_initial_pid(host: &Host) -> Option<bool> {
+    own(host, "pid").map(|inode| inode == INITIAL_PID)
+}
+
+/// Whether this process is in the first user namespace; `None` where `/proc` does not say.
+#[must_use]
+pub fn is_initial_user(host: &Host) -> Option<bool> {
+    own(host, "user").map(|inode| inode == INITIAL_USER)
+}
+
+fn own(host: &Host, kind: &str) -> Option<u64> {
+    let link = fs::read_link(host.at(format!("/proc/self/ns/{kind}"))).ok()?;
+    parse(link.to_str()?)
+}
 
 /// The namespace of this kind (`net`, `pid`, `mnt`, ...) that a process is in; `None` when it is gone, or out of sight.
 #[must_use]

@@ -91,3 +91,15 @@ pub struct Container {
     /// The stacks, in no particular order.
     pub stacks: Vec<Stack>,
 }
+
+impl Container {
+    /// What the states do not account for: thread time less their sum, in ns. Negative if they have more, 0 if nothing went
+    /// wrong; `None` without a ledger.
+    #[must_use]
+    pub fn residual_ns(&self) -> Option<i64> {
+        let lifetimes = i128::from(self.ledger.as_ref()?.thread_time_ns);
+        let states: i128 = self.time_ns.values().map(|ns| i128::from(*ns)).sum();
+        let residual = lifetimes - states;
+        Some(i64::try_from(residual).unwrap_or(if residual < 0 { i64::MIN } else { i64::MAX }))
+    }
+}

@@ -14,21 +14,71 @@ const MAX_CAUSE: usize = 300;
 /// Below this share stacks that end early are not worth a line.
 const NOTABLE_PERCENT: u64 = 5;
 
+/// Causes under `lost` that cost nothing: a switch that was missed is repaired with the next one.
+const HARMLESS: [&str; 1] = ["switch_missed"];
+
+/// Causes whose count is not one of events that were dropped, with what it means: one, several.
+const CHECKS: [(&str, [&str; 2]); 5] = [
+    (
+        "ledger_residual",
+        [
+            "row has states that do not add up to its thread time",
+            "rows have states that do not add up to their thread time",
+        ],
+    ),
+    (
+        "thread_end_missed",
+        [
+            "thread had not ended 300 ms after the recording: its lifetime is what its states say",
+            "threads had not ended 300 ms after the recording: their lifetimes are what their states say",
+        ],
+    ),
+    (
+        "wakeup_missed",
+        [
+            "wakeup was not seen: that wait for a CPU counts as blocked",
+            "wakeups were not seen: those waits for a CPU count as blocked",
+        ],
+    ),
+    (
+        "program_missed",
+        [
+            "event came while the CPU was handling another in the same BPF program: it is not counted",
+            "events came while the CPU was handling another in the same BPF program: they are not counted",
+        ],
+    ),
+    (
+        "map_read_again",
+        [
+            "read of a BPF map was tried again, because a CPU was writing to it: nothing is lost",
+            "reads of BPF maps were tried again, because a CPU was writing to them: nothing is lost",
+        ],
+    ),
+];
+
 /// Each cause of loss that has a count: `12 events lost: stack map full`.
 #[must_use]
 pub fn losses(summary: &Summary) -> Vec<String> {
-    summary
-        .lost
-        .iter()
-        .filter(|(_, count)| **count > 0)
+    lost(summary)
         .map(|(cause, count)| {
-            format!(
-                "{} lost: {}",
-                units::counted(*count, "event"),
-                printable(&cause.replace('_', " "), MAX_CAUSE)
-            )
+            let words = CHECKS.iter().find(|(name, _)| name == cause);
+            match words {
+                Some((_, [one, _])) if *count == 1 => format!("1 {one}"),
+                Some((_, [_, several])) => format!("{} {several}", units::count(*count)),
+                None => format!(
+                    "{} lost: {}",
+                    units::counted(*count, "event"),
+                    printable(&cause.replace('_', " "), MAX_CAUSE)
+                ),
+            }
         })
         .collect()
+}
+
+/// What cost something, or ought to be 0.
+fn lost(summary: &Summary) -> impl Iterator<Item = (&String, &u64)> {
+    let all = summary.lost.iter();
+    all.filter(|(cause, count)| **count > 0 && !HARMLESS.contains(&cause.as_str()))
 }
 
 /// CPU time that the hypervisor took, where it is more than a hundredth of the CPUs' time.
@@ -70,11 +120,13 @@ pub fn losses_in_short(summary: &Summary) -> Option<String> {
     if losses.len() <= 1 {
         return losses.pop();
     }
-    let lost = summary
-        .lost
-        .values()
-        .fold(0, |sum: u64, count| sum.saturating_add(*count));
-    Some(format!("{} lost", units::counted(lost, "event")))
+    let dropped = lost(summary)
+        .filter(|(cause, _)| !CHECKS.iter().any(|(name, _)| name == cause))
+        .fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
+    Some(match dropped {
+        0 => units::counted(losses.len() as u64, "warning"),
+        dropped => format!("{} lost", units::counted(dropped, "event")),
+    })
 }
 
 /// The share of stacks that do not reach their thread's start; `None` if all do.

@@ -286,7 +286,7 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
         threads: container.threads,
         thread_time_ns: ledger.map(|it| it.thread_time_ns),
         time_ns: container.time_ns.clone(),
-        residual_ns: ledger.map(|it| residual(it.thread_time_ns, &container.time_ns)),
+        residual_ns: container.residual_ns(),
         threads_born: ledger.map(|it| it.threads_born),
         threads_exited: ledger.map(|it| it.threads_exited),
         voluntary_switches: ledger.map(|it| it.voluntary_switches),
@@ -312,12 +312,6 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
         causes: None,
         functions: None,
     }
-}
-
-fn residual(thread_time_ns: u64, time_ns: &BTreeMap<State, u64>) -> i64 {
-    let states = time_ns.values().map(|ns| i128::from(*ns)).sum::<i128>();
-    let residual = i128::from(thread_time_ns) - states;
-    i64::try_from(residual).unwrap_or(if residual < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// A later ctprof may know more states: they are skipped, as any other unknown key.

@@ -71,14 +71,16 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         &scheduler_frames(&frames),
         &mut containers,
     );
+    let mut lost = recorded.lost;
     if let Some(raw) = &recorded.ledger {
         let elsewhere = elsewhere(&recorded.watch, &mut known);
-        container_ledgers(
+        let unended = container_ledgers(
             raw,
             &owners,
             |slot| elsewhere.get(&slot).cloned(),
             &mut containers,
         );
+        lost.insert("thread_end_missed".to_owned(), unended);
     }
     if let Some(calls) = &recorded.calls {
         container_syscalls(
@@ -146,8 +148,10 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
                 .to_owned(),
         }),
     }
-    let mut lost = recorded.lost;
     lost.insert("unknown_slot".to_owned(), ownerless);
+    let off = containers.iter().filter(|it| it.residual_ns() != Some(0));
+    let off = off.filter(|it| it.ledger.is_some()).count();
+    lost.insert("ledger_residual".to_owned(), off as u64);
     Profile {
         ctprof_version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: kernel::release(),

@@ -5,12 +5,13 @@ use super::kernels::Series;
 
 /// Subjects that are about user space, whatever the kernel; what runs programs that a machine does not have; and what
 /// other subjects try along with the kernel's part of it (births and moves of `scope`, attaching of `lifecycle`).
-const USER_SPACE: [&str; 9] = [
+const USER_SPACE: [&str; 10] = [
     "call_memory",
     "call_oracles",
     "command",
     "errors",
     "lifecycle",
+    "namespaces",
     "options",
     "scope",
     "service",

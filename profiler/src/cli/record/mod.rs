@@ -20,7 +20,6 @@ use super::{duration, output_error};
 use crate::bpf::{CallPlan, SamplingEvent};
 use crate::collect::{Ended, SessionPlan, block_on};
 use crate::host::btf::Throttle;
-use crate::host::capabilities::Capabilities;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::host::{Host, kernel};
@@ -28,7 +27,7 @@ use crate::model::StateGroup;
 use crate::output::{self, RecordingDir, report};
 use crate::recording::{Recording, layout, raise_file_limit};
 use crate::target::{self, TargetArgs};
-use crate::{Error, Result, memory};
+use crate::{Error, Result, memory, requirements};
 use command::RunningCommand;
 use progress::Progress;
 
@@ -192,7 +191,7 @@ pub fn run(args: &RecordArgs, log: bool) -> Result<ExitCode> {
 
 async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let host = Host::default();
-    Capabilities::of_self(&host)?.require("record")?;
+    requirements::require(&host, "record")?;
     check_frequency(&host, args.frequency)?;
     let hierarchy = Hierarchy::detect(&host)?;
     let mut containers = Containers::new(&host, &hierarchy);

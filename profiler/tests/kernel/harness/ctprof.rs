@@ -14,6 +14,14 @@ use super::cgroup::Cgroup;
 use super::recording::Recording;
 use super::{Result, ensure, patience, wait_for};
 
+/// The program that is tested.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("CTPROF_BIN").map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_ctprof")),
+        PathBuf::from,
+    )
+}
+
 /// A command line of ctprof.
 pub(crate) struct Ctprof {
     command: Command,
@@ -34,12 +42,7 @@ pub(crate) struct Finished {
 impl Ctprof {
     /// `ctprof ARGS…`.
     pub(crate) fn new(args: &[&str]) -> Self {
-        let program = std::env::var_os("CTPROF_BIN");
-        let program = program.map_or_else(
-            || PathBuf::from(env!("CARGO_BIN_EXE_ctprof")),
-            PathBuf::from,
-        );
-        let mut command = Command::new(program);
+        let mut command = Command::new(program());
         command
             .args(args)
             .stdin(Stdio::null())

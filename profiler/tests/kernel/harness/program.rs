@@ -70,6 +70,11 @@ impl Program {
         Ok(kill_process(pid, signal)?)
     }
 
+    /// Whether it has come to its end by itself.
+    pub(crate) fn has_exited(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Result<Facts> {
         let mut text = String::new();

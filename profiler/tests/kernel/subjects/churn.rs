@@ -79,20 +79,30 @@ fn exits() -> Result {
     Ok(())
 }
 
-/// Recordings of the whole host that end while threads exit: each has its end booked once.
+/// Recordings of the whole host that begin and end while threads are born and exit: each has its end booked once, and no
+/// nanosecond is left over.
 fn ends() -> Result {
     let (ms, threads, recordings) = if emulated() {
         ("20000", "2000", 3)
     } else {
-        ("6000", "24000", 15)
+        ("6000", "24000", 30)
     };
     let life = ["lives", "--life", "5", "--calm", "1"];
     let births = ["--threads", threads, "--ms", ms];
-    let _program = Program::start(None, &[&life[..], &births].concat())?;
-    for _ in 0..recordings {
+    let births = || Program::start(None, &[&life[..], &births].concat());
+    let mut program = births()?;
+    for number in 0..recordings {
+        if program.has_exited()? {
+            program = births()?;
+        }
         let (_folder, dir) = output()?;
         let finished = Ctprof::record(&dir, &["--duration", "200ms", "--no-stacks"]).run()?;
-        finished.recording(&dir)?.check()?;
+        let recording = finished.recording(&dir)?;
+        recording.check()?;
+        for cause in ["ledger_residual", "thread_end_missed"] {
+            let lost = recording.lost(cause);
+            ensure!(lost == 0, "recording {number}: {lost} {cause}");
+        }
     }
     Ok(())
 }

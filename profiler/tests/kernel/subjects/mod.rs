@@ -13,6 +13,7 @@ mod identity;
 mod lifecycle;
 mod losses;
 mod moves;
+mod namespaces;
 mod neighbour;
 mod on_cpu;
 mod options;
@@ -49,6 +50,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         identity::trials(),
         moves::trials(),
         quota::trials(),
+        namespaces::trials(),
         neighbour::trials(),
         blocked::trials(),
         churn::trials(),
