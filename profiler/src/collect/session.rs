@@ -130,6 +130,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The kernel refuses something that recording cannot do without.
     pub fn open(&mut self) -> Result<()> {
+        self.started = Instant::now();
         if self.plan.stacks.contains(&StateGroup::OnCpu) {
             let plan = &self.plan;
             self.sampler = Some(Sampler::start(
@@ -142,9 +143,10 @@ impl<'a> Session<'a> {
             let calls = self.calls.take();
             self.calls =
                 calls.and_then(|calls| calls.attach(&mut self.kernel, &mut self.unavailable));
+            // Before the first thread is entered: the window holds everything that is charged.
+            self.started = Instant::now();
             ledger.open(&mut self.kernel)?;
         }
-        self.started = Instant::now();
         Ok(())
     }
 
