@@ -6,6 +6,8 @@ pub mod bpf;
 pub mod cli;
 pub mod collect;
 pub mod error;
+#[cfg(test)]
+pub(crate) mod fuzz;
 pub mod host;
 pub mod memory;
 pub mod model;

@@ -1,6 +1,6 @@
 //! `cargo xtask image`: the container image, with nothing in it but a static ctprof.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
@@ -23,7 +23,9 @@ pub(crate) struct Args {
 
 /// Runs the task.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let folder = prepare()?;
+    println!("building a static ctprof");
+    let messages = static_build::cargo(&["build", "--bin", "ctprof"])?;
+    let folder = prepare(&cmd::built(&messages, "ctprof")?)?;
     if !args.no_docker {
         let mut docker = Command::new("docker");
         docker.args(["build", "--tag", &args.tag]).arg(&folder);
@@ -32,17 +34,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Puts the binary and the Dockerfile into a folder.
-pub(crate) fn prepare() -> Result<PathBuf> {
-    println!("building a static ctprof");
-    let built = cmd::built(
-        &static_build::cargo(&["build", "--bin", "ctprof"])?,
-        "ctprof",
-    )?;
+/// Puts a static ctprof and the Dockerfile into a folder.
+pub(crate) fn prepare(built: &Path) -> Result<PathBuf> {
     let folder = paths::root().join("target/image");
     std::fs::create_dir_all(&folder)?;
     let binary = folder.join("ctprof");
-    cmd::run(Command::new("strip").arg("-o").arg(&binary).arg(&built))?;
+    cmd::run(Command::new("strip").arg("-o").arg(&binary).arg(built))?;
     let dockerfile = paths::root().join("dashboards/deploy/Dockerfile");
     std::fs::copy(&dockerfile, folder.join("Dockerfile"))
         .with_context(|| format!("cannot copy {}", dockerfile.display()))?;

@@ -1,11 +1,32 @@
-//! Building what has to run where nothing else is: in a virtual machine, in a container image. Both take the same build,
-//! so that nothing is compiled twice.
+//! Building what has to run where nothing else is: in a virtual machine, in a container image.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
 use crate::cmd;
+
+/// What the tests put into virtual machines and images.
+pub(crate) struct Programs {
+    /// The kernel tests, which are init and workload too.
+    pub(crate) tests: PathBuf,
+    /// `ctprof` itself.
+    pub(crate) ctprof: PathBuf,
+}
+
+/// Builds both at once: ctprof without its tests has fewer features of its dependencies, and would be compiled anew.
+///
+/// # Errors
+/// They do not build.
+pub(crate) fn tests() -> Result<Programs> {
+    println!("building static programs for virtual machines and images");
+    let messages = cargo(&["test", "--no-run", "--test", "kernel"])?;
+    Ok(Programs {
+        tests: cmd::built(&messages, "kernel")?,
+        ctprof: cmd::built(&messages, "ctprof")?,
+    })
+}
 
 /// Builds as `cargo ARGS…` says, linked statically; what cargo says of its artifacts.
 ///

@@ -1,5 +1,18 @@
 //! Reading the output of test programs: Rust's own harness and libtest-mimic print the same lines.
 
+use std::time::Duration;
+
+/// Tests that are named for how long they took.
+const LONGEST: usize = 12;
+
+/// Begins what Rust's own harness prints of tests that passed, with `--show-output`.
+pub(crate) const OUTPUT_OF_PASSED: &str = "successes:";
+/// Begins what it prints of tests that failed.
+pub(crate) const OUTPUT_OF_FAILED: &str = "failures:";
+
+/// What a test prints that cannot run, before its reason: Rust's own harness has no such outcome.
+const SKIPPED: &str = "skipped: ";
+
 /// Failures up to which each is tried again.
 const MOST_SECOND_TRIES: usize = 8;
 
@@ -14,6 +27,8 @@ pub(crate) struct Summary {
     pub(crate) tried_again: Vec<(String, usize)>,
     /// Names of tests that did not run, each with the reason.
     pub(crate) skipped: Vec<(String, String)>,
+    /// How long tests took that ran one after the other.
+    pub(crate) times: Vec<(String, Duration)>,
 }
 
 impl Summary {
@@ -33,7 +48,24 @@ impl Summary {
             }
         }
         summary.unfinished(&mut pending);
+        summary.skipped_itself(runner, output);
         summary
+    }
+
+    /// Finds tests that passed because they did not run, which is what they print.
+    fn skipped_itself(&mut self, runner: &str, output: &str) {
+        let lines = output.lines().skip_while(|line| *line != OUTPUT_OF_PASSED);
+        let mut name = None;
+        for line in lines.take_while(|line| *line != OUTPUT_OF_FAILED) {
+            if let Some(rest) = line.strip_prefix("---- ") {
+                name = rest.strip_suffix(" stdout ----");
+            } else if let Some(reason) = line.strip_prefix(SKIPPED)
+                && let Some(name) = name.take()
+            {
+                self.passed = self.passed.saturating_sub(1);
+                self.skip(&format!("{runner}: {name}"), reason);
+            }
+        }
     }
 
     /// A test of which no outcome was seen before the next one, or the end.
@@ -109,11 +141,17 @@ impl Summary {
         self.failed.extend(other.failed);
         self.tried_again.extend(other.tried_again);
         self.skipped.extend(other.skipped);
+        self.times.extend(other.times);
     }
 
     /// Prints the names of what did not pass, and as the very last line the counts.
     pub(crate) fn print(&self) {
         println!();
+        let mut longest: Vec<_> = self.times.iter().collect();
+        longest.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
+        for (name, time) in longest.iter().take(LONGEST) {
+            println!("took {:.1} s: {name}", time.as_secs_f64());
+        }
         for (name, reason) in &self.skipped {
             println!("skipped: {name}: {reason}");
         }
@@ -137,6 +175,11 @@ fn reason(outcome: &str) -> Option<&str> {
     let rest = outcome.strip_prefix("ignored")?;
     rest.strip_prefix(", ")
         .or_else(|| rest.strip_prefix(" (")?.strip_suffix(')'))
+}
+
+/// The test that a line of output names.
+pub(crate) fn test_name(line: &str) -> Option<&str> {
+    test_line(line).map(|(name, _)| name)
 }
 
 /// Name and (perhaps empty) outcome of a line `test NAME ... OUTCOME`.
@@ -165,6 +208,19 @@ mod tests {
                 ("unit: f".to_owned(), "no (real) BPF".to_owned())
             ]
         );
+    }
+
+    #[test]
+    fn a_test_that_says_it_was_skipped_did_not_pass() {
+        let output = "running 3 tests\ntest a::b ... ok\ntest c ... ok\ntest d ... FAILED\n\nsuccesses:\n\n\
+                      ---- a::b stdout ----\nbefore\nskipped: no chromium\nskipped: once more\n\n\
+                      ---- c stdout ----\n17 inputs\n\nsuccesses:\n    a::b\n    c\n\nfailures:\n\n\
+                      ---- d stdout ----\nskipped: nothing\n\ntest result: FAILED.";
+        let summary = Summary::parse("output", output);
+        assert_eq!(summary.passed, 1);
+        assert_eq!(summary.failed, ["output: d"]);
+        let skipped = ("output: a::b".to_owned(), "no chromium".to_owned());
+        assert_eq!(summary.skipped, [skipped]);
     }
 
     #[test]

@@ -1,8 +1,16 @@
 //! A profile's text, and what is wrong with it.
 
+use std::marker::PhantomData;
+
 use oci_spec::runtime::LinuxSeccomp;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+use crate::model::text::printable;
+
+/// A cause may quote the profile, which may hold anything.
+const MAX_CAUSE_CHARS: usize = 500;
 
 /// Why a text is no profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +30,7 @@ pub struct Misread {
 /// It is no JSON, or JSON that is no profile of the OCI runtime specification: where, and why.
 pub fn read(text: &str) -> Result<LinuxSeccomp, Misread> {
     // What Docker adds to the form is looked for first: a profile that is read without it would be another one.
-    serde_json::from_str::<Foreign>(text)
+    serde_json::from_str::<Object<Foreign>>(text)
         .and_then(|_| serde_json::from_str(text))
         .map_err(|error| Misread {
             line: error.line(),
@@ -35,19 +43,51 @@ pub fn read(text: &str) -> Result<LinuxSeccomp, Misread> {
 fn cause(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&place).unwrap_or(&text).to_owned()
+    printable(text.strip_suffix(&place).unwrap_or(&text), MAX_CAUSE_CHARS)
+}
+
+/// A JSON object and nothing else. A derived `Deserialize` takes an array as well, for the values of all fields in their
+/// order; no container runtime does.
+struct Object<T>(PhantomData<T>);
+
+/// What a reader of an object calls it.
+trait Form {
+    const WHAT: &'static str;
+}
+
+impl<'de, T: Deserialize<'de> + Form> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de> + Form> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(T::WHAT)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(|_| Object(PhantomData))
+    }
 }
 
 /// A profile with an eye on what is not of the specification.
 #[derive(Deserialize)]
-#[serde(expecting = "a seccomp profile, which is a JSON object")]
 struct Foreign {
     #[serde(default, rename = "archMap")]
     _arch_map: Docker,
     #[serde(default, rename = "syscalls")]
-    _rules: Option<Vec<ForeignRule>>,
+    _rules: Option<Vec<Object<ForeignRule>>>,
     #[serde(default, rename = "linux")]
     _linux: Config,
+}
+
+impl Form for Foreign {
+    const WHAT: &'static str = "a seccomp profile, which is a JSON object";
 }
 
 #[derive(Deserialize)]
@@ -58,6 +98,19 @@ struct ForeignRule {
     _excludes: Docker,
     #[serde(default, rename = "name")]
     _name: OneName,
+    #[serde(default, rename = "args")]
+    _conditions: Option<Vec<Object<Condition>>>,
+}
+
+impl Form for ForeignRule {
+    const WHAT: &'static str = "a rule, which is a JSON object";
+}
+
+#[derive(Deserialize)]
+struct Condition {}
+
+impl Form for Condition {
+    const WHAT: &'static str = "a condition on an argument, which is a JSON object";
 }
 
 /// A key of Docker's own form: empty or refused.
@@ -151,7 +204,51 @@ mod tests {
         assert_eq!((error.line, error.column), (3, 3));
         assert_eq!(error.to_string(), "line 3, column 3: key must be a string");
         assert_eq!(misread("").line, 1);
-        assert_eq!(misread("[1]").line, 1);
+    }
+
+    #[test]
+    fn arrays_in_place_of_objects_are_named() {
+        let list = r#"[{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]"#;
+        for text in [list, "[]", "[1]", r#"["SCMP_ACT_ERRNO"]"#] {
+            assert_eq!(
+                misread(text).cause,
+                "invalid type: sequence, expected a seccomp profile, which is a JSON object"
+            );
+        }
+        let rule =
+            r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [[["read"], "SCMP_ACT_ALLOW"]]}"#;
+        assert_eq!(
+            misread(rule).cause,
+            "invalid type: sequence, expected a rule, which is a JSON object"
+        );
+        let condition = r#"{"defaultAction": "SCMP_ACT_ERRNO",
+            "syscalls": [{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [[0, 2, null, "SCMP_CMP_EQ"]]}]}"#;
+        let error = misread(condition);
+        assert_eq!(error.line, 2);
+        assert_eq!(
+            error.cause,
+            "invalid type: sequence, expected a condition on an argument, which is a JSON object"
+        );
+    }
+
+    #[test]
+    fn fuzz_profiles() {
+        let docker = r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "archMap": [{"architecture": "SCMP_ARCH_X86_64",
+            "subArchitectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"]}], "syscalls": [{"names": ["accept", "accept4"], "action":
+            "SCMP_ACT_ALLOW", "includes": {"minKernel": "4.8"}, "excludes": {"caps": ["CAP_SYS_ADMIN"]}}]}"#;
+        let oci = r#"{"defaultAction": "SCMP_ACT_LOG", "architectures": ["SCMP_ARCH_X86_64"], "flags": ["SECCOMP_FILTER_FLAG_LOG"],
+            "syscalls": [{"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 2114060288,
+            "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]}]}"#;
+        let config =
+            r#"{"ociVersion": "1.0.2", "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}"#;
+        crate::fuzz::fuzz(&[docker, oci, config], |bytes| {
+            if let Err(error) = read(&String::from_utf8_lossy(bytes)) {
+                let text = error.to_string();
+                assert!(!text.contains(char::is_control), "{text:?}");
+                assert!(text.chars().count() < 600, "{text:?}");
+                assert!(error.line >= 1, "{text:?}");
+            }
+        });
     }
 
     #[test]

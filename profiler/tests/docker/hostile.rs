@@ -3,32 +3,38 @@
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 
-use crate::daemon::{Container, with_docker};
+use crate::daemon::Container;
 use crate::harness::ctprof::Ctprof;
+use crate::harness::needs::skipping;
 use crate::harness::{Result, ensure};
-use crate::image::{self, program};
+use crate::image;
+use crate::programs::{needs, path};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
-        with_docker("hostile::perf_map_is_a_fifo", || {
+        with_busybox("hostile::perf_map_is_a_fifo", || {
             perf_map("mkfifo /tmp/perf-1.map")
         }),
-        with_docker("hostile::perf_map_of_ten_gigabytes", || {
+        with_busybox("hostile::perf_map_of_ten_gigabytes", || {
             perf_map("dd if=/dev/zero of=/tmp/perf-1.map bs=1 count=1 seek=10G 2>/dev/null")
         }),
-        with_docker("hostile::perf_map_leads_to_the_host", || {
+        with_busybox("hostile::perf_map_leads_to_the_host", || {
             perf_map("ln -s /proc/1/root/etc/shadow /tmp/perf-1.map")
         }),
-        with_docker("hostile::perf_map_is_garbage", || {
+        with_busybox("hostile::perf_map_is_garbage", || {
             perf_map("dd if=/dev/urandom of=/tmp/perf-1.map bs=64k count=4 2>/dev/null")
         }),
-        with_docker("hostile::thread_name_with_escape_codes", thread_name),
+        with_busybox("hostile::thread_name_with_escape_codes", thread_name),
     ]
+}
+
+fn with_busybox(name: &str, test: fn() -> Result) -> Trial {
+    skipping(name, test, || needs(&["busybox"]))
 }
 
 /// Runs `prepare` and then burns CPU, as process 1 of a container; records it for a second.
 fn record(prepare: &str) -> Result<(String, String)> {
-    let busybox = program(&["/bin/busybox", "/usr/bin/busybox"]).ok_or("busybox is gone")?;
+    let busybox = path("busybox")?;
     image::make("ctprof-test/busybox:1", &[(&busybox, "/bin/busybox")])?;
     let links = "/bin/busybox --install -s /bin";
     let script = format!("{links}; {prepare}; while :; do :; done");

@@ -1,4 +1,4 @@
-//! Images made of programs of this machine: nothing is pulled.
+//! Images made of programs of this machine, or unpacked on it: nothing is pulled.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
 use crate::daemon;
-use crate::harness::{Result, ensure};
+use crate::harness::{Result, ensure, unpacked};
 
 /// Images that exist already: trials share them.
 static MADE: Mutex<Option<HashSet<String>>> = Mutex::new(None);
@@ -33,7 +33,9 @@ pub(crate) fn make(name: &str, files: &[(&Path, &str)]) -> Result {
     for (from, to) in files {
         copy(from, &root.path().join(to.trim_start_matches('/')))?;
         for library in libraries(from)? {
-            let to = root.path().join(library.strip_prefix("/")?);
+            let to = root
+                .path()
+                .join(unpacked::installed(&library).strip_prefix("/")?);
             copy(&library, &to)?;
         }
     }
@@ -57,14 +59,6 @@ pub(crate) fn make(name: &str, files: &[(&Path, &str)]) -> Result {
     Ok(())
 }
 
-/// The first of these programs that this machine has.
-pub(crate) fn program(candidates: &[&str]) -> Option<PathBuf> {
-    candidates
-        .iter()
-        .map(PathBuf::from)
-        .find(|path| path.is_file())
-}
-
 /// A folder is copied whole, a link as what it points to.
 fn copy(from: &Path, to: &Path) -> Result {
     if let Some(parent) = to.parent() {
@@ -84,8 +78,16 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     if !program.is_file() {
         return Ok(Vec::new());
     }
-    let output = Command::new("ldd").arg(program).output()?;
+    let output = Command::new("ldd")
+        .env("LD_LIBRARY_PATH", unpacked::library_path())
+        .arg(program)
+        .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        !text.contains("not found"),
+        "{} lacks libraries: {text}",
+        program.display()
+    );
     Ok(text
         .split_whitespace()
         .filter(|word| word.starts_with('/'))

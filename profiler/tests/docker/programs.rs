@@ -10,36 +10,25 @@ use crate::daemon::{Container, docker, missing_docker};
 use crate::harness::ctprof::Ctprof;
 use crate::harness::needs::skipping;
 use crate::harness::recording::Recording;
+use crate::harness::unpacked;
 use crate::harness::{Result, ensure};
-use crate::image::{self, program};
+use crate::image;
 use crate::load::{Load, free_port};
-
-pub(crate) const REDIS: [&str; 2] = ["/usr/bin/redis-server", "/usr/local/bin/redis-server"];
-pub(crate) const BENCHMARK: [&str; 2] =
-    ["/usr/bin/redis-benchmark", "/usr/local/bin/redis-benchmark"];
-const NGINX: [&str; 2] = ["/usr/sbin/nginx", "/usr/local/sbin/nginx"];
-const PYTHON: [&str; 1] = ["/usr/bin/python3"];
-const NODE: [&str; 2] = ["/usr/bin/node", "/usr/local/bin/node"];
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
         skipping("programs::redis_under_benchmark", redis, || {
-            needs(&[&REDIS, &BENCHMARK])
+            needs(&["redis-server", "redis-benchmark"])
         }),
-        skipping("programs::nginx_under_load", nginx, || needs(&[&NGINX])),
+        skipping("programs::nginx_under_load", nginx, || needs(&["nginx"])),
         skipping("programs::stripped_go_server", go, needs_go),
-        skipping("programs::python", python, || needs(&[&PYTHON])),
-        skipping("programs::node_with_perf_map", node, || needs(&[&NODE])),
+        skipping("programs::python", python, || needs(&["python3"])),
+        skipping("programs::node_with_perf_map", node, || needs(&["node"])),
     ]
 }
 
-pub(crate) fn needs(programs: &[&[&str]]) -> Option<String> {
-    missing_docker().or_else(|| {
-        let missing = programs
-            .iter()
-            .find(|candidates| program(candidates).is_none())?;
-        Some(format!("needs {}", missing.join(" or ")))
-    })
+pub(crate) fn needs(programs: &[&str]) -> Option<String> {
+    missing_docker().or_else(|| unpacked::missing(programs))
 }
 
 pub(crate) fn needs_go() -> Option<String> {
@@ -57,8 +46,8 @@ pub(crate) fn go_tool() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-pub(crate) fn path(candidates: &[&str]) -> Result<PathBuf> {
-    Ok(program(candidates).ok_or("the program is gone")?)
+pub(crate) fn path(program: &str) -> Result<PathBuf> {
+    Ok(unpacked::find(program).ok_or("the program is gone")?)
 }
 
 /// Records the container for three seconds, at a rate at which a function with 1 % has 30 samples.
@@ -94,7 +83,7 @@ fn expect(recording: &Recording, names: &[&str]) -> Result {
 
 /// Debian strips it, but its dynamic symbols name its functions.
 fn redis() -> Result {
-    let (server, benchmark) = (path(&REDIS)?, path(&BENCHMARK)?);
+    let (server, benchmark) = (path("redis-server")?, path("redis-benchmark")?);
     image::make(
         "ctprof-test/redis:1",
         &[
@@ -134,7 +123,7 @@ fn redis() -> Result {
 }
 
 fn nginx() -> Result {
-    let server = path(&NGINX)?;
+    let server = path("nginx")?;
     let port = free_port()?;
     let folder = TempDir::new()?;
     let config = folder.path().join("nginx.conf");
@@ -212,7 +201,7 @@ fn go() -> Result {
 }
 
 fn python() -> Result {
-    let interpreter = path(&PYTHON)?.canonicalize()?;
+    let interpreter = path("python3")?.canonicalize()?;
     let name = interpreter
         .file_name()
         .ok_or("no file name")?
@@ -239,7 +228,7 @@ def fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\nwhile True:\n  
 
 /// The functions exist in memory only; node writes their names to a file inside the container.
 fn node() -> Result {
-    let node = path(&NODE)?;
+    let node = path("node")?;
     let folder = TempDir::new()?;
     let script = folder.path().join("app.js");
     std::fs::write(

@@ -11,12 +11,12 @@ use crate::harness::ctprof::{Ctprof, Running};
 use crate::harness::needs::skipping;
 use crate::harness::{Result, ensure, this_workload};
 use crate::image;
-use crate::programs::{BENCHMARK, REDIS, needs, path};
+use crate::programs::{needs, path};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
         skipping("seccomp::redis_under_its_own_profile", redis, || {
-            needs(&[&REDIS, &BENCHMARK])
+            needs(&["redis-server", "redis-benchmark"])
         }),
         with_docker("seccomp::a_call_that_is_not_in_it_is_denied", denied),
     ]
@@ -54,7 +54,7 @@ fn serve(name: &str, options: &[&str]) -> Result {
 }
 
 fn redis() -> Result {
-    let (server, benchmark) = (path(&REDIS)?, path(&BENCHMARK)?);
+    let (server, benchmark) = (path("redis-server")?, path("redis-benchmark")?);
     let files = [
         (server.as_path(), "/bin/redis-server"),
         (benchmark.as_path(), "/bin/redis-benchmark"),

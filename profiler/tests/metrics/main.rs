@@ -15,6 +15,12 @@ mod queries;
 mod reading;
 mod rules;
 mod text;
+#[path = "../kernel/harness/unpacked.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the Docker tests, which use all of it"
+)]
+mod unpacked;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Prometheus' own tool, where it is installed.
+//! Prometheus' own tool.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,20 +6,13 @@ use std::process::{Command, Stdio};
 
 use libtest_mimic::{Completion, Trial};
 
-use crate::Result;
+use crate::{Result, unpacked};
 
 /// A trial that calls promtool.
 pub(crate) fn with_promtool(name: &str, test: fn() -> Result) -> Trial {
     Trial::ignorable_test(name, move || {
-        let found = Command::new("promtool")
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if let Err(error) = found {
-            return Ok(Completion::ignored_with(format!(
-                "needs promtool: {error}; see `cargo xtask setup`"
-            )));
+        if let Some(reason) = unpacked::missing(&["promtool"]) {
+            return Ok(Completion::ignored_with(reason));
         }
         test().map(|()| Completion::Completed)
     })
@@ -27,7 +20,8 @@ pub(crate) fn with_promtool(name: &str, test: fn() -> Result) -> Trial {
 
 /// `promtool ARGS…` in `folder`, with `input`; fails with what it says if it fails or has anything to say against it.
 pub(crate) fn promtool(folder: &Path, args: &[&str], input: &str) -> Result<String> {
-    let mut child = Command::new("promtool")
+    let program = unpacked::find("promtool").ok_or("promtool is gone")?;
+    let mut child = Command::new(program)
         .args(args)
         .current_dir(folder)
         .stdin(Stdio::piped())

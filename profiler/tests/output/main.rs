@@ -10,6 +10,10 @@
 mod browser;
 mod cost;
 mod directory;
+#[cfg(test)]
+#[path = "../../src/fuzz.rs"]
+mod fuzz;
+mod fuzzed;
 mod golden;
 mod hostile;
 mod pprof;

@@ -5,6 +5,7 @@
 mod apt;
 mod bpf;
 mod programs;
+mod unpack;
 
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 pub(crate) use apt::{Apt, candidate, is_root};
+pub(crate) use unpack::download;
 
 /// Install or name what is missing. Without a BPF toolchain everything but `ebpf` works.
 #[derive(clap::Args)]

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Found;
 use super::apt::Apt;
+use super::unpack;
 use crate::cmd;
 
 /// QEMU; the kernels themselves are fetched by `cargo xtask vm`.
@@ -19,38 +20,60 @@ pub(super) fn vm(apt: &mut Apt) -> Vec<Found> {
 
 /// The Docker daemon, its client, and the programs that the tests put into containers.
 pub(super) fn docker(apt: &mut Apt) -> Vec<Found> {
-    vec![
+    let mut found = vec![
         ("dockerd", program(apt, "dockerd", "docker.io")),
         ("docker", program(apt, "docker", "docker.io")),
         ("busybox", program(apt, "busybox", "busybox-static")),
-        ("redis-server", server(apt, "redis-server", "redis-server")),
-        (
-            "redis-benchmark",
-            server(apt, "redis-benchmark", "redis-tools"),
-        ),
-        ("nginx", server(apt, "nginx", "nginx-light")),
-        ("prometheus", server(apt, "prometheus", "prometheus")),
-    ]
+        ("go", program(apt, "go", "golang-go")),
+        ("node", program(apt, "node", "nodejs")),
+        ("python3", program(apt, "python3", "python3")),
+    ];
+    found.extend(servers(
+        apt,
+        &[
+            ("redis-server", "redis-server"),
+            ("redis-benchmark", "redis-tools"),
+            ("nginx", "nginx"),
+            ("prometheus", "prometheus"),
+        ],
+    ));
+    found
 }
 
-/// A program whose package starts a server: installed on test machines only, elsewhere the choice is the user's.
-fn server(apt: &mut Apt, name: &str, package: &str) -> Result<String> {
-    if cmd::find(name).is_none() && std::env::var_os("CI").is_none() {
-        bail!("install {package} if you want its test (Debian starts it as a service)");
-    }
-    program(apt, name, package)
+/// Programs whose packages start a service when they are installed: unpacked, where the system does not have them.
+fn servers(apt: &mut Apt, servers: &[(&'static str, &str)]) -> Vec<Found> {
+    let missing: Vec<&str> = servers
+        .iter()
+        .filter(|(name, _)| unpack::find(name).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    let result = if missing.is_empty() {
+        Ok(())
+    } else {
+        unpack::ensure(apt, &missing)
+    };
+    let found = |(name, package): &(&'static str, &str)| {
+        let path = unpack::find(name).with_context(|| match &result {
+            Ok(()) => format!("{package} brought no {name}"),
+            Err(error) => format!("{error:#}"),
+        });
+        (*name, path.map(|path| path.display().to_string()))
+    };
+    servers.iter().map(found).collect()
 }
 
 /// rustfmt and clippy, and the tools that counts are compared with.
 pub(super) fn tests(apt: &mut Apt) -> Vec<Found> {
-    vec![
+    let mut found = vec![
         ("C compiler", program(apt, "cc", "gcc")),
-        ("promtool", server(apt, "promtool", "prometheus")),
+        ("C++ compiler", program(apt, "c++", "g++")),
         ("strace", program(apt, "strace", "strace")),
         ("perf", program(apt, "perf", "linux-perf")),
         ("rustfmt", component("fmt", "rustfmt")),
         ("clippy", component("clippy", "clippy")),
-    ]
+    ];
+    found.extend(servers(apt, &[("promtool", "prometheus")]));
+    found
 }
 
 /// The path of program `name`, installing `package` where it is not there.

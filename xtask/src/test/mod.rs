@@ -4,14 +4,14 @@
 mod runners;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::summary::Summary;
 use crate::vm::{self, kernels::Series};
-use crate::{image, setup};
+use crate::{image, setup, static_build};
 
 /// Longest time that one boot of a kernel of the matrix may take.
 const VM_LIMIT: Duration = Duration::from_secs(300);
@@ -32,6 +32,8 @@ pub(crate) struct Args {
 enum Group {
     /// Unit, integration and documentation tests, which need nothing.
     Plain,
+    /// Tests that read mutated input, for a minute.
+    Fuzz,
     /// Tests on the running kernel, which need root.
     Kernel,
     /// Tests with real containers, which need root and Docker.
@@ -51,13 +53,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         setup::ensure(setup::Part::value_variants());
     }
     let mut summary = Summary::default();
+    let mut times = Vec::new();
     for group in groups {
+        let begin = Instant::now();
         let result = match group {
             Group::Plain => runners::plain(),
+            Group::Fuzz => runners::fuzz(),
             Group::Kernel => runners::privileged("kernel"),
             Group::Docker => {
                 // Without it the trials of the image say so, and are skipped.
-                if let Err(error) = image::prepare() {
+                let image = static_build::tests().and_then(|built| image::prepare(&built.ctprof));
+                if let Err(error) = image {
                     eprintln!("docker: no image: {error:#}");
                 }
                 runners::privileged("docker")
@@ -74,6 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         };
         let name = group.to_possible_value();
         let name = name.as_ref().map_or("tests", |value| value.get_name());
+        times.push(format!("{name} {} s", begin.elapsed().as_secs()));
         match result {
             Ok(result) => summary.add(result),
             Err(error) => {
@@ -82,6 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             }
         }
     }
+    println!("\nbuilding and running took: {}", times.join(", "));
     summary.print();
     Ok(if summary.failed.is_empty() {
         ExitCode::SUCCESS

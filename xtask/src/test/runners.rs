@@ -3,15 +3,28 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::summary::Summary;
-use crate::{cmd, paths, setup};
+use crate::summary::{OUTPUT_OF_FAILED, OUTPUT_OF_PASSED, Summary};
+use crate::{cmd, paths, setup, summary};
 
 /// Test programs that run as root, one by one.
 const PRIVILEGED: [&str; 2] = ["kernel", "docker"];
+
+/// In the names of tests that read mutated input for as long as they are told.
+const FUZZ: &str = "fuzz";
+
+/// How long they do here, in seconds.
+const FUZZ_SECONDS: &str = "60";
+
+/// More than there are in one program: all of them run side by side, so that together they take little longer than one.
+const FUZZ_THREADS: &str = "64";
+
+/// Test programs with such tests; `--lib` is the library's own.
+const FUZZED: [&[&str]; 2] = [&["--lib"], &["--test", "output"]];
 
 /// Every unit, integration and documentation test that needs no privilege.
 pub(super) fn plain() -> Result<Summary> {
@@ -21,8 +34,10 @@ pub(super) fn plain() -> Result<Summary> {
         cargo
             .args(["test", "--workspace", "--quiet", "--no-fail-fast"])
             .args(args);
-        // Quiet cargo, but a line for each test.
-        cargo.args(["--", "--format", "pretty"]);
+        // Quiet cargo, but a line for each test, and what those say that could not run.
+        cargo.args(["--", "--format", "pretty", "--show-output"]);
+        // They have a group of their own.
+        cargo.args(["--skip", FUZZ]);
         summary.add(tests(runner, &mut cargo)?);
         Ok(())
     };
@@ -48,6 +63,37 @@ fn integration_tests() -> Result<Vec<String>> {
         .filter(|name| !PRIVILEGED.contains(name))
         .map(str::to_owned)
         .collect())
+}
+
+/// All tests with mutated input.
+pub(super) fn fuzz() -> Result<Summary> {
+    // Their programs run side by side as well: built before, none waits for the other.
+    let mut build = cmd::cargo();
+    build.args(["test", "--workspace", "--no-run", "--quiet"]);
+    cmd::run(build.args(FUZZED.concat()))?;
+    let results = std::thread::scope(|scope| {
+        let threads = FUZZED.map(|target| scope.spawn(move || fuzz_program(target)));
+        threads.map(|thread| thread.join())
+    });
+    let mut summary = Summary::default();
+    for result in results {
+        match result {
+            Ok(result) => summary.add(result?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+    Ok(summary)
+}
+
+fn fuzz_program(target: &[&str]) -> Result<Summary> {
+    let mut cargo = cmd::cargo();
+    cargo
+        .args(["test", "--workspace", "--quiet"])
+        .args(target)
+        .args(["--", "--format", "pretty", "--test-threads", FUZZ_THREADS])
+        .arg(FUZZ)
+        .env("CTPROF_FUZZ_SECONDS", FUZZ_SECONDS);
+    tests("fuzz", &mut cargo)
 }
 
 /// The test program `name` of package ctprof, as root where that is possible. Where it is not, the program
@@ -77,7 +123,9 @@ pub(super) fn privileged(name: &str) -> Result<Summary> {
 /// Builds the test programs that run as root, and returns the path of `name`.
 fn program(name: &str) -> Result<PathBuf> {
     let mut cargo = cmd::cargo();
-    cargo.args(["test", "--no-run", "--quiet", "--package", "ctprof"]);
+    // The whole workspace, as in [`plain`]: a package alone is built with fewer features of its dependencies, and all that
+    // depends on them once more.
+    cargo.args(["test", "--no-run", "--quiet", "--workspace"]);
     // The Docker tests use the kernel tests' workload.
     for test in PRIVILEGED {
         cargo.args(["--test", test]);
@@ -97,17 +145,35 @@ fn tests(runner: &str, command: &mut Command) -> Result<Summary> {
         .with_context(|| format!("cannot run `{}`", cmd::line(command)))?;
     let pipe = child.stdout.take().context("a child without a pipe")?;
     let mut output = String::new();
+    let mut times = Vec::new();
     let mut reader = BufReader::new(pipe);
     let mut line = Vec::new();
+    let mut shown = true;
+    let mut last = Instant::now();
     while reader.read_until(b'\n', &mut line)? > 0 {
         let text = String::from_utf8_lossy(&line);
-        print!("{text}");
-        std::io::stdout().flush()?;
+        match text.trim_end() {
+            // What passing tests print is read for the reasons of those that did not run.
+            OUTPUT_OF_PASSED => shown = false,
+            rest if rest == OUTPUT_OF_FAILED || rest.starts_with("test result:") => shown = true,
+            _ => {}
+        }
+        if shown {
+            print!("{text}");
+            std::io::stdout().flush()?;
+        }
+        if let Some(name) = summary::test_name(&text) {
+            times.push((format!("{runner}: {name}"), last.elapsed()));
+            last = Instant::now();
+        }
         output.push_str(&text);
         line.clear();
     }
     let status = child.wait()?;
     let mut summary = Summary::parse(runner, &output);
+    if PRIVILEGED.contains(&runner) {
+        summary.times = times;
+    }
     if !status.success() && summary.failed.is_empty() {
         summary.failed.push(format!("{runner}: {status}"));
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use crate::{cmd, paths, setup};
 
@@ -130,25 +130,8 @@ fn fetch(cache: &Path, series: Series) -> Result<Kernel> {
 }
 
 fn unpack(work: &Path, package: &Package, folder: &Path) -> Result<()> {
-    fs::create_dir_all(work)?;
     let exact = format!("{}={}", package.name, package.version);
-    let mut command = Command::new("apt-get");
-    cmd::output(command.args(["-q", "download", &exact]).current_dir(work))?;
-    let deb = only_file(work)?;
-    let wanted = field(&exact, "SHA256")?;
-    let sum = cmd::output(Command::new("sha256sum").arg(&deb))?;
-    ensure!(
-        sum.starts_with(&wanted),
-        "{} has another SHA-256 than the package list says",
-        deb.display()
-    );
-    cmd::output(
-        Command::new("dpkg-deb")
-            .arg("-x")
-            .arg(&deb)
-            .arg(work.join("root")),
-    )?;
-    let boot = work.join("root/boot");
+    let boot = setup::download(work, &exact)?.join("boot");
     let kernel = fs::read_dir(&boot)?
         .flatten()
         .find(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz-"))
@@ -156,22 +139,6 @@ fn unpack(work: &Path, package: &Package, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     fs::rename(kernel.path(), folder.join("vmlinuz"))
         .with_context(|| format!("cannot write into {}", folder.display()))
-}
-
-fn only_file(folder: &Path) -> Result<PathBuf> {
-    let mut files = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
-    let file = files.find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-    file.context("apt-get download wrote no package")
-}
-
-/// A field of the package list's entry.
-fn field(package: &str, name: &str) -> Result<String> {
-    let text = cmd::output(Command::new("apt-cache").args(["show", "--no-all-versions", package]))?;
-    let prefix = format!("{name}: ");
-    let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
-    Ok(value
-        .with_context(|| format!("{package} has no {name}"))?
-        .to_owned())
 }
 
 /// The numbers in a name, for comparing versions.

@@ -1,6 +1,5 @@
 //! `cargo xtask vm`: the kernel matrix. Boots Debian's cloud kernels in QEMU with the kernel tests as init.
 
-mod build;
 pub(crate) mod initramfs;
 pub(crate) mod kernels;
 mod qemu;
@@ -8,12 +7,12 @@ mod subjects;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::cmd;
 use crate::summary::Summary;
+use crate::{cmd, static_build};
 use initramfs::Initramfs;
 use kernels::Series;
 pub(crate) use qemu::Options;
@@ -115,6 +114,7 @@ pub(crate) fn matrix(series: &[Series], options: &Options) -> Result<Summary> {
 /// just patching (a static key), and the guest dies of it ("Oops: int3"); with one thread for all CPUs, the guest's
 /// clock is too far off to count anything.
 fn boot(runner: &str, image: &Path, initramfs: &Path, options: &Options) -> Result<Summary> {
+    let begin = Instant::now();
     let (mut ended, mut output) = qemu::boot(runner, image, initramfs, options)?;
     let mut died = None;
     for number in 2..=TRIES {
@@ -133,6 +133,8 @@ fn boot(runner: &str, image: &Path, initramfs: &Path, options: &Options) -> Resu
         (ended, output) = qemu::boot(runner, image, initramfs, options)?;
     }
     let mut result = Summary::parse(runner, &output);
+    let what = format!("{runner}: machine for {}", options.test_args.join(" "));
+    result.times.push((what, begin.elapsed()));
     match ended {
         Ok(()) => result.tried_again.extend(died),
         Err(error) if result.failed.is_empty() => {
@@ -152,7 +154,7 @@ struct Archive {
 
 /// The file system of the machine: the test program as init, ctprof, and an almost empty `/dev`.
 fn archive() -> Result<Archive> {
-    let programs = build::programs()?;
+    let programs = static_build::tests()?;
     let mut archive = Initramfs::new();
     for folder in ["bin", "dev", "proc", "sys", "tmp", "run", "root"] {
         archive.folder(folder);

@@ -48,6 +48,14 @@ mod kind {
 const TYPE_BYTES: usize = 12;
 const MAGIC: u32 = 0xeb9f;
 
+/// Structs within structs, as deep as they are looked through. The kernel nests seven anonymous ones at most; a file from
+/// elsewhere may have one that contains itself.
+const MAX_DEPTH: u32 = 32;
+
+/// Members that are looked at for one answer. The kernel's largest struct has a few hundred with all in it; a file from
+/// elsewhere may have few that contain each other in very many ways.
+const MAX_MEMBERS: u32 = 100_000;
+
 /// Where a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -152,8 +160,14 @@ impl Btf {
     /// anonymous structs and unions count as the outer type's own. `None` if there is no such type or member.
     #[must_use]
     pub fn member(&self, type_name: &str, path: &str) -> Option<Member> {
-        self.structs(type_name)
-            .find_map(|ty| self.member_of(ty, path))
+        let mut budget = MAX_MEMBERS;
+        let bits = self
+            .structs(type_name)
+            .find_map(|ty| self.member_of(ty, path, MAX_DEPTH, &mut budget))?;
+        Some(Member {
+            offset: u32::try_from(bits / 8).ok()?,
+            bit: (bits % 8) as u32,
+        })
     }
 
     /// BTF in which the functions and type definitions of these names have the ids that they have here, and in which
@@ -213,9 +227,12 @@ impl Btf {
         self
     }
 
-    fn member_of(&self, ty: Type, path: &str) -> Option<Member> {
+    /// In bits from the start of `ty`. `budget` is what of [`MAX_MEMBERS`] is left.
+    fn member_of(&self, ty: Type, path: &str, depth: u32, budget: &mut u32) -> Option<u64> {
+        let deeper = depth.checked_sub(1)?;
         let (first, rest) = path.split_once('.').unwrap_or((path, ""));
         for number in 0..ty.vlen {
+            *budget = budget.checked_sub(1)?;
             let at = ty.at + TYPE_BYTES + number * 12;
             let (name, id, place) = (
                 word(self.types(), at)?,
@@ -230,20 +247,17 @@ impl Btf {
             };
             let found = if name == 0 {
                 self.aggregate(id)
-                    .and_then(|inner| self.member_of(inner, path))
+                    .and_then(|inner| self.member_of(inner, path, deeper, budget))
             } else if !self.name_is(name, first) {
                 continue;
             } else if rest.is_empty() {
-                Some(Member { offset: 0, bit: 0 })
+                Some(0)
             } else {
                 self.aggregate(id)
-                    .and_then(|inner| self.member_of(inner, rest))
+                    .and_then(|inner| self.member_of(inner, rest, deeper, budget))
             };
             if let Some(inner) = found {
-                return Some(Member {
-                    offset: bits / 8 + inner.offset,
-                    bit: bits % 8 + inner.bit,
-                });
+                return Some(u64::from(bits) + inner);
             }
         }
         None
@@ -371,6 +385,86 @@ mod tests {
         assert_eq!(left, expected);
         assert_eq!(Btf::parse(&left).unwrap().index.len(), 3);
         assert_eq!(Btf::parse(&btf.only(&[])).unwrap().index.len(), 1);
+    }
+
+    /// BTF of these words of types, with `strings`.
+    fn btf(types: &[u32], strings: &[u8]) -> Btf {
+        let length = |bytes: usize| u32::try_from(bytes).unwrap();
+        let types_len = length(types.len() * 4);
+        let header = [
+            0x0001_eb9f,
+            24,
+            0,
+            types_len,
+            types_len,
+            length(strings.len()),
+        ];
+        let words = header.iter().chain(types);
+        let mut bytes: Vec<u8> = words.flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.extend_from_slice(strings);
+        Btf::parse(&bytes).unwrap()
+    }
+
+    const STRUCT: u32 = 4 << 24;
+
+    #[test]
+    fn a_struct_that_contains_itself_has_no_end_but_an_answer() {
+        // struct s { struct s; int x; }: without a limit the search for any member never comes back.
+        let own = btf(&[1, STRUCT | 2, 8, 0, 1, 0, 3, 0, 32], b"\0s\0x\0");
+        assert_eq!(own.member("s", "missing"), None);
+        // Thirty structs, each with the next one twice: a thousand million ways to the last.
+        let mut types = Vec::new();
+        for next in 2..=31 {
+            types.extend([1, STRUCT | 2, 8, 0, next, 0, 0, next, 0]);
+        }
+        types.extend([1, STRUCT, 0]);
+        assert_eq!(btf(&types, b"\0s\0").member("s", "missing"), None);
+    }
+
+    #[test]
+    fn offsets_beyond_any_struct_are_none() {
+        // Two structs within another, each at the largest offset there is.
+        let types = [
+            1,
+            STRUCT | 1,
+            8,
+            3,
+            2,
+            u32::MAX,
+            0,
+            STRUCT | 1,
+            8,
+            3,
+            0,
+            u32::MAX,
+        ];
+        let found = btf(&types, b"\0s\0x\0").member("s", "x.x");
+        // In bits, their sum still fits into an offset in bytes.
+        let bits = 2 * u64::from(u32::MAX);
+        let place = (
+            u64::from(found.unwrap().offset),
+            u64::from(found.unwrap().bit),
+        );
+        assert_eq!(place, (bits / 8, bits % 8));
+    }
+
+    #[test]
+    fn fuzz_btf() {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/btf");
+        let kernels: Vec<Vec<u8>> = ["6.1.192", "6.12.117", "6.18.44"]
+            .map(|kernel| std::fs::read(dir.join(format!("{kernel}.btf"))).unwrap())
+            .to_vec();
+        crate::fuzz::fuzz(&kernels, |bytes| {
+            let Ok(btf) = Btf::parse(bytes) else { return };
+            for cgroup_v1 in [false, true] {
+                if let Ok(layout) = crate::host::btf::layout::Layout::resolve(&btf, cgroup_v1) {
+                    let _ = (layout.throttle(), layout.tells_syscalls());
+                }
+            }
+            let names = ["task_struct".to_owned(), "bpf_iter_task".to_owned()];
+            let left = Btf::parse(&btf.only(&names)).unwrap();
+            assert!(left.index.len() <= btf.index.len());
+        });
     }
 
     proptest! {

@@ -15,13 +15,9 @@ impl Hierarchy {
         match self.version() {
             Version::V2 => parse_cpu_max(&read(&dir, "cpu.max")?),
             Version::V1 => {
-                let quota: f64 = read(&dir, "cpu.cfs_quota_us")?.trim().parse().ok()?;
-                // No limit: most have none.
-                if quota <= 0.0 {
-                    return None;
-                }
-                let period: f64 = read(&dir, "cpu.cfs_period_us")?.trim().parse().ok()?;
-                cores(quota, period)
+                // -1 is no limit: most have none.
+                let quota = read(&dir, "cpu.cfs_quota_us")?.trim().parse().ok()?;
+                cores(quota, read(&dir, "cpu.cfs_period_us")?.trim().parse().ok()?)
             }
         }
     }
@@ -91,9 +87,9 @@ fn parse_cpu_max(text: &str) -> Option<f64> {
     cores(quota.parse().ok()?, period.parse().ok()?)
 }
 
-/// A v1 quota of -1 is no limit.
-fn cores(quota_us: f64, period_us: f64) -> Option<f64> {
-    (quota_us > 0.0 && period_us > 0.0).then(|| quota_us / period_us)
+#[allow(clippy::cast_precision_loss, reason = "2^52 us are 142 years")]
+fn cores(quota_us: u64, period_us: u64) -> Option<f64> {
+    (quota_us > 0 && period_us > 0).then(|| quota_us as f64 / period_us as f64)
 }
 
 /// `cpu.stat.local`: one line, `throttled_usec N`.
@@ -136,9 +132,10 @@ mod tests {
         assert_eq!(parse_cpu_max("max 100000\n"), None);
         assert_eq!(parse_cpu_max("150000 100000\n"), Some(1.5));
         assert_eq!(parse_cpu_max("junk"), None);
-        assert_eq!(cores(-1.0, 100_000.0), None);
-        assert_eq!(cores(50_000.0, 0.0), None);
-        assert_eq!(cores(50_000.0, 100_000.0), Some(0.5));
+        assert_eq!(parse_cpu_max("inf 100000\n"), None);
+        assert_eq!(parse_cpu_max("-1 100000\n"), None);
+        assert_eq!(cores(50_000, 0), None);
+        assert_eq!(cores(50_000, 100_000), Some(0.5));
     }
 
     #[test]
@@ -163,6 +160,28 @@ mod tests {
                 ..expected
             }
         );
+    }
+
+    #[test]
+    fn fuzz_cpu_files() {
+        let inputs = [
+            "150000 100000\n",
+            "max 100000\n",
+            "throttled_usec 17\n",
+            "nr_periods 40\nnr_throttled 12\nthrottled_time 987654321\nnr_bursts 0\nburst_time 0\n",
+            "usage_usec 2500000\nuser_usec 1\nsystem_usec 2\nnice_usec 0\nnr_periods 40\nnr_throttled 12\n\
+             throttled_usec 987654\nnr_bursts 0\nburst_usec 0\n",
+        ];
+        crate::fuzz::fuzz(&inputs, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            if let Some(cores) = parse_cpu_max(&text) {
+                assert!(cores.is_finite() && cores > 0.0, "{cores}");
+            }
+            let figures = parse_cpu_stat(&text);
+            let nothing = figures_between(figures, figures);
+            assert_eq!(nothing.periods + nothing.throttled_ns, 0);
+            let _ = parse_cpu_stat_local(&text);
+        });
     }
 
     #[test]

@@ -104,6 +104,19 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_pressure() {
+        let text = "some avg10=0.05 avg60=1.24 avg300=2.00 total=3951363547\n\
+                    full avg10=0.00 avg60=0.00 avg300=0.00 total=17\n";
+        crate::fuzz::fuzz(&[text], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            if let Some(stall) = parse(&text) {
+                assert!(text.contains(&format!("{}", stall.some_ns / 1000)));
+                assert_eq!(stall.full_ns % 1000, 0);
+            }
+        });
+    }
+
+    #[test]
     fn windows_have_what_both_readings_have() {
         let stall = |some_ns, full_ns| Some(Stall { some_ns, full_ns });
         let start = Psi {

@@ -182,6 +182,40 @@ mod tests {
     const OTHER: &str = "c23991f652b4704e991ee146d3957d8fedf7c817f68f78b766a8e0ff1acf834c";
     const UID: &str = "0f3c1d2e-5b6a-4c7d-8e9f-a0b1c2d3e4f5";
 
+    #[test]
+    fn fuzz_cgroup_paths() {
+        let uid = UID.replace('-', "_");
+        let inputs = [
+            format!("/docker/{ID}/init"),
+            format!("/system.slice/docker-{ID}.scope/docker/{OTHER}"),
+            format!("/kubepods.slice/kubepods-pod{uid}.slice/cri-containerd-{ID}.scope/worker"),
+            format!("/kubepods/besteffort/pod{UID}/{ID}"),
+            format!("/machine.slice/libpod-{ID}.scope/container"),
+            format!("/kubepods/pod{UID}:cri-containerd:{ID}"),
+            "/lxc.payload.web/system.slice/ssh.service".to_owned(),
+            "/user.slice/user-1000.slice/user@1000.service/app.slice/a.scope".to_owned(),
+        ];
+        crate::fuzz::fuzz(&inputs, |bytes| {
+            let path = String::from_utf8_lossy(bytes);
+            let within = |part: &str| path.starts_with(part);
+            match place(&path) {
+                Place::Folder => {}
+                Place::Unit { path: unit, name } => assert!(within(unit) && unit.ends_with(name)),
+                Place::Plain { path: plain } => assert!(within(plain)),
+                Place::Container(containers) => {
+                    assert!(!containers.is_empty());
+                    let mut parent = "";
+                    for container in containers {
+                        assert!(within(container.path) && container.path.contains(container.id));
+                        // Outermost first.
+                        assert!(container.path.len() > parent.len());
+                        parent = container.path;
+                    }
+                }
+            }
+        });
+    }
+
     /// (path up to the outermost container, its runtime)
     fn outermost(path: &str) -> Option<(String, Option<&'static str>)> {
         match place(path) {

@@ -59,6 +59,7 @@ fn unescape(field: &str) -> String {
         out.push_str(&rest[..at]);
         let code = rest
             .get(at + 1..at + 4)
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
             .and_then(|digits| u8::from_str_radix(digits, 8).ok())
             .filter(u8::is_ascii);
         match code {
@@ -112,5 +113,20 @@ garbage
     fn escapes() {
         assert_eq!(unescape("a\\040b\\134\\011"), "a b\\\t");
         assert_eq!(unescape("\\04ü\\"), "\\04ü\\");
+        assert_eq!(unescape("\\+12"), "\\+12");
+    }
+
+    #[test]
+    fn fuzz_mountinfo() {
+        let own = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let lines = "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
+                     41 31 0:38 /docker/ab /a\\040b rw - cgroup2 cgroup2 rw,nsdelegate\n";
+        crate::fuzz::fuzz(&[own.as_str(), lines], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            for mount in cgroup_mounts(&text) {
+                assert!(!mount.root.contains(' ') || text.contains("\\040"));
+                assert!(!mount.unified || mount.controllers.is_empty());
+            }
+        });
     }
 }

@@ -127,6 +127,19 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_cgroup_lines() {
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+        let lines = "2:cpu,cpuacct:/a:b\n1:name=systemd:/docker/ab\n0::/user.slice (deleted)\n";
+        crate::fuzz::fuzz(&[own.as_str(), lines], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            for line in parse_cgroup_file(&text) {
+                assert!(!line.controllers.contains([':', '\n']), "{line:?}");
+                assert!(!line.path.contains('\n'), "{line:?}");
+            }
+        });
+    }
+
+    #[test]
     fn this_process() {
         let host = Host::default();
         let pid = std::process::id();

@@ -2,6 +2,8 @@
 
 mod facts;
 mod files;
+#[cfg(test)]
+mod fuzzed;
 mod image;
 mod maps;
 mod mounts;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 use super::WINDOW;
-use crate::harness::{Result, ensure, wait_for};
+use crate::harness::{Result, ensure, unpacked, wait_for};
 use crate::load::free_port;
 use crate::queries::{PROMETHEUS, RULES};
 
@@ -43,15 +43,13 @@ impl Sample {
 
 /// Why there is none here.
 pub(super) fn missing() -> Option<String> {
-    ["prometheus", "promtool"].into_iter().find_map(|program| {
-        let found = Command::new(program)
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        let error = found.err()?;
-        Some(format!("needs {program}: {error}; see `cargo xtask setup`"))
-    })
+    unpacked::missing(&["prometheus", "promtool"])
+}
+
+/// Either of its programs.
+fn program(name: &str) -> Result<Command> {
+    let path = unpacked::find(name).ok_or_else(|| format!("{name} is gone"))?;
+    Ok(Command::new(path))
 }
 
 impl Prometheus {
@@ -73,7 +71,7 @@ impl Prometheus {
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, config + &itself)?;
         let log = File::create(folder.path().join("log"))?;
-        let process = Command::new("prometheus")
+        let process = program("prometheus")?
             .arg(format!("--config.file={}", file.display()))
             .arg(format!(
                 "--storage.tsdb.path={}",
@@ -121,7 +119,7 @@ impl Prometheus {
 impl Now<'_> {
     /// All series of the answer.
     pub(super) fn query(&self, query: &str) -> Result<Vec<Sample>> {
-        let mut promtool = Command::new("promtool");
+        let mut promtool = program("promtool")?;
         promtool.args(["query", "instant", "--format=json"]);
         if !self.time.is_empty() {
             promtool.arg(&self.time);

@@ -9,6 +9,7 @@ pub(crate) mod ledger;
 pub(crate) mod needs;
 pub(crate) mod program;
 pub(crate) mod recording;
+pub(crate) mod unpacked;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -291,6 +291,10 @@ fn broken() -> Result {
             "{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"archMap\": [{}]}",
             "Docker's own form",
         ),
+        (
+            "[{\"names\": [\"read\"], \"action\": \"SCMP_ACT_ALLOW\"}]",
+            "expected a seccomp profile, which is a JSON object",
+        ),
     ] {
         fs::write(&profile, text)?;
         let finished = run(&["check", "--profile"], &profile, Path::new("/bin/true"))?;
