@@ -81,7 +81,7 @@ fn read_with(
     let header = Header::read(&source)?;
     let mut problems = Problems::default();
     let mut count = |problem| problems.add(problem);
-    let mut binary = Binary::read(source, options, |_| None, &mut count)?;
+    let mut binary = Binary::read(source, options, |_, _, _| None, &mut count)?;
     let code = header
         .sections
         .iter()

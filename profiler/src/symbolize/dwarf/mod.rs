@@ -60,7 +60,7 @@ impl DebugInfo {
         limit: u64,
         budget: &mut Budget,
     ) -> Result<Option<Self>, NoDebugInfo> {
-        if header.section(".debug_info").is_none() {
+        if header.debug_section(".debug_info").is_none() {
             return Ok(None);
         }
         let sections = Sections::read(source, header, limit).map_err(NoDebugInfo::Read)?;

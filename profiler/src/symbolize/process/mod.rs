@@ -19,10 +19,11 @@ use self::files::Files;
 pub(super) use self::files::HeldFile;
 pub(super) use self::image::{Absent, Content, Image, Mapping, PerfMap};
 use self::maps::Backing;
-use self::mounts::Mounts;
+pub(super) use self::mounts::Mounts;
 use super::problems::{Problem, Problems};
-use super::safe_open::{Links, Refused, hold_in};
-use super::{DEBUG_FOLDER, Options, names};
+use super::safe_open::{Links, Refused};
+use super::walk::Root;
+use super::{Options, names};
 use crate::model::ProcessKey;
 
 /// Identity of a root folder: device, inode, mount id.
@@ -260,7 +261,8 @@ impl Processes {
                                 }
                                 let link = map_file(&self.proc_root, key.pid, line.start, line.end);
                                 let root = image.root.as_ref();
-                                let debug_root = root.filter(|_| mounts.may_walk(DEBUG_FOLDER));
+                                let debug_root = root
+                                    .map(|root| Root::new(Arc::clone(root), mounts.fuse_points()));
                                 self.files
                                     .hold(&link, (device, inode, &path), (root, debug_root))
                                     .map_err(|refused| match refused {
@@ -352,11 +354,9 @@ fn find_perf_map(folder: &ProcFolder, image: &Image, problems: &mut Problems) ->
     let path = format!("/tmp/perf-{}.map", status.namespace_pid);
     let mut mounts = Mounts::default();
     mounts.add(&folder.mountinfo().unwrap_or_default());
-    let found = if mounts.may_walk(&path) {
-        hold_in(root.as_fd(), Path::new(&path), Links::Refuse)
-    } else {
-        Err(Refused::Failed)
-    };
+    let root = Root::new(Arc::clone(root), mounts.fuse_points());
+    // `/tmp` may be a link within the container; what the process itself could make one is not followed.
+    let found = root.hold(Path::new(&path), Links::Refuse);
     let problem = match found {
         Ok(held) if held.stat.st_uid == 0 || status.uids.contains(&held.stat.st_uid) => {
             return PerfMap::Held(held);
