@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use super::Options;
 use super::budget::Budget;
-use super::dwarf::{DebugInfo, NoDebugInfo};
+use super::dwarf::{DebugInfo, Flaw, NoDebugInfo};
 use super::elf::{
     Header, ReadError, Source, SymbolTables, Symbols, UnwindTable, section_bytes, xz,
 };
 use super::go::GoTable;
 use super::names;
 use super::problems::Problem;
+use super::process::Neighbour;
 use super::roots::is_user_root;
 
 /// How far behind the entry point of a stripped program its `_start` reaches.
@@ -109,6 +110,12 @@ impl Binary {
         self.elf.1.address_of(offset)
     }
 
+    /// Offset of the code at `address` of a process, as far as mappings of other parts of the file tell.
+    pub(super) fn offset_beside(&self, parts: &[Neighbour], address: u64) -> Option<u64> {
+        let parts = parts.iter().map(|it| (it.start, it.offset, it.is_code));
+        self.elf.1.offset_beside(parts, address)
+    }
+
     /// Names `addresses`; the result is aligned with them.
     pub(super) fn resolve(
         &mut self,
@@ -173,7 +180,14 @@ impl Binary {
             self.debug_is_read = true;
             let (source, header) = self.separate.as_ref().unwrap_or(&self.elf);
             match DebugInfo::read(source, header, options.max_debug_bytes, budget) {
-                Ok(debug) => self.debug = debug.map(Box::new),
+                Ok(debug) => {
+                    match debug.as_ref().and_then(|debug| debug.flaw) {
+                        Some(Flaw::Damaged) => problem(Problem::DebugInfoMalformed),
+                        Some(Flaw::Unsupported) => problem(Problem::DebugInfoUnsupported),
+                        None => {}
+                    }
+                    self.debug = debug.map(Box::new);
+                }
                 Err(NoDebugInfo::Exhausted) => problem(Problem::FileTooSlow),
                 Err(NoDebugInfo::Read(ReadError::TooLarge)) => problem(Problem::DebugInfoTooLarge),
                 Err(NoDebugInfo::Read(ReadError::Unsupported)) => {

@@ -9,7 +9,7 @@ use super::binary::{Answer, Binary, guarded};
 use super::budget::Budget;
 use super::elf::{Header, ReadError, Source};
 use super::problems::{Problem, Problems};
-use super::process::HeldFile;
+use super::process::{HeldFile, InsteadOf};
 use super::{Options, separate, vdso};
 
 /// CPU time that the tables of one file may cost. Those of large programs take a tenth.
@@ -96,6 +96,24 @@ impl Cache {
             self.trim(options.cache_bytes);
         }
         (located, build_id)
+    }
+
+    /// Offsets in the file of `instead` of code that has taken its place at `addresses`; `None` if it has not.
+    pub(super) fn offsets_beside(
+        &mut self,
+        instead: &InsteadOf,
+        addresses: &[u64],
+        options: &Options,
+        problems: &mut Problems,
+    ) -> Vec<Option<u64>> {
+        self.turn += 1;
+        let origin = Origin::Held(&instead.file);
+        let entry = self.entries.entry(origin.key()).or_insert_with(Entry::new);
+        entry.turn = self.turn;
+        entry.learn(origin, &[], options, problems);
+        let binary = entry.binary.as_ref();
+        let find = |address| binary?.offset_beside(&instead.neighbours, address);
+        addresses.iter().map(|address| find(*address)).collect()
     }
 
     /// Looks up all that is wanted, several files at a time, for [`Cache::resolve`] to find.

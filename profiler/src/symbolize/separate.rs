@@ -20,7 +20,7 @@ const MAX_LINK: u64 = 255 + 4 + 4;
 
 /// What a program says about the file with its debug information.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Link {
+pub(super) struct Link {
     name: String,
     checksum: u32,
 }
@@ -137,7 +137,7 @@ fn checksum_of(held: &Held, limit: u64) -> Option<u32> {
 }
 
 /// `.gnu_debuglink`: a name, zeros up to a multiple of four bytes, the checksum.
-fn debug_link(source: &Source, header: &Header) -> Option<Link> {
+pub(super) fn debug_link(source: &Source, header: &Header) -> Option<Link> {
     let section = header.section(".gnu_debuglink")?;
     parse(&section_bytes(source, header, section, MAX_LINK).ok()?)
 }

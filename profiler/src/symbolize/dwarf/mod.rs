@@ -16,6 +16,7 @@ use gimli::{Dwarf, Unit};
 
 use self::sections::{Bytes, Sections};
 use self::unit::{Facts, UnitTables};
+pub(super) use self::units::Flaw;
 use self::units::{Parsed, Units};
 use super::budget::{Budget, Exhausted};
 use super::elf::{Header, ReadError, Source};
@@ -43,6 +44,8 @@ pub(super) struct DebugInfo {
     units: Units,
     tables: HashMap<usize, UnitTables>,
     names: HashMap<usize, Option<Arc<str>>>,
+    /// Why something is missing in it.
+    pub(super) flaw: Option<Flaw>,
 }
 
 /// Why there is no debug information to use.
@@ -68,7 +71,11 @@ impl DebugInfo {
         let units = Units::read(&sections, budget);
         budget.pause();
         let units = units.map_err(|Exhausted| NoDebugInfo::Exhausted)?;
+        // `dwz` moves what several files have in common into one more file.
+        let is_shared = header.section(".gnu_debugaltlink").is_some();
+        let flaw = units.flaw.max(is_shared.then_some(Flaw::Unsupported));
         Ok(Some(Self {
+            flaw,
             sections,
             units,
             tables: HashMap::new(),

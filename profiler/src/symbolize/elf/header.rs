@@ -24,6 +24,12 @@ pub(crate) struct Segment {
     pub(crate) file_size: u64,
 }
 
+impl Segment {
+    fn is_code(&self) -> bool {
+        self.flags & PF_X != 0
+    }
+}
+
 /// A section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Section {
@@ -224,13 +230,42 @@ impl Header {
         })
     }
 
-    /// The part of the file that the kernel or the loader maps as code at `address`.
-    pub(crate) fn is_mapped_code(&self, address: u64) -> bool {
-        self.loads().any(|segment| {
-            segment.flags & PF_X != 0
+    /// Offset of the code at `address` of a process that has this file loaded, as mappings of other parts of it show
+    /// (`(start, offset, is_code)` each); `None` if they do not agree, or if no code of the file belongs there.
+    pub(crate) fn offset_beside(
+        &self,
+        parts: impl Iterator<Item = (u64, u64, bool)>,
+        address: u64,
+    ) -> Option<u64> {
+        let page = rustix::param::page_size() as u64;
+        let mut distances: Option<Vec<u64>> = None;
+        for (start, offset, is_code) in parts {
+            // Mappings begin at the page in which a segment does.
+            let segments = self.loads().filter(|segment| {
+                segment.is_code() == is_code
+                    && segment.offset - segment.offset % page <= offset
+                    && offset < segment.offset.saturating_add(segment.file_size)
+            });
+            let all = segments.map(|segment| {
+                let given = segment.address.wrapping_sub(segment.offset);
+                start.wrapping_sub(given.wrapping_add(offset))
+            });
+            let known = distances.take();
+            let is_known = |distance: &u64| known.as_ref().is_none_or(|it| it.contains(distance));
+            distances = Some(all.filter(is_known).collect());
+        }
+        let mut distances = distances?;
+        distances.dedup();
+        let [distance] = distances.as_slice() else {
+            return None;
+        };
+        let address = address.wrapping_sub(*distance);
+        let segment = self.loads().find(|segment| {
+            segment.is_code()
                 && segment.address <= address
                 && address - segment.address < segment.file_size
-        })
+        })?;
+        segment.offset.checked_add(address - segment.address)
     }
 
     /// The GNU build id in lower-case hex, empty if there is none.

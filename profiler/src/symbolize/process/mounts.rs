@@ -50,7 +50,7 @@ impl Mounts {
 }
 
 /// Shared memory without a mount: `memfd_create`, `/dev/zero` mapped shared, System V.
-fn is_kernel_memory(path: &str) -> bool {
+pub(super) fn is_kernel_memory(path: &str) -> bool {
     ["/memfd:", "/dev/zero", "/SYSV", "/anon_hugepage", "/[aio]"]
         .iter()
         .any(|prefix| path.starts_with(prefix))
