@@ -149,6 +149,9 @@ impl Binary {
     fn by_go(&self, address: u64, inlined: bool) -> Option<Answer> {
         let functions = self.go.as_ref()?.find(address);
         let real = functions.last()?;
+        if functions.iter().any(|function| function.name.is_empty()) {
+            return None;
+        }
         let is_root = real.is_root || is_user_root(&String::from_utf8_lossy(real.name));
         let skip = if inlined { 0 } else { functions.len() - 1 };
         let parts = functions[skip..].iter().map(|function| Part {

@@ -27,7 +27,7 @@ pub enum Problem {
     FileMalformed,
     /// A table of a mapped file is larger than the limit.
     FileTooLarge,
-    /// Reading debug information or Go's tables took more CPU time than the limit.
+    /// Reading debug information or Go's tables took more CPU time, or more memory, than the limit.
     FileTooSlow,
     /// Debug information is larger than the limit; symbols without inlined functions were used.
     DebugInfoTooLarge,
@@ -106,7 +106,9 @@ impl Problem {
             Self::FileTooLarge => {
                 "mapped files have symbol tables above the size limit: exported functions have names, others may not"
             }
-            Self::FileTooSlow => "mapped files whose tables took too long to read were left out",
+            Self::FileTooSlow => {
+                "mapped files whose tables took too much time or memory to read were left out"
+            }
             Self::DebugInfoTooLarge => "debug information above the size limit was left out",
             Self::DebugInfoMalformed => {
                 "debug information is damaged: inlined functions are missing"
