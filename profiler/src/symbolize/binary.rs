@@ -10,11 +10,14 @@ use std::sync::Arc;
 
 use super::Options;
 use super::budget::Budget;
-use super::dwarf::{DebugInfo, NoDebugInfo};
-use super::elf::{Header, ReadError, Source, Symbols, UnwindTable};
+use super::dwarf::{DebugInfo, Flaw, NoDebugInfo};
+use super::elf::{
+    Header, ReadError, Source, SymbolTables, Symbols, UnwindTable, section_bytes, xz,
+};
 use super::go::GoTable;
 use super::names;
 use super::problems::Problem;
+use super::process::Neighbour;
 use super::roots::is_user_root;
 
 /// How far behind the entry point of a stripped program its `_start` reaches.
@@ -66,46 +69,35 @@ pub(super) struct Binary {
 }
 
 impl Binary {
-    /// Reads the headers and the symbols of a file. `separate` finds the file with its debug information, by
-    /// build id.
+    /// Reads the headers and the symbols of a file. `separate` finds the file with its debug information, by what
+    /// this one says about it.
     pub(super) fn read(
         source: Source,
         options: &Options,
-        separate: impl FnOnce(&str) -> Option<Elf>,
+        separate: impl FnOnce((&Source, &Header), &str, &mut dyn FnMut(Problem)) -> Option<Elf>,
         problem: &mut impl FnMut(Problem),
     ) -> Result<Self, ReadError> {
         let header = Header::read(&source)?;
+        if let Some(error) = header.sections_lost {
+            problem(of_tables(error));
+        }
         let build_id = header.build_id(&source);
-        let separate = if header.section(".debug_info").is_none() && build_id.len() >= 4 {
-            separate(&build_id)
+        let separate = if header.debug_section(".debug_info").is_none() {
+            separate((&source, &header), &build_id, problem)
         } else {
             None
         };
         let limit = options.max_table_bytes;
-        let read = |(source, header): (&Source, &Header)| Symbols::read(source, header, limit);
-        let mut symbols = Ok(Symbols::default());
-        if let (Some((source, header)), None) = (&separate, header.section(".symtab")) {
-            symbols = read((source, header));
-        }
-        if !symbols.as_ref().is_ok_and(|symbols| !symbols.is_empty()) {
-            symbols = read((&source, &header));
-        }
-        let symbols = symbols.unwrap_or_else(|error| {
-            problem(match error {
-                ReadError::TooLarge => Problem::FileTooLarge,
-                ReadError::Io => Problem::FileUnreadable,
-                ReadError::Foreign | ReadError::Malformed => Problem::FileMalformed,
-            });
-            Symbols::default()
-        });
+        let elf = (source, header);
+        let symbols = read_symbols(&elf, separate.as_ref(), limit, problem);
         Ok(Self {
-            unwind: UnwindTable::read(&source, &header, limit),
-            go: GoTable::read(&source, &header),
+            unwind: UnwindTable::read(&elf.0, &elf.1, limit),
+            go: GoTable::read(&elf.0, &elf.1),
             start_main: symbols.address("__libc_start_main"),
             pthread_create: symbols.address("pthread_create"),
             symbols,
             build_id: Arc::from(build_id),
-            elf: (source, header),
+            elf,
             separate,
             debug: None,
             debug_is_read: !options.inlined,
@@ -116,6 +108,12 @@ impl Binary {
     /// The address that the linker gave to the byte at `offset` of the file.
     pub(super) fn address_of(&self, offset: u64) -> Option<u64> {
         self.elf.1.address_of(offset)
+    }
+
+    /// Offset of the code at `address` of a process, as far as mappings of other parts of the file tell.
+    pub(super) fn offset_beside(&self, parts: &[Neighbour], address: u64) -> Option<u64> {
+        let parts = parts.iter().map(|it| (it.start, it.offset, it.is_code));
+        self.elf.1.offset_beside(parts, address)
     }
 
     /// Names `addresses`; the result is aligned with them.
@@ -151,6 +149,9 @@ impl Binary {
     fn by_go(&self, address: u64, inlined: bool) -> Option<Answer> {
         let functions = self.go.as_ref()?.find(address);
         let real = functions.last()?;
+        if functions.iter().any(|function| function.name.is_empty()) {
+            return None;
+        }
         let is_root = real.is_root || is_user_root(&String::from_utf8_lossy(real.name));
         let skip = if inlined { 0 } else { functions.len() - 1 };
         let parts = functions[skip..].iter().map(|function| Part {
@@ -182,9 +183,19 @@ impl Binary {
             self.debug_is_read = true;
             let (source, header) = self.separate.as_ref().unwrap_or(&self.elf);
             match DebugInfo::read(source, header, options.max_debug_bytes, budget) {
-                Ok(debug) => self.debug = debug.map(Box::new),
+                Ok(debug) => {
+                    match debug.as_ref().and_then(|debug| debug.flaw) {
+                        Some(Flaw::Damaged) => problem(Problem::DebugInfoMalformed),
+                        Some(Flaw::Unsupported) => problem(Problem::DebugInfoUnsupported),
+                        None => {}
+                    }
+                    self.debug = debug.map(Box::new);
+                }
                 Err(NoDebugInfo::Exhausted) => problem(Problem::FileTooSlow),
                 Err(NoDebugInfo::Read(ReadError::TooLarge)) => problem(Problem::DebugInfoTooLarge),
+                Err(NoDebugInfo::Read(ReadError::Unsupported)) => {
+                    problem(Problem::DebugInfoUnsupported);
+                }
                 Err(NoDebugInfo::Read(_)) => problem(Problem::DebugInfoMalformed),
             }
         }
@@ -202,7 +213,16 @@ impl Binary {
     }
 
     fn by_symbols(&mut self, address: u64, functions: Vec<super::dwarf::Function>) -> Answer {
-        let symbol = self.symbols.find(address).map(|found| {
+        let (source, header) = &self.elf;
+        // Without a size, a symbol seems to reach as far as the next one, over functions that were stripped of theirs.
+        let lies_within = |start| {
+            let bounds = self.unwind.find(address, source, header);
+            bounds.is_none_or(|bounds| bounds.start <= start)
+        };
+        let found = self.symbols.find(address);
+        let found = found.filter(|found| found.has_size || lies_within(found.start));
+        let has_size = found.is_some_and(|found| found.has_size);
+        let symbol = found.map(|found| {
             let known = self.names.entry(found.start);
             let name = known.or_insert_with(|| names::function(found.raw_name));
             (Arc::clone(name), found.start)
@@ -215,7 +235,7 @@ impl Binary {
                 // The symbol's name tells clones apart (`.cold`), which debug information does not.
                 let own = symbol
                     .as_ref()
-                    .filter(|_| at + 1 == count)
+                    .filter(|_| at + 1 == count && (has_size || function.name.is_none()))
                     .map(|(name, _)| Arc::clone(name));
                 Some(Part {
                     name: own.or(function.name)?,
@@ -271,6 +291,52 @@ impl Binary {
             + self.unwind.bytes()
             + self.go.as_ref().map_or(0, GoTable::bytes)
             + self.debug.as_ref().map_or(0, |debug| debug.bytes())
+    }
+}
+
+/// The symbols of a file: its own and those of the file with its debug information. Where neither has a full
+/// table, that of MiniDebugInfo; the dynamic one names at least what is exported.
+fn read_symbols(
+    elf: &Elf,
+    separate: Option<&Elf>,
+    limit: u64,
+    problem: &mut impl FnMut(Problem),
+) -> Symbols {
+    let (source, header) = elf;
+    let mut tables = SymbolTables::default();
+    for (source, header) in [Some(elf), separate].into_iter().flatten() {
+        if let Err(error) = tables.add((source, header), ".symtab", limit) {
+            problem(of_tables(error));
+        }
+    }
+    if tables.is_empty()
+        && let Some(section) = header.section(".gnu_debugdata")
+    {
+        let added = section_bytes(source, header, section, limit)
+            .and_then(|packed| xz(&packed, limit))
+            .and_then(|bytes| {
+                let source = Source::Bytes(bytes);
+                let header = Header::read(&source)?;
+                tables.add((&source, &header), ".symtab", limit)
+            });
+        if added.is_err() {
+            problem(Problem::MiniDebugInfoUnreadable);
+        }
+    }
+    if let Err(error) = tables.add((source, header), ".dynsym", limit) {
+        problem(of_tables(error));
+    }
+    tables.finish((source, header))
+}
+
+/// What is wrong with a file whose headers or symbol table could not be read.
+const fn of_tables(error: ReadError) -> Problem {
+    match error {
+        ReadError::TooLarge => Problem::FileTooLarge,
+        ReadError::Io => Problem::FileUnreadable,
+        ReadError::Foreign | ReadError::Malformed | ReadError::Unsupported => {
+            Problem::FileMalformed
+        }
     }
 }
 

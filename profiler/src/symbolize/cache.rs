@@ -1,19 +1,16 @@
 //! Files read so far: their tables, within a limit of memory, and what their addresses turned into.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::AsFd as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ahead::{self, Job, Wanted};
-use super::binary::{Answer, Binary, Elf, guarded};
+use super::binary::{Answer, Binary, guarded};
 use super::budget::Budget;
 use super::elf::{Header, ReadError, Source};
 use super::problems::{Problem, Problems};
-use super::process::HeldFile;
-use super::safe_open::{Links, hold_folder, hold_in};
-use super::{DEBUG_FOLDER, Options, vdso};
+use super::process::{HeldFile, InsteadOf};
+use super::{Options, separate, vdso};
 
 /// CPU time that the tables of one file may cost. Those of large programs take a tenth.
 const MAX_TIME: Duration = Duration::from_secs(3);
@@ -99,6 +96,24 @@ impl Cache {
             self.trim(options.cache_bytes);
         }
         (located, build_id)
+    }
+
+    /// Offsets in the file of `instead` of code that has taken its place at `addresses`; `None` if it has not.
+    pub(super) fn offsets_beside(
+        &mut self,
+        instead: &InsteadOf,
+        addresses: &[u64],
+        options: &Options,
+        problems: &mut Problems,
+    ) -> Vec<Option<u64>> {
+        self.turn += 1;
+        let origin = Origin::Held(&instead.file);
+        let entry = self.entries.entry(origin.key()).or_insert_with(Entry::new);
+        entry.turn = self.turn;
+        entry.learn(origin, &[], options, problems);
+        let binary = entry.binary.as_ref();
+        let find = |address| binary?.offset_beside(&instead.neighbours, address);
+        addresses.iter().map(|address| find(*address)).collect()
     }
 
     /// Looks up all that is wanted, several files at a time, for [`Cache::resolve`] to find.
@@ -198,7 +213,9 @@ impl Entry {
                         // JIT code in shared memory, Windows libraries: nothing wrong with them.
                         ReadError::Foreign => {}
                         ReadError::Io => problems.add(Problem::FileUnreadable),
-                        ReadError::Malformed => problems.add(Problem::FileMalformed),
+                        ReadError::Malformed | ReadError::Unsupported => {
+                            problems.add(Problem::FileMalformed);
+                        }
                         ReadError::TooLarge => problems.add(Problem::FileTooLarge),
                     }
                 }
@@ -245,26 +262,14 @@ fn read(
             Source::file(reader).map_err(|_| ReadError::Io)?
         }
     };
-    let separate = |build_id: &str| match origin {
-        Origin::Held(file) if options.separate_debug_files => separate_debug_file(file, build_id),
-        _ => None,
+    let separate = |elf: (&Source, &Header), build_id: &str, problem: &mut dyn FnMut(Problem)| {
+        let Origin::Held(file) = origin else {
+            return None;
+        };
+        let wanted = options.separate_debug_files;
+        wanted.then(|| separate::find(file, elf, build_id, options.max_debug_bytes, problem))?
     };
     Binary::read(source, options, separate, &mut |problem| {
         problems.add(problem);
-    })
-}
-
-/// The file with the debug information of the program with this build id, where distributions install it, in the
-/// container or on the host. Another build's is not taken.
-fn separate_debug_file(file: &HeldFile, build_id: &str) -> Option<Elf> {
-    let (first, rest) = build_id.split_at_checked(2)?;
-    let path = format!("{DEBUG_FOLDER}/.build-id/{first}/{rest}.debug");
-    let host = hold_folder(Path::new("/")).ok();
-    let roots = file.debug_root.as_deref().into_iter().chain(host.as_ref());
-    roots.into_iter().find_map(|root| {
-        let held = hold_in(root.as_fd(), Path::new(&path), Links::Follow).ok()?;
-        let source = Source::file(held.reader().ok()?).ok()?;
-        let header = Header::read(&source).ok()?;
-        (header.build_id(&source) == build_id).then_some((source, header))
     })
 }

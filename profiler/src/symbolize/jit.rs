@@ -2,6 +2,7 @@
 //!
 //! Format: `tools/perf/Documentation/jit-interface.txt` of the Linux sources.
 
+use std::io::BufRead as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
@@ -9,37 +10,53 @@ use super::names;
 use super::problems::Problem;
 use super::safe_open::Held;
 
-/// The names of `addresses` (sorted, unique) in the perf map, `None` where it has none.
+/// What a perf map says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PerfMapNames {
+    /// Aligned with the addresses; `None` where the map has no name.
+    pub(super) names: Vec<Option<Arc<str>>>,
+    /// The map is larger than the limit: only its end was read.
+    pub(super) is_cut: bool,
+}
+
+/// The names of `addresses` (sorted, unique) in the perf map.
 ///
 /// JIT compilers write a line whenever they place a function, also over an earlier one: the last line that
 /// contains an address is right. So the lines are read from the last to the first, and an address that
 /// found its name is not looked at again; whatever the file contains, that takes time
-/// proportional to its size.
+/// proportional to its size. Of a map larger than `max_bytes` the end is read: its names are the right ones.
 pub(super) fn resolve(
     map: &Held,
     addresses: &[u64],
     max_bytes: u64,
-) -> Result<Vec<Option<Arc<str>>>, Problem> {
+) -> Result<PerfMapNames, Problem> {
     let file = map.reader().map_err(|_| Problem::PerfMapUnreadable)?;
     let size = file
         .metadata()
         .map_err(|_| Problem::PerfMapUnreadable)?
         .len();
-    if size > max_bytes {
-        return Err(Problem::PerfMapTooLarge);
-    }
-    let mut text = vec![0; usize::try_from(size).map_err(|_| Problem::PerfMapTooLarge)?];
+    let skipped = size.saturating_sub(max_bytes);
+    let length = usize::try_from(size - skipped).map_err(|_| Problem::PerfMapTooLarge)?;
+    let mut text = vec![0; length];
     let mut filled = 0;
     while filled < text.len() {
         // Shorter than it was a moment ago: its process truncated it.
-        match file.read_at(&mut text[filled..], filled as u64) {
+        match file.read_at(&mut text[filled..], skipped + filled as u64) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return Err(Problem::PerfMapUnreadable),
         }
     }
-    Ok(find(&text[..filled], addresses))
+    let mut text = &text[..filled];
+    if skipped > 0 {
+        // Half a line would be another one: the end of a name or of a number.
+        let _ = text.skip_until(b'\n');
+    }
+    Ok(PerfMapNames {
+        names: find(text, addresses),
+        is_cut: skipped > 0,
+    })
 }
 
 fn find(text: &[u8], addresses: &[u64]) -> Vec<Option<Arc<str>>> {
@@ -92,6 +109,7 @@ fn hex(digits: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::symbolize::safe_open::hold_link;
     use proptest::prelude::*;
 
     fn found(text: &str, addresses: &[u64]) -> Vec<Option<String>> {
@@ -134,6 +152,28 @@ mod tests {
             names[1].as_ref().unwrap().chars().count(),
             names::MAX_NAME + 1
         );
+    }
+
+    #[test]
+    fn of_a_large_map_the_end_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("perf-1.map");
+        std::fs::write(&path, "10 10 old\n20 10 gone\n10 10 new\n").unwrap();
+        let held = hold_link(&path).unwrap();
+        let read = |max_bytes| {
+            let found = resolve(&held, &[0x10, 0x20], max_bytes).unwrap();
+            let names = found
+                .names
+                .iter()
+                .map(|name| name.as_deref().map(str::to_owned));
+            (names.collect::<Vec<_>>(), found.is_cut)
+        };
+        let (new, gone) = (Some("new".to_owned()), Some("gone".to_owned()));
+        assert_eq!(read(1000), (vec![new.clone(), gone.clone()], false));
+        assert_eq!(read(31), (vec![new.clone(), gone], false));
+        // The line of `gone` is cut in its middle: "0 10 gone" would be another address.
+        assert_eq!(read(20), (vec![new, None], true));
+        assert_eq!(read(5), (vec![None, None], true));
     }
 
     proptest! {

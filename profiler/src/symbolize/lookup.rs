@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::binary::Answer;
 use super::cache::{Cache, Origin};
-use super::problems::Problems;
-use super::process::{Content, HeldFile, Image, PerfMap};
+use super::problems::{Problem, Problems};
+use super::process::{Content, HeldFile, Image, InsteadOf, PerfMap};
 use super::{Options, jit, names};
 use crate::model::{Frame, FrameKind, FrameTable, Module, ModuleId, Resolved};
 
@@ -24,6 +24,8 @@ struct Found {
     resolved: Vec<Option<Resolved>>,
     /// Addresses that may be JIT-compiled, with what they read otherwise.
     maybe_jit: Vec<(usize, Resolved)>,
+    /// Those of them that no perf map names.
+    maybe_moved: Vec<(usize, Resolved)>,
 }
 
 /// Addresses of one file: place in the result, and offset in the file.
@@ -35,9 +37,11 @@ impl Lookup<'_> {
         let mut found = Found {
             resolved: vec![None; addresses.len()],
             maybe_jit: Vec::new(),
+            maybe_moved: Vec::new(),
         };
         self.by_mapping(addresses, &mut found);
         self.by_perf_map(addresses, &mut found);
+        self.by_surroundings(addresses, &mut found);
         let all = addresses.iter().zip(found.resolved);
         all.map(|(address, resolved)| {
             resolved.unwrap_or_else(|| Resolved {
@@ -171,29 +175,69 @@ impl Lookup<'_> {
         if let (PerfMap::Held(map), false) = (&self.image.perf_map, places.is_empty()) {
             let wanted: Vec<u64> = places.iter().map(|(at, _)| addresses[*at]).collect();
             match jit::resolve(map, &wanted, self.options.max_perf_map_bytes) {
-                Ok(all) => names = all,
+                Ok(all) => {
+                    names = all.names;
+                    if all.is_cut {
+                        self.problems.add(Problem::PerfMapTooLarge);
+                    }
+                }
                 Err(problem) => self.problems.add(problem),
             }
         }
         for ((at, otherwise), name) in places.into_iter().zip(names) {
-            let jit = name.map(|name| {
-                let module = self.module("[jit]", "");
-                let frame = Frame {
-                    function: name,
-                    kind: FrameKind::User,
-                    module: Some(module),
-                    address: addresses[at],
-                    inlined: false,
-                    file: None,
-                    line: 0,
-                };
-                Resolved {
-                    frames: vec![self.table.intern(frame)],
-                    is_root: false,
-                    is_code: true,
-                }
+            let Some(name) = name else {
+                found.maybe_moved.push((at, otherwise));
+                continue;
+            };
+            let module = self.module("[jit]", "");
+            let frame = Frame {
+                function: name,
+                kind: FrameKind::User,
+                module: Some(module),
+                address: addresses[at],
+                inlined: false,
+                file: None,
+                line: 0,
+            };
+            found.resolved[at] = Some(Resolved {
+                frames: vec![self.table.intern(frame)],
+                is_root: false,
+                is_code: true,
             });
-            found.resolved[at] = Some(jit.unwrap_or(otherwise));
+        }
+    }
+
+    /// Code of no file that lies where the text of one belongs: programs move theirs to huge pages at the same addresses.
+    fn by_surroundings(&mut self, addresses: &[u64], found: &mut Found) {
+        let places = std::mem::take(&mut found.maybe_moved);
+        let image = self.image;
+        let mut moved: BTreeMap<(u32, &str), (&InsteadOf, Vec<usize>)> = BTreeMap::new();
+        let mut is_jit = false;
+        for (at, otherwise) in places {
+            found.resolved[at] = Some(otherwise);
+            let Some(mapping) = image.mapping(addresses[at]) else {
+                continue;
+            };
+            match &mapping.instead_of {
+                Some(instead) => {
+                    let key = (instead.file.id, &*instead.path);
+                    moved.entry(key).or_insert((instead, Vec::new())).1.push(at);
+                }
+                None => is_jit |= matches!(mapping.content, Content::Anonymous),
+            }
+        }
+        for (instead, all) in moved.into_values() {
+            let wanted: Vec<u64> = all.iter().map(|at| addresses[*at]).collect();
+            let offsets = self
+                .cache
+                .offsets_beside(instead, &wanted, self.options, self.problems);
+            is_jit |= offsets.contains(&None);
+            let all = all.into_iter().zip(offsets);
+            let places: Vec<_> = all.filter_map(|(at, offset)| Some((at, offset?))).collect();
+            self.by_file(Origin::Held(&instead.file), &instead.path, &places, found);
+        }
+        if is_jit && image.writes_jitdump() {
+            self.problems.add(Problem::JitDump);
         }
     }
 

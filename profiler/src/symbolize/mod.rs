@@ -25,7 +25,9 @@ mod problems;
 mod process;
 mod roots;
 mod safe_open;
+mod separate;
 mod vdso;
+mod walk;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

@@ -27,22 +27,31 @@ pub enum Problem {
     FileMalformed,
     /// A table of a mapped file is larger than the limit.
     FileTooLarge,
-    /// Reading debug information or Go's tables took more CPU time than the limit.
+    /// Reading debug information or Go's tables took more CPU time, or more memory, than the limit.
     FileTooSlow,
     /// Debug information is larger than the limit; symbols without inlined functions were used.
     DebugInfoTooLarge,
-    /// Debug information is damaged, or compressed in a way that is not supported.
+    /// Debug information is damaged.
     DebugInfoMalformed,
+    /// Debug information is packed in a way, or of a version, that is not read; or parts of it are in other files
+    /// (`-gsplit-dwarf`, `dwz`).
+    DebugInfoUnsupported,
+    /// A file with separate debug information belongs to another build of its program.
+    DebugFileForeign,
+    /// The symbol table in `.gnu_debugdata` is damaged, too large, or packed in a way that is not read.
+    MiniDebugInfoUnreadable,
     /// A perf map is not a regular file (FIFO, device, folder).
     PerfMapNotRegular,
     /// A perf map is a symbolic link, or leads out of the container.
     PerfMapOutside,
     /// A perf map belongs to another user than its process.
     PerfMapForeignOwner,
-    /// A perf map is larger than the limit.
+    /// A perf map is larger than the limit; its end was read.
     PerfMapTooLarge,
     /// A perf map could not be read.
     PerfMapUnreadable,
+    /// A process describes its JIT-compiled code in a jitdump file, for `perf inject`, and not in a perf map.
+    JitDump,
 }
 
 impl Problem {
@@ -64,11 +73,15 @@ impl Problem {
             Self::FileTooSlow => "file_too_slow",
             Self::DebugInfoTooLarge => "debug_info_too_large",
             Self::DebugInfoMalformed => "debug_info_malformed",
+            Self::DebugInfoUnsupported => "debug_info_unsupported",
+            Self::DebugFileForeign => "debug_file_foreign",
+            Self::MiniDebugInfoUnreadable => "mini_debug_info_unreadable",
             Self::PerfMapNotRegular => "perf_map_not_regular",
             Self::PerfMapOutside => "perf_map_outside",
             Self::PerfMapForeignOwner => "perf_map_foreign_owner",
             Self::PerfMapTooLarge => "perf_map_too_large",
             Self::PerfMapUnreadable => "perf_map_unreadable",
+            Self::JitDump => "jit_dump",
         }
     }
 
@@ -90,15 +103,36 @@ impl Problem {
                 "mapped files on FUSE are not read: their server could block ctprof"
             }
             Self::FileMalformed => "mapped files are not well-formed ELF files",
-            Self::FileTooLarge => "mapped files have symbol tables above the size limit",
-            Self::FileTooSlow => "mapped files whose tables took too long to read were left out",
+            Self::FileTooLarge => {
+                "mapped files have symbol tables above the size limit: exported functions have names, others may not"
+            }
+            Self::FileTooSlow => {
+                "mapped files whose tables took too much time or memory to read were left out"
+            }
             Self::DebugInfoTooLarge => "debug information above the size limit was left out",
-            Self::DebugInfoMalformed => "debug information is damaged or of an unsupported kind",
+            Self::DebugInfoMalformed => {
+                "debug information is damaged: inlined functions are missing"
+            }
+            Self::DebugInfoUnsupported => {
+                "debug information is of a kind that ctprof does not read (split or dwz files, other packing): inlined functions may be missing"
+            }
+            Self::DebugFileForeign => {
+                "files with debug information belong to another build of their program: install those of this build"
+            }
+            Self::MiniDebugInfoUnreadable => {
+                "symbol tables in .gnu_debugdata could not be unpacked: exported functions have names, others may not"
+            }
             Self::PerfMapNotRegular => "perf maps that are not regular files were left out",
             Self::PerfMapOutside => "perf maps that are symbolic links were left out",
             Self::PerfMapForeignOwner => "perf maps that belong to another user were left out",
-            Self::PerfMapTooLarge => "perf maps above the size limit were left out",
+            Self::PerfMapTooLarge => {
+                "perf maps above the size limit: code compiled early on has no name, only their end was read"
+            }
             Self::PerfMapUnreadable => "perf maps could not be read",
+            Self::JitDump => {
+                "JIT-compiled code is described in jitdump files, which ctprof does not read: have a perf map written instead \
+                 (node --perf-basic-prof, python -X perf, java -XX:+DumpPerfMapAtExit or jcmd PID Compiler.perfmap)"
+            }
         }
     }
 }

@@ -47,6 +47,16 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// A regular file, opened with `O_PATH`.
+    pub(super) fn new(fd: OwnedFd, stat: Stat) -> Self {
+        Self { fd, stat }
+    }
+
+    /// It is the same file as `other`.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        (self.stat.st_dev, self.stat.st_ino) == (other.stat.st_dev, other.stat.st_ino)
+    }
+
     /// Opens the file for reading.
     pub(super) fn reader(&self) -> Result<File, Refused> {
         let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());

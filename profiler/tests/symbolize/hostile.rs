@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ctprof::symbolize::Problem;
 
+use crate::native::symbol;
 use crate::support::{Program, compile, names, needs, skip, symbolizer};
 
 struct Mapped {
@@ -80,10 +81,12 @@ fn a_file_truncated_while_it_is_mapped() {
     assert_eq!(mapped.name(0x10), ("[evil.so+0x10]".to_owned(), vec![]));
 }
 
-/// A symbol table of nine gigabytes, most of it a hole.
+/// A symbol table of nine gigabytes, most of it a hole: what the dynamic table names keeps its name.
 #[test]
 fn a_sparse_file_with_an_enormous_symbol_table() {
+    let mut exported = 0;
     let mapped = mapped!(|library| {
+        exported = symbol(library, "from_library");
         let bytes = std::fs::read(library).unwrap();
         let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
         let table = usize::try_from(word(40)).unwrap();
@@ -101,6 +104,7 @@ fn a_sparse_file_with_an_enormous_symbol_table() {
     let (name, problems) = mapped.name(0x10);
     assert_eq!(name, "[evil.so+0x10]");
     assert_eq!(problems, [(Problem::FileTooLarge, 1)]);
+    assert_eq!(mapped.name(exported).0, "from_library");
 }
 
 /// Not ELF at all, as what a Windows emulator or a JIT compiler maps: no names, and nothing wrong.

@@ -13,5 +13,6 @@ mod hostile;
 mod kernel;
 mod measure;
 mod native;
+mod packed;
 mod perf_map;
 mod support;

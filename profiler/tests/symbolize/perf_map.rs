@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ctprof::model::ProcessKey;
 use ctprof::symbolize::{Problem, Symbolizer};
 
-use crate::support::{Program, compile, has, is_root, names, skip, symbolizer};
+use crate::support::{Program, compile, has, is_root, names, needs, skip, symbolizer};
 
 /// A program that is process 1 of its PID namespace and has a `/tmp` of its own.
 struct Contained {
@@ -190,6 +190,86 @@ fn a_sparse_file_of_ten_gigabytes_is_rejected() {
     rejected(
         "printf '$code 100 hot\\n' > /tmp/perf-1.map; truncate -s 10G /tmp/perf-1.map",
         Problem::PerfMapTooLarge,
+    );
+}
+
+/// The newest names are at the end, and right: only those of code that was compiled early on are missing.
+#[test]
+fn of_a_perf_map_that_is_too_large_the_end_counts() {
+    let mut contained = contained!();
+    contained.shell(
+        "printf '$code 100 old\\n' > /tmp/perf-1.map; truncate -s 10G /tmp/perf-1.map; \
+         printf '\\n$code 100 new\\n' >> /tmp/perf-1.map",
+    );
+    let mut symbolizer = symbolizer();
+    assert_eq!(contained.name(&mut symbolizer), "new");
+    assert_eq!(
+        symbolizer.problems().iter().collect::<Vec<_>>(),
+        [(Problem::PerfMapTooLarge, 1)]
+    );
+}
+
+#[test]
+fn names_with_signs_in_them_are_whole() {
+    let mut contained = contained!();
+    let name = "LazyCompile:*hot /srv/node_modules/@acme/hot/index.js:7:13";
+    contained.shell(&format!("echo '$code 100 {name}' > /tmp/perf-1.map"));
+    assert_eq!(contained.name(&mut symbolizer()), name);
+}
+
+/// Many images have `/tmp` as a link to `/var/tmp`, or to a volume.
+#[test]
+fn a_link_in_the_place_of_tmp_is_followed_within_the_container() {
+    if let Some(reason) = needs() {
+        skip!("{reason}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    compile(
+        "cc",
+        "program.c",
+        &root.join("program"),
+        &["-O1", "-static"],
+    );
+    std::fs::create_dir_all(root.join("var/tmp")).unwrap();
+    std::os::unix::fs::symlink("/var/tmp", root.join("tmp")).unwrap();
+    let mut command = Command::new("chroot");
+    let program = Program::spawn(command.arg(root).arg("/program"));
+    let code = program.value("code");
+    let map = root.join(format!("var/tmp/perf-{}.map", program.pid()));
+    std::fs::write(map, format!("{code:x} 100 inside\n")).unwrap();
+    let mut symbolizer = symbolizer();
+    assert_eq!(names(&mut symbolizer, program.key(), code), ["inside"]);
+    assert!(symbolizer.problems().is_empty());
+}
+
+/// `node --perf-prof`: the file is for `perf inject`. It is said why there are no names, and what to do.
+#[test]
+fn a_jitdump_file_is_the_reason_for_missing_names() {
+    if let Some(reason) = needs() {
+        skip!("{reason}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("program");
+    compile("cc", "program.c", &path, &["-O1"]);
+    let mut program = Program::start(&path);
+    let dump = dir.path().join(format!("jit-{}.dump", program.pid()));
+    std::fs::write(&dump, b"DTiJ").unwrap();
+    program.tell(&format!("map {}", dump.display()));
+    let mut symbolizer = symbolizer();
+    let code = program.value("code");
+    assert_eq!(
+        names(&mut symbolizer, program.key(), program.value("alpha")),
+        ["alpha"]
+    );
+    assert!(symbolizer.problems().is_empty());
+    assert_eq!(
+        names(&mut symbolizer, program.key(), code),
+        [format!("[anon+{code:#x}]")]
+    );
+    assert_eq!(
+        symbolizer.problems().iter().collect::<Vec<_>>(),
+        [(Problem::JitDump, 1)]
     );
 }
 

@@ -16,6 +16,7 @@ use gimli::{Dwarf, Unit};
 
 use self::sections::{Bytes, Sections};
 use self::unit::{Facts, UnitTables};
+pub(super) use self::units::Flaw;
 use self::units::{Parsed, Units};
 use super::budget::{Budget, Exhausted};
 use super::elf::{Header, ReadError, Source};
@@ -23,6 +24,9 @@ use super::names;
 
 /// Deepest inlining shown.
 const MAX_INLINED: usize = 64;
+
+/// Most memory for tables of the units of one file: entries may refer to the same ranges over and over.
+const MAX_TABLE_BYTES: usize = 512 << 20;
 
 /// Most references that a name is followed through.
 const MAX_HOPS: usize = 8;
@@ -42,7 +46,10 @@ pub(super) struct DebugInfo {
     sections: Sections,
     units: Units,
     tables: HashMap<usize, UnitTables>,
+    table_bytes: usize,
     names: HashMap<usize, Option<Arc<str>>>,
+    /// Why something is missing in it.
+    pub(super) flaw: Option<Flaw>,
 }
 
 /// Why there is no debug information to use.
@@ -60,7 +67,7 @@ impl DebugInfo {
         limit: u64,
         budget: &mut Budget,
     ) -> Result<Option<Self>, NoDebugInfo> {
-        if header.section(".debug_info").is_none() {
+        if header.debug_section(".debug_info").is_none() {
             return Ok(None);
         }
         let sections = Sections::read(source, header, limit).map_err(NoDebugInfo::Read)?;
@@ -68,10 +75,15 @@ impl DebugInfo {
         let units = Units::read(&sections, budget);
         budget.pause();
         let units = units.map_err(|Exhausted| NoDebugInfo::Exhausted)?;
+        // `dwz` moves what several files have in common into one more file.
+        let is_shared = header.section(".gnu_debugaltlink").is_some();
+        let flaw = units.flaw.max(is_shared.then_some(Flaw::Unsupported));
         Ok(Some(Self {
+            flaw,
             sections,
             units,
             tables: HashMap::new(),
+            table_bytes: 0,
             names: HashMap::new(),
         }))
     }
@@ -95,9 +107,12 @@ impl DebugInfo {
             let Some(unit) = self.units.parse(&dwarf, &self.sections, number, budget)? else {
                 continue;
             };
-            let mut tables = match self.tables.remove(&number) {
-                Some(tables) => tables,
-                None => UnitTables::read(&dwarf, &unit, budget)?,
+            let (mut tables, known) = match self.tables.remove(&number) {
+                Some(tables) => {
+                    let bytes = tables.bytes();
+                    (tables, bytes)
+                }
+                None => (UnitTables::read(&dwarf, &unit, budget)?, 0),
             };
             let mut reader = Reader {
                 dwarf: &dwarf,
@@ -111,7 +126,11 @@ impl DebugInfo {
             for at in places {
                 found[at] = reader.functions(&mut tables, addresses[at], budget)?;
             }
+            self.table_bytes = (self.table_bytes + tables.bytes()).saturating_sub(known);
             self.tables.insert(number, tables);
+            if self.table_bytes > MAX_TABLE_BYTES {
+                return Err(Exhausted);
+            }
         }
         budget.pause();
         Ok(found)
@@ -119,8 +138,7 @@ impl DebugInfo {
 
     /// Memory that this occupies.
     pub(super) fn bytes(&self) -> usize {
-        let tables: usize = self.tables.values().map(UnitTables::bytes).sum();
-        self.sections.bytes() + self.units.bytes() + tables + self.names.len() * 64
+        self.sections.bytes() + self.units.bytes() + self.table_bytes + self.names.len() * 64
     }
 }
 
@@ -239,7 +257,10 @@ impl<'a> Reader<'a, '_> {
         let mut raw = unit.entries_raw(Some(start)).ok()?;
         let abbreviation = raw.read_abbreviation().ok()??;
         let facts = Facts::read(&mut raw, abbreviation.attributes(), unit).ok()?;
-        let text = |value| self.dwarf.attr_string(unit, value).ok();
+        let text = |value| {
+            let text = self.dwarf.attr_string(unit, value).ok();
+            text.filter(|text| !text.is_empty())
+        };
         Some(Names {
             linkage: facts.linkage_name.and_then(text),
             plain: facts.name.and_then(text),

@@ -29,7 +29,7 @@ impl Sections {
         let mut left = limit;
         let mut all = Vec::with_capacity(IDS.len());
         for id in IDS {
-            let bytes = match header.section(id.name()) {
+            let bytes = match header.debug_section(id.name()) {
                 Some(section) => section_bytes(source, header, section, left)?,
                 None => Vec::new(),
             };

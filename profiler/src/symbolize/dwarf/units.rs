@@ -42,6 +42,16 @@ struct Piece {
 pub(super) struct Units {
     places: Vec<Place>,
     pieces: Vec<Piece>,
+    pub(super) flaw: Option<Flaw>,
+}
+
+/// Why the debug information of a file is not all there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Flaw {
+    /// A version from after DWARF 5, or what is in another file (`-gsplit-dwarf`).
+    Unsupported,
+    /// Not what the format demands.
+    Damaged,
 }
 
 /// Units parsed during one call.
@@ -50,16 +60,22 @@ pub(super) type Parsed<'a> = HashMap<usize, Option<Unit<Bytes<'a>>>>;
 impl Units {
     pub(super) fn read(sections: &Sections, budget: &mut Budget) -> Result<Self, Exhausted> {
         let dwarf = sections.dwarf();
+        let (places, flaw) = places(&dwarf, sections, budget)?;
         let mut units = Self {
-            places: places(&dwarf, sections, budget)?,
+            places,
             pieces: Vec::new(),
+            flaw,
         };
         let mut ranges = Vec::new();
         for number in 0..units.places.len() {
             budget.step()?;
             let Some(unit) = units.parse(&dwarf, sections, number, budget)? else {
+                units.flaw = units.flaw.max(Some(Flaw::Damaged));
                 continue;
             };
+            if unit.dwo_id.is_some() {
+                units.flaw = units.flaw.max(Some(Flaw::Unsupported));
+            }
             ranges.clear();
             if let Ok(mut entries) = unit.entries_raw(None)
                 && let Ok(Some(root)) = entries.read_abbreviation()
@@ -154,11 +170,24 @@ fn places(
     dwarf: &Dwarf<Bytes<'_>>,
     sections: &Sections,
     budget: &mut Budget,
-) -> Result<Vec<Place>, Exhausted> {
+) -> Result<(Vec<Place>, Option<Flaw>), Exhausted> {
     let mut found = Vec::new();
     let mut headers = dwarf.units();
-    while let Ok(Some(header)) = headers.next() {
+    let mut flaw = None;
+    loop {
         budget.step()?;
+        let header = match headers.next() {
+            Ok(Some(header)) => header,
+            Ok(None) => break,
+            // What was found so far is still right.
+            Err(error) => {
+                flaw = Some(match error {
+                    gimli::Error::UnknownVersion(_) => Flaw::Unsupported,
+                    _ => Flaw::Damaged,
+                });
+                break;
+            }
+        };
         let offset = header.debug_info_offset().map(|offset| offset.0);
         let is_code = matches!(
             header.type_(),
@@ -184,7 +213,7 @@ fn places(
         let end = next.copied().unwrap_or(len).min(len);
         place.abbreviations.1 = end.min(start.saturating_add(MAX_ABBREVIATIONS));
     }
-    Ok(found)
+    Ok((found, flaw))
 }
 
 /// Size of the table of files that the unit's line program starts with.

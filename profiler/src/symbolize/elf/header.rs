@@ -1,7 +1,5 @@
 //! ELF headers, program headers and section headers, 64 and 32 bit, little-endian.
 
-use std::io::Read as _;
-
 use super::source::{Numbers as _, ReadError, Source, c_string};
 
 /// More sections or segments than any linker writes (`-ffunction-sections` objects are not mapped).
@@ -13,17 +11,23 @@ const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 const SHT_NOBITS: u32 = 8;
 const SHF_EXECINSTR: u64 = 4;
-const SHF_COMPRESSED: u64 = 0x800;
-const ELFCOMPRESS_ZLIB: u32 = 1;
 const NT_GNU_BUILD_ID: u32 = 3;
+const PF_X: u32 = 1;
 
 /// A part of the file that the kernel maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     kind: u32,
+    flags: u32,
     pub(crate) offset: u64,
     pub(crate) address: u64,
     pub(crate) file_size: u64,
+}
+
+impl Segment {
+    fn is_code(&self) -> bool {
+        self.flags & PF_X != 0
+    }
 }
 
 /// A section.
@@ -31,9 +35,9 @@ pub(crate) struct Segment {
 pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) kind: u32,
-    flags: u64,
+    pub(super) flags: u64,
     pub(crate) address: u64,
-    offset: u64,
+    pub(super) offset: u64,
     pub(crate) size: u64,
     pub(crate) link: u32,
 }
@@ -65,6 +69,8 @@ pub(crate) struct Header {
     pub(crate) entry: u64,
     pub(crate) segments: Vec<Segment>,
     pub(crate) sections: Vec<Section>,
+    /// Why there are no sections, or none with names, although the file says that it has them.
+    pub(crate) sections_lost: Option<ReadError>,
 }
 
 impl Header {
@@ -89,10 +95,12 @@ impl Header {
             programs,
             (ident.u16_at(54)?, 56),
             ident.u16_at(56)?.into(),
-        )?;
+        )
+        .ok()?;
         let segment = |raw: &[u8]| {
             Some(Segment {
                 kind: raw.u32_at(0)?,
+                flags: raw.u32_at(4)?,
                 offset: raw.u64_at(8)?,
                 address: raw.u64_at(16)?,
                 file_size: raw.u64_at(32)?,
@@ -105,8 +113,8 @@ impl Header {
                 .ok()?
                 .u64_at(0)?;
         }
-        let raw_sections =
-            table(source, sections, (ident.u16_at(58)?, 64), count).unwrap_or_default();
+        let (raw_sections, lost) =
+            table_or_reason(source, sections, (ident.u16_at(58)?, 64), count);
         let section = |raw: &[u8]| {
             Some((
                 raw.u32_at(0)?,
@@ -121,16 +129,18 @@ impl Header {
                 },
             ))
         };
+        let (sections, unnamed) = named(
+            source,
+            raw_sections.chunks_exact(64).filter_map(section).collect(),
+            ident.u16_at(62)?,
+        );
         Some(Self {
             is_64: true,
             machine: ident.u16_at(18)?,
             entry: ident.u64_at(24)?,
             segments: segments.chunks_exact(56).filter_map(segment).collect(),
-            sections: named(
-                source,
-                raw_sections.chunks_exact(64).filter_map(section).collect(),
-                ident.u16_at(62)?,
-            ),
+            sections,
+            sections_lost: lost.or(unnamed),
         })
     }
 
@@ -141,18 +151,20 @@ impl Header {
             wide(28)?,
             (ident.u16_at(42)?, 32),
             ident.u16_at(44)?.into(),
-        )?;
+        )
+        .ok()?;
         let segment = |raw: &[u8]| {
             Some(Segment {
                 kind: raw.u32_at(0)?,
+                flags: raw.u32_at(24)?,
                 offset: raw.u32_at(4)?.into(),
                 address: raw.u32_at(8)?.into(),
                 file_size: raw.u32_at(16)?.into(),
             })
         };
         let count = ident.u16_at(48)?.into();
-        let raw_sections =
-            table(source, wide(32)?, (ident.u16_at(46)?, 40), count).unwrap_or_default();
+        let (raw_sections, lost) =
+            table_or_reason(source, wide(32)?, (ident.u16_at(46)?, 40), count);
         let section = |raw: &[u8]| {
             Some((
                 raw.u32_at(0)?,
@@ -167,16 +179,18 @@ impl Header {
                 },
             ))
         };
+        let (sections, unnamed) = named(
+            source,
+            raw_sections.chunks_exact(40).filter_map(section).collect(),
+            ident.u16_at(50)?,
+        );
         Some(Self {
             is_64: false,
             machine: ident.u16_at(18)?,
             entry: wide(24)?,
             segments: segments.chunks_exact(32).filter_map(segment).collect(),
-            sections: named(
-                source,
-                raw_sections.chunks_exact(40).filter_map(section).collect(),
-                ident.u16_at(50)?,
-            ),
+            sections,
+            sections_lost: lost.or(unnamed),
         })
     }
 
@@ -208,6 +222,52 @@ impl Header {
             .find(|section| section.name == name && section.has_bytes())
     }
 
+    /// A section of debug information, `.debug_info` for instance, which old tools pack as `.zdebug_info`.
+    pub(crate) fn debug_section(&self, name: &str) -> Option<&Section> {
+        self.section(name).or_else(|| {
+            let packed = format!(".z{}", name.strip_prefix('.')?);
+            self.section(&packed)
+        })
+    }
+
+    /// Offset of the code at `address` of a process that has this file loaded, as mappings of other parts of it show
+    /// (`(start, offset, is_code)` each); `None` if they do not agree, or if no code of the file belongs there.
+    pub(crate) fn offset_beside(
+        &self,
+        parts: impl Iterator<Item = (u64, u64, bool)>,
+        address: u64,
+    ) -> Option<u64> {
+        let page = rustix::param::page_size() as u64;
+        let mut distances: Option<Vec<u64>> = None;
+        for (start, offset, is_code) in parts {
+            // Mappings begin at the page in which a segment does.
+            let segments = self.loads().filter(|segment| {
+                segment.is_code() == is_code
+                    && segment.offset - segment.offset % page <= offset
+                    && offset < segment.offset.saturating_add(segment.file_size)
+            });
+            let all = segments.map(|segment| {
+                let given = segment.address.wrapping_sub(segment.offset);
+                start.wrapping_sub(given.wrapping_add(offset))
+            });
+            let known = distances.take();
+            let is_known = |distance: &u64| known.as_ref().is_none_or(|it| it.contains(distance));
+            distances = Some(all.filter(is_known).collect());
+        }
+        let mut distances = distances?;
+        distances.dedup();
+        let [distance] = distances.as_slice() else {
+            return None;
+        };
+        let address = address.wrapping_sub(*distance);
+        let segment = self.loads().find(|segment| {
+            segment.is_code()
+                && segment.address <= address
+                && address - segment.address < segment.file_size
+        })?;
+        segment.offset.checked_add(address - segment.address)
+    }
+
     /// The GNU build id in lower-case hex, empty if there is none.
     pub(crate) fn build_id(&self, source: &Source) -> String {
         let notes = self
@@ -231,33 +291,53 @@ fn table(
     offset: u64,
     (size, expected): (u16, u16),
     count: u64,
-) -> Option<Vec<u8>> {
+) -> Result<Vec<u8>, ReadError> {
     if count == 0 {
-        return Some(Vec::new());
+        return Ok(Vec::new());
     }
-    if size != expected || count > MAX_HEADERS {
-        return None;
+    if size != expected {
+        return Err(ReadError::Malformed);
+    }
+    if count > MAX_HEADERS {
+        return Err(ReadError::TooLarge);
     }
     let len = count * u64::from(size);
-    source.read(offset, len, len).ok()
+    source.read(offset, len, len)
 }
 
-fn named(source: &Source, raw: Vec<(u32, Section)>, names: u16) -> Vec<Section> {
-    let names = raw
-        .get(usize::from(names))
-        .and_then(|(_, section)| {
-            source
-                .read(section.offset, section.size, MAX_SECTION_NAMES)
-                .ok()
-        })
-        .unwrap_or_default();
-    raw.into_iter()
+/// As [`table`]; nothing, and why, where it cannot be read.
+fn table_or_reason(
+    source: &Source,
+    offset: u64,
+    sizes: (u16, u16),
+    count: u64,
+) -> (Vec<u8>, Option<ReadError>) {
+    match table(source, offset, sizes, count) {
+        Ok(raw) => (raw, None),
+        Err(error) => (Vec::new(), Some(error)),
+    }
+}
+
+fn named(
+    source: &Source,
+    raw: Vec<(u32, Section)>,
+    names: u16,
+) -> (Vec<Section>, Option<ReadError>) {
+    let section = raw.get(usize::from(names));
+    let names = section.map_or(Ok(Vec::new()), |(_, section)| {
+        source.read(section.offset, section.size, MAX_SECTION_NAMES)
+    });
+    let lost = names.as_ref().err().copied();
+    let names = names.unwrap_or_default();
+    let sections = raw
+        .into_iter()
         .map(|(name, mut section)| {
             let name = c_string(&names, name as usize).unwrap_or_default();
             section.name = String::from_utf8_lossy(&name[..name.len().min(64)]).into_owned();
             section
         })
-        .collect()
+        .collect();
+    (sections, lost)
 }
 
 fn build_id(notes: &[u8]) -> Option<String> {
@@ -275,39 +355,4 @@ fn build_id(notes: &[u8]) -> Option<String> {
         }
         at = next;
     }
-}
-
-/// The bytes of a section, decompressed; more than `limit` of them is an error, before and after.
-pub(crate) fn section_bytes(
-    source: &Source,
-    header: &Header,
-    section: &Section,
-    limit: u64,
-) -> Result<Vec<u8>, ReadError> {
-    if !section.has_bytes() {
-        return Ok(Vec::new());
-    }
-    let bytes = source.read(section.offset, section.size, limit)?;
-    if section.flags & SHF_COMPRESSED == 0 {
-        return Ok(bytes);
-    }
-    let (kind, size, start) = if header.is_64 {
-        (bytes.u32_at(0), bytes.u64_at(8), 24)
-    } else {
-        (bytes.u32_at(0), bytes.u32_at(4).map(u64::from), 12)
-    };
-    let (Some(ELFCOMPRESS_ZLIB), Some(size), Some(packed)) = (kind, size, bytes.get(start..))
-    else {
-        return Err(ReadError::Malformed);
-    };
-    if size > limit {
-        return Err(ReadError::TooLarge);
-    }
-    // Memory grows with what really comes out, not with what the header promises.
-    let mut unpacked = Vec::new();
-    flate2::read::ZlibDecoder::new(packed)
-        .take(limit)
-        .read_to_end(&mut unpacked)
-        .map_err(|_| ReadError::Malformed)?;
-    Ok(unpacked)
 }

@@ -18,6 +18,8 @@ pub(crate) enum ReadError {
     Malformed,
     /// More than the limit.
     TooLarge,
+    /// Well-formed as far as can be told, but in a way that is not read here: an unknown compression, for instance.
+    Unsupported,
     /// The read failed.
     Io,
 }

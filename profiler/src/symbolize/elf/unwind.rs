@@ -3,7 +3,8 @@
 //!
 //! Format: Linux Standard Base, "Exception Frames"; only the encodings that linkers write are read.
 
-use super::header::{Header, section_bytes};
+use super::header::Header;
+use super::packed::section_bytes;
 use super::source::{Numbers as _, Source};
 
 /// `DW_EH_PE_udata4`, and `DW_EH_PE_datarel | DW_EH_PE_sdata4`.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use crate::symbolize::safe_open::{Held, Links, Refused, hold_in, hold_link};
+use crate::symbolize::walk::Root;
 
 /// A mapped file, held.
 #[derive(Debug)]
@@ -16,9 +17,10 @@ pub(crate) struct HeldFile {
     /// Number of the file, never reused.
     pub(crate) id: u32,
     pub(crate) held: Held,
-    /// Root folder of a process that maps it, where its separate debug file may be; `None` if looking there
-    /// could block.
-    pub(crate) debug_root: Option<Arc<OwnedFd>>,
+    /// Its path as a process sees that maps it.
+    pub(crate) path: Arc<str>,
+    /// Root folder of that process, where its separate debug file may be.
+    pub(crate) debug_root: Option<Root>,
 }
 
 type Device = (u32, u32);
@@ -58,12 +60,12 @@ impl Files {
     }
 
     /// Holds the file behind `link`, an entry of `/proc/PID/map_files`. `root` is the root folder of the process,
-    /// `debug_root` the same if debug information may be looked for there.
+    /// `debug_root` the same, to look for debug information there.
     pub(crate) fn hold(
         &mut self,
         link: &Path,
         (device, inode, path): (Device, u64, &Arc<str>),
-        (root, debug_root): (Option<&Arc<OwnedFd>>, Option<&Arc<OwnedFd>>),
+        (root, debug_root): (Option<&Arc<OwnedFd>>, Option<Root>),
     ) -> Result<Arc<HeldFile>, Refused> {
         if self.by_stat.len() >= self.limit {
             self.by_stat.retain(|_, file| file.strong_count() > 0);
@@ -92,7 +94,8 @@ impl Files {
                 let file = Arc::new(HeldFile {
                     id: self.next_id,
                     held,
-                    debug_root: debug_root.map(Arc::clone),
+                    path: Arc::clone(path),
+                    debug_root,
                 });
                 self.next_id += 1;
                 self.by_stat.insert(key, Arc::downgrade(&file));

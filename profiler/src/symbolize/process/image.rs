@@ -30,6 +30,25 @@ pub(crate) struct Mapping {
     /// Offset of `start` in the file.
     pub(crate) offset: u64,
     pub(crate) content: Content,
+    /// The file whose place it has taken, as far as its neighbours tell.
+    pub(crate) instead_of: Option<Arc<InsteadOf>>,
+}
+
+/// A file that is mapped directly before and behind code of no file: its text may have been moved to huge pages, at the
+/// same addresses.
+#[derive(Debug)]
+pub(crate) struct InsteadOf {
+    pub(crate) file: Arc<HeldFile>,
+    pub(crate) path: Arc<str>,
+    pub(crate) neighbours: Vec<Neighbour>,
+}
+
+/// Where a part of a file is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Neighbour {
+    pub(crate) start: u64,
+    pub(crate) offset: u64,
+    pub(crate) is_code: bool,
 }
 
 impl Mapping {
@@ -133,6 +152,26 @@ impl Image {
     }
 }
 
+impl Image {
+    /// The process describes its JIT-compiled code in a jitdump file: it maps a page of it as code, as a mark for perf
+    /// (`jitdump-specification.txt` of the Linux sources).
+    pub(crate) fn writes_jitdump(&self) -> bool {
+        self.mappings.iter().any(|m| match &m.content {
+            Content::File { path, .. } | Content::Unheld { path } => is_jitdump(path),
+            Content::Anonymous | Content::Vdso | Content::Special(_) => false,
+        })
+    }
+}
+
+/// `jit-4242.dump`.
+fn is_jitdump(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let pid = name
+        .strip_prefix("jit-")
+        .and_then(|rest| rest.strip_suffix(".dump"));
+    pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +182,20 @@ mod tests {
             end,
             offset: 0,
             content: Content::Anonymous,
+            instead_of: None,
+        }
+    }
+
+    #[test]
+    fn jitdump_files_are_known_by_their_names() {
+        for (path, expected) in [
+            ("/tmp/jit-4242.dump", true),
+            ("/root/.debug/jit/x/jit-1.dump", true),
+            ("/tmp/jit-.dump", false),
+            ("/tmp/jit-1.dump/x", false),
+            ("/tmp/jit-a.dump", false),
+        ] {
+            assert_eq!(is_jitdump(path), expected, "{path}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! `/proc/PID/maps`: what of it the symbolizer needs, the executable mappings.
 
+use super::mounts::is_kernel_memory;
+
 /// What backs an executable mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Backing<'a> {
@@ -31,15 +33,68 @@ pub(crate) struct Line<'a> {
 ///
 /// The kernel writes newlines in paths as `\012`, so that a line is a mapping whatever files are called.
 pub(crate) fn executable(text: &str) -> impl Iterator<Item = Line<'_>> {
-    text.lines().filter_map(parse)
+    let lines = text.lines().filter_map(parse);
+    lines.filter_map(|(line, is_code)| is_code.then_some(line))
 }
 
-fn parse(line: &str) -> Option<Line<'_>> {
+/// Code of no file that lies where a file's should be: directly between two mappings of one file, or beside a piece
+/// of its code. That is what is left when a program has moved its text to huge pages. Gives where it starts, and the
+/// mappings around it with whether they are code.
+pub(crate) fn instead_of_files(text: &str) -> Vec<(u64, Vec<(Line<'_>, bool)>)> {
+    let mut found = Vec::new();
+    // The mapping of a file that was seen last, and code of no file that directly follows it.
+    let mut before: Option<(Line<'_>, bool)> = None;
+    let mut between: Vec<u64> = Vec::new();
+    let mut end = 0;
+    for (line, is_code) in text.lines().filter_map(parse) {
+        let is_gap = line.start != end;
+        end = line.end;
+        let is_file = line.is_file_on_disk();
+        let has_no_file =
+            !is_file && is_code && !matches!(line.backing, Backing::Special(_) | Backing::Vdso);
+        if has_no_file && !is_gap {
+            between.push(line.start);
+            continue;
+        }
+        let after = (is_file && !is_gap).then(|| (line.clone(), is_code));
+        let is_same = before.as_ref().zip(after.as_ref());
+        let is_same = is_same.is_some_and(|((a, _), (b, _))| a.backing == b.backing);
+        let around: Vec<_> = before.take().into_iter().chain(after).collect();
+        let around: Vec<_> = around
+            .into_iter()
+            .filter(|(_, is_code)| is_same || *is_code)
+            .collect();
+        // Code of two files on both sides: it could be either's.
+        if is_same || around.len() == 1 {
+            found.extend(between.drain(..).map(|start| (start, around.clone())));
+        }
+        between.clear();
+        if has_no_file {
+            between.push(line.start);
+        }
+        before = is_file.then_some((line, is_code));
+    }
+    if let Some((line, true)) = before {
+        found.extend(
+            between
+                .drain(..)
+                .map(|start| (start, vec![(line.clone(), true)])),
+        );
+    }
+    found
+}
+
+impl Line<'_> {
+    fn is_file_on_disk(&self) -> bool {
+        matches!(&self.backing, Backing::File { path, .. } if !is_kernel_memory(path))
+    }
+}
+
+/// The mapping, and whether it is executable.
+fn parse(line: &str) -> Option<(Line<'_>, bool)> {
     let (range, rest) = line.split_once(' ')?;
     let (permissions, rest) = rest.split_once(' ')?;
-    if permissions.as_bytes().get(2) != Some(&b'x') {
-        return None;
-    }
+    let is_code = permissions.as_bytes().get(2) == Some(&b'x');
     let (offset, rest) = rest.split_once(' ')?;
     let (device, rest) = rest.split_once(' ')?;
     let (inode, path) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -66,12 +121,13 @@ fn parse(line: &str) -> Option<Line<'_>> {
             name => Backing::Special(name),
         }
     };
-    (start < end).then_some(Line {
+    let line = Line {
         start,
         end,
         offset: hex(offset)?,
         backing,
-    })
+    };
+    (start < end).then_some((line, is_code))
 }
 
 fn hex(digits: &str) -> Option<u64> {
@@ -136,5 +192,50 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
                 ),
             ]
         );
+    }
+
+    /// As programs look that moved their text: all of it, the middle of it, or into shared memory.
+    #[test]
+    fn code_in_the_place_of_a_file() {
+        let whole = "\
+1000-2000 r--p 00000000 fe:01 7 /srv/a
+2000-6000 r-xp 00000000 00:00 0 
+6000-7000 r--p 00005000 fe:01 7 /srv/a
+";
+        let middle = "\
+1000-2000 r-xp 00000000 fe:01 7 /srv/a
+2000-4000 r-xp 00000000 00:00 0 
+4000-6000 r-xp 00000000 00:0f 9 /anon_hugepage (deleted)
+9000-a000 r-xp 00000000 00:00 0 
+a000-b000 r-xp 00008000 fe:01 7 /srv/a
+";
+        // A JIT compiler's, beside libraries and between them.
+        let jit = "\
+1000-2000 r--p 00000000 fe:01 7 /srv/a
+2000-3000 r-xp 00000000 00:00 0 
+3000-4000 r--p 00000000 fe:01 8 /srv/b
+5000-6000 rw-p 00001000 fe:01 7 /srv/a
+6000-7000 rwxp 00000000 00:00 0 
+8000-9000 rwxp 00000000 00:00 0 
+9000-a000 r--p 00000000 fe:01 8 /srv/b
+b000-c000 r-xp 00000000 fe:01 7 /srv/a
+c000-d000 rwxp 00000000 00:00 0 
+d000-e000 r-xp 00000000 fe:01 8 /srv/b
+";
+        let found = |text| -> Vec<(u64, Vec<u64>)> {
+            let all = instead_of_files(text).into_iter();
+            all.map(|(start, around)| (start, around.iter().map(|(line, _)| line.start).collect()))
+                .collect()
+        };
+        assert_eq!(found(whole), [(0x2000, vec![0x1000, 0x6000])]);
+        assert_eq!(
+            found(middle),
+            [
+                (0x2000, vec![0x1000]),
+                (0x4000, vec![0x1000]),
+                (0x9000, vec![0xa000])
+            ]
+        );
+        assert_eq!(found(jit), []);
     }
 }

@@ -19,12 +19,13 @@ use rustix::fs::{AtFlags, StatxFlags};
 use self::facts::{ProcFolder, Stat};
 use self::files::Files;
 pub(super) use self::files::HeldFile;
-pub(super) use self::image::{Absent, Content, Image, Mapping, PerfMap};
+pub(super) use self::image::{Absent, Content, Image, InsteadOf, Mapping, Neighbour, PerfMap};
 use self::maps::Backing;
-use self::mounts::Mounts;
+pub(super) use self::mounts::Mounts;
 use super::problems::{Problem, Problems};
-use super::safe_open::{Links, Refused, hold_in};
-use super::{DEBUG_FOLDER, Options, names};
+use super::safe_open::{Links, Refused};
+use super::walk::Root;
+use super::{Options, names};
 use crate::model::ProcessKey;
 
 /// Identity of a root folder: device, inode, mount id.
@@ -253,30 +254,19 @@ impl Processes {
                 } => match image.same(line.start, path) {
                     Some(content) => content.clone(),
                     None => {
-                        let path: Arc<str> = Arc::from(path);
-                        let file = self.files.known(device, inode, &path).map_or_else(
-                            || {
-                                let mounts = mounts.get_or_insert_with(|| all_mounts(folder));
-                                if !mounts.may_read(device, &path) {
-                                    return Err(Problem::FileOnFuse);
-                                }
-                                let link = map_file(&self.proc_root, key.pid, line.start, line.end);
-                                let root = image.root.as_ref();
-                                let debug_root = root.filter(|_| mounts.may_walk(DEBUG_FOLDER));
-                                self.files
-                                    .hold(&link, (device, inode, &path), (root, debug_root))
-                                    .map_err(|refused| match refused {
-                                        Refused::TooManyFiles => Problem::TooManyFiles,
-                                        _ => Problem::FileUnreadable,
-                                    })
-                            },
-                            Ok,
-                        );
-                        match file {
-                            Ok(file) => Content::File { file, path },
+                        let range = (line.start, line.end);
+                        match self.hold(
+                            key,
+                            folder,
+                            image,
+                            range,
+                            (device, inode, path),
+                            &mut mounts,
+                        ) {
+                            Ok((file, path)) => Content::File { file, path },
                             Err(problem) => {
                                 problems.add(problem);
-                                Content::Unheld { path }
+                                Content::Unheld { path: path.into() }
                             }
                         }
                     }
@@ -287,10 +277,80 @@ impl Processes {
                 end: line.end,
                 offset: line.offset,
                 content,
+                instead_of: None,
             });
         }
         found.sort_unstable_by_key(|mapping| mapping.start);
+        for (start, around) in maps::instead_of_files(text) {
+            let at = found.binary_search_by_key(&start, |mapping| mapping.start);
+            let (Ok(at), Some((line, _))) = (at, around.first()) else {
+                continue;
+            };
+            let Backing::File {
+                device,
+                inode,
+                path,
+            } = line.backing
+            else {
+                continue;
+            };
+            let range = (line.start, line.end);
+            let held = self.hold(
+                key,
+                folder,
+                image,
+                range,
+                (device, inode, path),
+                &mut mounts,
+            );
+            let neighbours = around.iter().map(|(line, is_code)| Neighbour {
+                start: line.start,
+                offset: line.offset,
+                is_code: *is_code,
+            });
+            match held {
+                Ok((file, path)) => {
+                    found[at].instead_of = Some(Arc::new(InsteadOf {
+                        file,
+                        path,
+                        neighbours: neighbours.collect(),
+                    }));
+                }
+                Err(problem) => problems.add(problem),
+            }
+        }
         found
+    }
+
+    /// Holds a file that is mapped at `start..end`; gives its path as well.
+    fn hold(
+        &mut self,
+        key: ProcessKey,
+        folder: &ProcFolder,
+        image: &Image,
+        (start, end): (u64, u64),
+        (device, inode, path): ((u32, u32), u64, &str),
+        mounts: &mut Option<Mounts>,
+    ) -> Result<(Arc<HeldFile>, Arc<str>), Problem> {
+        let path: Arc<str> = Arc::from(path);
+        if let Some(file) = self.files.known(device, inode, &path) {
+            return Ok((file, path));
+        }
+        let mounts = mounts.get_or_insert_with(|| all_mounts(folder));
+        if !mounts.may_read(device, &path) {
+            return Err(Problem::FileOnFuse);
+        }
+        let link = map_file(&self.proc_root, key.pid, start, end);
+        let root = image.root.as_ref();
+        let debug_root = root.map(|root| Root::new(Arc::clone(root), mounts.fuse_points()));
+        let held = self
+            .files
+            .hold(&link, (device, inode, &path), (root, debug_root));
+        match held {
+            Ok(file) => Ok((file, path)),
+            Err(Refused::TooManyFiles) => Err(Problem::TooManyFiles),
+            Err(_) => Err(Problem::FileUnreadable),
+        }
     }
 
     /// One descriptor for all processes of a container.
@@ -354,11 +414,9 @@ fn find_perf_map(folder: &ProcFolder, image: &Image, problems: &mut Problems) ->
     let path = format!("/tmp/perf-{}.map", status.namespace_pid);
     let mut mounts = Mounts::default();
     mounts.add(&folder.mountinfo().unwrap_or_default());
-    let found = if mounts.may_walk(&path) {
-        hold_in(root.as_fd(), Path::new(&path), Links::Refuse)
-    } else {
-        Err(Refused::Failed)
-    };
+    let root = Root::new(Arc::clone(root), mounts.fuse_points());
+    // `/tmp` may be a link within the container; what the process itself could make one is not followed.
+    let found = root.hold(Path::new(&path), Links::Refuse);
     let problem = match found {
         Ok(held) if held.stat.st_uid == 0 || status.uids.contains(&held.stat.st_uid) => {
             return PerfMap::Held(held);

@@ -2,6 +2,7 @@
 //! answer, and ctprof would hang with it, so files there are not touched.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Device of a mount to whether it is FUSE.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ impl Mounts {
                 *self.fuse_by_device.entry(device).or_default() |= is_fuse;
             }
             if let (true, Some(point)) = (is_fuse, point) {
-                self.fuse_points.push(point.to_owned());
+                self.fuse_points.push(unescaped(point));
             }
         }
     }
@@ -42,22 +43,39 @@ impl Mounts {
         }
     }
 
-    /// No FUSE file system lies on the way to `path`.
-    pub(crate) fn may_walk(&self, path: &str) -> bool {
-        !self.fuse_points.iter().any(|point| {
-            point == "/"
-                || path
-                    .strip_prefix(point.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+    /// Where FUSE file systems are mounted.
+    pub(crate) fn fuse_points(&self) -> Arc<[String]> {
+        self.fuse_points.as_slice().into()
     }
 }
 
 /// Shared memory without a mount: `memfd_create`, `/dev/zero` mapped shared, System V.
-fn is_kernel_memory(path: &str) -> bool {
+pub(super) fn is_kernel_memory(path: &str) -> bool {
     ["/memfd:", "/dev/zero", "/SYSV", "/anon_hugepage", "/[aio]"]
         .iter()
         .any(|prefix| path.starts_with(prefix))
+}
+
+/// The path that the kernel wrote with `\040` for a space, and the like for tabs, newlines and backslashes.
+fn unescaped(path: &str) -> String {
+    let mut parts = path.split('\\');
+    let mut plain = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part
+            .get(..3)
+            .and_then(|code| u8::from_str_radix(code, 8).ok());
+        match code {
+            Some(code) => {
+                plain.push(code);
+                plain.extend(&part.as_bytes()[3..]);
+            }
+            None => {
+                plain.push(b'\\');
+                plain.extend(part.as_bytes());
+            }
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
 }
 
 fn device_number(text: &str) -> Option<(u32, u32)> {
@@ -89,11 +107,13 @@ broken line
     }
 
     #[test]
-    fn paths_below_fuse_are_not_walked() {
+    fn mount_points_of_fuse_are_known_by_their_real_names() {
         let mut mounts = Mounts::default();
         mounts.add(TEXT);
-        assert!(mounts.may_walk("/tmp/perf-1.map"));
-        assert!(!mounts.may_walk("/data/perf-1.map"));
-        assert!(mounts.may_walk("/database/x"));
+        mounts.add("42 21 0:37 / /my\\040data\\134x rw - fuse.s3 s3 rw\n");
+        assert_eq!(
+            *mounts.fuse_points(),
+            ["/data".to_owned(), "/my data\\x".to_owned()]
+        );
     }
 }
