@@ -16,6 +16,7 @@ use super::go::GoTable;
 use super::names;
 use super::problems::Problem;
 use super::roots::is_user_root;
+use crate::model::CallerAt;
 
 /// How far behind the entry point of a stripped program its `_start` reaches.
 const START_SIZE: u64 = 64;
@@ -44,6 +45,7 @@ pub(super) struct Answer {
     /// Start of the function, or the address itself where its function is not known.
     pub(super) start: u64,
     pub(super) is_root: bool,
+    pub(super) caller: CallerAt,
 }
 
 /// A file with its debug information in another one.
@@ -143,7 +145,12 @@ impl Binary {
         let asked: Vec<u64> = rest.iter().map(|at| addresses[*at]).collect();
         let debug = self.by_debug_info(&asked, options, budget, problem);
         for (at, functions) in rest.into_iter().zip(debug) {
-            answers[at] = Some(self.by_symbols(addresses[at], functions));
+            let (source, header) = &self.elf;
+            let caller = self.unwind.caller_at(addresses[at], source, header);
+            answers[at] = Some(Answer {
+                caller,
+                ..self.by_symbols(addresses[at], functions)
+            });
         }
         answers.into_iter().flatten().collect()
     }
@@ -164,6 +171,7 @@ impl Binary {
             parts: parts.collect(),
             start: address,
             is_root,
+            caller: CallerAt::Unknown,
         })
     }
 
@@ -238,6 +246,7 @@ impl Binary {
                 parts,
                 start,
                 is_root,
+                caller: CallerAt::Unknown,
             };
         }
         self.without_name(address)
@@ -262,6 +271,7 @@ impl Binary {
             parts: Vec::new(),
             start,
             is_root,
+            caller: CallerAt::Unknown,
         }
     }
 
