@@ -32,6 +32,8 @@ mod probes;
 #[cfg(target_arch = "bpf")]
 mod rows;
 #[cfg(target_arch = "bpf")]
+mod saved;
+#[cfg(target_arch = "bpf")]
 mod scope;
 #[cfg(target_arch = "bpf")]
 mod slow;

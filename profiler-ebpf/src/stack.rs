@@ -12,6 +12,7 @@ use crate::{
     kernel::Object,
     loss,
     maps::{SCRATCH, STACKS},
+    saved::save_callers,
 };
 
 /// `BPF_F_USER_STACK` in the kernel's `bpf.h`.
@@ -53,6 +54,18 @@ pub(crate) struct Taken {
 /// Takes one half of the current thread's stack. `ctx` is the context of the running program.
 #[inline(always)]
 pub(crate) fn take(ctx: *mut c_void, side: Side, place: Place) -> Taken {
+    take_with(ctx, side, place, 0)
+}
+
+/// Takes the user half of the stack of the current thread, which is in a system call that it entered with this stack
+/// pointer, with what unwinding by frame pointers skips; 0 if it is in none.
+#[inline(always)]
+pub(crate) fn take_user(ctx: *mut c_void, place: Place, pointer: u64) -> Taken {
+    take_with(ctx, Side::User, place, pointer)
+}
+
+#[inline(always)]
+fn take_with(ctx: *mut c_void, side: Side, place: Place, pointer: u64) -> Taken {
     let mut taken = Taken {
         key: 0,
         frames: 0,
@@ -77,7 +90,7 @@ pub(crate) fn take(ctx: *mut c_void, side: Side, place: Place) -> Taken {
             flags,
         )
     };
-    finish(entry, bytes, &mut taken);
+    finish(entry, bytes, pointer, &mut taken);
     taken
 }
 
@@ -103,19 +116,25 @@ pub(crate) fn take_of(task: Object) -> Taken {
             0,
         )
     };
-    finish(ITERATOR, bytes, &mut taken);
+    finish(ITERATOR, bytes, 0, &mut taken);
     taken
 }
 
 #[inline(always)]
-fn finish(entry: u32, bytes: i64, taken: &mut Taken) {
+fn finish(entry: u32, bytes: i64, pointer: u64, taken: &mut Taken) {
     if bytes < 0 {
         taken.unreadable = true;
         return;
     }
     taken.frames = bytes as usize / size_of::<u64>();
     if taken.frames > 0 {
-        taken.key = store_stack(entry, taken.frames as u64);
+        let frames = taken.frames as u64;
+        let frames = if pointer == 0 {
+            frames
+        } else {
+            save_callers(entry, frames, pointer)
+        };
+        taken.key = store_stack(entry, frames);
         taken.lost = taken.key == 0;
     }
 }

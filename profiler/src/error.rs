@@ -14,6 +14,12 @@ pub enum Error {
     /// A privilege or a kernel feature is missing: exit code 4.
     #[error("{0}")]
     Unsupported(String),
+    /// The command to run does not exist: exit code 127, as shells, `env` and `timeout` have it.
+    #[error("{0}")]
+    CommandNotFound(String),
+    /// The command to run cannot be executed: exit code 126, as they have it.
+    #[error("{0}")]
+    CommandNotExecutable(String),
     /// Anything else: exit code 1.
     #[error("{0}")]
     Failed(String),
@@ -35,6 +41,8 @@ impl Error {
             Self::Usage(_) => 2,
             Self::NotFound(_) => 3,
             Self::Unsupported(_) => 4,
+            Self::CommandNotExecutable(_) => 126,
+            Self::CommandNotFound(_) => 127,
         })
     }
 

@@ -100,6 +100,8 @@ pub const OFF_REGS_BX: GlobalName = "OFF_REGS_BX";
 pub const OFF_REGS_BP: GlobalName = "OFF_REGS_BP";
 /// `pt_regs.cx`: after the instruction `syscall`, the address that follows it.
 pub const OFF_REGS_CX: GlobalName = "OFF_REGS_CX";
+/// `pt_regs.sp`.
+pub const OFF_REGS_SP: GlobalName = "OFF_REGS_SP";
 /// `pt_regs.ip`.
 pub const OFF_REGS_IP: GlobalName = "OFF_REGS_IP";
 /// `task_struct.se.cfs_rq`.

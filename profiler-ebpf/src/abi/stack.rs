@@ -3,14 +3,105 @@
 /// Frames of a stack that are kept: the kernel's own limit (`PERF_MAX_STACK_DEPTH`, 127).
 pub const MAX_FRAMES: usize = 127;
 
+/// Words above the stack pointer in which return addresses are looked for, where a thread is in a system call.
+pub const WORDS: u32 = 32;
+
+/// Return addresses that are kept of those.
+pub const MAX_SAVED: u32 = 6;
+
+/// Marks a word behind the addresses of a user stack as one of these. No address of user space has it.
+const SAVED: u64 = 1 << 63;
+const PLACE_SHIFT: u32 = 48;
+
+/// A return address that lies so many words above the stack pointer, below 128 TiB, in one word.
+#[inline(always)]
+#[must_use]
+pub const fn saved(place: u32, address: u64) -> u64 {
+    SAVED | (place as u64) << PLACE_SHIFT | address & ((1 << PLACE_SHIFT) - 1)
+}
+
+/// Whether these eight bytes of x86-64 code end in a call instruction: `e8` with a distance, or `ff /2` in any form.
+#[inline(always)]
+#[must_use]
+pub const fn is_behind_call(before: u64) -> bool {
+    const CALL: u64 = 0xe8;
+    const INDIRECT: u64 = 0xff;
+    /// The register part of the byte that follows: `/2`.
+    const MODE: u64 = 0x38;
+    const TWO: u64 = 0x10;
+    if before >> 24 & 0xff == CALL {
+        return true;
+    }
+    // The last two bytes, and with more for what the operand takes.
+    let mut first = 1;
+    while first < 7 {
+        let two = before >> (first * 8);
+        if first != 3 && two & 0xff == INDIRECT && two >> 8 & MODE == TWO {
+            return true;
+        }
+        first += 1;
+    }
+    false
+}
+
+/// Bytes above the stack pointer, and the return address there; `None` for other words.
+#[must_use]
+pub const fn of_saved(word: u64) -> Option<(u32, u64)> {
+    let place = (word >> PLACE_SHIFT) as u32 & 0x7fff;
+    if word & SAVED == 0 || place >= WORDS {
+        // The vsyscall page is so high, too.
+        return None;
+    }
+    Some((place * 8, word & ((1 << PLACE_SHIFT) - 1)))
+}
+
 /// Value of the `STACKS` map, keyed by [`crate::hash::stack`] of its addresses.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct StackRecord {
     /// How many of `addresses` are set.
     pub frames: u64,
-    /// Instruction pointer first, then return addresses, leaf to root.
+    /// Instruction pointer first, then return addresses, leaf to root. In user stacks, [`saved`] ones may follow.
     pub addresses: [u64; MAX_FRAMES],
 }
 
 const _: () = assert!(size_of::<StackRecord>() == 1024);
+
+#[cfg(test)]
+mod tests {
+    use super::{WORDS, is_behind_call, of_saved, saved};
+
+    #[test]
+    fn what_was_saved_is_told_from_addresses() {
+        let address = 0x7fff_ffff_f123;
+        for place in [0, 1, WORDS - 1] {
+            assert_eq!(of_saved(saved(place, address)), Some((place * 8, address)));
+        }
+        let ends = |code: &[u8]| {
+            let mut bytes = [0x90; 8];
+            bytes[8 - code.len()..].copy_from_slice(code);
+            is_behind_call(u64::from_le_bytes(bytes))
+        };
+        for call in [
+            &[0xe8, 0xab, 0x4b, 0xfd, 0xff][..],
+            &[0xff, 0xd0],
+            &[0x41, 0xff, 0xd4],
+            &[0xff, 0x15, 1, 2, 3, 0],
+            &[0xff, 0x50, 0x18],
+            &[0xff, 0x54, 0x24, 0x08],
+            &[0xff, 0x94, 0x24, 0x80, 0, 0, 0],
+        ] {
+            assert!(ends(call), "{call:x?}");
+        }
+        for other in [
+            &[0xff, 0xe0][..],
+            &[0xff, 0x25, 1, 2, 3, 0],
+            &[0xc3],
+            &[0; 8],
+        ] {
+            assert!(!ends(other), "{other:x?}");
+        }
+        assert_eq!(of_saved(address), None);
+        assert_eq!(of_saved(0xffff_ffff_ff60_0000), None, "vsyscall");
+    }
+}

@@ -11,7 +11,7 @@ optional! {
     OFF_TASK_STATUS, OFF_TASK_JOBCTL, OFF_TASK_IOWAIT, OFF_TASK_FILES, OFF_FILES_FDT, OFF_FDT_MAX, OFF_FDT_FD,
     OFF_FILE_INODE, OFF_INODE_MODE, OFF_REGS_NUMBER, OFF_REGS_FIRST, OFF_TASK_TIFLAGS, OFF_TASK_SECCOMP,
     OFF_REGS_CX, OFF_REGS_IP, OFF_REGS_SI, OFF_REGS_DX, OFF_REGS_R10, OFF_REGS_R8, OFF_REGS_R9, OFF_REGS_BX,
-    OFF_REGS_BP,
+    OFF_REGS_BP, OFF_REGS_SP,
 }
 
 #[unsafe(no_mangle)]
@@ -83,6 +83,17 @@ pub(crate) fn in_call(task: Object) -> u32 {
         Doing::Call(call) => code_of(call.number, call.abi),
         Doing::Fault | Doing::Other => 0,
     }
+}
+
+/// The stack pointer with which a thread entered the kernel; 0 if it cannot be told, or its words are not of 64 bits.
+#[inline(always)]
+pub(crate) fn user_stack_pointer(task: Object) -> u64 {
+    if !has(&OFF_REGS_SP) || is_compat(task) {
+        return 0;
+    }
+    // SAFETY: `task` is a task that the verifier tracks.
+    let regs: Object = unsafe { bpf_task_pt_regs(task.cast_mut().cast()) } as usize as Object;
+    read(regs, OFF_REGS_SP.load())
 }
 
 /// Whether it is in a 32-bit call, or on arm64, is a 32-bit thread.

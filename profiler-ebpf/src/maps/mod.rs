@@ -56,10 +56,10 @@ pub(crate) static ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
 pub(crate) static STACKS: HashMap<u64, StackRecord> = HashMap::with_max_entries(8_192, 0);
 
 /// Where a stack is assembled before it is stored: entry 0 for user, 1 for kernel, two more for the scheduler's
-/// hooks, which a sample may interrupt, one for the task iterator, which both may, and one for
-/// system calls.
+/// hooks, which a sample may interrupt, one for the task iterator, which both may, one for system calls, and for samples
+/// and the scheduler one each for words of the stack.
 #[map]
-pub(crate) static SCRATCH: PerCpuArray<StackRecord> = PerCpuArray::with_max_entries(6, 0);
+pub(crate) static SCRATCH: PerCpuArray<StackRecord> = PerCpuArray::with_max_entries(8, 0);
 
 /// (exec id, tgid) of processes already announced. LRU: forgetting one only announces it again.
 #[map]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ctprof_ebpf::abi::count_key::CountKey;
+use ctprof_ebpf::abi::stack;
 use foldhash::{HashMap, HashSet};
 
 use crate::collect::Samples;
@@ -35,9 +36,10 @@ impl Addresses {
         for (key, _) in samples.counts() {
             kernel.add(key.kernel_stack, || kernel_call_sites(samples, key));
             if key.user_stack != 0 {
-                user.entry(image(key))
-                    .or_default()
-                    .add(key.user_stack, || user_call_sites(samples, key));
+                user.entry(image(key)).or_default().add(key.user_stack, || {
+                    let saved = saved_call_sites(samples, key).map(|(_, address)| address);
+                    user_call_sites(samples, key).chain(saved)
+                });
             }
         }
         let user = user.into_iter().map(|(image, set)| (image, set.sorted()));
@@ -88,5 +90,19 @@ pub fn kernel_call_sites<'a>(
 
 /// Addresses of the user half of a stack, leaf first, as they are to be looked up.
 pub fn user_call_sites<'a>(samples: &'a Samples, key: &CountKey) -> impl Iterator<Item = u64> + 'a {
-    samples.call_sites(key.user_stack)
+    samples
+        .call_sites(key.user_stack)
+        .filter(|address| stack::of_saved(*address).is_none())
+}
+
+/// Return addresses above the stack pointer of a thread in a system call, with how many bytes above it, as they are to be
+/// looked up.
+pub fn saved_call_sites<'a>(
+    samples: &'a Samples,
+    key: &CountKey,
+) -> impl Iterator<Item = (u32, u64)> + 'a {
+    let saved = samples
+        .addresses(key.user_stack)
+        .filter_map(stack::of_saved);
+    saved.map(|(place, address)| (place, address.saturating_sub(1)))
 }

@@ -2,6 +2,7 @@
 //!
 //! - `addresses`: which addresses need a name
 //! - `stacks`: rows of raw samples and intervals as stacks of containers
+//! - `skipped`: callers that unwinding by frame pointers skips
 //! - `ledger`: raw figures by slot as the ledgers of containers
 //! - `syscalls`: rows by slot as the system calls of containers
 //! - `balance`: makes the two agree
@@ -9,6 +10,7 @@
 mod addresses;
 mod balance;
 mod ledger;
+mod skipped;
 mod stacks;
 mod syscalls;
 

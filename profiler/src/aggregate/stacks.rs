@@ -8,8 +8,9 @@ use ctprof_ebpf::abi::ledger::state;
 use ctprof_ebpf::abi::scope::SLOT_KERNEL;
 use foldhash::{HashMap as FastMap, HashMapExt as _};
 
-use super::addresses::{Names, image, kernel_call_sites, user_call_sites};
+use super::addresses::{Names, image, kernel_call_sites, saved_call_sites, user_call_sites};
 use super::ledger::state_of;
+use super::skipped::user_frames;
 use crate::collect::Samples;
 use crate::host::syscalls;
 use crate::model::text::printable;
@@ -45,6 +46,8 @@ pub struct Placeholders {
     pub before: FrameId,
     /// Time that no sample or row accounts for.
     pub missing: FrameId,
+    /// Functions that are known to be missing between two others.
+    pub skipped: FrameId,
 }
 
 impl Placeholders {
@@ -65,6 +68,7 @@ impl Placeholders {
             short: named(stand_in::SHORT),
             before: named(stand_in::BEFORE),
             missing: named(stand_in::NO_STACK),
+            skipped: named(stand_in::SKIPPED),
         }
     }
 }
@@ -130,7 +134,7 @@ pub fn container_stacks(
             ownerless += if is_sample { count.count } else { 0 };
             continue;
         };
-        let (mut stack, reaches_root) = frames(samples, names, key);
+        let (mut stack, reaches_root) = frames(samples, names, key, placeholders.skipped);
         let mut ns = count.ns;
         if is_sample {
             rate(container, key, count.count, reaches_root);
@@ -194,29 +198,24 @@ fn rate(container: &mut Container, key: &CountKey, count: u64, reaches_root: boo
 }
 
 /// Frames of a row, leaf first, and whether they reach the function where the thread began.
-fn frames(samples: &Samples, names: &Names, key: &CountKey) -> (Vec<FrameId>, bool) {
+fn frames(
+    samples: &Samples,
+    names: &Names,
+    key: &CountKey,
+    skipped: FrameId,
+) -> (Vec<FrameId>, bool) {
     let kernel = kernel_call_sites(samples, key);
     let user = user_call_sites(samples, key);
-    let mut frames = Vec::with_capacity(kernel.size_hint().0 + user.size_hint().0);
-    let mut outermost: Option<&Resolved> = None;
+    let mut frames = Vec::with_capacity(kernel.size_hint().0 + user.size_hint().1.unwrap_or(0));
     for address in kernel {
         if let Some(resolved) = names.kernel.get(&address) {
             frames.extend_from_slice(&resolved.frames);
         }
     }
-    if let Some(known) = names.user.get(&image(key)) {
-        for (depth, address) in user.enumerate() {
-            let Some(resolved) = known.get(&address) else {
-                continue;
-            };
-            // The leaf is where the CPU was, mapped or not.
-            if depth > 0 && !resolved.is_code {
-                break;
-            }
-            frames.extend_from_slice(&resolved.frames);
-            outermost = Some(resolved);
-        }
-    }
+    let outermost = names.user.get(&image(key)).and_then(|known| {
+        let saved: Vec<(u32, u64)> = saved_call_sites(samples, key).collect();
+        user_frames(user, &saved, known, skipped, &mut frames)
+    });
     // A kernel thread has no user half: its kernel stack is unwound to the end by the kernel itself.
     let reaches_root =
         key.slot == SLOT_KERNEL || outermost.is_some_and(|resolved| resolved.is_root);
@@ -239,13 +238,14 @@ mod tests {
 
     use super::{Names, Owners, Placeholders, container_stacks};
     use crate::collect::Samples;
-    use crate::model::{Container, FrameId, FrameTable, ProcessKey, Resolved, State};
+    use crate::model::{CallerAt, Container, FrameId, FrameTable, ProcessKey, Resolved, State};
 
     fn resolved(frames: &[u32], is_root: bool) -> Resolved {
         Resolved {
             frames: frames.iter().map(|id| FrameId(*id)).collect(),
             is_root,
             is_code: true,
+            caller: CallerAt::Unknown,
         }
     }
 

@@ -103,7 +103,6 @@ impl Sum {
             Latency {
                 count: returned.count,
                 sum_ns: returned.sum_ns,
-                max_ns: returned.max_ns,
                 buckets: buckets(&self.buckets),
             }
         } else {
@@ -111,6 +110,7 @@ impl Sum {
         };
         let sum = |part: fn(&CallRow) -> u64| self.by_kind.iter().map(part).sum::<u64>();
         let total_ns = sum(|row| row.sum_ns);
+        let longest_ns = self.by_kind.iter().map(|row| row.max_ns).max();
         Syscall {
             name,
             abi: (names.abi)(abi).to_owned(),
@@ -122,6 +122,7 @@ impl Sum {
             total_ns: timed.then_some(total_ns),
             // A clock read a moment later than another may be behind it.
             off_cpu_ns: sum(|row| row.off_cpu_ns).min(total_ns),
+            max_ns: longest_ns.unwrap_or(0),
             latency,
             began_before: of(kind::BEFORE).count,
             never_returned: of(kind::NEVER).count,
@@ -206,12 +207,12 @@ mod tests {
         assert_eq!(call.total_ns, Some(105_000));
         assert_eq!(call.on_cpu_ns(), Some(24_950));
         assert_eq!(call.mean_ns(), Some(105_000 / 16));
-        assert_eq!((call.latency.count, call.latency.max_ns), (16, 90_000));
+        assert_eq!((call.latency.count, call.max_ns), (16, 90_000));
         assert_eq!(call.latency.quantile_ns(0.5), Some(1_000));
         assert_eq!(second[0].errors, [("E11".to_owned(), 2)]);
     }
 
-    /// What began or ended outside the window is time, but no latency.
+    /// What began or ended outside the window is no latency, but time, and may be the longest.
     #[test]
     fn calls_in_progress_are_no_latencies() {
         let key = CallKey::of(5, 0, abi::NATIVE, false);
@@ -230,6 +231,7 @@ mod tests {
         assert_eq!(call.total_ns, Some(5_000 + 14_000 + 9_000));
         assert_eq!(call.latency.count, 0);
         assert_eq!(call.mean_ns(), None);
+        assert_eq!(call.max_ns, 9_000);
         assert_eq!(
             (
                 call.began_before,

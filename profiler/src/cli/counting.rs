@@ -143,7 +143,7 @@ impl Counting {
         let stop = async {
             tokio::select! {
                 _ = interrupt.recv() => Ended::Interrupted,
-                _ = terminate.recv() => Ended::Interrupted,
+                _ = terminate.recv() => Ended::Terminated,
                 () = gone(&hierarchy) => Ended::TargetsGone,
                 () = async {
                     match command {

@@ -63,8 +63,10 @@ pub struct SlowCallSeen<'a> {
 pub enum Ended {
     /// It was as long as asked for.
     InTime,
-    /// Ctrl-C or SIGTERM.
+    /// Ctrl-C.
     Interrupted,
+    /// SIGTERM.
+    Terminated,
     /// The command that it was to record has exited.
     CommandExited,
     /// Every cgroup that it was to record is gone.

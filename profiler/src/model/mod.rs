@@ -16,7 +16,8 @@ pub use pressure::{Counters, Psi, Stall};
 pub use profile::{Profile, Stolen, Unavailable, Unnamed};
 pub use reading::{Group, GroupKey, Grouping, ProgramCost, Reading};
 pub use stack::{
-    Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack, stand_in,
+    CallerAt, Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,
+    stand_in,
 };
 pub use state::{State, StateGroup};
 pub use syscall::{Latency, LatencyBucket, Syscall};

@@ -13,11 +13,13 @@ pub mod stand_in {
     pub const BEFORE: &str = "[since before the recording]";
     /// There is time, and no stack for it.
     pub const NO_STACK: &str = "[no stack]";
+    /// Functions between the two frames beside it: they are known to be missing.
+    pub const SKIPPED: &str = "[skipped]";
     /// There is time on the CPU, and no sample fell into it.
     pub const NOT_SAMPLED: &str = "[not sampled]";
 
     /// All of them.
-    pub const ALL: [&str; 4] = [SHORT, BEFORE, NO_STACK, NOT_SAMPLED];
+    pub const ALL: [&str; 5] = [SHORT, BEFORE, NO_STACK, NOT_SAMPLED, SKIPPED];
 }
 
 /// One program image: a process between two `execve` calls.
@@ -85,6 +87,21 @@ pub struct Resolved {
     /// The address can be code. Unwinding by frame pointers runs into data where code has none; what it
     /// finds from there on is noise.
     pub is_code: bool,
+    /// Where the function has the address that it returns to.
+    pub caller: CallerAt,
+}
+
+/// Where a function, at some address within it, has the address that it returns to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallerAt {
+    /// It is not known.
+    #[default]
+    Unknown,
+    /// Beside the frame pointer, where unwinding by frame pointers finds it.
+    FramePointer,
+    /// So many bytes above the stack pointer, while the frame pointer is still one of its callers': unwinding by frame
+    /// pointers goes on with the caller of *that* function, and skips those between.
+    Stack(u32),
 }
 
 /// Every distinct frame and module of a recording.

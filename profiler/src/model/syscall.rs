@@ -16,6 +16,9 @@ pub struct Syscall {
     pub total_ns: Option<u64>,
     /// The part of it in which the thread was not on a CPU.
     pub off_cpu_ns: u64,
+    /// The longest that one call took inside the window, calls in progress at its start or end included: of those it
+    /// is a lower bound.
+    pub max_ns: u64,
     /// How long calls took that both began and returned inside the window.
     pub latency: Latency,
     /// Calls, of `count`, that were in progress when the window began.
@@ -35,8 +38,6 @@ pub struct Latency {
     pub count: u64,
     /// Their time.
     pub sum_ns: u64,
-    /// The longest.
-    pub max_ns: u64,
     /// Those of similar length together, the shortest first; none is empty.
     pub buckets: Vec<LatencyBucket>,
 }
@@ -106,7 +107,6 @@ mod tests {
         let latency = Latency {
             count: 100,
             sum_ns: 50 * 101 + 49 * 215 + 1_100,
-            max_ns: 1_100,
             buckets: vec![
                 bucket(96, 112, 50, 50 * 101),
                 bucket(192, 224, 49, 49 * 215),

@@ -11,6 +11,7 @@ use super::names::{INLINED_SUFFIX, KERNEL_SUFFIX};
 use super::stacks::{NameId, StackRef, Stacks};
 use super::states::ViewState;
 use super::threads::{IdleThreads, ThreadGroups};
+use crate::model::stand_in;
 use rank::Rank;
 pub use rank::is_kernel_plumbing;
 
@@ -23,12 +24,15 @@ pub struct Culprit {
     pub kernel: bool,
     /// Its time.
     pub ns: u64,
+    /// The part of it that was spent in functions that it called, of which at least one is missing from the stacks.
+    pub below_ns: u64,
     /// Time of all stacks in the state, waits of idle threads apart.
     pub of_ns: u64,
 }
 
 impl Culprit {
-    /// `mostly in render()`, or nothing where no function stands out.
+    /// `mostly in render()`, or nothing where no function stands out; `mostly below render()` where the function that it
+    /// called is missing, so that nobody can tell whether this one is the place.
     #[must_use]
     pub fn words(&self, mostly: &str) -> Option<String> {
         const MAX_CHARS: usize = 60;
@@ -39,13 +43,18 @@ impl Culprit {
         if self.kernel {
             return Some(format!("{mostly} in {name} [k]"));
         }
+        let at = match self.below_ns {
+            0 => "in",
+            below if below == self.ns => "below",
+            _ => "in or below",
+        };
         let call = if name.ends_with([')', '>', '…']) || name.contains(':') && name.contains('/')
         {
             ""
         } else {
             "()"
         };
-        Some(format!("{mostly} in {name}{call}"))
+        Some(format!("{mostly} {at} {name}{call}"))
     }
 }
 
@@ -60,23 +69,30 @@ impl Blame {
     #[must_use]
     pub fn of(stacks: &Stacks, groups: &ThreadGroups, idle: &IdleThreads) -> Self {
         let ranks: Vec<Rank> = stacks.names().iter().map(|name| Rank::of(name)).collect();
-        let mut sums: HashMap<(usize, ViewState), HashMap<Option<NameId>, u64>> = HashMap::new();
+        let skipped = stacks.find(stand_in::SKIPPED);
+        let mut sums: HashMap<(usize, ViewState), HashMap<Option<NameId>, Blamed>> = HashMap::new();
         for stack in stacks.iter() {
             if idle.waits_idly(&stack, groups) {
                 continue;
             }
             let functions = sums.entry((stack.container, stack.state)).or_default();
-            let sum = functions.entry(to_blame(&stack, &ranks)).or_default();
-            *sum = sum.saturating_add(stack.ns);
+            let (function, is_below) = to_blame(&stack, &ranks, skipped);
+            let sum = functions.entry(function).or_default();
+            sum.ns = sum.ns.saturating_add(stack.ns);
+            if is_below {
+                sum.below_ns = sum.below_ns.saturating_add(stack.ns);
+            }
         }
         let by_state = sums
             .into_iter()
             .filter_map(|(key, functions)| {
-                let of_ns = functions.values().fold(0, |a: u64, b| a.saturating_add(*b));
-                let (function, ns) = functions
+                let of_ns = functions
+                    .values()
+                    .fold(0, |a: u64, b| a.saturating_add(b.ns));
+                let (function, Blamed { ns, below_ns }) = functions
                     .into_iter()
-                    .filter_map(|(name, ns)| Some((name?, ns)))
-                    .max_by_key(|(name, ns)| (*ns, std::cmp::Reverse(*name)))?;
+                    .filter_map(|(name, sum)| Some((name?, sum)))
+                    .max_by_key(|(name, sum)| (sum.ns, std::cmp::Reverse(*name)))?;
                 let name = stacks.name(function);
                 let kernel = name.strip_suffix(KERNEL_SUFFIX);
                 let function = kernel
@@ -90,6 +106,7 @@ impl Blame {
                         function,
                         kernel,
                         ns,
+                        below_ns,
                         of_ns,
                     },
                 ))
@@ -105,19 +122,33 @@ impl Blame {
     }
 }
 
-/// The innermost frame of the best rank that the stack has.
-fn to_blame(stack: &StackRef<'_>, ranks: &[Rank]) -> Option<NameId> {
-    let mut best = (Rank::None, None);
+/// Time of a function.
+#[derive(Clone, Copy, Default)]
+struct Blamed {
+    ns: u64,
+    /// See [`Culprit::below_ns`].
+    below_ns: u64,
+}
+
+/// The innermost frame of the best rank that the stack has, and whether frames are missing between it and the leaf.
+fn to_blame(
+    stack: &StackRef<'_>,
+    ranks: &[Rank],
+    skipped: Option<NameId>,
+) -> (Option<NameId>, bool) {
+    let mut best = (Rank::None, None, false);
+    let mut is_below = false;
     for frame in stack.frames.iter().rev() {
+        is_below |= Some(*frame) == skipped;
         let rank = ranks[*frame as usize];
         if rank > best.0 {
-            best = (rank, Some(*frame));
+            best = (rank, Some(*frame), is_below);
         }
         if rank == Rank::Own {
             break;
         }
     }
-    best.1
+    (best.1, best.2)
 }
 
 #[cfg(test)]
@@ -209,6 +240,15 @@ mod tests {
         assert_eq!(half.words("mostly").unwrap(), "mostly in a()");
         let less = blamed(&[(&["a"], 5), (&["b"], 3), (&["[no stack]"], 3)]).unwrap();
         assert_eq!(less.words("mostly"), None);
+        // A function that called one which is not known is not the place.
+        let gap = ["main", "serve", "[skipped]", "usleep"];
+        let below = blamed(&[(&gap, 5)]).unwrap();
+        assert_eq!(below.words("mostly").unwrap(), "mostly below serve()");
+        let both = blamed(&[(&gap, 5), (&["main", "serve", "fsync"], 1)]).unwrap();
+        assert_eq!(both.words("mostly").unwrap(), "mostly in or below serve()");
+        // What is missing further out is not below it.
+        let out = blamed(&[(&["main", "[skipped]", "serve", "fsync"], 5)]).unwrap();
+        assert_eq!(out.words("mostly").unwrap(), "mostly in serve()");
         let written = |name: &str| blamed(&[(&[name], 1)]).unwrap().words("mostly").unwrap();
         assert_eq!(written("ns::f(int)"), "mostly in ns::f(int)");
         assert_eq!(written("app::f"), "mostly in app::f()");

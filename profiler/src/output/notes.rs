@@ -3,6 +3,7 @@
 
 use super::summary::{ContainerSummary, Summary};
 use super::units;
+use crate::model::Unavailable;
 use crate::model::text::printable;
 
 /// A list of containers is spelt out up to this many characters.
@@ -182,18 +183,23 @@ pub fn containers_without_ledger<'a>(
     })
 }
 
-/// Each view that the host could not give, with its cause.
+/// Each cause for which the host could not give some views, with these views.
 #[must_use]
 pub fn unavailable(summary: &Summary) -> Vec<String> {
-    summary
-        .unavailable
-        .iter()
-        .map(|u| {
-            format!(
-                "{} is not available: {}",
-                printable(&u.view, MAX_CAUSE),
-                printable(&u.cause, MAX_CAUSE)
-            )
+    let mut causes: Vec<(&str, Vec<String>)> = Vec::new();
+    for Unavailable { view, cause } in &summary.unavailable {
+        let view = printable(view, MAX_CAUSE);
+        match causes.iter_mut().find(|(known, _)| known == cause) {
+            Some((_, views)) => views.push(view),
+            None => causes.push((cause, vec![view])),
+        }
+    }
+    causes
+        .into_iter()
+        .map(|(cause, views)| {
+            let are = if views.len() == 1 { "is" } else { "are" };
+            let cause = printable(cause, MAX_CAUSE);
+            format!("{} {are} not available: {cause}", views.join(", "))
         })
         .collect()
 }

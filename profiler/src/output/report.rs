@@ -212,7 +212,7 @@ fn print_tables(
         full,
     };
     let is_worth_it = |position: &&usize| {
-        options.only.is_some() || full || !shown.by_ledger || detail.has_causes(**position)
+        options.only.is_some() || full || !shown.by_ledger || detail.is_worth_it(**position)
     };
     let most = match options.only {
         Some(_) => usize::MAX,

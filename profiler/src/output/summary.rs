@@ -109,7 +109,7 @@ pub struct ContainerSummary {
     /// Context switches away from a thread that could have gone on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub involuntary_switches: Option<u64>,
-    /// Moves of threads to another CPU while they waited for one.
+    /// Moves of threads to another CPU while they waited for one. [`Counters::migrations`] counts others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<u64>,
     /// Waits for a CPU, throttled time taken out.
@@ -156,6 +156,15 @@ impl ContainerSummary {
     #[must_use]
     pub fn is_kernel(&self) -> bool {
         self.runtime == "kernel"
+    }
+
+    /// How often a system call with this [label](SyscallSummary::label) was made, calls that have not returned
+    /// included; `None` where calls were not counted.
+    #[must_use]
+    pub fn calls_of(&self, label: &str) -> Option<u64> {
+        let mut calls = self.syscalls.as_ref()?.iter();
+        let call = calls.find(|call| call.label() == label)?;
+        Some(call.count.saturating_add(call.in_progress))
     }
 
     /// Time in all states of a group.

@@ -5,7 +5,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::table::{Align, Table, cut};
+use super::units::{count, counted, duration, percent};
+use crate::model::text::printable;
 use crate::model::{Container, Syscall};
+
+/// A name ends here: a recording is a file that anyone may have written.
+const MAX_NAME: usize = 40;
+
+/// Remarks end here.
+const MAX_REMARKS: usize = 200;
 
 /// One system call of a container, as documents have it. Fields are in the order of the file; what was not measured
 /// is absent.
@@ -35,16 +44,16 @@ pub struct SyscallSummary {
     /// Mean time of calls that began and returned inside the window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_ns: Option<u64>,
-    /// Median.
+    /// Median of the same calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p50_ns: Option<u64>,
-    /// 90th percentile.
+    /// Their 90th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p90_ns: Option<u64>,
-    /// 99th percentile.
+    /// Their 99th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99_ns: Option<u64>,
-    /// The longest.
+    /// The longest that one call took inside the window, calls in progress at its start or end included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ns: Option<u64>,
     /// Calls, of `count`, that were in progress when the window began.
@@ -142,7 +151,7 @@ impl SyscallSummary {
             p50_ns: quantile(0.5),
             p90_ns: quantile(0.9),
             p99_ns: quantile(0.99),
-            max_ns: (call.latency.count > 0).then_some(call.latency.max_ns),
+            max_ns: (call.latency.count > 0 || call.max_ns > 0).then_some(call.max_ns),
             began_before: call.began_before,
             never_returned: call.never_returned,
             refused: call.refused,
@@ -228,52 +237,70 @@ pub fn sort(calls: &mut [SyscallSummary], order: Order) {
     });
 }
 
-/// `812 ns`, `1.23 us`, `45.6 ms`, `987 s`: three digits.
+/// `38,549 calls, 4.91 s of 5.89 s thread time (83.3%)`: all calls of a container, whose threads lived this long.
 #[must_use]
-pub fn time(ns: u64) -> String {
-    const UNITS: [&str; 4] = ["ns", "us", "ms", "s"];
-    if ns < 1_000 {
-        return format!("{ns} ns");
+pub fn in_short(calls: &[SyscallSummary], thread_time_ns: Option<u64>) -> String {
+    let mut text = counted(calls.iter().map(|call| call.count).sum(), "call");
+    let in_calls: Option<u64> = calls.iter().map(|call| call.total_ns).sum();
+    if let (Some(in_calls), Some(lived)) = (in_calls, thread_time_ns) {
+        text.push_str(&format!(
+            ", {} of {} thread time ({})",
+            duration(in_calls),
+            duration(lived),
+            percent(in_calls, lived)
+        ));
     }
-    let mut value = ns as f64 / 1e3;
-    let mut unit = 1;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1e3;
-        unit += 1;
+    text
+}
+
+/// The first `top` calls as a table, 0 for all; without times where none were taken.
+#[must_use]
+pub fn table(calls: &[SyscallSummary], top: usize, timed: bool) -> Table {
+    let times = [
+        "TOTAL", "SHARE", "ON CPU", "OFF CPU", "MEAN", "P50", "P90", "P99", "MAX",
+    ];
+    let times = if timed { &times[..] } else { &[] };
+    let columns = [
+        ("SYSCALL", Align::Left),
+        ("CALLS", Align::Right),
+        ("FAILED", Align::Right),
+    ]
+    .into_iter()
+    .chain(times.iter().map(|name| (*name, Align::Right)))
+    .chain([("ERRORS AND REMARKS", Align::Left)]);
+    let mut table = Table::new(columns);
+    let top = if top == 0 { usize::MAX } else { top };
+    for call in calls.iter().take(top) {
+        let shown = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
+        let mut cells = vec![
+            cut(&call.label(), MAX_NAME),
+            count(call.count),
+            count(call.failed()),
+        ];
+        if timed {
+            cells.extend([
+                shown(call.total_ns),
+                call.share
+                    .map_or_else(|| "-".to_owned(), |share| format!("{:.1}%", share * 100.0)),
+                shown(call.on_cpu_ns),
+                shown(call.off_cpu_ns),
+                shown(call.mean_ns),
+                shown(call.p50_ns),
+                shown(call.p90_ns),
+                shown(call.p99_ns),
+                shown(call.max_ns),
+            ]);
+        }
+        cells.push(printable(&call.remarks(), MAX_REMARKS));
+        table.row(cells);
     }
-    let digits = if value < 9.995 {
-        2
-    } else if value < 99.95 {
-        1
-    } else {
-        0
-    };
-    format!("{value:.digits$} {}", UNITS[unit])
+    table
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Order, SyscallSummary, sort, time};
+    use super::{Order, SyscallSummary, in_short, sort};
     use crate::model::{Latency, LatencyBucket, Syscall};
-
-    #[test]
-    fn times_have_three_digits() {
-        for (ns, text) in [
-            (0, "0 ns"),
-            (812, "812 ns"),
-            (1_000, "1.00 us"),
-            (9_994, "9.99 us"),
-            (9_996, "10.0 us"),
-            (45_678, "45.7 us"),
-            (999_499, "999 us"),
-            (999_500, "1.00 ms"),
-            (123_456_789, "123 ms"),
-            (9_876_543_210, "9.88 s"),
-            (12_345_678_900_000, "12346 s"),
-        ] {
-            assert_eq!(time(ns), text);
-        }
-    }
 
     fn nanosleep() -> Syscall {
         Syscall {
@@ -282,10 +309,10 @@ mod tests {
             errors: [("EINVAL".to_owned(), 1), ("EFAULT".to_owned(), 3)].into(),
             total_ns: Some(600),
             off_cpu_ns: 500,
+            max_ns: 70,
             latency: Latency {
                 count: 50,
                 sum_ns: 500,
-                max_ns: 11,
                 buckets: vec![LatencyBucket {
                     from_ns: 0,
                     to_ns: 128,
@@ -305,12 +332,19 @@ mod tests {
         assert_eq!(summary.on_cpu_ns, Some(100));
         assert_eq!(summary.share, Some(0.5));
         assert_eq!((summary.mean_ns, summary.p50_ns), (Some(10), Some(10)));
+        // The call in progress is the longest, and no latency.
+        assert_eq!(summary.max_ns, Some(70));
+        assert_eq!(
+            in_short(&[summary.clone()], Some(1_200)),
+            "52 calls, 600 ns of 1.20 µs thread time (50.0%)"
+        );
         assert_eq!(
             summary.remarks(),
             "EFAULT 3, EINVAL 1, 2 refused, 1 in progress"
         );
         let counted = Syscall {
             total_ns: None,
+            max_ns: 0,
             latency: Latency::default(),
             ..nanosleep()
         };

@@ -19,6 +19,7 @@ use super::names;
 use super::problems::Problem;
 use super::process::Neighbour;
 use super::roots::is_user_root;
+use crate::model::CallerAt;
 
 /// How far behind the entry point of a stripped program its `_start` reaches.
 const START_SIZE: u64 = 64;
@@ -47,6 +48,7 @@ pub(super) struct Answer {
     /// Start of the function, or the address itself where its function is not known.
     pub(super) start: u64,
     pub(super) is_root: bool,
+    pub(super) caller: CallerAt,
 }
 
 /// A file with its debug information in another one.
@@ -141,7 +143,12 @@ impl Binary {
         let asked: Vec<u64> = rest.iter().map(|at| addresses[*at]).collect();
         let debug = self.by_debug_info(&asked, options, budget, problem);
         for (at, functions) in rest.into_iter().zip(debug) {
-            answers[at] = Some(self.by_symbols(addresses[at], functions));
+            let (source, header) = &self.elf;
+            let caller = self.unwind.caller_at(addresses[at], source, header);
+            answers[at] = Some(Answer {
+                caller,
+                ..self.by_symbols(addresses[at], functions)
+            });
         }
         answers.into_iter().flatten().collect()
     }
@@ -165,6 +172,7 @@ impl Binary {
             parts: parts.collect(),
             start: address,
             is_root,
+            caller: CallerAt::Unknown,
         })
     }
 
@@ -258,6 +266,7 @@ impl Binary {
                 parts,
                 start,
                 is_root,
+                caller: CallerAt::Unknown,
             };
         }
         self.without_name(address)
@@ -282,6 +291,7 @@ impl Binary {
             parts: Vec::new(),
             start,
             is_root,
+            caller: CallerAt::Unknown,
         }
     }
 

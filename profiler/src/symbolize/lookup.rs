@@ -8,7 +8,7 @@ use super::cache::{Cache, Origin};
 use super::problems::{Problem, Problems};
 use super::process::{Content, HeldFile, Image, InsteadOf, PerfMap};
 use super::{Options, jit, names};
-use crate::model::{Frame, FrameKind, FrameTable, Module, ModuleId, Resolved};
+use crate::model::{CallerAt, Frame, FrameKind, FrameTable, Module, ModuleId, Resolved};
 
 /// What the lookup of the addresses of one process needs.
 pub(super) struct Lookup<'a> {
@@ -165,6 +165,7 @@ impl Lookup<'_> {
             frames,
             is_root: answer.is_root,
             is_code: true,
+            caller: answer.caller,
         }
     }
 
@@ -203,6 +204,7 @@ impl Lookup<'_> {
                 frames: vec![self.table.intern(frame)],
                 is_root: false,
                 is_code: true,
+                caller: CallerAt::Unknown,
             });
         }
     }
@@ -269,5 +271,6 @@ pub(super) fn plain(
         frames: vec![table.intern(frame)],
         is_root: false,
         is_code: true,
+        caller: CallerAt::Unknown,
     }
 }

@@ -39,7 +39,7 @@ use self::kernel::KernelSymbols;
 use self::lookup::{Lookup, plain};
 pub use self::problems::{Problem, Problems};
 use self::process::{Absent, Processes};
-use crate::model::{Frame, FrameKind, FrameTable, Module, ProcessKey, Resolved};
+use crate::model::{CallerAt, Frame, FrameKind, FrameTable, Module, ProcessKey, Resolved};
 
 /// Where distributions install debug information apart from programs.
 const DEBUG_FOLDER: &str = "/usr/lib/debug";
@@ -272,6 +272,7 @@ impl Symbolizer {
                     frames: vec![table.intern(frame)],
                     is_root,
                     is_code: true,
+                    caller: CallerAt::Unknown,
                 }
             })
             .collect()

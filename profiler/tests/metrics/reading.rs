@@ -43,7 +43,6 @@ fn latency(values: &[u64]) -> Latency {
     Latency {
         count: it.count,
         sum_ns: it.sum_ns,
-        max_ns: it.max_ns,
         buckets: it.buckets.iter().map(bucket).collect(),
     }
 }

@@ -1,6 +1,6 @@
 //! The report: what it says, and that it says the same again.
 
-use ctprof::model::{Ledger, State, Unavailable};
+use ctprof::model::{Latency, LatencyBucket, Ledger, State, Syscall, Unavailable};
 use ctprof::output::report::{self, Options};
 use ctprof::output::summary::Summary;
 use ctprof::output::{self, RecordingDir, View, reader};
@@ -43,6 +43,82 @@ fn the_report_of_a_ledger() {
         })
         .collect();
     assert_golden!("rich.report.alone", alone.join("\n\n"));
+}
+
+#[test]
+fn the_report_has_the_system_calls_where_they_were_counted() {
+    let mut profile = synthetic::rich();
+    let db = &mut profile.containers[2];
+    let call = |name: &str, count, total_ns: u64| Syscall {
+        name: name.into(),
+        count,
+        total_ns: Some(total_ns),
+        off_cpu_ns: total_ns / 2,
+        max_ns: total_ns / 10,
+        latency: Latency {
+            count,
+            sum_ns: total_ns,
+            buckets: vec![LatencyBucket {
+                from_ns: 0,
+                to_ns: u64::MAX,
+                count,
+                sum_ns: total_ns,
+            }],
+        },
+        ..Syscall::default()
+    };
+    db.syscalls = Some(vec![
+        // 412 sleeps.
+        call("fsync", 200, 3_150_000_000),
+        // In progress for all of the recording: no call that ended took as long.
+        Syscall {
+            in_progress: 1,
+            max_ns: 10_000_000_000,
+            total_ns: Some(10_000_140_000),
+            ..call("connect", 1, 140_000)
+        },
+        call("pread64", 9_000, 400_000_000),
+        call("lseek", 9_000, 1_000_000),
+    ]);
+    let (view, _) = View::of(&profile);
+    let position = view.labels().iter().position(|it| it.contains("postgres"));
+    let alone = Options {
+        only: Some(&[position.unwrap()]),
+        ..Options::default()
+    };
+    let shown = text(&view, &alone);
+    assert_golden!("calls.report.alone", shown);
+    assert!(shown.contains("1. blocked on disk for 3.50 s: slept 412 times in 200 calls of fsync, slept 88 times in 9,000 calls of pread64"));
+    let connect = shown.lines().find(|line| line.starts_with("connect "));
+    let cells: Vec<&str> = connect.unwrap().split_whitespace().collect();
+    assert_eq!(
+        cells.join(" "),
+        "connect 1 0 10.0 s 4.8% 10.0 s 70.0 µs 140 µs 140 µs 140 µs 140 µs 10.0 s 1 in progress"
+    );
+    // Among others a container has the three with most time.
+    let shown = text(&view, &Options::default());
+    assert!(shown.contains("\n1 more system call\n"), "{shown}");
+    assert!(!shown.contains("\nlseek "), "{shown}");
+}
+
+#[test]
+fn views_that_are_missing_for_one_reason_are_one_note() {
+    let mut profile = synthetic::small();
+    let missing = |view: &str, cause: &str| Unavailable {
+        view: view.into(),
+        cause: cause.into(),
+    };
+    profile.unavailable = vec![
+        missing("counters.cycles", "no PMU"),
+        missing("psi", "no PSI"),
+        missing("counters.instructions", "no PMU"),
+    ];
+    let (view, _) = View::of(&profile);
+    let shown = text(&view, &Options::default());
+    assert!(
+        shown.contains("  counters.cycles, counters.instructions are not available: no PMU\n  psi is not available: no PSI\n"),
+        "{shown}"
+    );
 }
 
 #[test]

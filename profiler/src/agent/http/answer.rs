@@ -33,7 +33,10 @@ pub(super) fn error(error: &Error) -> Response {
         Error::Usage(_) => StatusCode::BAD_REQUEST,
         Error::NotFound(_) => StatusCode::NOT_FOUND,
         Error::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
-        Error::Failed(_) | Error::OutputClosed => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::Failed(_)
+        | Error::CommandNotFound(_)
+        | Error::CommandNotExecutable(_)
+        | Error::OutputClosed => StatusCode::INTERNAL_SERVER_ERROR,
     };
     line(status, &error.to_string())
 }

@@ -38,12 +38,17 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 ///
 /// Records the chosen containers, or with a COMMAND exactly that command's life in a cgroup of its own, or
 /// everything on the host. Ctrl-C ends a recording early and still writes everything.
+///
+/// A COMMAND and its recording end together. When --duration is over first, everything in the command's cgroup gets
+/// SIGTERM, and SIGKILL 3 s later; ctprof's exit code is then 0. Ctrl-C ends the recording and the command (SIGINT, 3 s
+/// later SIGTERM, then SIGKILL); a second one kills it at once. When the command exits first, what it left running in
+/// its cgroup is ended in the same way.
 #[derive(Debug, clap::Args)]
 pub struct RecordArgs {
     #[command(flatten)]
     target: TargetArgs,
 
-    /// How long to record, such as 10s or 2m. Default: 10s, or the COMMAND's life
+    /// How long to record, such as 10s or 2m; a COMMAND that still runs then is ended. Default: 10s, or the COMMAND's life
     #[arg(short, long, value_name = "TIME", value_parser = duration::parse)]
     duration: Option<Duration>,
 
@@ -101,7 +106,8 @@ pub struct RecordArgs {
     #[arg(long, value_name = "N")]
     top: Option<usize>,
 
-    /// A command to run and record in a cgroup of its own; its exit code becomes ctprof's
+    /// A command to run and record in a cgroup of its own; its exit code becomes ctprof's, 128 and the number where a
+    /// signal ended it, 127 where it does not exist, 126 where it cannot be executed
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["cgroup", "container", "pod", "pid"])]
     command: Vec<OsString>,
 }
@@ -269,7 +275,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let stop = async {
         tokio::select! {
             _ = interrupt.recv() => Ended::Interrupted,
-            _ = terminate.recv() => Ended::Interrupted,
+            _ = terminate.recv() => Ended::Terminated,
             () = async {
                 match &mut command {
                     Some(command) => command.exited().await,

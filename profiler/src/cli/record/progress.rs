@@ -56,7 +56,7 @@ impl Progress {
         self.bar.finish_and_clear();
         match ended {
             Ended::InTime | Ended::CommandExited => {}
-            Ended::Interrupted => say("interrupted: writing what was recorded"),
+            Ended::Interrupted | Ended::Terminated => say("interrupted: writing what was recorded"),
             Ended::TargetsGone => {
                 say("the recorded cgroups are gone: writing what was recorded");
             }

@@ -30,7 +30,8 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 /// Count system calls per container: calls, errors, latency, time on and off the CPU.
 ///
 /// Counts in the kernel, for the chosen containers, or with a COMMAND for exactly that command's life in a cgroup of
-/// its own, or for everything on the host. Ctrl-C ends it early.
+/// its own, or for everything on the host. Ctrl-C ends it early. A COMMAND that still runs when counting ends is ended,
+/// as `ctprof record` does.
 #[derive(Debug, clap::Args)]
 pub struct SyscallsArgs {
     #[command(flatten)]

@@ -10,7 +10,7 @@ use crate::collect::SlowCallSeen;
 use crate::host::{Host, clock, descriptor, syscall_arguments};
 use crate::model::text::printable;
 use crate::model::{FrameKind, FrameTable, ProcessKey};
-use crate::output::syscalls::time;
+use crate::output::units::duration;
 use crate::recording::CALL_NAMES;
 use crate::symbolize::{Options, Symbolizer};
 
@@ -136,8 +136,8 @@ impl Line<'_> {
             out,
             "{}, {} ({} off the CPU)",
             self.what(),
-            time(call.duration_ns),
-            time(call.off_cpu_ns),
+            duration(call.duration_ns),
+            duration(call.off_cpu_ns),
         )?;
         call.stack
             .iter()

@@ -18,9 +18,8 @@ use crate::collect::{Observer, RawLedger, Recorded, Samples, SlowCallSeen, Snaps
 use crate::host::containers::Containers;
 use crate::host::kernel;
 use crate::model::{Container, Pod, ProcessKey, Syscall, Unavailable};
-use crate::output::syscalls::{Order, SyscallSummary, of_container, sort, time};
-use crate::output::table::{Align, Table};
-use crate::output::units::{count, percent};
+use crate::output::syscalls::{Order, SyscallSummary, in_short, of_container, sort, table};
+use crate::output::units::duration;
 use crate::recording::{CALL_NAMES, owner, owners};
 
 /// Version of the JSON form.
@@ -262,13 +261,13 @@ impl<'a> View<'a> {
             write!(out, "\x1b[2J\x1b[H")?;
         }
         if let Some(elapsed) = document.elapsed_ns {
-            let (elapsed, window) = (time(elapsed), time(document.window_ns));
+            let (elapsed, window) = (duration(elapsed), duration(document.window_ns));
             writeln!(out, "after {elapsed}, in the last {window}:\n")?;
         }
         let timed = !self.args.counts_only;
         for container in document.containers.iter() {
             heading(&container, out)?;
-            table(&container, self.args.top, timed).write(out, terminal_width())?;
+            table(&container.syscalls, self.args.top, timed).write(out, terminal_width())?;
             let hidden = match self.args.top {
                 0 => 0,
                 top => container.syscalls.len().saturating_sub(top),
@@ -294,57 +293,11 @@ fn heading(container: &Row<'_>, out: &mut impl Write) -> std::io::Result<()> {
     if !about.is_empty() {
         write!(out, " ({})", about.join(", "))?;
     }
-    let calls: u64 = container.syscalls.iter().map(|call| call.count).sum();
-    write!(out, ": {} calls", count(calls))?;
-    let in_calls: Option<u64> = container.syscalls.iter().map(|call| call.total_ns).sum();
-    if let (Some(in_calls), Some(lived)) = (in_calls, container.thread_time_ns) {
-        write!(
-            out,
-            ", {} of {} thread time ({})",
-            time(in_calls),
-            time(lived),
-            percent(in_calls, lived)
-        )?;
-    }
-    writeln!(out)
-}
-
-fn table(container: &Row<'_>, top: usize, timed: bool) -> Table {
-    let times = [
-        "TOTAL", "SHARE", "ON CPU", "OFF CPU", "MEAN", "P50", "P90", "P99", "MAX",
-    ];
-    let times = if timed { &times[..] } else { &[] };
-    let columns = [
-        ("SYSCALL", Align::Left),
-        ("CALLS", Align::Right),
-        ("FAILED", Align::Right),
-    ]
-    .into_iter()
-    .chain(times.iter().map(|name| (*name, Align::Right)))
-    .chain([("ERRORS AND REMARKS", Align::Left)]);
-    let mut table = Table::new(columns);
-    let top = if top == 0 { usize::MAX } else { top };
-    for call in container.syscalls.iter().take(top) {
-        let shown = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), time);
-        let mut cells = vec![call.label(), count(call.count), count(call.failed())];
-        if timed {
-            cells.extend([
-                shown(call.total_ns),
-                call.share
-                    .map_or_else(|| "-".to_owned(), |share| format!("{:.1}%", share * 100.0)),
-                shown(call.on_cpu_ns),
-                shown(call.off_cpu_ns),
-                shown(call.mean_ns),
-                shown(call.p50_ns),
-                shown(call.p90_ns),
-                shown(call.p99_ns),
-                shown(call.max_ns),
-            ]);
-        }
-        cells.push(call.remarks());
-        table.row(cells);
-    }
-    table
+    writeln!(
+        out,
+        ": {}",
+        in_short(&container.syscalls, container.thread_time_ns)
+    )
 }
 
 /// What a row has more than before. Its maximum may be of any time since the start.

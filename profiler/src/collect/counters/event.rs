@@ -14,8 +14,6 @@ use crate::model::Counters;
 pub(super) struct Kind {
     /// Id of its view.
     pub(super) view: &'static str,
-    /// For people.
-    pub(super) what: &'static str,
     event: Event,
 }
 
@@ -26,32 +24,26 @@ pub(super) const KINDS: usize = 6;
 pub(super) static TABLE: [Kind; KINDS] = [
     Kind {
         view: "counters.cycles",
-        what: "CPU cycles",
         event: Event::Hardware(Hardware::CPU_CYCLES),
     },
     Kind {
         view: "counters.instructions",
-        what: "instructions",
         event: Event::Hardware(Hardware::INSTRUCTIONS),
     },
     Kind {
         view: "counters.cache_misses",
-        what: "cache misses",
         event: Event::Hardware(Hardware::CACHE_MISSES),
     },
     Kind {
         view: "counters.page_faults",
-        what: "page faults",
         event: Event::Software(Software::PAGE_FAULTS),
     },
     Kind {
         view: "counters.context_switches",
-        what: "context switches",
         event: Event::Software(Software::CONTEXT_SWITCHES),
     },
     Kind {
         view: "counters.migrations",
-        what: "migrations",
         event: Event::Software(Software::CPU_MIGRATIONS),
     },
 ];
@@ -113,22 +105,22 @@ impl Kind {
         }
     }
 
-    /// Why perf does not give it, and what to do.
+    /// Why perf does not give it, and what to do. Kinds that are missing for one reason are told with the same words.
     pub(super) fn describe(&self, error: &io::Error) -> String {
-        let what = self.what;
         let is_hardware = matches!(self.event, Event::Hardware(_));
         match Errno::from_io_error(error) {
-            Some(Errno::NOENT | Errno::OPNOTSUPP | Errno::NODEV) if is_hardware => format!(
-                "the hardware of this machine, or its hypervisor, does not count {what}; record where it does"
-            ),
-            Some(Errno::NOENT | Errno::INVAL) => format!(
-                "this kernel does not count {what} of a cgroup; mount the hierarchy with the perf_event controller \
-                 (it needs CONFIG_CGROUP_PERF)"
-            ),
-            Some(Errno::PERM | Errno::ACCESS) => {
-                format!("perf may not count {what}: {error}; run as root or grant CAP_PERFMON")
+            Some(Errno::NOENT | Errno::OPNOTSUPP | Errno::NODEV) if is_hardware => {
+                "the hardware of this machine, or its hypervisor, does not count them; record where it does".to_owned()
             }
-            _ => format!("perf cannot count {what}: {error}"),
+            Some(Errno::NOENT | Errno::INVAL) => {
+                "this kernel does not count them of a cgroup; mount the hierarchy with the perf_event controller \
+                 (it needs CONFIG_CGROUP_PERF)"
+                    .to_owned()
+            }
+            Some(Errno::PERM | Errno::ACCESS) => {
+                format!("perf may not count them: {error}; run as root or grant CAP_PERFMON")
+            }
+            _ => format!("perf cannot count them: {error}"),
         }
     }
 }

@@ -117,6 +117,7 @@ pub const FIELDS: &[Field] = &[
     #[cfg(target_arch = "x86_64")]
     field(layout::OFF_REGS_CX, "pt_regs", &["cx"], Need::Optional),
     #[cfg(target_arch = "x86_64")]
+    field(layout::OFF_REGS_SP, "pt_regs", &["sp"], Need::Optional),
     field(layout::OFF_REGS_IP, "pt_regs", &["ip"], Need::Optional),
     // For how long a quota stopped it.
     field(layout::OFF_TASK_QUEUE, "task_struct", &["se.cfs_rq"], Need::Optional),

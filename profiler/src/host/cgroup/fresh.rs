@@ -9,7 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use super::{Cgroup, Hierarchy, Version};
+use rustix::process::{Pid, Signal};
+
+use super::{Cgroup, Hierarchy, Version, members};
 use crate::host::proc::is_gone;
 use crate::{Error, Result};
 
@@ -114,6 +116,23 @@ impl FreshCgroup {
         // before the fork; it neither allocates nor takes locks.
         unsafe { command.pre_exec(join) };
         command.spawn()
+    }
+
+    /// Whether no process is in it or below.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        members::members(&self.dirs).is_empty()
+    }
+
+    /// Sends a signal to every process in it and below, but those of the process group `spared`.
+    pub fn signal(&self, signal: Signal, spared: Option<Pid>) {
+        members::signal(&self.dirs, signal, spared);
+    }
+
+    /// Kills every process in it and below. One that forks faster than it is killed may be left on cgroup v1: ask
+    /// [`is_empty`](Self::is_empty), and kill again.
+    pub fn kill(&self) {
+        members::kill(&self.dirs);
     }
 
     /// Removes the cgroup with all cgroups that the command left in it.

@@ -5,12 +5,14 @@
 //! - `cpu`: quota and `cpu.stat`
 //! - `pressure`: stall times
 //! - `fresh`: a new cgroup for a command
+//! - `members`: the processes in a cgroup, and signals to them
 //!
 //! A cgroup that vanishes while it is looked at is `None`, not an error.
 
 pub mod cpu;
 pub mod fresh;
 pub mod hierarchy;
+mod members;
 pub mod pressure;
 #[cfg(test)]
 mod tests;

@@ -169,7 +169,14 @@ fn blocked(it: &Evidence<'_>, state: State, what: String) -> String {
         .take(MAX_SYSCALLS)
         .map(|call| {
             let times = units::counted(call.count, "time");
-            format!("{} {times}", cut(&call.name, MAX_LABEL))
+            let name = cut(&call.name, MAX_LABEL);
+            match it.container.calls_of(&call.name) {
+                Some(calls) => {
+                    let calls = units::counted(calls, "call");
+                    format!("slept {times} in {calls} of {name}")
+                }
+                None => format!("slept {times} in {name}"),
+            }
         })
         .collect::<Vec<_>>();
     let parts = if calls.is_empty() {

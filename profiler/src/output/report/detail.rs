@@ -10,6 +10,7 @@ use crate::output::names::{INLINED_SUFFIX, KERNEL_SUFFIX};
 use crate::output::stacks::NameId;
 use crate::output::states::ViewState;
 use crate::output::summary::ContainerSummary;
+use crate::output::syscalls::{self, SyscallSummary};
 use crate::output::table::{Align, Table, cut};
 use crate::output::units;
 use crate::output::{View, blame};
@@ -22,6 +23,12 @@ const MAX_WAITS: usize = 5;
 
 /// Functions shown of such a stack: the innermost of the program.
 const MAX_CALLS: usize = 5;
+
+/// System calls shown of a container that is shown alone.
+const MAX_SYSCALLS: usize = 10;
+
+/// System calls shown of each of several containers.
+const MAX_SYSCALLS_OF_MANY: usize = 3;
 
 /// What a block shows.
 pub(super) struct Detail<'a> {
@@ -56,12 +63,17 @@ impl Detail<'_> {
                 self.print_waits(position, paint, out)?;
             }
         }
+        if let Some(calls) = &container.syscalls {
+            self.print_calls(calls, paint, out)?;
+        }
         self.print_functions(position, paint, out)
     }
 
-    /// Whether there is anything to say about why the container is slow.
-    pub(super) fn has_causes(&self, position: usize) -> bool {
-        !self.causes.largest(position).is_empty()
+    /// Whether there is anything to say about why the container is slow, or its calls were asked for.
+    pub(super) fn is_worth_it(&self, position: usize) -> bool {
+        let calls = &self.view.summary.containers[position].syscalls;
+        calls.as_ref().is_some_and(|calls| !calls.is_empty())
+            || !self.causes.largest(position).is_empty()
     }
 
     /// The stacks with most time off the CPU.
@@ -104,6 +116,34 @@ impl Detail<'_> {
         table.write_with(out, None, |line| paint.faint(line))?;
         if waits.len() > MAX_WAITS {
             let more = units::counted((waits.len() - MAX_WAITS) as u64, "more stack");
+            writeln!(out, "{}", paint.faint(&more))?;
+        }
+        Ok(())
+    }
+
+    /// The system calls with most time, as `ctprof syscalls` shows them.
+    fn print_calls(
+        &self,
+        calls: &[SyscallSummary],
+        paint: &Paint,
+        out: &mut impl Write,
+    ) -> std::io::Result<()> {
+        let most = if self.full {
+            MAX_SYSCALLS
+        } else {
+            MAX_SYSCALLS_OF_MANY
+        };
+        if calls.is_empty() {
+            return Ok(());
+        }
+        if self.full {
+            writeln!(out)?;
+        }
+        let timed = calls.iter().any(|call| call.total_ns.is_some());
+        let table = syscalls::table(calls, most, timed);
+        table.write_with(out, None, |line| paint.faint(line))?;
+        if calls.len() > most {
+            let more = units::counted((calls.len() - most) as u64, "more system call");
             writeln!(out, "{}", paint.faint(&more))?;
         }
         Ok(())
@@ -167,11 +207,10 @@ fn title(container: &ContainerSummary) -> String {
                 .cpu_quota_cores
                 .map(|cores| format!("quota {cores:.2} CPU")),
         );
-        parts.extend(
-            container
-                .threads
-                .map(|threads| units::counted(threads, "thread")),
-        );
+        parts.extend(container.threads.map(|threads| match threads {
+            0 => "no thread at the end".to_owned(),
+            _ => units::counted(threads, "thread"),
+        }));
     }
     crate::model::text::printable(&parts.join(" · "), 1000)
 }

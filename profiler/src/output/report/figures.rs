@@ -4,6 +4,7 @@
 use crate::model::{Counters, Psi, Stall};
 use crate::output::states::ViewState;
 use crate::output::summary::{ContainerSummary, CulpritKind, Latency};
+use crate::output::syscalls::in_short;
 use crate::output::table::cut;
 use crate::output::threads::IDLE_BELOW_PERCENT;
 use crate::output::units::{count, counted, duration, percent};
@@ -23,6 +24,7 @@ pub(super) fn lines(
     let mut lines = vec![
         ("delayed by", delayed_by(container, most)),
         ("blocked in", blocked_in(container, most)),
+        ("syscalls", calls(container)),
         (
             "idle",
             (idle_ns > 0 && !container.is_kernel()).then(|| idle(idle_ns)),
@@ -80,17 +82,27 @@ fn blocked_in(container: &ContainerSummary, most: usize) -> Option<String> {
     (!all.is_empty()).then(|| {
         list(all, most, |call| {
             let reason = ViewState::of(call.state).title();
-            let times = match call.count {
-                0 => "since before".to_owned(),
-                count => counted(count, "time"),
+            let sleeps = match (call.count, container.calls_of(&call.name)) {
+                (0, _) => "since before".to_owned(),
+                (count, None) => format!("slept {}", counted(count, "time")),
+                (count, Some(calls)) => {
+                    let calls = counted(calls, "call");
+                    format!("slept {} in {calls}", counted(count, "time"))
+                }
             };
             format!(
-                "{} {} ({reason}, {times})",
+                "{} {} ({reason}, {sleeps})",
                 cut(&call.name, MAX_LABEL),
                 duration(call.ns)
             )
         })
     })
+}
+
+/// What the table of system calls sums up to.
+fn calls(container: &ContainerSummary) -> Option<String> {
+    let calls = container.syscalls.as_ref()?;
+    Some(in_short(calls, container.thread_time_ns))
 }
 
 /// What no cause counts: waits that say nothing about why something is slow.
@@ -150,18 +162,22 @@ fn counters(counters: &Counters) -> Option<String> {
         let rate = 1000.0 * misses as f64 / instructions as f64;
         all.push(format!("{rate:.2} cache misses per 1,000 instructions"));
     }
-    for (value, noun) in [
-        (counters.page_faults, "page fault"),
-        (counters.migrations, "migration"),
+    let plural = |value: u64, one: &str, many: &str| match value {
+        1 => format!("1 {one}"),
+        _ => format!("{} {many}", count(value)),
+    };
+    for (value, one, many) in [
+        (counters.page_faults, "page fault", "page faults"),
+        (
+            counters.context_switches,
+            "context switch",
+            "context switches",
+        ),
+        (counters.migrations, "CPU migration", "CPU migrations"),
     ] {
-        all.extend(value.map(|value| counted(value, noun)));
+        all.extend(value.map(|value| plural(value, one, many)));
     }
-    all.extend(
-        counters
-            .context_switches
-            .map(|value| format!("{} context switches", count(value))),
-    );
-    (!all.is_empty()).then(|| all.join(", "))
+    (!all.is_empty()).then(|| format!("{} (perf)", all.join(", ")))
 }
 
 fn latency(latency: &Latency) -> Option<String> {
@@ -183,12 +199,13 @@ fn threads(container: &ContainerSummary) -> Option<String> {
         text.push_str(&format!("{} at the end, ", count(threads)));
     }
     text.push_str(&format!(
-        "{} born, {} ended; context switches: {} voluntary, {} involuntary; {}",
+        "{} born or moved in, {} ended or moved out; context switches: {} voluntary, {} involuntary; moved to another \
+         CPU {} while they waited for one",
         count(container.threads_born?),
         count(container.threads_exited?),
         count(container.voluntary_switches?),
         count(container.involuntary_switches?),
-        counted(container.migrations?, "migration"),
+        counted(container.migrations?, "time"),
     ));
     Some(text)
 }

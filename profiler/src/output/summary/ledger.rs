@@ -152,7 +152,7 @@ pub(super) fn delayed_by<'a>(
     all
 }
 
-/// A system call that threads were blocked in.
+/// A system call that threads slept in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockingSyscall {
     /// Its name.
@@ -160,7 +160,7 @@ pub struct BlockingSyscall {
     /// The state that its threads were in.
     #[serde(deserialize_with = "known_state")]
     pub state: State,
-    /// Times that a thread was blocked in it; one call may block more than once.
+    /// Times that a thread fell asleep in it: no count of calls, of which one may sleep many times or not at all.
     pub count: u64,
     /// Time.
     pub ns: u64,

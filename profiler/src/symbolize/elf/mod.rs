@@ -1,5 +1,6 @@
 //! ELF files, read defensively: nothing in them is trusted, whatever is wrong just has no names.
 
+mod caller;
 mod header;
 mod packed;
 mod source;

@@ -3,9 +3,11 @@
 //!
 //! Format: Linux Standard Base, "Exception Frames"; only the encodings that linkers write are read.
 
+use super::caller;
 use super::header::Header;
 use super::packed::section_bytes;
 use super::source::{Numbers as _, Source};
+use crate::model::CallerAt;
 
 /// `DW_EH_PE_udata4`, and `DW_EH_PE_datarel | DW_EH_PE_sdata4`.
 const COUNT_ENCODING: u8 = 0x03;
@@ -49,8 +51,16 @@ impl UnwindTable {
         }
     }
 
-    /// The function that contains `address`.
-    pub(crate) fn find(&self, address: u64, source: &Source, header: &Header) -> Option<Bounds> {
+    /// Where the function that contains `address` has its caller's address at that point.
+    pub(crate) fn caller_at(&self, address: u64, source: &Source, header: &Header) -> CallerAt {
+        let description = self.last(address).and_then(|at| self.address(at, 4));
+        description
+            .and_then(|it| caller::caller_at(it, address, source, header))
+            .unwrap_or_default()
+    }
+
+    /// The last function that does not begin behind `address`.
+    fn last(&self, address: u64) -> Option<usize> {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -60,7 +70,12 @@ impl UnwindTable {
                 high = middle;
             }
         }
-        let at = low.checked_sub(1)?;
+        low.checked_sub(1)
+    }
+
+    /// The function that contains `address`.
+    pub(crate) fn find(&self, address: u64, source: &Source, header: &Header) -> Option<Bounds> {
+        let at = self.last(address)?;
         let start = self.address(at, 0)?;
         let description = self.address(at, 4)?;
         let offset = header.offset_of(description)?;

@@ -18,6 +18,11 @@ impl Calls {
         Ok(Self(document))
     }
 
+    /// A figure of the whole.
+    pub(crate) fn number(&self, key: &str) -> u64 {
+        self.0[key].as_u64().unwrap_or_default()
+    }
+
     /// Lost by one cause.
     pub(crate) fn lost_to(&self, cause: &str) -> u64 {
         self.0["lost"][cause].as_u64().unwrap_or_default()

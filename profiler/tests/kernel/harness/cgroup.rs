@@ -65,6 +65,13 @@ impl Hierarchy {
     }
 }
 
+/// Folders of the cgroup that the ctprof with this process id made for a command, in whatever hierarchy.
+pub(crate) fn left_by(ctprof: u32) -> Result<Vec<PathBuf>> {
+    let roots = Hierarchy::find()?.roots.into_values();
+    let folders = roots.map(|root| root.join(format!("ctprof-{ctprof}")));
+    Ok(folders.filter(|folder| folder.exists()).collect())
+}
+
 /// A cgroup that is emptied and removed when it is dropped, with all below it.
 pub(crate) struct Cgroup {
     hierarchy: Hierarchy,

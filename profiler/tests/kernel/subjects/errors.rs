@@ -15,7 +15,6 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("errors::no_such_cgroup_offers_the_nearest", no_such_cgroup),
         privileged("errors::no_such_pid", no_such_pid),
         privileged("errors::output_folder_exists", output_exists),
-        privileged("errors::command_not_found", command_not_found),
     ]
 }
 
@@ -87,18 +86,6 @@ fn output_exists() -> Result {
     ensure!(
         std::fs::read_to_string(dir.join("precious"))? == "data",
         "it touched the folder"
-    );
-    Ok(())
-}
-
-fn command_not_found() -> Result {
-    let (_folder, dir) = output()?;
-    let finished = Ctprof::record(&dir, &["--", "/no/such/program"]).run()?;
-    ensure!(
-        finished.code.is_some_and(|code| code != 0) && finished.stderr.contains("/no/such/program"),
-        "exit code {:?}: {}",
-        finished.code,
-        finished.stderr
     );
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::hint::black_box;
 use std::io::Result;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -146,4 +148,30 @@ pub(super) fn forks(options: &Options) -> Result<()> {
 fn reap(flags: i32) -> bool {
     // SAFETY: no status is wanted.
     unsafe { libc::waitpid(-1, std::ptr::null_mut(), flags) > 0 }
+}
+
+/// Sleeps for `--ms` and says that it was not ended before. A `--deaf` one ignores what asks it to end.
+pub(super) fn outlives(options: &Options) {
+    if options.number("--deaf", 0) != 0 {
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            // SAFETY: no handler is installed: the signal is ignored.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
+    }
+    println!("ready");
+    std::thread::sleep(options.duration());
+    println!("ended by itself");
+}
+
+/// Leaves two daemons that [outlive](outlives) it, each in a session of its own, one of them deaf.
+pub(super) fn leaves(options: &Options) -> Result<()> {
+    let ms = options.number("--ms", 1000).to_string();
+    for deaf in ["0", "1"] {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["workload", "outlives", "--ms", &ms, "--deaf", deaf]);
+        // SAFETY: setsid(2) is async-signal-safe.
+        unsafe { command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?)) };
+        command.spawn()?;
+    }
+    Ok(())
 }

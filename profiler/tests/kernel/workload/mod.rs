@@ -110,6 +110,12 @@ fn work(name: &str, options: &Options) -> Result<ExitCode> {
         "interrupted" => calls::interrupted(options)?,
         "block" => block::block(options)?,
         "lives" => lives::threads(options),
+        "outlives" => lives::outlives(options),
+        "leaves" => {
+            lives::leaves(options)?;
+            let code = options.number("--code", 0);
+            return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
+        }
         "forks" => lives::forks(options)?,
         "moved" => moved::moved(options),
         "exec" => moved::exec(options)?,

@@ -191,7 +191,8 @@ impl Row<'_> {
 /// `1.23 s`; `0` for nothing, so that a column of it stays quiet.
 fn seconds(ns: u64) -> String {
     match ns as f64 / 1e9 {
-        s if s < 0.005 => "0".to_owned(),
+        _ if ns == 0 => "0".to_owned(),
+        s if s < 0.01 => "&lt;0.01 s".to_owned(),
         s if s < 100.0 => format!("{s:.2} s"),
         s => format!("{} s", crate::output::units::count(s as u64)),
     }

@@ -178,7 +178,7 @@ fn blocked_for_a_reason() {
             State::BlockedDisk,
             "fsync",
             412,
-            "blocked on disk for 0.80 s: fsync 412 times",
+            "blocked on disk for 0.80 s: slept 412 times in fsync",
         ),
         (
             "page_fault",
@@ -192,28 +192,28 @@ fn blocked_for_a_reason() {
             State::BlockedLock,
             "futex",
             1,
-            "waited 0.80 s for locks or other threads: futex 1 time",
+            "waited 0.80 s for locks or other threads: slept 1 time in futex",
         ),
         (
             "net",
             State::BlockedNet,
             "recvfrom",
             3,
-            "waited 0.80 s on sockets: recvfrom 3 times",
+            "waited 0.80 s on sockets: slept 3 times in recvfrom",
         ),
         (
             "pipe",
             State::BlockedPipe,
             "read",
             3,
-            "waited 0.80 s on pipes: read 3 times",
+            "waited 0.80 s on pipes: slept 3 times in read",
         ),
         (
             "child",
             State::BlockedChild,
             "wait4",
             3,
-            "waited 0.80 s for child processes: wait4 3 times",
+            "waited 0.80 s for child processes: slept 3 times in wait4",
         ),
         (
             "other",
@@ -227,14 +227,14 @@ fn blocked_for_a_reason() {
             State::BlockedPoll,
             "epoll_wait",
             3,
-            "waited 0.80 s for events: epoll_wait 3 times",
+            "waited 0.80 s for events: slept 3 times in epoll_wait",
         ),
         (
             "sleep",
             State::BlockedSleep,
             "clock_nanosleep",
             3,
-            "slept 0.80 s on purpose: clock_nanosleep 3 times",
+            "slept 0.80 s on purpose: slept 3 times in clock_nanosleep",
         ),
     ] {
         let times = [(state, syscall, count, 800), (State::OnCpuUser, "", 1, 100)];
