@@ -28,6 +28,8 @@ mod off_cpu;
 #[cfg(target_arch = "bpf")]
 mod probes;
 #[cfg(target_arch = "bpf")]
+mod realtime;
+#[cfg(target_arch = "bpf")]
 mod rows;
 #[cfg(target_arch = "bpf")]
 mod scope;

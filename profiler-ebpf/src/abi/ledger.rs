@@ -43,6 +43,26 @@ pub mod reason {
 
     /// In the table of system calls: the reason is the type of the file that the first argument names.
     pub const BY_FILE: u32 = 0x80;
+    /// The same for a call that has a pipe at one of its two ends: what sleeps on a file without waiting for a disk waits
+    /// for the pipe.
+    pub const SPLICES: u32 = 0x81;
+    /// In the table of system calls: [`POLL`], even if the kernel accounts for it as input or output. `io_uring_enter`
+    /// counts any completion as that.
+    pub const COMPLETION: u32 = 0x82;
+    /// Of a file: it is made up by the kernel. A read of it waits for what the kernel has to say, or for the kernel itself.
+    pub const PSEUDO_FILE: u32 = 0x83;
+}
+
+/// Values of [`Thread::queued`]: what could stop a thread that waits, and what `queue` and `queue_ns` mean.
+pub mod queued {
+    /// Nothing.
+    pub const FREE: u32 = 0;
+    /// A quota of its cgroup: `queue` is its CFS queue.
+    pub const FAIR: u32 = 1;
+    /// A limit on real-time threads: `queue` identifies its real-time queue.
+    pub const REAL_TIME: u32 = 2;
+    /// Its budget (`SCHED_DEADLINE`) is used up, and there will be a new one at the moment `queue`.
+    pub const DEADLINE: u32 = 3;
 }
 
 /// Entries of the table of system calls; a number beyond is a reason of its own kind, [`reason::OTHER`].
@@ -108,9 +128,9 @@ pub struct Thread {
     pub file: FileReason,
     /// Slot, with its flags; see [`super::scope`].
     pub slot: u32,
-    /// 1 if `queue` and `queue_ns` are of this wait.
+    /// What could stop this wait: one of [`queued`].
     pub queued: u32,
-    /// The CFS queue that it waits on.
+    /// The queue that it waits on.
     pub queue: u64,
     /// The queue's throttle clock when the wait, or this part of it, began.
     pub queue_ns: u64,

@@ -79,7 +79,7 @@ fn open(task: Object) {
         calls::began_before(thread, now_ns);
     }
     if thread.clock.is_runnable() {
-        threads::queued(task, thread, now_ns);
+        threads::queued(task, thread, now_ns, || false);
     }
     if !kernel::is_on_cpu(task) && off_cpu::wanted(thread.slot) {
         thread.comm = kernel::comm(task);
@@ -135,7 +135,7 @@ fn settle(task: Object) {
         };
         account.charge(thread.clock.close(now_ns, throttled_ns));
         if waits {
-            threads::queued(task, thread, now_ns);
+            threads::queued(task, thread, now_ns, || false);
         }
     }
     // A thread that waits now may have run all the time before.
