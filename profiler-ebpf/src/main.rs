@@ -30,6 +30,8 @@ mod present;
 #[cfg(target_arch = "bpf")]
 mod probes;
 #[cfg(target_arch = "bpf")]
+mod realtime;
+#[cfg(target_arch = "bpf")]
 mod rows;
 #[cfg(target_arch = "bpf")]
 mod saved;

@@ -65,7 +65,7 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
     thread.kernel_stack = in_kernel.key;
     thread.stack_flags = flags::IN_KERNEL | stack::lost(&in_kernel);
     thread.user_stack = 0;
-    if !kernel::is_kernel_thread(task) {
+    if kernel::has_user_half(task) {
         let pointer = if thread.syscall == 0 {
             0
         } else {

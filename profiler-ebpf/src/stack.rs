@@ -20,8 +20,10 @@ const BPF_F_USER_STACK: u64 = 1 << 8;
 /// `BPF_NOEXIST`: keep the entry of a CPU that was faster.
 const BPF_NOEXIST: u64 = 1;
 const EEXIST: i32 = -17;
+/// The scratch entry of the scheduler's hooks for kernel stacks.
+pub(crate) const SCHEDULER: u32 = 3;
 /// The scratch entry of the task iterator.
-const ITERATOR: u32 = 4;
+pub(crate) const ITERATOR: u32 = 4;
 
 /// Which half of the stack to take; the number is the scratch entry.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -17,11 +17,10 @@ use ctprof_ebpf::{
 
 use crate::{
     accounts::{From, Slot},
-    kernel::{self, Doing, Object, QueueClock},
+    kernel::{self, Call, Doing, Object, PathWait, QueueClock},
     loss,
     maps::{CALL_REASONS, THREADS},
-    present,
-    scope as cgroups,
+    present, realtime, scope as cgroups, stack,
 };
 
 /// Enters a thread that is not in the ledger yet, with the clock that it begins with, and that was born now or
@@ -228,83 +227,120 @@ fn book_ticks(thread: &mut Thread, account: Slot, user_ns: u64, kernel_ns: u64) 
     thread.ticked_kernel_ns = kernel_ns;
 }
 
-/// Remembers where a thread begins to wait.
+/// Remembers where a thread begins to wait. `is_passed_over` says whether its CPU goes to a thread of a lower class.
 #[inline(always)]
-pub(crate) fn queued(task: Object, thread: &mut Thread, now_ns: u64) {
-    if kernel::may_be_stopped(task) {
+pub(crate) fn queued(
+    task: Object,
+    thread: &mut Thread,
+    now_ns: u64,
+    is_passed_over: impl FnOnce() -> bool,
+) {
+    if kernel::is_real_time(task) {
+        realtime::queued(task, thread, now_ns, is_passed_over());
+    } else if kernel::may_be_stopped(task) {
         on_queue(thread, kernel::queue_clock(task, now_ns));
     } else {
-        thread.queued = queued::NO;
+        thread.queued = queued::FREE;
     }
 }
 
 /// Remembers a queue, and its throttle clock now.
 #[inline(always)]
-pub(crate) fn on_queue(thread: &mut Thread, clock: QueueClock) {
-    thread.queued = queued::YES;
+fn on_queue(thread: &mut Thread, clock: QueueClock) {
+    thread.queued = queued::FAIR;
     thread.queue = clock.queue;
     thread.queue_ns = clock.ns;
 }
 
-/// For how long a thread that waits has been stopped by a quota since it was [`queued`].
+/// A thread that waits is moved to the queues of this CPU.
 #[inline(always)]
-pub(crate) fn stopped_ns(task: Object, thread: &Thread, now_ns: u64) -> u64 {
-    if thread.queued != queued::YES {
-        return 0;
-    }
-    let clock = kernel::queue_clock(task, now_ns);
-    if clock.queue != 0 && clock.queue == thread.queue {
-        clock.ns.saturating_sub(thread.queue_ns)
-    } else {
-        0
+pub(crate) fn requeued(task: Object, thread: &mut Thread, cpu: u32, now_ns: u64) {
+    match thread.queued {
+        queued::FAIR => on_queue(thread, kernel::queue_clock_on(task, cpu, now_ns)),
+        queued::REAL_TIME => {
+            realtime::requeued(task, thread, cpu, now_ns);
+        }
+        _ => {}
     }
 }
 
-/// Why a thread with this state sleeps.
+/// For how long a thread that waits has been stopped by a limit since it was [`queued`].
 #[inline(always)]
-pub(crate) fn sleeps(task: Object, thread: &mut Thread, state: u32) -> u32 {
+pub(crate) fn stopped_ns(task: Object, thread: &Thread, now_ns: u64) -> u64 {
+    match thread.queued {
+        queued::FREE => 0,
+        queued::FAIR => {
+            let clock = kernel::queue_clock(task, now_ns);
+            if clock.queue != 0 && clock.queue == thread.queue {
+                clock.ns.saturating_sub(thread.queue_ns)
+            } else {
+                0
+            }
+        }
+        _ => realtime::stopped_ns(task, thread, now_ns),
+    }
+}
+
+/// Why a thread with this state sleeps. `entry` is the scratch entry of the hook or visit that asks.
+#[inline(always)]
+pub(crate) fn sleeps(task: Object, thread: &mut Thread, state: u32, entry: u32) -> u32 {
     thread.syscall = 0;
     let call = match kernel::doing(task, state) {
         Doing::Call(call) => call,
         Doing::Fault => return reason::FAULT,
-        Doing::Other => return reason::OTHER,
+        Doing::Work if kernel::is_in_iowait(task) => return reason::DISK,
+        Doing::Work | Doing::Other => return reason::OTHER,
     };
     thread.syscall = code_of(call.number, call.abi);
-    if kernel::is_in_iowait(task) {
+    let known = known_reason(&call);
+    if kernel::is_in_iowait(task) && known != reason::COMPLETION {
         return reason::DISK;
     }
-    if call.abi != abi::NATIVE || call.number >= SYSCALLS {
+    match known {
+        reason::COMPLETION => reason::POLL,
+        reason::BY_FILE => by_file(task, thread, state, call.first),
+        reason::SPLICES => match by_file(task, thread, state, call.first) {
+            reason::DISK if kernel::is_interruptible(state) => reason::PIPE,
+            reason => reason,
+        },
+        // File systems hardly sleep like this, and never for a disk.
+        reason::DISK if kernel::is_interruptible(state) => match kernel::path_wait(task, entry) {
+            PathWait::FileSystem => reason::DISK,
+            PathWait::Fifo => reason::PIPE,
+            PathWait::Supervisor => reason::OTHER,
+        },
+        reason => reason,
+    }
+}
+
+/// What the table of system calls says.
+#[inline(always)]
+fn known_reason(call: &Call) -> u32 {
+    /// From here on (Linux 5.1), a call has one number on all machines.
+    const SHARED_NUMBERS: u32 = 424;
+    if call.number >= SYSCALLS || call.abi == abi::COMPAT && call.number < SHARED_NUMBERS {
         return reason::OTHER;
     }
-    let known = CALL_REASONS.get(call.number).copied().unwrap_or_default();
-    if known != reason::BY_FILE {
-        return known;
-    }
-    let file = kernel::file(task, call.first);
+    CALL_REASONS.get(call.number).copied().unwrap_or_default()
+}
+
+/// Why a thread sleeps in a read or a write of its open file of this number.
+#[inline(always)]
+fn by_file(task: Object, thread: &mut Thread, state: u32, number: u32) -> u32 {
+    let file = kernel::file(task, number);
     if file == 0 {
         return reason::OTHER;
     }
-    thread.file.of(file).unwrap_or_else(|| {
-        let reason = by_type(kernel::type_of_file(file));
+    let known = thread.file.of(file).unwrap_or_else(|| {
+        let reason = kernel::file_reason(file);
         thread.file = FileReason::new(file, reason);
         reason
-    })
-}
-
-/// `S_IF*` bits, as in the kernel's `stat.h`, to the reason of a sleep in a read or a write.
-#[inline(always)]
-fn by_type(kind: u16) -> u32 {
-    match kind {
-        // Socket.
-        0xc000 => reason::NET,
-        // FIFO or pipe.
-        0x1000 => reason::PIPE,
-        // Regular file, folder, block device.
-        0x8000 | 0x4000 | 0x6000 => reason::DISK,
-        // No type: eventfd, timerfd, inotify and the like.
-        0 => reason::POLL,
-        // Terminals and other character devices.
-        _ => reason::OTHER,
+    });
+    match known {
+        // The kernel is at the other end, and has nothing to say yet.
+        reason::PSEUDO_FILE if kernel::is_interruptible(state) => reason::PIPE,
+        reason::PSEUDO_FILE => reason::OTHER,
+        reason => reason,
     }
 }
 
@@ -317,7 +353,7 @@ pub(crate) fn clock_of(task: Object, thread: &mut Thread, now_ns: u64) -> Clock 
     } else if state == 0 {
         Clock::starting(now_ns, phase::RUNNABLE, 0)
     } else {
-        let reason = sleeps(task, thread, state);
+        let reason = sleeps(task, thread, state, stack::ITERATOR);
         Clock::starting(now_ns, phase::BLOCKED, reason)
     }
 }

@@ -80,6 +80,50 @@ pub const OFF_FDT_FD: GlobalName = "OFF_FDT_FD";
 pub const OFF_FILE_INODE: GlobalName = "OFF_FILE_INODE";
 /// `inode.i_mode`.
 pub const OFF_INODE_MODE: GlobalName = "OFF_INODE_MODE";
+/// `inode.i_sb`.
+pub const OFF_INODE_SB: GlobalName = "OFF_INODE_SB";
+/// `super_block.s_magic`.
+pub const OFF_SB_MAGIC: GlobalName = "OFF_SB_MAGIC";
+/// `super_block.s_bdi`.
+pub const OFF_SB_BDI: GlobalName = "OFF_SB_BDI";
+/// `backing_dev_info.capabilities`.
+pub const OFF_BDI_CAPS: GlobalName = "OFF_BDI_CAPS";
+/// `task_struct.restart_block.fn`: with which function an interrupted call goes on.
+pub const OFF_TASK_RESTART: GlobalName = "OFF_TASK_RESTART";
+/// `task_struct.prio`.
+pub const OFF_TASK_PRIO: GlobalName = "OFF_TASK_PRIO";
+/// `task_struct.rt.rt_rq`: where groups have queues of their own (`CONFIG_RT_GROUP_SCHED`).
+pub const OFF_TASK_RTQ: GlobalName = "OFF_TASK_RTQ";
+/// `rt_rq.rt_throttled`.
+pub const OFF_RTQ_STOPPED: GlobalName = "OFF_RTQ_STOPPED";
+/// `rt_rq.tg`.
+pub const OFF_RTQ_GROUP: GlobalName = "OFF_RTQ_GROUP";
+/// `task_group.rt_rq`.
+pub const OFF_TG_RTQS: GlobalName = "OFF_TG_RTQS";
+/// `rq.rt.rt_nr_running`.
+pub const OFF_RQ_RT_COUNT: GlobalName = "OFF_RQ_RT_COUNT";
+/// `task_struct.dl.deadline`.
+pub const OFF_DL_DEADLINE: GlobalName = "OFF_DL_DEADLINE";
+/// `task_struct.dl.dl_deadline`.
+pub const OFF_DL_RELATIVE: GlobalName = "OFF_DL_RELATIVE";
+/// `task_struct.dl.dl_period`.
+pub const OFF_DL_PERIOD: GlobalName = "OFF_DL_PERIOD";
+/// `task_struct.dl.dl_throttled`: the byte that holds the bit.
+pub const OFF_DL_STOPPED: GlobalName = "OFF_DL_STOPPED";
+/// `task_struct.dl.dl_throttled`: the bit's value in that byte.
+pub const BIT_DL_STOPPED: GlobalName = "BIT_DL_STOPPED";
+/// Number of `restart_syscall`.
+pub const CALL_RESTART: GlobalName = "CALL_RESTART";
+/// Number of `poll`.
+pub const CALL_POLL: GlobalName = "CALL_POLL";
+/// Number of `futex`.
+pub const CALL_FUTEX: GlobalName = "CALL_FUTEX";
+/// Number of `nanosleep`.
+pub const CALL_NANOSLEEP: GlobalName = "CALL_NANOSLEEP";
+/// Number of `clock_nanosleep`.
+pub const CALL_CLOCK_NANOSLEEP: GlobalName = "CALL_CLOCK_NANOSLEEP";
+/// `pt_regs.ax`: the result of a system call.
+pub const OFF_REGS_RESULT: GlobalName = "OFF_REGS_RESULT";
 /// `pt_regs.orig_ax`: the number of the system call.
 pub const OFF_REGS_NUMBER: GlobalName = "OFF_REGS_NUMBER";
 /// `pt_regs.di`: the first argument of a system call.

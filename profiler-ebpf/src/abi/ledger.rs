@@ -43,6 +43,28 @@ pub mod reason {
 
     /// In the table of system calls: the reason is the type of the file that the first argument names.
     pub const BY_FILE: u32 = 0x80;
+    /// The same for a call that has a pipe at one of its two ends: what sleeps on a file without waiting for a disk waits
+    /// for the pipe.
+    pub const SPLICES: u32 = 0x81;
+    /// In the table of system calls: [`POLL`], even if the kernel accounts for it as input or output. `io_uring_enter`
+    /// counts any completion as that.
+    pub const COMPLETION: u32 = 0x82;
+    /// Of a file: it is made up by the kernel. A read of it waits for what the kernel has to say, or for the kernel itself.
+    pub const PSEUDO_FILE: u32 = 0x83;
+}
+
+/// Values of [`Thread::queued`]: what could stop a thread that waits, and what `queue` and `queue_ns` mean.
+pub mod queued {
+    /// Nothing.
+    pub const FREE: u32 = 0;
+    /// A quota of its cgroup: `queue` is its CFS queue.
+    pub const FAIR: u32 = 1;
+    /// A limit on real-time threads: `queue` identifies its real-time queue.
+    pub const REAL_TIME: u32 = 2;
+    /// Its budget (`SCHED_DEADLINE`) is used up, and there will be a new one at the moment `queue`.
+    pub const DEADLINE: u32 = 3;
+    /// Nothing: it slept when the first visit found it, and may have been woken while that looked.
+    pub const FOUND_ASLEEP: u32 = 4;
 }
 
 /// Entries of the table of system calls; a number beyond is a reason of its own kind, [`reason::OTHER`].
@@ -124,9 +146,9 @@ pub struct Thread {
     pub file: FileReason,
     /// Slot, with its flags; see [`super::scope`].
     pub slot: u32,
-    /// One of [`queued`].
+    /// What could stop this wait: one of [`queued`].
     pub queued: u32,
-    /// The CFS queue that it waits on.
+    /// The queue that it waits on.
     pub queue: u64,
     /// The queue's throttle clock when the wait, or this part of it, began.
     pub queue_ns: u64,
@@ -162,16 +184,6 @@ pub struct Thread {
 }
 
 const _: () = assert!(offset_of!(Thread, queued) == 56 - 4);
-
-/// Values of [`Thread::queued`].
-pub mod queued {
-    /// No quota can stop it in this wait.
-    pub const NO: u32 = 0;
-    /// `queue` and `queue_ns` are of this wait.
-    pub const YES: u32 = 1;
-    /// It slept when the first visit found it, and may have been woken while that looked.
-    pub const FOUND_ASLEEP: u32 = 2;
-}
 
 /// Value of [`Thread::home`] when the thread's time has ended, by its exit or by the last visit.
 pub const NOWHERE: u32 = u32::MAX;

@@ -1,8 +1,11 @@
 //! Reads of kernel structures: the only folder that knows fields.
 //!
 //! - here: threads and cgroups
+//! - `file`: open files
 //! - `queue`: run queues, and for how long a quota stopped them
+//! - `realtime`: classes above the fair one, and what stops their threads
 //! - `sleep`: what a thread sleeps in
+//! - `symbol`: names of functions
 //!
 //! Every offset is a read-only global that the loader sets from the running kernel's BTF. The verifier
 //! sees constants, so a load through a BTF pointer at such an offset is a plain, fault-safe load: a NULL
@@ -16,11 +19,17 @@ use aya_ebpf::{
 };
 use ctprof_ebpf::abi::{COMM_BYTES, layout::ABSENT};
 
+mod file;
 mod queue;
+mod realtime;
 mod sleep;
+mod symbol;
 
+pub(crate) use file::*;
 pub(crate) use queue::*;
+pub(crate) use realtime::*;
 pub(crate) use sleep::*;
+pub(crate) use symbol::*;
 
 /// A pointer to a kernel object whose type the verifier tracks.
 pub(crate) type Object = *const c_void;
@@ -71,6 +80,9 @@ fn probe<T: Copy + Default>(address: u64) -> T {
 
 /// `PF_KTHREAD` in the kernel's `sched.h`.
 const PF_KTHREAD: u32 = 0x0020_0000;
+/// `PF_IO_WORKER | PF_USER_WORKER` in the kernel's `sched.h`: threads that io_uring and vhost create in a process. They
+/// never return to user mode, and their registers are a copy of their creator's.
+const PF_WORKERS: u32 = 0x10 | 0x4000;
 
 #[inline(always)]
 fn read<T: Copy>(object: Object, offset: u32) -> T {
@@ -85,9 +97,22 @@ pub(crate) fn current() -> Object {
     unsafe { bpf_get_current_task_btf() }.cast_const().cast()
 }
 
+/// `PF_*` bits.
+#[inline(always)]
+fn flags(task: Object) -> u32 {
+    read(task, OFF_TASK_FLAGS.load())
+}
+
 #[inline(always)]
 pub(crate) fn is_kernel_thread(task: Object) -> bool {
-    read::<u32>(task, OFF_TASK_FLAGS.load()) & PF_KTHREAD != 0
+    flags(task) & PF_KTHREAD != 0
+}
+
+/// Whether it runs a program. Kernel threads do not, nor do the workers that io_uring and vhost create in a process:
+/// what looks like their user half is a copy of their creator's.
+#[inline(always)]
+pub(crate) fn has_user_half(task: Object) -> bool {
+    flags(task) & (PF_KTHREAD | PF_WORKERS) == 0
 }
 
 #[inline(always)]

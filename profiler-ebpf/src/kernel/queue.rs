@@ -5,7 +5,8 @@
 //! `ctprof_ebpf::abi::layout::throttle`.
 
 use super::{
-    OFF_CSS_CGROUP, OFF_TASK_GROUP, OFF_TG_CSS, Object, cgroup_id, has, optional, probe, read,
+    OFF_CSS_CGROUP, OFF_TASK_GROUP, OFF_TG_CSS, Object, cgroup_id, current, has, optional, probe,
+    read,
 };
 use crate::maps::THROTTLES;
 use aya_ebpf::Global;
@@ -15,6 +16,44 @@ optional! {
     OFF_TASK_QUEUE, OFF_TASK_STOPPED, OFF_QUEUE_TOTAL, OFF_QUEUE_SINCE, OFF_QUEUE_PELT, OFF_QUEUE_PSINCE,
     OFF_QUEUE_COUNT, OFF_QUEUE_RQ, OFF_RQ_CLOCK, OFF_RQ_PELT, OFF_RQ_LOST, OFF_RQ_CPU,
     OFF_TG_QUEUES, OFF_TG_PARENT, OFF_TG_QUOTA, OFF_TG_PERIODS,
+}
+
+/// Whether the kernel's types lead from a thread to the run queue of its CPU.
+#[inline(always)]
+pub(super) fn has_run_queue() -> bool {
+    has(&OFF_TASK_QUEUE) && has(&OFF_QUEUE_RQ) && has(&OFF_RQ_CLOCK)
+}
+
+/// What a run queue's clock showed at its last update.
+#[inline(always)]
+pub(super) fn run_queue_clock(rq: Object) -> u64 {
+    read(rq, OFF_RQ_CLOCK.load())
+}
+
+/// The group above the one at this address; 0 if there is none.
+#[inline(always)]
+pub(super) fn tg_parent(group: u64) -> u64 {
+    if has(&OFF_TG_PARENT) {
+        field(group, &OFF_TG_PARENT)
+    } else {
+        0
+    }
+}
+
+/// Run queue of the CPU that a thread is on.
+#[inline(always)]
+pub(super) fn run_queue(task: Object) -> Object {
+    let queue: Object = read(task, OFF_TASK_QUEUE.load());
+    read(queue, OFF_QUEUE_RQ.load())
+}
+
+/// For how long a queue has been stopped by now that was stopped at `since` by the clock of this run queue. That clock
+/// stands still while its CPU idles without ticks, as it does when all of its threads are stopped: the clock of this CPU,
+/// which is the same but for the moment of its last update, goes on.
+#[inline(always)]
+fn stopped_for_ns(rq: Object, since: u64) -> u64 {
+    let here = run_queue_clock(run_queue(current()));
+    run_queue_clock(rq).max(here).saturating_sub(since)
 }
 
 #[unsafe(no_mangle)]
@@ -51,7 +90,7 @@ pub(crate) fn queue_clock(task: Object, now_ns: u64) -> QueueClock {
                 total
             } else {
                 let rq: Object = read(queue, OFF_QUEUE_RQ.load());
-                total + read::<u64>(rq, OFF_RQ_CLOCK.load()).saturating_sub(since)
+                total + stopped_for_ns(rq, since)
             }
         }
         throttle::BY_PELT => {
@@ -108,8 +147,9 @@ fn field<T: Copy + Default>(object: u64, offset: &Global<u32>) -> T {
     probe(object + u64::from(offset.load()))
 }
 
+/// The queue of this CPU, of a group's array of queues.
 #[inline(always)]
-fn group_queue(queues: u64, cpu: u32) -> u64 {
+pub(super) fn group_queue(queues: u64, cpu: u32) -> u64 {
     probe(queues + u64::from(cpu) * 8)
 }
 

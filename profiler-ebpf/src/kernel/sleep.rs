@@ -1,6 +1,6 @@
 //! What a thread is in while it does not run its own code.
 
-use super::{Object, has, is_kernel_thread, optional, probe, read};
+use super::{Object, PF_KTHREAD, PF_WORKERS, flags, has, optional, probe, read, symbol};
 use aya_ebpf::{Global, helpers::generated::bpf_task_pt_regs};
 use ctprof_ebpf::abi::{
     layout::ABSENT,
@@ -8,11 +8,12 @@ use ctprof_ebpf::abi::{
 };
 
 optional! {
-    OFF_TASK_STATUS, OFF_TASK_JOBCTL, OFF_TASK_IOWAIT, OFF_TASK_FILES, OFF_FILES_FDT, OFF_FDT_MAX, OFF_FDT_FD,
-    OFF_FILE_INODE, OFF_INODE_MODE, OFF_REGS_NUMBER, OFF_REGS_FIRST, OFF_TASK_TIFLAGS, OFF_TASK_SECCOMP,
-    OFF_REGS_CX, OFF_REGS_IP, OFF_REGS_SI, OFF_REGS_DX, OFF_REGS_R10, OFF_REGS_R8, OFF_REGS_R9, OFF_REGS_BX,
-    OFF_REGS_BP, OFF_REGS_SP,
+    OFF_TASK_STATUS, OFF_TASK_JOBCTL, OFF_TASK_IOWAIT, OFF_TASK_RESTART, OFF_REGS_NUMBER, OFF_REGS_RESULT,
+    OFF_REGS_FIRST, OFF_TASK_TIFLAGS, OFF_TASK_SECCOMP, OFF_REGS_CX, OFF_REGS_IP, OFF_REGS_SI, OFF_REGS_DX,
+    OFF_REGS_R10, OFF_REGS_R8, OFF_REGS_R9, OFF_REGS_BX, OFF_REGS_BP, OFF_REGS_SP,
 }
+// Numbers of calls: those of this machine.
+optional! { CALL_RESTART, CALL_POLL, CALL_FUTEX, CALL_NANOSLEEP, CALL_CLOCK_NANOSLEEP }
 
 #[unsafe(no_mangle)]
 static BIT_TASK_IOWAIT: Global<u32> = Global::new(0);
@@ -25,8 +26,15 @@ const TIF_32BIT: u64 = 1 << 22;
 const SECCOMP_MODE_FILTER: u32 = 2;
 /// `JOBCTL_TRAP_FREEZE` in the kernel's `sched/jobctl.h`: the cgroup freezer of v2.
 const JOBCTL_TRAP_FREEZE: u64 = 1 << 23;
+/// `TASK_INTERRUPTIBLE` in the kernel's `sched.h`.
+const TASK_INTERRUPTIBLE: u32 = 0x1;
 /// `__TASK_STOPPED | __TASK_TRACED | TASK_PARKED | TASK_FROZEN` in the kernel's `sched.h`.
 const HALTED: u32 = 0x4 | 0x8 | 0x40 | 0x8000;
+
+/// `PF_EXITING | PF_POSTCOREDUMP | PF_DUMPCORE | PF_SIGNALED` in the kernel's `sched.h`.
+const PF_ENDING: u32 = 0x4 | 0x8 | 0x200 | 0x400;
+/// What x86 leaves in the register of the result until a call has one: `-ENOSYS`.
+const NO_RESULT_YET: i64 = -38;
 
 /// A system call in progress.
 pub(crate) struct Call {
@@ -44,6 +52,9 @@ pub(crate) enum Doing {
     Call(Call),
     /// A page fault.
     Fault,
+    /// Work in the kernel that belongs to no call: it is a worker of io_uring or vhost, on its way back to user mode, or
+    /// about to end.
+    Work,
     /// It was halted, is a kernel thread, or cannot be told.
     Other,
 }
@@ -51,8 +62,16 @@ pub(crate) enum Doing {
 /// What a thread with this state is in, if it sleeps, or runs in the kernel.
 #[inline(always)]
 pub(crate) fn doing(task: Object, state: u32) -> Doing {
-    if state & HALTED != 0 || is_kernel_thread(task) || !has(&OFF_REGS_NUMBER) || is_frozen(task) {
+    let flags = flags(task);
+    if state & HALTED != 0
+        || flags & PF_KTHREAD != 0
+        || !has(&OFF_REGS_NUMBER)
+        || is_frozen(task, state)
+    {
         return Doing::Other;
+    }
+    if flags & PF_WORKERS != 0 {
+        return Doing::Work;
     }
     // SAFETY: `task` is a task that the verifier tracks.
     let regs: Object = unsafe { bpf_task_pt_regs(task.cast_mut().cast()) } as usize as Object;
@@ -61,18 +80,70 @@ pub(crate) fn doing(task: Object, state: u32) -> Doing {
     }
     let number: i32 = read(regs, OFF_REGS_NUMBER.load());
     if number < 0 {
-        return Doing::Fault;
+        return if flags & PF_ENDING != 0 {
+            Doing::Work
+        } else {
+            Doing::Fault
+        };
+    }
+    if is_over(regs, flags) {
+        return Doing::Work;
     }
     let (abi, number) = if is_compat(task) {
         (abi::COMPAT, number as u32)
     } else {
         numbered(number as u32)
     };
+    let first: u64 = read(regs, OFF_REGS_FIRST.load());
+    let number = if number == CALL_RESTART.load() && abi == abi::NATIVE && has(&OFF_TASK_RESTART) {
+        // Not through the pointer: what is behind it is no number to the verifier.
+        let function = probe(task as u64 + u64::from(OFF_TASK_RESTART.load()));
+        restarted(function, first)
+    } else {
+        number
+    };
     Doing::Call(Call {
         number,
         abi,
-        first: read(regs, OFF_REGS_FIRST.load()),
+        first: first as u32,
     })
+}
+
+/// Whether the call in these registers has returned: what a thread sleeps in between that and user mode (signals, a
+/// cgroup over its `memory.high`, files that are closed late) is no part of it. Newborn threads have the call that
+/// created them in their registers, with a result.
+#[inline(always)]
+fn is_over(regs: Object, flags: u32) -> bool {
+    if has(&OFF_REGS_RESULT) {
+        read::<i64>(regs, OFF_REGS_RESULT.load()) != NO_RESULT_YET
+    } else {
+        flags & PF_ENDING != 0
+    }
+}
+
+/// The call that goes on as `restart_syscall` after the thread was stopped, frozen or traced: that is told by the
+/// function with which it goes on. `first` is its first argument, which the registers still hold.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn restarted(function: u64, first: u64) -> u32 {
+    /// Numbers of clocks are small; where `nanosleep` has an address, `clock_nanosleep` has one of them.
+    const CLOCKS: u64 = 4096;
+    match symbol(function) {
+        [b'd', b'o', b'_', b'r', b'e', b's', b't', b'a', ..] => CALL_POLL.load(),
+        // `futex_wait_restart` sets `do_no_restart_syscall` before it waits, which itself never does.
+        [b'f', b'u', b't', b'e', b'x', b'_', ..] | [b'd', b'o', b'_', b'n', b'o', b'_', ..] => {
+            CALL_FUTEX.load()
+        }
+        [b'h', b'r', b't', b'i', b'm', b'e', b'r', b'_', ..] if first >= CLOCKS => {
+            CALL_NANOSLEEP.load()
+        }
+        [b'h', b'r', b't', b'i', b'm', b'e', b'r', b'_', ..]
+        | [b'p', b'o', b's', b'i', b'x', b'_', b'c', b'p', ..]
+        | [b'a', b'l', b'a', b'r', b'm', b'_', ..] => CALL_CLOCK_NANOSLEEP.load(),
+        _ => CALL_RESTART.load(),
+    }
 }
 
 /// The system call that a thread is in that runs in the kernel, or was made to leave the CPU; 0 for none. What
@@ -81,7 +152,7 @@ pub(crate) fn doing(task: Object, state: u32) -> Doing {
 pub(crate) fn in_call(task: Object) -> u32 {
     match doing(task, 0) {
         Doing::Call(call) => code_of(call.number, call.abi),
-        Doing::Fault | Doing::Other => 0,
+        Doing::Fault | Doing::Work | Doing::Other => 0,
     }
 }
 
@@ -160,42 +231,23 @@ pub(crate) fn call_arguments(regs: Object, compat: bool) -> [u64; 6] {
     ]
 }
 
+/// The freezer of v2 has threads sleep like this on their way to user mode. One that sleeps deeper has not got there.
 #[inline(always)]
-fn is_frozen(task: Object) -> bool {
-    has(&OFF_TASK_JOBCTL) && read::<u64>(task, OFF_TASK_JOBCTL.load()) & JOBCTL_TRAP_FREEZE != 0
+fn is_frozen(task: Object, state: u32) -> bool {
+    is_interruptible(state)
+        && has(&OFF_TASK_JOBCTL)
+        && read::<u64>(task, OFF_TASK_JOBCTL.load()) & JOBCTL_TRAP_FREEZE != 0
 }
 
-/// Whether it waits for a block device.
+/// Whether a signal would end a sleep with this state.
+#[inline(always)]
+pub(crate) fn is_interruptible(state: u32) -> bool {
+    state & TASK_INTERRUPTIBLE != 0
+}
+
+/// Whether the thread sleeps for input or output, as the kernel accounts for it.
 #[inline(always)]
 pub(crate) fn is_in_iowait(task: Object) -> bool {
     has(&OFF_TASK_IOWAIT)
         && u32::from(read::<u8>(task, OFF_TASK_IOWAIT.load())) & BIT_TASK_IOWAIT.load() != 0
-}
-
-/// Identity of the open file with this number; 0 if there is none.
-#[inline(always)]
-pub(crate) fn file(task: Object, number: u32) -> u64 {
-    if !has(&OFF_TASK_FILES) || !has(&OFF_FILES_FDT) || !has(&OFF_FDT_FD) || !has(&OFF_FDT_MAX) {
-        return 0;
-    }
-    let files: Object = read(task, OFF_TASK_FILES.load());
-    let table: Object = read(files, OFF_FILES_FDT.load());
-    if number >= read::<u32>(table, OFF_FDT_MAX.load()) {
-        return 0;
-    }
-    let array: u64 = read(table, OFF_FDT_FD.load());
-    probe(array + u64::from(number) * 8)
-}
-
-/// `S_IFMT` in the kernel's `stat.h`.
-const TYPE_OF_FILE: u16 = 0xf000;
-
-/// The type of an open file: its mode's `S_IF*` bits.
-#[inline(always)]
-pub(crate) fn type_of_file(file: u64) -> u16 {
-    if !has(&OFF_FILE_INODE) || !has(&OFF_INODE_MODE) {
-        return TYPE_OF_FILE;
-    }
-    let inode: u64 = probe(file + u64::from(OFF_FILE_INODE.load()));
-    probe::<u16>(inode + u64::from(OFF_INODE_MODE.load())) & TYPE_OF_FILE
 }

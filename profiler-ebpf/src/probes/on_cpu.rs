@@ -54,7 +54,7 @@ fn sample(ctx: &PerfEventContext) {
     key.flags |= stack::lost(&in_kernel);
     key.kernel_stack = in_kernel.key;
 
-    if !kernel::is_kernel_thread(task) {
+    if kernel::has_user_half(task) {
         let mut pointer = 0;
         if in_kernel.frames > 0 {
             key.syscall = kernel::in_call(task);

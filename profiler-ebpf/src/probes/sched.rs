@@ -24,7 +24,7 @@ use crate::{
     kernel::{self, Object},
     loss,
     maps::{CONTROL, THREADS},
-    off_cpu, present, scope, threads,
+    off_cpu, present, realtime, scope, stack, threads,
 };
 
 /// A CPU passes from one thread to the next. Arguments: whether by force, previous, next, state of the previous.
@@ -38,7 +38,7 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     let leaving = if kernel::pid(previous) == 0 {
         SLOT_IDLE
     } else {
-        leave_cpu(ctx.as_ptr(), previous, forced, now_ns)
+        leave_cpu(ctx.as_ptr(), previous, next, forced, now_ns)
     };
     if kernel::pid(next) == 0 {
         calls::nobody_runs();
@@ -64,7 +64,7 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
 
 /// Returns the slot whose time on the CPU ends.
 #[inline(always)]
-fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
+fn leave_cpu(ctx: *mut c_void, task: Object, next: Object, forced: bool, now_ns: u64) -> u32 {
     let Some(thread) = THREADS.get(task) else {
         return slot(scope::find(task));
     };
@@ -94,9 +94,9 @@ fn leave_cpu(ctx: *mut c_void, task: Object, forced: bool, now_ns: u64) -> u32 {
         thread.clock.leave(now_ns, 0)
     } else {
         let reason = if blocks {
-            threads::sleeps(task, thread, state)
+            threads::sleeps(task, thread, state, stack::SCHEDULER)
         } else {
-            threads::queued(task, thread, now_ns);
+            threads::queued(task, thread, now_ns, || !kernel::is_real_time(next));
             0
         };
         // In one place, because the code for it is large.
@@ -144,6 +144,9 @@ fn switch_in(task: Object, thread: &mut Thread, now_ns: u64) {
     }
     let waited = thread.clock.is_runnable();
     let throttled_ns = threads::stopped_ns(task, thread, now_ns);
+    if thread.queued == queued::REAL_TIME {
+        realtime::gets_cpu(task, now_ns);
+    }
     let charge = thread.clock.switch_in(now_ns, throttled_ns);
     let number = slot(thread.slot);
     if let Some(account) = Slot::of(number, From::Scheduler) {
@@ -169,7 +172,7 @@ fn switch_in(task: Object, thread: &mut Thread, now_ns: u64) {
 #[inline(always)]
 fn not_woken(thread: &mut Thread) {
     if thread.queued == queued::FOUND_ASLEEP {
-        thread.queued = queued::NO;
+        thread.queued = queued::FREE;
     } else {
         loss::count(Loss::WakeupMissed);
     }
@@ -196,7 +199,7 @@ fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {
     if let Some(account) = Slot::of(slot(thread.slot), From::Scheduler) {
         account.charge(charge);
     }
-    threads::queued(task, thread, now_ns);
+    threads::queued(task, thread, now_ns, || false);
     if off_cpu::wanted(thread.slot) {
         off_cpu::count(task, thread, charge.state, charge.ns);
         thread.period = kernel::quota_period(task);
@@ -216,7 +219,7 @@ fn sched_wake_new(ctx: BtfTracePointContext) -> i32 {
     if thread.clock.is_runnable() {
         // SAFETY: has no precondition.
         let now_ns = unsafe { bpf_ktime_get_ns() };
-        threads::queued(task, thread, now_ns);
+        threads::queued(task, thread, now_ns, || false);
     }
     0
 }
@@ -254,10 +257,7 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
             charge.throttled_ns,
         );
     }
-    if thread.queued == queued::YES {
-        let clock = kernel::queue_clock_on(task, ctx.arg::<u64>(1) as u32, now_ns);
-        threads::on_queue(thread, clock);
-    }
+    threads::requeued(task, thread, ctx.arg::<u64>(1) as u32, now_ns);
     0
 }
 

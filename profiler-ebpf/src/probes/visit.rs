@@ -82,7 +82,7 @@ fn open(task: Object) {
         calls::began_before(thread, now_ns);
     }
     if thread.clock.is_runnable() {
-        threads::queued(task, thread, now_ns);
+        threads::queued(task, thread, now_ns, || false);
     } else if thread.clock.phase == phase::BLOCKED {
         thread.queued = queued::FOUND_ASLEEP;
     }
@@ -140,7 +140,7 @@ fn settle(task: Object) {
         };
         account.charge(thread.clock.close(now_ns, throttled_ns));
         if waits {
-            threads::queued(task, thread, now_ns);
+            threads::queued(task, thread, now_ns, || false);
         }
     }
     // A thread that waits now may have run all the time before.

@@ -286,8 +286,9 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
         .map_max_entries("JUDGED_CALLS", judged)
         .map_max_entries("CALLS", calls.rows.max(1))
         .map_max_entries("CALL_CACHE", cached_rows);
-    for (global, offset) in &plan.layout.offsets {
-        loader.override_global(global, offset, true);
+    let restarts = host::syscalls::restarts();
+    for (global, value) in plan.layout.offsets.iter().chain(&restarts) {
+        loader.override_global(global, value, true);
     }
     loader.load(OBJECT).map_err(|error| {
         Error::Unsupported(format!(

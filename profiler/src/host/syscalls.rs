@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use ctprof_ebpf::abi::layout::{self, GlobalName};
 use ctprof_ebpf::abi::ledger::{SYSCALLS, reason};
 use ctprof_ebpf::abi::syscall::{LAST_NUMBER, abi, of_code};
 use syscalls::{Errno, Sysno};
@@ -122,14 +123,14 @@ const REASONS: &[(u32, &[&str])] = &[
             "preadv2",
             "pwritev2",
             "sendfile",
-            "splice",
-            "tee",
             "vmsplice",
             "close",
             "ioctl",
             "copy_file_range",
         ],
     ),
+    (reason::SPLICES, &["splice", "tee"]),
+    (reason::COMPLETION, &["io_uring_enter"]),
     (
         reason::NET,
         &[
@@ -160,7 +161,6 @@ const REASONS: &[(u32, &[&str])] = &[
             "epoll_wait",
             "epoll_pwait",
             "epoll_pwait2",
-            "io_uring_enter",
             "io_getevents",
             "io_pgetevents",
         ],
@@ -188,7 +188,6 @@ const REASONS: &[(u32, &[&str])] = &[
             "rt_sigsuspend",
             "rt_sigtimedwait",
             "sched_yield",
-            "restart_syscall",
         ],
     ),
     (
@@ -265,6 +264,25 @@ const REASONS: &[(u32, &[&str])] = &[
         ],
     ),
 ];
+
+/// The calls that go on as another one after their thread was stopped, frozen or traced, and that one: numbers for the
+/// kernel half. What this machine does not have is missing.
+#[must_use]
+pub fn restarts() -> Vec<(GlobalName, u32)> {
+    let calls = [
+        (layout::CALL_RESTART, "restart_syscall"),
+        (layout::CALL_POLL, "poll"),
+        (layout::CALL_FUTEX, "futex"),
+        (layout::CALL_NANOSLEEP, "nanosleep"),
+        (layout::CALL_CLOCK_NANOSLEEP, "clock_nanosleep"),
+    ];
+    let known = calls
+        .into_iter()
+        .filter_map(|(global, name)| Some((global, Sysno::from_str(name).ok()?.id())));
+    known
+        .filter_map(|(global, number)| Some((global, u32::try_from(number).ok()?)))
+        .collect()
+}
 
 /// The table for the kernel half: reason by number.
 #[must_use]

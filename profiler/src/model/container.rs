@@ -50,6 +50,12 @@ pub struct CfsFigures {
     /// `cpu.stat.local`; `None` where the kernel has none (before 6.6, and cgroup v1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttled_local_ns: Option<u64>,
+    /// Periods in which the cgroup used more than its quota, out of what it had saved up (`cpu.max.burst`).
+    #[serde(default)]
+    pub bursts: u64,
+    /// CPU time that it used beyond its quota in them.
+    #[serde(default)]
+    pub burst_ns: u64,
 }
 
 /// How far the stacks of a container reach, in samples.

@@ -12,7 +12,7 @@ pub enum State {
     OnCpuKernel,
     /// Runnable, waiting for a CPU.
     RunQueue,
-    /// Runnable, stopped by a CPU quota of its cgroup or of one above.
+    /// Runnable, stopped by a CPU quota of its cgroup or of one above, or by a limit on real-time threads.
     Throttled,
     /// Asleep until a disk or a file system answers.
     BlockedDisk,

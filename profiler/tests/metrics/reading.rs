@@ -118,6 +118,8 @@ pub(crate) fn limited() -> Group {
         throttled_periods: 41,
         throttled_ns: 3_210_000_000,
         throttled_local_ns: None,
+        bursts: 0,
+        burst_ns: 0,
     });
     it.syscalls = Some(vec![
         Syscall {

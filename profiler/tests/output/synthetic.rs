@@ -225,6 +225,8 @@ pub(crate) fn small() -> Profile {
         throttled_periods: 41,
         throttled_ns: 3_210_000_000,
         throttled_local_ns: None,
+        bursts: 0,
+        burst_ns: 0,
     });
     app.quality = StackQuality {
         complete: 500,

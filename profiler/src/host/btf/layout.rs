@@ -94,6 +94,13 @@ pub const FIELDS: &[Field] = &[
     field(layout::OFF_FDT_FD, "fdtable", &["fd"], Need::Optional),
     field(layout::OFF_FILE_INODE, "file", &["f_inode"], Need::Optional),
     field(layout::OFF_INODE_MODE, "inode", &["i_mode"], Need::Optional),
+    field(layout::OFF_INODE_SB, "inode", &["i_sb"], Need::Optional),
+    field(layout::OFF_SB_MAGIC, "super_block", &["s_magic"], Need::Optional),
+    field(layout::OFF_SB_BDI, "super_block", &["s_bdi"], Need::Optional),
+    field(layout::OFF_BDI_CAPS, "backing_dev_info", &["capabilities"], Need::Optional),
+    field(layout::OFF_TASK_RESTART, "task_struct", &["restart_block.fn"], Need::Optional),
+    #[cfg(target_arch = "x86_64")]
+    field(layout::OFF_REGS_RESULT, "pt_regs", &["ax"], Need::Optional),
     field(layout::OFF_REGS_NUMBER, "pt_regs", &["orig_ax", "syscallno"], Need::Optional),
     field(layout::OFF_REGS_FIRST, "pt_regs", &["di", "orig_x0"], Need::Optional),
     // System calls.
@@ -136,6 +143,18 @@ pub const FIELDS: &[Field] = &[
     field(layout::OFF_TG_PARENT, "task_group", &["parent"], Need::Optional),
     field(layout::OFF_TG_QUOTA, "task_group", &["cfs_bandwidth.quota"], Need::Optional),
     field(layout::OFF_TG_PERIODS, "task_group", &["cfs_bandwidth.nr_periods"], Need::Optional),
+    // For how long a limit on real-time threads stopped it. Groups have queues of their own under CONFIG_RT_GROUP_SCHED.
+    field(layout::OFF_TASK_PRIO, "task_struct", &["prio"], Need::Optional),
+    field(layout::OFF_TASK_RTQ, "task_struct", &["rt.rt_rq"], Need::Optional),
+    field(layout::OFF_RTQ_STOPPED, "rt_rq", &["rt_throttled"], Need::Optional),
+    field(layout::OFF_RTQ_GROUP, "rt_rq", &["tg"], Need::Optional),
+    field(layout::OFF_TG_RTQS, "task_group", &["rt_rq"], Need::Optional),
+    field(layout::OFF_RQ_RT_COUNT, "rq", &["rt.rt_nr_running"], Need::Optional),
+    field(layout::OFF_DL_DEADLINE, "task_struct", &["dl.deadline"], Need::Optional),
+    field(layout::OFF_DL_RELATIVE, "task_struct", &["dl.dl_deadline"], Need::Optional),
+    field(layout::OFF_DL_PERIOD, "task_struct", &["dl.dl_period"], Need::Optional),
+    field(layout::OFF_DL_STOPPED, "task_struct", &["dl.dl_throttled"], Need::Optional),
+    Field { value: Value::Bit, ..field(layout::BIT_DL_STOPPED, "task_struct", &["dl.dl_throttled"], Need::Optional) },
 ];
 
 /// A required field that this kernel does not describe.

@@ -74,6 +74,8 @@ pub const fn figures_between(start: CfsFigures, end: CfsFigures) -> CfsFigures {
             (Some(start), Some(end)) => Some(end.saturating_sub(start)),
             (_, end) => end,
         },
+        bursts: end.bursts.saturating_sub(start.bursts),
+        burst_ns: end.burst_ns.saturating_sub(start.burst_ns),
     }
 }
 
@@ -100,7 +102,7 @@ fn parse_cpu_stat_local(text: &str) -> Option<u64> {
     usec.trim().parse::<u64>().ok()?.checked_mul(1000)
 }
 
-/// `cpu.stat` of v1 (`throttled_time`, in ns) and v2 (`usage_usec`, `throttled_usec`).
+/// `cpu.stat` of v1 (`throttled_time` and `burst_time`, in ns) and v2 (`usage_usec`, `throttled_usec`, `burst_usec`).
 fn parse_cpu_stat(text: &str) -> CfsFigures {
     let mut figures = CfsFigures::default();
     for line in text.lines() {
@@ -116,6 +118,9 @@ fn parse_cpu_stat(text: &str) -> CfsFigures {
             "nr_throttled" => figures.throttled_periods = value,
             "throttled_usec" => figures.throttled_ns = value.saturating_mul(1000),
             "throttled_time" => figures.throttled_ns = value,
+            "nr_bursts" => figures.bursts = value,
+            "burst_usec" => figures.burst_ns = value.saturating_mul(1000),
+            "burst_time" => figures.burst_ns = value,
             _ => {}
         }
     }
@@ -140,15 +145,18 @@ mod tests {
 
     #[test]
     fn both_forms_of_cpu_stat() {
-        let v1 = "nr_periods 40\nnr_throttled 12\nthrottled_time 987654321\nnr_bursts 0\n";
+        let v1 = "nr_periods 40\nnr_throttled 12\nthrottled_time 987654321\nnr_bursts 3\n\
+                  burst_time 45000\n";
         let v2 = "usage_usec 2500000\nuser_usec 1\nsystem_usec 2\nnr_periods 40\nnr_throttled 12\n\
-                  throttled_usec 987654\nwhat\n";
+                  throttled_usec 987654\nnr_bursts 3\nburst_usec 45\nwhat\n";
         let expected = CfsFigures {
             usage_ns: None,
             periods: 40,
             throttled_periods: 12,
             throttled_ns: 987_654_321,
             throttled_local_ns: None,
+            bursts: 3,
+            burst_ns: 45_000,
         };
         assert_eq!(parse_cpu_stat(v1), expected);
         assert_eq!(
@@ -199,6 +207,8 @@ mod tests {
             throttled_periods: 1,
             throttled_ns: 7,
             throttled_local_ns: Some(3),
+            bursts: 1,
+            burst_ns: 50,
         };
         let end = CfsFigures {
             usage_ns: Some(25),
@@ -206,6 +216,8 @@ mod tests {
             throttled_periods: 0,
             throttled_ns: 7,
             throttled_local_ns: Some(10),
+            bursts: 2,
+            burst_ns: 80,
         };
         assert_eq!(
             figures_between(start, end),
@@ -215,6 +227,8 @@ mod tests {
                 throttled_periods: 0,
                 throttled_ns: 0,
                 throttled_local_ns: Some(7),
+                bursts: 1,
+                burst_ns: 30,
             }
         );
     }

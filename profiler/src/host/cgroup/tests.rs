@@ -74,6 +74,8 @@ fn v1_quota_and_figures() {
             throttled_periods: 12,
             throttled_ns: 987_654_321,
             throttled_local_ns: None,
+            bursts: 0,
+            burst_ns: 0,
         })
     );
     // Not in cpuacct: from the v2 hierarchy; in neither: 0.
@@ -112,6 +114,8 @@ fn v2_tree_quota_and_figures() {
             throttled_periods: 12,
             throttled_ns: 987_654_000,
             throttled_local_ns: None,
+            bursts: 0,
+            burst_ns: 0,
         })
     );
 }

@@ -116,7 +116,7 @@ fn idle(idle_ns: u64) -> String {
 /// The cgroup's own figures, worded so that nobody takes them for thread time.
 fn cgroup(container: &ContainerSummary, full: bool) -> Option<String> {
     let cfs = container.cfs?;
-    if !full && cfs.throttled_periods == 0 {
+    if !full && cfs.throttled_periods == 0 && cfs.bursts == 0 {
         return None;
     }
     let mut parts = Vec::new();
@@ -129,6 +129,13 @@ fn cgroup(container: &ContainerSummary, full: bool) -> Option<String> {
             count(cfs.throttled_periods),
             count(cfs.periods),
             duration(cfs.throttled_ns)
+        ));
+    }
+    if cfs.bursts > 0 {
+        parts.push(format!(
+            "exceeded its quota in {} periods by {} in all (burst)",
+            count(cfs.bursts),
+            duration(cfs.burst_ns)
         ));
     }
     (!parts.is_empty()).then(|| parts.join("; "))

@@ -203,6 +203,37 @@ impl Cgroup {
         self.set("cpu", ("cpu.cfs_quota_us", "cpu.max"), (quota_us, v2))
     }
 
+    /// Limits it to `cores` CPUs in periods of 100 ms, of which it may save up `burst` for one period.
+    pub(crate) fn limit_with_burst(&self, cores: f64, burst: f64) -> Result {
+        self.limit(cores)?;
+        let us = format!("{:.0}", burst * 100_000.0);
+        self.set(
+            "cpu",
+            ("cpu.cfs_burst_us", "cpu.max.burst"),
+            (us.clone(), us),
+        )
+    }
+
+    /// Limits it to `cores` CPUs, in periods of a second.
+    pub(crate) fn limit_by_the_second(&self, cores: f64) -> Result {
+        let quota_us = format!("{:.0}", cores * 1_000_000.0);
+        if self.hierarchy.is_v1() {
+            fs::write(self.folder().join("cpu.cfs_period_us"), "1000000")?;
+        }
+        let v2 = format!("{quota_us} 1000000");
+        self.set("cpu", ("cpu.cfs_quota_us", "cpu.max"), (quota_us, v2))
+    }
+
+    /// Lets real-time threads have `cores` of each CPU, in periods of a second; false where groups have no such limit.
+    pub(crate) fn limit_real_time(&self, cores: f64) -> Result<bool> {
+        let file = self.folder().join("cpu.rt_runtime_us");
+        if !file.exists() {
+            return Ok(false);
+        }
+        fs::write(file, format!("{:.0}", cores * 1_000_000.0))?;
+        Ok(true)
+    }
+
     /// Its share of the CPU beside its siblings, 100 unless set.
     pub(crate) fn weight(&self, weight: u64) -> Result {
         let shares = (weight * 1024 / 100).to_string();

@@ -2,19 +2,27 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use libtest_mimic::Trial;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::process::Signal;
+use tempfile::TempDir;
 
-use super::record;
+use super::{output, record};
 use crate::harness::cgroup::Cgroup;
+use crate::harness::ctprof::Ctprof;
 use crate::harness::needs::{missing_privilege, privileged, skipping};
-use crate::harness::program::Program;
+use crate::harness::program::{Program, now_ns};
 use crate::harness::{Result, close_ns, emulated, ensure, tolerance};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
         privileged("blocked::in_calls", calls),
         privileged("blocked::by_locks_and_children", locks),
+        privileged("blocked::on_files_without_a_disk", kernel_files),
+        privileged("blocked::in_calls_that_were_interrupted", restarted),
+        skipping("blocked::in_io_uring", uring, no_uring),
         skipping("blocked::by_the_disk", disk, no_disk),
     ]
 }
@@ -43,12 +51,175 @@ fn locks() -> Result {
             ("futex", "blocked_lock"),
             ("mutex", "blocked_lock"),
             ("flock", "blocked_lock"),
+            ("record-lock", "blocked_lock"),
             ("child", "blocked_child"),
             ("vfork", "blocked_child"),
             ("fault", "blocked_fault"),
         ],
         "",
     )
+}
+
+/// All but the first two look like regular files to whoever asks for their mode only.
+fn kernel_files() -> Result {
+    reasons(
+        &[
+            ("fifo-open", "blocked_pipe"),
+            ("terminal", "blocked_pipe"),
+            ("splice", "blocked_pipe"),
+            ("eventfd", "blocked_poll"),
+            ("inotify", "blocked_poll"),
+        ],
+        "",
+    )?;
+    let tracing = Tracing::new()?;
+    let path = tracing.instance.to_string_lossy();
+    reasons(&[("trace", "blocked_pipe")], &path)
+}
+
+/// A trace of the kernel's of our own. Made here, because the file system has its makers wait.
+struct Tracing {
+    folder: TempDir,
+    instance: PathBuf,
+}
+
+impl Tracing {
+    fn new() -> Result<Self> {
+        let folder = TempDir::new()?;
+        let tracing = Self {
+            instance: folder
+                .path()
+                .join(format!("instances/ctprof-{}", std::process::id())),
+            folder,
+        };
+        let none = MountFlags::empty();
+        mount("tracefs", tracing.folder.path(), "tracefs", none, None)?;
+        std::fs::create_dir(&tracing.instance)?;
+        Ok(tracing)
+    }
+}
+
+impl Drop for Tracing {
+    fn drop(&mut self) {
+        // What is left is seen where it is mounted.
+        let _ = std::fs::remove_dir(&self.instance);
+        let _ = unmount(self.folder.path(), UnmountFlags::DETACH);
+    }
+}
+
+/// The kernel accounts for any wait for a completion as input or output.
+fn uring() -> Result {
+    reasons(&[("uring", "blocked_poll")], "")?;
+    // A worker of the kernel sleeps in the read instead: it is in no call of its process.
+    let cgroup = Cgroup::new("blocked")?;
+    let (recording, facts) = record(&[&cgroup], || {
+        let args = [
+            "block",
+            "--how",
+            "uring-worker",
+            "--times",
+            "20",
+            "--each",
+            "50",
+        ];
+        Program::start(Some(&cgroup), &args)?.end()
+    })?;
+    let row = recording.row(cgroup.path())?;
+    let truth = facts.get("blocked_ns")?;
+    let allowed = tolerance(0.03, 0.15);
+    close_ns(
+        "completions",
+        row.ns("blocked_poll")?,
+        truth,
+        allowed,
+        3_000_000,
+    )?;
+    // Workers are there for as long as the reads, and end with the process.
+    let workers = row.ns("blocked_other")?;
+    ensure!(
+        workers >= truth - truth / 10,
+        "workers slept for {workers} ns, reads took {truth}: {}",
+        row.describe()
+    );
+    let rest = row.blocked_ns() - truth - workers - row.ns("blocked_sleep")?;
+    ensure!(
+        rest < truth / 33 + 10_000_000,
+        "{rest} ns for other reasons: {}",
+        row.describe()
+    );
+    let of_workers = recording.folded.state("blocked_other");
+    let copied = of_workers.matching(|frame| frame.contains("pipe_read::") || frame == "main");
+    ensure!(
+        copied == 0,
+        "{copied} ns of workers with their creator's stack"
+    );
+    Ok(())
+}
+
+fn no_uring() -> Option<String> {
+    // SAFETY: fails, because there are no parameters.
+    unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, 0) };
+    let error = std::io::Error::last_os_error().raw_os_error();
+    missing_privilege().or_else(|| {
+        (error != Some(libc::EFAULT)).then(|| "needs a kernel with io_uring".to_owned())
+    })
+}
+
+/// Four threads in four calls, stopped and continued before the recording, and once more within it.
+fn restarted() -> Result {
+    const STEP: Duration = Duration::from_millis(300);
+    let cgroup = Cgroup::new("blocked")?;
+    let args = [
+        "block", "--how", "restarts", "--times", "1", "--each", "6000",
+    ];
+    let program = Program::start(Some(&cgroup), &args)?;
+    let interrupt = || -> Result<u64> {
+        std::thread::sleep(STEP);
+        program.signal(Signal::STOP)?;
+        let from = now_ns();
+        std::thread::sleep(STEP);
+        program.signal(Signal::CONT)?;
+        Ok(now_ns() - from)
+    };
+    interrupt()?;
+    let (_folder, dir) = output()?;
+    let options = ["--duration", "120s", "--syscalls"];
+    let mut ctprof = Ctprof::record(&dir, &options).cgroup(&cgroup).start()?;
+    ctprof.wait_until_attached()?;
+    let begin = now_ns();
+    let stopped = interrupt()?;
+    std::thread::sleep(STEP);
+    let all = now_ns() - begin;
+    let recording = ctprof.stop(&dir)?;
+    program.kill()?;
+    recording.check()?;
+    let row = recording.row(cgroup.path())?;
+    let slack = tolerance(40e6, 200e6) as u64;
+    close_ns("stopped", row.ns("blocked_other")?, 4 * stopped, 0.0, slack)?;
+    // From before the recording was said to begin until after it was told to end.
+    let each = row.ns("blocked_sleep")? / 2;
+    let least = all - stopped - slack;
+    ensure!(
+        each >= least,
+        "slept for {each} ns, of {least} at least: {}",
+        row.describe()
+    );
+    for state in ["blocked_poll", "blocked_lock"] {
+        close_ns(state, row.ns(state)?, each, 0.0, slack)?;
+    }
+    let calls = recording.calls.container(cgroup.path());
+    for (call, state) in [
+        ("poll", "blocked_poll"),
+        ("futex", "blocked_lock"),
+        ("nanosleep", "blocked_sleep"),
+        ("clock_nanosleep", "blocked_sleep"),
+    ] {
+        let time = calls.call(call).state(state).total();
+        close_ns(call, time, each, 0.0, slack)?;
+    }
+    let unnamed = calls.call("restart_syscall").total();
+    ensure!(unnamed == 0, "{unnamed} ns in restart_syscall");
+    Ok(())
 }
 
 /// One after the other: they disturb each other. The file is written here, so that they only read it.

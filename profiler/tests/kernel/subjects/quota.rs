@@ -20,6 +20,10 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("quota::of_parent_and_child", both),
         privileged("quota::that_is_never_hit", never_hit),
         privileged("quota::woken_while_throttled", woken),
+        privileged("quota::stopped_when_the_recording_ends", stopped_at_the_end),
+        privileged("quota::saved_up_for_a_burst", burst),
+        privileged("quota::of_real_time_threads", real_time),
+        privileged("quota::of_a_thread_with_a_deadline", deadline),
     ]
 }
 
@@ -250,4 +254,110 @@ fn woken() -> Result {
         row.describe()
     );
     row.agrees_with_usage()
+}
+
+/// One thread uses up its quota of a second within 50 ms, and is stopped when the recording ends: all that it waited for
+/// then, on a CPU that has nothing else to do and no ticks, it was stopped.
+fn stopped_at_the_end() -> Result {
+    let arena = Cgroup::arena("quota")?;
+    let cgroup = arena.child("in")?;
+    cgroup.limit_by_the_second(0.05)?;
+    let (recording, program) = record(&[&cgroup], || {
+        let program = Program::start(Some(&cgroup), &["burn", "--ms", "60000"])?;
+        std::thread::sleep(Duration::from_millis(700));
+        Ok(program)
+    })?;
+    program.kill()?;
+    let row = recording.row(cgroup.path())?;
+    let (waited, throttled) = (
+        row.ns("run_queue")? + row.ns("throttled")?,
+        row.ns("throttled")?,
+    );
+    ensure!(waited > 200_000_000, "hardly waited: {}", row.describe());
+    // A tick may be missing.
+    let others = row.strangers_ns() + row.delayed_ns("self", None) + waited / 10;
+    ensure!(
+        throttled + others >= waited,
+        "throttled for less than it was: {}",
+        row.describe()
+    );
+    Ok(())
+}
+
+/// A container that did nothing may use what it has saved up: 0.3 CPU, and as much again in one period.
+fn burst() -> Result {
+    let arena = Cgroup::arena("quota")?;
+    let cgroup = arena.child("in")?;
+    cgroup.limit_with_burst(0.3, 0.3)?;
+    let (recording, _) = record(&[&cgroup], || {
+        let pace = ["--ms", "3000", "--work", "50000", "--sleep", "600000"];
+        Program::start(Some(&cgroup), &[&["paced"], &pace[..]].concat())?.end()
+    })?;
+    let row = recording.row(cgroup.path())?;
+    let (bursts, burst_ns) = (row.number("cfs/bursts")?, row.number("cfs/burst_ns")?);
+    // Four or five times 50 ms of work, of which a period's quota is 30 ms.
+    ensure!(
+        (1..=15).contains(&bursts),
+        "{bursts} bursts: {}",
+        row.describe()
+    );
+    ensure!(
+        (5_000_000..=250_000_000).contains(&burst_ns),
+        "{burst_ns} ns in bursts"
+    );
+    Ok(())
+}
+
+/// A real-time thread and one of the usual class want the same CPU. Nothing but a limit makes the first one wait: that of
+/// its group where groups have one, else that of the host, or what the fair class is guaranteed (from 6.12 on).
+fn real_time() -> Result {
+    let arena = Cgroup::arena("quota")?;
+    let (cgroup, neighbour) = (arena.child("in")?, arena.child("beside")?);
+    let by_group = arena.limit_real_time(0.3)? && cgroup.limit_real_time(0.2)?;
+    let (recording, facts) = record(&[&cgroup, &neighbour], || {
+        let at = soon().to_string();
+        let args = ["burn", "--cpu", "1", "--at", &at, "--ms"];
+        let beside = Program::start(Some(&neighbour), &[&args[..], &["2700"]].concat())?;
+        let fifo = ["2500", "--policy", "fifo"];
+        let facts = Program::start(Some(&cgroup), &[&args[..], &fifo].concat())?.end()?;
+        beside.end()?;
+        Ok(facts)
+    })?;
+    let row = recording.row(cgroup.path())?;
+    row.agrees_with_usage()?;
+    let waited = facts.get("wall_ns")? - facts.get("cpu_ns")?;
+    let least = if by_group { 1_500_000_000 } else { 40_000_000 };
+    ensure!(waited >= least, "waited for {waited} ns only");
+    only_stopped(row, waited)
+}
+
+/// 10 ms of 100, and another thread that wants every CPU.
+fn deadline() -> Result {
+    let arena = Cgroup::arena("quota")?;
+    let (cgroup, neighbour) = (arena.child("in")?, arena.child("beside")?);
+    let (recording, facts) = record(&[&cgroup, &neighbour], || {
+        let args = ["burn", "--threads", "2", "--ms", "2200"];
+        let beside = Program::start(Some(&neighbour), &args)?;
+        let args = ["burn", "--ms", "2000", "--policy", "deadline"];
+        let budget = ["--runtime", "10000", "--period", "100000"];
+        let facts = Program::start(Some(&cgroup), &[&args[..], &budget].concat())?.end()?;
+        beside.end()?;
+        Ok(facts)
+    })?;
+    let row = recording.row(cgroup.path())?;
+    row.agrees_with_usage()?;
+    let waited = facts.get("wall_ns")? - facts.get("cpu_ns")?;
+    ensure!(waited >= 1_500_000_000, "waited for {waited} ns only");
+    only_stopped(row, waited)
+}
+
+/// What a thread has waited for was a stop, but for starting and ending, which it did as any other.
+fn only_stopped(row: Row<'_>, waited: u64) -> Result {
+    let slack = slack_ns(waited);
+    close_ns("throttled", row.ns("throttled")?, waited, 0.05, slack)?;
+    ensure!(
+        row.number("throttle_duration/count")? > 0,
+        "throttled, but never stopped"
+    );
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Burning CPU in two functions.
 
 use std::hint::black_box;
+use std::io::Result;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::Options;
 use super::clock::{self, Meter};
+use super::policy;
 use crate::harness::{emulated, frequency};
 
 /// Units of work in a round of average length: short enough to end on time, long enough that the clock costs nothing.
@@ -17,13 +19,13 @@ const UNIT: u64 = 500;
 
 /// Burns CPU on `--threads` threads for `--ms`: `--alpha` percent of the work in [`alpha`], the rest in
 /// [`beta`]. Prints the CPU time that the process has used, and that in `alpha`, and the sums over its threads of their lifetimes and of
-/// their waits for a CPU.
+/// their waits for a CPU. `--policy` is that of its threads; see [`policy`].
 ///
 /// An emulated CPU stands still whenever the machine's own scheduler runs something else, while the guest's
 /// clock goes on and the guest's kernel accounts the pause as CPU time. Timer interrupts that fell into it
 /// are delivered as one. A round takes a fraction of a millisecond; where it took more CPU time than one
 /// sampling period, one sample is all it can have had, and the rest of it is printed as stalled.
-pub(super) fn burn(options: &Options) {
+pub(super) fn burn(options: &Options) -> Result<()> {
     let threads = options.number("--threads", 1);
     let hertz = options.number("--frequency", frequency()).max(1);
     let period = Duration::from_nanos(1_000_000_000 / hertz);
@@ -32,8 +34,9 @@ pub(super) fn burn(options: &Options) {
     let (stalled_ns, alpha_ns) = (AtomicU64::new(0), AtomicU64::new(0));
     let (wall_ns, delay_ns) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        for _ in 0..threads {
+        let burners = (0..threads).map(|_| {
             scope.spawn(|| {
+                policy::apply(options)?;
                 let meter = Meter::begin();
                 let mut last = cpu_time(ClockId::ThreadCPUTime);
                 let mut random = 1_u32;
@@ -60,9 +63,14 @@ pub(super) fn burn(options: &Options) {
                 wall_ns.fetch_add(spent.wall_ns, Ordering::Relaxed);
                 // It had to wait before it could begin, too.
                 delay_ns.fetch_add(clock::delay_ns(), Ordering::Relaxed);
-            });
-        }
-    });
+                Ok::<_, std::io::Error>(())
+            })
+        });
+        let burners: Vec<_> = burners.collect();
+        burners
+            .into_iter()
+            .try_for_each(|burner| burner.join().unwrap_or(Ok(())))
+    })?;
     println!("cpu_ns {}", cpu_time(ClockId::ProcessCPUTime).as_nanos());
     println!("alpha_ns {}", alpha_ns.into_inner());
     println!("wall_ns {}", wall_ns.into_inner());
@@ -70,6 +78,7 @@ pub(super) fn burn(options: &Options) {
     if emulated() {
         println!("stalled_ns {}", stalled_ns.into_inner());
     }
+    Ok(())
 }
 
 fn add(sum: &AtomicU64, time: Duration) {

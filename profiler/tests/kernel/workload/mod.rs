@@ -10,6 +10,7 @@
 //! - `lives`: threads and processes that are born and gone
 //! - `moved`: for whoever moves, stops or freezes it; processes that replace their program
 //! - `paced`: threads that want the CPU at known moments
+//! - `policy`: scheduling policies
 
 mod block;
 mod burn;
@@ -19,6 +20,7 @@ mod events;
 mod lives;
 mod moved;
 mod paced;
+mod policy;
 
 use std::collections::HashMap;
 use std::io::Result;
@@ -96,7 +98,7 @@ fn run(name: &str, options: &Options) -> Result<ExitCode> {
 
 fn work(name: &str, options: &Options) -> Result<ExitCode> {
     match name {
-        "burn" => burn::burn(options),
+        "burn" => burn::burn(options)?,
         "sleep" => std::thread::sleep(options.duration()),
         "exit" => {
             let code = options.number("--code", 0);

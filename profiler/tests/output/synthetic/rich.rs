@@ -107,6 +107,8 @@ fn render(m: &mut Maker) {
         throttled_periods: 97,
         throttled_ns: 13_240 * MS,
         throttled_local_ns: Some(13_250 * MS),
+        bursts: 2,
+        burst_ns: 30 * MS,
     });
     app.psi = Some(Psi {
         cpu: Some(Stall {

@@ -85,7 +85,8 @@ fn throttled() {
     );
     assert_eq!(
         said("throttled", frames.clone(), vec![it.clone()]).unwrap(),
-        "throttled 80.0% of the time its threads could run (20.00 s): by a quota above or below its cgroup, 2.5 runnable \
+        "throttled 80.0% of the time its threads could run (20.00 s): by a quota above or below its cgroup, or a limit on \
+         real-time threads, 2.5 runnable \
          threads; mostly in work()"
     );
     it.cpu_quota_cores = Some(0.3);

@@ -120,3 +120,29 @@ pub(super) fn flock(pace: Pace) -> Result<Spent> {
         },
     ))
 }
+
+/// A lock on a part of a file, by `fcntl`.
+pub(super) fn record_lock(pace: Pace) -> Result<Spent> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("lock");
+    let (ours, theirs) = (File::create(&path)?, File::create(&path)?);
+    let change = |file: &File, kind: i32| {
+        // SAFETY: all zeros is a valid value: the whole file.
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        lock.l_type = i16::try_from(kind).unwrap_or_default();
+        // SAFETY: the file is open, and the lock lives during the call.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &raw mut lock) };
+    };
+    Ok(contend(
+        pace,
+        |hold| {
+            change(&theirs, libc::F_WRLCK);
+            hold();
+            change(&theirs, libc::F_UNLCK);
+        },
+        || {
+            change(&ours, libc::F_WRLCK);
+            change(&ours, libc::F_UNLCK);
+        },
+    ))
+}

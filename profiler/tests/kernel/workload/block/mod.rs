@@ -7,7 +7,10 @@ mod calls;
 mod children;
 mod fault;
 mod files;
+mod kernel_files;
 mod locks;
+mod restarts;
+mod uring;
 
 use std::time::Duration;
 
@@ -54,9 +57,19 @@ pub(super) fn block(options: &Options) -> std::io::Result<()> {
         "recv" => calls::recv(pace)?,
         "socket-read" => calls::socket_read(pace)?,
         "accept" => calls::accept(pace)?,
+        "fifo-open" => kernel_files::fifo_open(pace)?,
+        "eventfd" => kernel_files::eventfd(pace)?,
+        "inotify" => kernel_files::inotify(pace)?,
+        "terminal" => kernel_files::terminal(pace)?,
+        "trace" => kernel_files::trace(path, pace)?,
+        "splice" => kernel_files::splice(pace)?,
+        "uring" => uring::pipe_read(pace, false)?,
+        "uring-worker" => uring::pipe_read(pace, true)?,
+        "restarts" => restarts::wait(pace),
         "futex" => locks::futex(pace),
         "mutex" => locks::mutex(pace),
         "flock" => locks::flock(pace)?,
+        "record-lock" => locks::record_lock(pace)?,
         "child" => children::wait(pace)?,
         "vfork" => children::vfork(pace)?,
         "fault" => fault::user(pace)?,

@@ -1,0 +1,97 @@
+//! Names of the kernel's functions, for what no structure tells. Asking takes about a microsecond: for rare cases.
+
+use super::Object;
+use aya_ebpf::helpers::generated::{bpf_get_task_stack, bpf_snprintf};
+use core::ffi::c_char;
+
+use crate::maps::SCRATCH;
+
+/// How much of a name is read.
+const NAME_BYTES: usize = 16;
+
+/// In a read-only map, as the helper wants it.
+#[unsafe(no_mangle)]
+static SYMBOL_FORMAT: [u8; 4] = *b"%ps\0";
+
+/// The beginning of the name of the function at, or around, this address.
+#[inline(always)]
+pub(super) fn symbol(address: u64) -> [u8; NAME_BYTES] {
+    let mut name = [0; NAME_BYTES];
+    let mut address = address;
+    // SAFETY: the helper writes at most as many bytes as it is told, and reads one argument.
+    unsafe {
+        bpf_snprintf(
+            name.as_mut_ptr().cast::<c_char>(),
+            NAME_BYTES as u32,
+            (&raw const SYMBOL_FORMAT).cast(),
+            &raw mut address,
+            size_of::<u64>() as u32,
+        );
+    }
+    name
+}
+
+/// What keeps a thread in a call on a path, if that is not the file system.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PathWait {
+    /// Nothing that is known.
+    FileSystem,
+    /// The other end of a FIFO is not open yet.
+    Fifo,
+    /// Another process decides about the call (`SECCOMP_RET_USER_NOTIF`).
+    Supervisor,
+}
+
+/// Frames of the kernel stack that are looked at, those of the hook itself included.
+const FRAMES: usize = 24;
+
+/// Finds out what keeps a thread in a call on a path: the file is not in any table yet, so only the functions that it
+/// is in tell. `entry` is the scratch entry to use.
+#[inline(always)]
+pub(crate) fn path_wait(task: Object, entry: u32) -> PathWait {
+    let Some(record) = SCRATCH.get_ptr_mut(entry) else {
+        return PathWait::FileSystem;
+    };
+    // SAFETY: the scratch entry belongs to this CPU, and the helper writes at most the given size.
+    let bytes = unsafe {
+        bpf_get_task_stack(
+            task.cast_mut().cast(),
+            (&raw mut (*record).addresses).cast(),
+            (FRAMES * size_of::<u64>()) as u32,
+            0,
+        )
+    };
+    if bytes <= 0 {
+        return PathWait::FileSystem;
+    }
+    match path_wait_in(entry, bytes as u64 / size_of::<u64>() as u64) {
+        1 => PathWait::Fifo,
+        2 => PathWait::Supervisor,
+        _ => PathWait::FileSystem,
+    }
+}
+
+/// The same for this many addresses in the scratch entry.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn path_wait_in(entry: u32, frames: u64) -> u32 {
+    let Some(record) = SCRATCH.get_ptr(entry) else {
+        return 0;
+    };
+    for index in 0..FRAMES {
+        if index as u64 >= frames {
+            break;
+        }
+        // SAFETY: the pointer is to a live map value, and the index is below the array's length.
+        let name = symbol(unsafe { (*record).addresses[index] });
+        match name {
+            [b'f', b'i', b'f', b'o', b'_', b'o', b'p', b'e', b'n', ..] => return 1,
+            [b's', b'e', b'c', b'c', b'o', b'm', b'p', b'_', ..]
+            | [b'_', b'_', b's', b'e', b'c', b'c', b'o', b'm', b'p', ..] => return 2,
+            _ => {}
+        }
+    }
+    0
+}
