@@ -268,7 +268,7 @@ pub(crate) fn requeued(task: Object, thread: &mut Thread, cpu: u32, now_ns: u64)
 #[inline(always)]
 pub(crate) fn stopped_ns(task: Object, thread: &Thread, now_ns: u64) -> u64 {
     match thread.queued {
-        queued::FREE => 0,
+        queued::FREE | queued::FOUND_ASLEEP => 0,
         queued::FAIR => {
             let clock = kernel::queue_clock(task, now_ns);
             if clock.queue != 0 && clock.queue == thread.queue {
