@@ -8,9 +8,7 @@ use core::{
 };
 use ctprof_ebpf::abi::{
     loss::Loss,
-    scope::{
-        RECORDED, SLOT_HOST, SLOT_KERNEL, is_recorded, is_shared, of_thread, slot,
-    },
+    scope::{RECORDED, SLOT_HOST, SLOT_KERNEL, is_recorded, is_shared, of_thread, slot},
 };
 
 use crate::{
@@ -49,7 +47,7 @@ pub(crate) fn find_in(task: Object, group: Object) -> u32 {
     if let Some(value) = unsafe { SCOPE.get(kernel::cgroup_id(cgroup)) } {
         return of_thread(*value);
     }
-    match nearest(cgroup as u64) {
+    match nearest(kernel::cgroup_address(group)) {
         0 => SLOT_HOST | flags,
         value => of_thread(value),
     }
@@ -119,7 +117,7 @@ pub(crate) fn adopt(cgroup: Object, id: u64) -> Option<u32> {
     // SAFETY: the slot of an entry never changes.
     let above = match unsafe { SCOPE.get(kernel::parent_cgroup_id(cgroup)) } {
         Some(value) => *value,
-        None => match nearest(cgroup as u64) {
+        None => match nearest(kernel::above(cgroup as u64)?.0) {
             // Not even the root has an entry yet: the listing will find this one.
             0 => return None,
             // Which subtree it is of, only user space can tell.

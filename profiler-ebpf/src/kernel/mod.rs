@@ -181,6 +181,17 @@ pub(crate) fn cgroup_of(group: Object) -> Object {
     }
 }
 
+/// The same cgroup as a plain number, which can be handed to a global function.
+#[inline(always)]
+pub(crate) fn cgroup_address(group: Object) -> u64 {
+    let offset = if CGROUP_V1.load() == 1 {
+        OFF_TG_CSS.load() + OFF_CSS_CGROUP.load()
+    } else {
+        OFF_CSET_DFL.load()
+    };
+    probe(group as u64 + u64::from(offset))
+}
+
 /// Kernfs id of a cgroup: the inode number of its folder.
 #[inline(always)]
 pub(crate) fn cgroup_id(cgroup: Object) -> u64 {

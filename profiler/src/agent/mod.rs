@@ -6,6 +6,7 @@
 //! - `groups`: slots as the rows of a reading
 //! - `naming`: which row a cgroup belongs to
 //! - `kept`: what is remembered of a row
+//! - `followed`: what the kernel counts by itself, since the agent began
 //! - `culprits`: who is told by name
 //! - `settings`: what it can be told, and by whom
 //! - `service`: core and HTTP from start to end: signals, reload
@@ -17,6 +18,7 @@
 
 pub mod core;
 mod culprits;
+mod followed;
 mod groups;
 pub mod handle;
 pub mod http;

@@ -232,7 +232,10 @@ mod tests {
     fn subtrees_end_where_the_host_delegates() {
         let docker = format!("/docker/{ID}");
         let below_plain = format!("/team/{ID}");
-        let pod = format!("/kubepods.slice/kubepods-pod{}.slice", UID.replace('-', "_"));
+        let pod = format!(
+            "/kubepods.slice/kubepods-pod{}.slice",
+            UID.replace('-', "_")
+        );
         let in_pod = format!("{pod}/cri-containerd-{ID}.scope");
         let user = "/user.slice/user-1000.slice/user@1000.service";
         for (path, expected) in [
@@ -243,19 +246,31 @@ mod tests {
             (docker.clone(), Some((docker.clone(), false))),
             (format!("{docker}/a/b"), Some((docker.clone(), false))),
             // Whatever a container calls its cgroups, they are its own.
-            (format!("{docker}/docker/{OTHER}"), Some((docker.clone(), false))),
+            (
+                format!("{docker}/docker/{OTHER}"),
+                Some((docker.clone(), false)),
+            ),
             (format!("{docker}/x.slice"), Some((docker, false))),
             (format!("{in_pod}/x"), Some((in_pod, false))),
             (format!("{below_plain}/a"), Some((below_plain, false))),
             ("/team/a/b".to_owned(), Some(("/team".to_owned(), true))),
-            ("/a.slice/team".to_owned(), Some(("/a.slice/team".to_owned(), true))),
+            (
+                "/a.slice/team".to_owned(),
+                Some(("/a.slice/team".to_owned(), true)),
+            ),
             (
                 "/system.slice/db.service/x".to_owned(),
                 Some(("/system.slice/db.service".to_owned(), false)),
             ),
             (user.to_owned(), Some((user.to_owned(), true))),
-            (format!("{user}/app.slice/x.service"), Some((user.to_owned(), true))),
-            (format!("{user}/user.slice/libpod-{ID}.scope"), Some((user.to_owned(), true))),
+            (
+                format!("{user}/app.slice/x.service"),
+                Some((user.to_owned(), true)),
+            ),
+            (
+                format!("{user}/user.slice/libpod-{ID}.scope"),
+                Some((user.to_owned(), true)),
+            ),
         ] {
             let found = subtree(&path).map(|it| (it.path.to_owned(), it.has_rows));
             assert_eq!(found, expected, "{path}");
