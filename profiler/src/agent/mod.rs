@@ -12,10 +12,12 @@
 //! - `service`: core and HTTP from start to end: signals, reload
 //! - `http`: what it answers
 //! - `web`: TLS and passwords
+//! - `confinement`: system calls that it gives up
 //! - `privileges`: what it may do, and what it gives up
 //! - `profiles`: recordings on demand
 //! - `self_figures`: what it knows of itself
 
+mod confinement;
 pub mod core;
 mod culprits;
 mod followed;
