@@ -14,7 +14,7 @@ pub enum Loss {
     UserStackUnreadable = 3,
     /// The kernel stack could not be read: the sample is counted without it.
     KernelStackUnreadable = 4,
-    /// A newborn cgroup found `SCOPE` full or no slot left: its samples count as its parent's.
+    /// A cgroup found no slot left: what it does counts as its parent's.
     ScopeFull = 5,
     /// A notice found the ring buffer full: a container's name or a process' binaries may be missing.
     EventDropped = 6,
@@ -34,11 +34,13 @@ pub enum Loss {
     SlowCallDropped = 13,
     /// A thread that slept got a CPU without a wakeup that was seen: its wait for the CPU counts as part of its sleep.
     WakeupMissed = 14,
+    /// A cgroup found the share of slots of its container, unit or user used up: what it does counts as its parent's.
+    SubtreeFull = 15,
 }
 
 impl Loss {
     /// How many causes there are.
-    pub const COUNT: u32 = 15;
+    pub const COUNT: u32 = 16;
 
     /// Each cause with the name it has in `summary.json` and in the report.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
@@ -57,6 +59,7 @@ impl Loss {
         (Self::CallMapFull, "call_map_full"),
         (Self::SlowCallDropped, "slow_call_dropped"),
         (Self::WakeupMissed, "wakeup_missed"),
+        (Self::SubtreeFull, "subtree_full"),
     ];
 }
 

@@ -200,7 +200,7 @@ fn client_gone() -> Result {
     let agent = Agent::start(&[])?;
     let before = agent.holds()?;
     let mut stream = TcpStream::connect(agent.address())?;
-    stream.write_all(b"GET /flamegraph?seconds=60 HTTP/1.1\r\nHost: agent\r\n\r\n")?;
+    stream.write_all(b"GET /flamegraph?seconds=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
     let running = |expected: f64| {
         wait_for("the recording", || {
             let running = agent.scrape()?.get("ctprof_profiles_running", &[])?;

@@ -144,7 +144,9 @@ fn bad_requests() -> Result {
         .refuses(404, "no running container xxx")?;
     let request = |line: &str, rest: &str| {
         agent
-            .send(format!("{line}\r\nHost: agent\r\nConnection: close\r\n{rest}\r\n").as_bytes())
+            .send(
+                format!("{line}\r\nHost: localhost\r\nConnection: close\r\n{rest}\r\n").as_bytes(),
+            )
             .and_then(|bytes| Answer::parse(&bytes))
     };
     let headers = "X-A: 1\r\n".repeat(100);
@@ -168,7 +170,7 @@ fn bad_requests() -> Result {
     }
     // A body that nobody asked for, longer than it says.
     let body = [
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n".as_slice(),
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n".as_slice(),
         &[b'x'; 1 << 20],
     ]
     .concat();
@@ -247,7 +249,7 @@ fn slow() -> Result {
     let mut deaf = Vec::new();
     for _ in 0..50 {
         let mut stream = TcpStream::connect(agent.address())?;
-        let requests = "GET /metrics HTTP/1.1\r\nHost: agent\r\n\r\n".repeat(200);
+        let requests = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200);
         stream.set_write_timeout(Some(Duration::from_millis(200)))?;
         let _ = stream.write_all(requests.as_bytes());
         deaf.push(stream);
@@ -310,7 +312,7 @@ fn tls() -> Result {
         ensure!(asks == (code == 401), "{}", answer.head);
     }
     // Plain HTTP is not answered.
-    let plain = agent.send(b"GET /metrics HTTP/1.1\r\nHost: agent\r\n\r\n")?;
+    let plain = agent.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
     ensure!(!plain.starts_with(b"HTTP"), "plain HTTP is answered");
     // A new password counts after a reload; the old one does not, although it was right a moment ago.
     let hash = hash_of("new")?;
