@@ -5,8 +5,9 @@
 //! [`Symbolizer::user`] and [`Symbolizer::kernel`] turn unique addresses into frames.
 //!
 //! Containers control every file read here. What that means is said where it is dealt with: `safe_open` (names,
-//! links, FIFOs), `elf::source` (sizes, truncation), `budget` (time), `dwarf` (memory), `jit` (perf maps),
-//! `names` (what is shown), `process::mounts` (files that a process serves).
+//! links, FIFOs), `walk` (paths within a container), `elf::source` (sizes, truncation), `elf::packed` (what unpacks to
+//! more), `separate` (another build's debug information), `budget` (time), `dwarf` (memory), `jit` (perf maps), `names`
+//! (what is shown), `process::mounts` (files that a process serves).
 
 mod ahead;
 mod binary;

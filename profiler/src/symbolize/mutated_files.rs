@@ -289,7 +289,7 @@ fn fuzz_file(original: Option<&[u8]>) {
 fn undamaged_files_have_names() {
     let all = [
         (&*WITH_DWARF, "shop::checkout"),
-        (&*GO, "main.main"),
+        (&*GO, "runtime."),
         (&*MINI, "shop::checkout"),
     ];
     let packed = PACKED.iter().map(|packed| (packed, "shop::checkout"));

@@ -18,6 +18,9 @@ use super::walk::Root;
 /// Longest file name on Linux, with the padding and the checksum that follow it.
 const MAX_LINK: u64 = 255 + 4 + 4;
 
+/// Shortest build id, in hex digits, that can be looked for: a folder and a file name.
+const MIN_BUILD_ID: usize = 4;
+
 /// What a program says about the file with its debug information.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Link {
@@ -34,12 +37,16 @@ pub(super) fn find(
     limit: u64,
     problem: &mut dyn FnMut(Problem),
 ) -> Option<Elf> {
+    let link = debug_link(source, header);
+    if build_id.len() < MIN_BUILD_ID && link.is_none() {
+        return None;
+    }
     let host = Root::host().ok();
     let roots: Vec<&Root> = file.debug_root.iter().chain(&host).collect();
     let mut is_foreign = false;
     let mut is_too_large = false;
     let found = by_build_id(&roots, build_id, &mut is_foreign).or_else(|| {
-        let link = debug_link(source, header)?;
+        let link = link?;
         let folder = Path::new(&*file.path).parent()?.to_str()?;
         let places = [
             format!("{folder}/{}", link.name),
@@ -71,7 +78,7 @@ pub(super) fn find(
 }
 
 fn by_build_id(roots: &[&Root], build_id: &str, is_foreign: &mut bool) -> Option<Elf> {
-    if build_id.len() < 4 {
+    if build_id.len() < MIN_BUILD_ID {
         return None;
     }
     let (first, rest) = build_id.split_at_checked(2)?;

@@ -7,7 +7,8 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
@@ -16,6 +17,8 @@ use super::safe_open::{Held, Links, Refused, hold_folder};
 
 /// Links on the way of one path, as many as Linux itself follows.
 const MAX_LINKS: usize = 40;
+
+const HOST_MOUNTS_ARE_GOOD_FOR: Duration = Duration::from_secs(5);
 
 /// A root folder, and where within it FUSE file systems are.
 #[derive(Clone, Debug)]
@@ -32,8 +35,22 @@ impl Root {
         }
     }
 
-    /// The root folder of ctprof itself.
+    /// The root folder of ctprof itself. The table of mounts is long on a host of many containers: it is read again
+    /// only after a while.
     pub(super) fn host() -> Result<Self, Refused> {
+        static KNOWN: Mutex<Option<(Instant, Root)>> = Mutex::new(None);
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((read, root)) = &*known
+            && read.elapsed() < HOST_MOUNTS_ARE_GOOD_FOR
+        {
+            return Ok(root.clone());
+        }
+        let root = Self::read_host()?;
+        *known = Some((Instant::now(), root.clone()));
+        Ok(root)
+    }
+
+    fn read_host() -> Result<Self, Refused> {
         let mut mounts = Mounts::default();
         mounts.add(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
         let folder = hold_folder(Path::new("/"))?;
