@@ -66,11 +66,7 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
     thread.stack_flags = flags::IN_KERNEL | stack::lost(&in_kernel);
     thread.user_stack = 0;
     if kernel::has_user_half(task) {
-        let pointer = if thread.syscall == 0 {
-            0
-        } else {
-            kernel::user_stack_pointer(task)
-        };
+        let pointer = kernel::user_stack_pointer(task);
         let in_user = stack::take_user(ctx, Place::Scheduler, pointer);
         thread.user_stack = in_user.key;
         thread.stack_flags |= stack::lost(&in_user);

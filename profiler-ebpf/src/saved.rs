@@ -1,9 +1,8 @@
-//! Return addresses of callers that unwinding by frame pointers skips: those of functions without a frame pointer, which
-//! are what the C library's wrappers of system calls are.
+//! Return addresses of callers that unwinding by frame pointers skips: those of functions without a frame pointer, such as
+//! the C library's wrappers of system calls, and the innermost functions that compilers leave without one.
 //!
-//! Just above the stack pointer of a thread in a system call are the return addresses of the wrapper and of what called
-//! it. Which of these words they are, the unwind tables say, which user space has: here, everything is kept that lies near
-//! the code of the stack and behind a call instruction, with its place.
+//! They are just above the stack pointer with which the thread entered the kernel. Which of the words there they are, the
+//! unwind tables say, which user space has: here, everything is kept that is behind a call instruction, with its place.
 
 use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
@@ -15,14 +14,19 @@ use crate::maps::SCRATCH;
 /// First scratch entry for the words.
 const FIRST: u32 = 6;
 
-/// Code of one process lies together: the libraries with the loader, the program with its own.
-const NEAR: u64 = 256 << 20;
+/// What is nearer to the stack pointer points into the stack, as most words do that point anywhere. No more, because
+/// libraries may lie right above the stack of a thread.
+const NEAR: u64 = 16 << 10;
+
+/// Below are numbers, and no code: the largest that `vm.mmap_min_addr` is usually set to.
+const LOWEST: u64 = 64 << 10;
 
 /// The words of a stack, as [`word`] sees them.
 #[repr(C)]
 struct Search {
     record: *mut StackRecord,
     words: *const StackRecord,
+    pointer: u64,
     frames: u64,
     found: u32,
     padding: u32,
@@ -55,6 +59,7 @@ pub(crate) extern "C" fn save_callers(entry: u32, frames: u64, pointer: u64) -> 
     let mut search = Search {
         record,
         words,
+        pointer,
         frames,
         found: 0,
         padding: 0,
@@ -80,18 +85,15 @@ extern "C" fn word(place: u64, search: *mut Search) -> i64 {
     if search.found >= MAX_SAVED || at >= MAX_FRAMES as u64 {
         return 1;
     }
-    // SAFETY: the pointers are to live map values, and the indices are below the length of the arrays.
-    let (address, leaf, caller) = unsafe {
-        let words = (&raw const (*search.words).addresses).cast::<u64>();
-        let record = (&raw const (*search.record).addresses).cast::<u64>();
-        (
-            words.add((place & u64::from(WORDS - 1)) as usize).read(),
-            record.read(),
-            record.add(1).read(),
-        )
+    // SAFETY: the pointer is to a live map value, and the index is below the length of the array.
+    let address = unsafe {
+        (&raw const (*search.words).addresses)
+            .cast::<u64>()
+            .add((place & u64::from(WORDS - 1)) as usize)
+            .read()
     };
-    let is_near = |code: u64| address.wrapping_sub(code).wrapping_add(NEAR) < 2 * NEAR;
-    if address >> 47 != 0 || !(is_near(leaf) || search.frames > 1 && is_near(caller)) {
+    let is_in_stack = address.wrapping_sub(search.pointer).wrapping_add(NEAR) < 2 * NEAR;
+    if address < LOWEST || address >> 47 != 0 || is_in_stack {
         return 0;
     }
     let mut before = MaybeUninit::<u64>::uninit();

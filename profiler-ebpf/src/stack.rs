@@ -59,8 +59,8 @@ pub(crate) fn take(ctx: *mut c_void, side: Side, place: Place) -> Taken {
     take_with(ctx, side, place, 0)
 }
 
-/// Takes the user half of the stack of the current thread, which is in a system call that it entered with this stack
-/// pointer, with what unwinding by frame pointers skips; 0 if it is in none.
+/// Takes the user half of the stack of the current thread, which left user mode with this stack pointer (0 if it cannot
+/// be told), and what unwinding by frame pointers skips.
 #[inline(always)]
 pub(crate) fn take_user(ctx: *mut c_void, place: Place, pointer: u64) -> Taken {
     take_with(ctx, Side::User, place, pointer)

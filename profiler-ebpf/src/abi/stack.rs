@@ -3,7 +3,7 @@
 /// Frames of a stack that are kept: the kernel's own limit (`PERF_MAX_STACK_DEPTH`, 127).
 pub const MAX_FRAMES: usize = 127;
 
-/// Words above the stack pointer in which return addresses are looked for, where a thread is in a system call.
+/// Words above the stack pointer in which return addresses are looked for.
 pub const WORDS: u32 = 32;
 
 /// Return addresses that are kept of those.

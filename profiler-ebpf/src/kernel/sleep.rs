@@ -156,7 +156,7 @@ pub(crate) fn in_call(task: Object) -> u32 {
     }
 }
 
-/// The stack pointer with which a thread entered the kernel; 0 if it cannot be told, or its words are not of 64 bits.
+/// The stack pointer with which a thread left user mode; 0 if it cannot be told, or its words are not of 64 bits.
 #[inline(always)]
 pub(crate) fn user_stack_pointer(task: Object) -> u64 {
     if !has(&OFF_REGS_SP) || is_compat(task) {

@@ -55,13 +55,10 @@ fn sample(ctx: &PerfEventContext) {
     key.kernel_stack = in_kernel.key;
 
     if kernel::has_user_half(task) {
-        let mut pointer = 0;
         if in_kernel.frames > 0 {
             key.syscall = kernel::in_call(task);
-            if key.syscall != 0 {
-                pointer = kernel::user_stack_pointer(task);
-            }
         }
+        let pointer = kernel::user_stack_pointer(task);
         let in_user = stack::take_user(ctx.as_ptr(), Place::Sample, pointer);
         if in_user.unreadable || in_user.frames == 0 {
             loss::count(Loss::UserStackUnreadable);

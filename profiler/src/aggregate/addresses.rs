@@ -95,9 +95,9 @@ pub fn user_call_sites<'a>(samples: &'a Samples, key: &CountKey) -> impl Iterato
         .filter(|address| stack::of_saved(*address).is_none())
 }
 
-/// Return addresses above the stack pointer of a thread in a system call, with how many bytes above it, as they are to be
+/// Return addresses above the stack pointer of a thread, with how many bytes above it, as they are to be
 /// looked up.
-pub fn saved_call_sites<'a>(
+pub(super) fn saved_call_sites<'a>(
     samples: &'a Samples,
     key: &CountKey,
 ) -> impl Iterator<Item = (u32, u64)> + 'a {

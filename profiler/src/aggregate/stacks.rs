@@ -14,9 +14,7 @@ use super::skipped::user_frames;
 use crate::collect::Samples;
 use crate::host::syscalls;
 use crate::model::text::printable;
-use crate::model::{
-    Container, Frame, FrameId, FrameKind, FrameTable, Resolved, Stack, State, stand_in,
-};
+use crate::model::{Container, Frame, FrameId, FrameKind, FrameTable, Stack, State, stand_in};
 
 /// Longest thread name: the kernel keeps 15 bytes.
 const THREAD_NAME_CHARS: usize = 16;

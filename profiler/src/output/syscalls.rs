@@ -335,7 +335,7 @@ mod tests {
         // The call in progress is the longest, and no latency.
         assert_eq!(summary.max_ns, Some(70));
         assert_eq!(
-            in_short(&[summary.clone()], Some(1_200)),
+            in_short(std::slice::from_ref(&summary), Some(1_200)),
             "52 calls, 600 ns of 1.20 µs thread time (50.0%)"
         );
         assert_eq!(

@@ -12,6 +12,9 @@ const USER: &[&str] = &[
     "_dlstart_c",
     "__dls2",
     "__dls3",
+    // What is outside of it is the C library's start and nobody's program. Where the program has no frame pointers, its
+    // caller is not found.
+    "main",
     // glibc, before main and below a thread function.
     "__libc_start_main",
     "__libc_start_main_impl",
@@ -119,6 +122,7 @@ mod tests {
     fn starts_of_threads_are_roots_and_ordinary_functions_are_not() {
         for root in [
             "_start",
+            "main",
             "clone3",
             "runtime.goexit.abi0",
             "_rt0_amd64_linux",
@@ -126,13 +130,7 @@ mod tests {
         ] {
             assert!(is_user_root(root), "{root}");
         }
-        for other in [
-            "main",
-            "start",
-            "__cloned",
-            "runtime.main",
-            "thread_starter",
-        ] {
+        for other in ["start", "__cloned", "runtime.main", "thread_starter"] {
             assert!(!is_user_root(other), "{other}");
         }
     }

@@ -32,6 +32,11 @@ impl Folded {
         self.count(|frames| frames.iter().any(|name| wanted(name)))
     }
 
+    /// Time of stacks that have these frames side by side, in ns.
+    pub(crate) fn with_all(&self, wanted: &[&str]) -> u64 {
+        self.count(|frames| frames.windows(wanted.len()).any(|some| some == wanted))
+    }
+
     /// The stacks of one state.
     pub(crate) fn state(&self, name: &str) -> Self {
         let stacks = self.stacks.iter();

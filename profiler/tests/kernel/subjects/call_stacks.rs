@@ -1,17 +1,79 @@
 //! Stacks by system call: the time in a call by its stacks, against the programs' own clocks.
 
+use std::process::Command;
+
 use libtest_mimic::Trial;
 
 use super::output;
 use crate::harness::calls::Calls;
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
-use crate::harness::needs::privileged;
+use crate::harness::needs::{missing_privilege, missing_program, privileged, skipping};
 use crate::harness::program::Program;
 use crate::harness::{Result, close, ensure, frequency, tolerance};
 
 pub(super) fn trials() -> Vec<Trial> {
-    vec![privileged("call_stacks::have_the_time_of_the_call", times)]
+    vec![
+        privileged("call_stacks::have_the_time_of_the_call", times),
+        skipping("call_stacks::have_who_calls_the_c_library", callers, || {
+            missing_privilege().or_else(|| missing_program("cc"))
+        }),
+    ]
+}
+
+/// Sleeps in the C library, several functions deep, and in a wrapper that two functions call.
+const CALLERS: &str = r#"
+#include <poll.h>
+#include <unistd.h>
+#define OWN __attribute__((noinline))
+OWN void rate_limit(void) { usleep(2000); __asm__ volatile(""); }
+OWN void first(void) { poll(0, 0, 2); __asm__ volatile(""); }
+OWN void second(void) { poll(0, 0, 4); __asm__ volatile(""); }
+OWN void serve(void) { for (int i = 0; i < 200; i++) { rate_limit(); first(); second(); } __asm__ volatile(""); }
+int main(void) { serve(); return 0; }
+"#;
+
+/// The C library's functions may have no frame pointers, the program's have: none of them is skipped, whichever it is.
+#[allow(clippy::cast_precision_loss, reason = "times of seconds")]
+fn callers() -> Result {
+    let (folder, dir) = output()?;
+    let (source, program) = (folder.path().join("c.c"), folder.path().join("callers"));
+    std::fs::write(&source, CALLERS)?;
+    let compiled = Command::new("cc")
+        .args(["-O1", "-fno-omit-frame-pointer", "-o"])
+        .args([&program, &source])
+        .status()?;
+    ensure!(compiled.success(), "cc: {compiled}");
+    let finished = Ctprof::record(&dir, &["--"]).arg(&program).run()?;
+    let recording = finished.recording(&dir)?;
+    recording.check()?;
+    for (state, below) in [
+        ("blocked_sleep", &["rate_limit"][..]),
+        ("blocked_poll", &["first", "second"]),
+    ] {
+        let stacks = recording.folded.state(state);
+        let total = stacks.total() as f64;
+        ensure!(total >= 400e6, "{state} for {total} ns only");
+        let own: Vec<u64> = below
+            .iter()
+            .map(|function| stacks.with_all(&["main", "serve", function]))
+            .collect();
+        let all = own.iter().sum::<u64>() as f64;
+        ensure!(
+            all >= 0.99 * total,
+            "{all} of {total} ns {state} is below {below:?}"
+        );
+        // The one sleeps for twice as long as the other, and for no less than it asked for.
+        for (ns, least) in own.iter().zip([400e6, 800e6]) {
+            ensure!(*ns as f64 >= least, "{state} for {own:?} ns in {below:?}");
+        }
+    }
+    let quality = &recording.summary["containers"][0]["stacks"];
+    ensure!(
+        quality["truncated"] == 0,
+        "stacks that end early: {quality}"
+    );
+    Ok(())
 }
 
 /// Sleeps, reads from a pipe that is empty, and, on one CPU that two threads want, reads of zeros.
