@@ -44,18 +44,17 @@ fn throttled() -> Result {
     let recording = record(&["limited"], || Ok(()))?;
     let row = recording.row_named("limited")?;
     let window = recording.window_ns()?;
-    close_ns(
-        "on CPU",
-        row.on_cpu_ns()?,
-        window / 10 * 3,
-        0.06,
-        30_000_000,
-    )?;
+    // Others may leave it less than its limit: how much it had, the kernel says.
+    let (on_cpu, limit) = (row.on_cpu_ns()?, window / 10 * 3);
+    ensure!(
+        on_cpu <= limit / 100 * 106 + 30_000_000,
+        "on the CPU for {on_cpu} ns of {limit} ns that its limit allows"
+    );
     close_ns("thread time", row.thread_time_ns()?, 3 * window, 0.001, 0)?;
     close_ns("blocked", row.blocked_ns(), window, 0.01, 0)?;
     let (throttled, waited) = (row.ns("throttled")?, row.ns("run_queue")?);
     ensure!(
-        throttled >= window && waited <= window / 2 + row.strangers_ns(),
+        throttled + row.strangers_ns() >= window && waited <= window / 2 + row.strangers_ns(),
         "throttled for {throttled} ns: {}",
         row.describe()
     );
@@ -72,10 +71,12 @@ fn delayed() -> Result {
     let recording = record(&["victim", "noisy"], || Ok(()))?;
     for (victim, culprit) in [("victim", "noisy"), ("noisy", "victim")] {
         let row = recording.row_named(victim)?;
-        let run_queue = row.ns("run_queue")? - row.strangers_ns();
+        let waited = row.ns("run_queue")?;
+        let run_queue = waited - row.strangers_ns();
         let delayed = row.delayed_ns("container", Some(culprit));
+        // What has no name is a part of all waiting, that for strangers included.
         ensure!(
-            delayed >= run_queue / 100 * 95,
+            delayed + waited / 20 >= run_queue,
             "{victim} delayed by {culprit} for {delayed} ns of {run_queue} ns: {}",
             row.describe()
         );
