@@ -236,9 +236,10 @@ fn in_docker() -> Result {
         ran < 0.6 * window,
         "shop ran for {ran} s of {window} s with half a CPU"
     );
+    // Where others leave it less than its limit, nothing has to stop it.
     ensure!(
-        stopped > 0.1 * window,
-        "shop was stopped for {stopped} s of {window} s"
+        stopped > 0.1 * window || ran < 0.45 * window,
+        "shop ran for {ran} s and was stopped for {stopped} s of {window} s"
     );
     let graph = agent.ask("/flamegraph?container=shop&seconds=2", "")?;
     ensure!(graph.code == 200, "{}", graph.text());

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use crate::containers::{burn, image, workload};
 use crate::daemon::{Container, docker, with_docker};
 use crate::harness::ctprof::Ctprof;
+use crate::harness::program::now_ns;
 use crate::harness::recording::Recording;
 use crate::harness::{Result, close_ns, ensure};
 
@@ -44,18 +45,17 @@ fn throttled() -> Result {
     let recording = record(&["limited"], || Ok(()))?;
     let row = recording.row_named("limited")?;
     let window = recording.window_ns()?;
-    close_ns(
-        "on CPU",
-        row.on_cpu_ns()?,
-        window / 10 * 3,
-        0.06,
-        30_000_000,
-    )?;
+    // Others may leave it less than its limit: how much it had, the kernel says.
+    let (on_cpu, limit) = (row.on_cpu_ns()?, window / 10 * 3);
+    ensure!(
+        on_cpu <= limit / 100 * 106 + 30_000_000,
+        "on the CPU for {on_cpu} ns of {limit} ns that its limit allows"
+    );
     close_ns("thread time", row.thread_time_ns()?, 3 * window, 0.001, 0)?;
     close_ns("blocked", row.blocked_ns(), window, 0.01, 0)?;
     let (throttled, waited) = (row.ns("throttled")?, row.ns("run_queue")?);
     ensure!(
-        throttled >= window && waited <= window / 2 + row.strangers_ns(),
+        throttled + row.strangers_ns() >= window && waited <= window / 2 + row.strangers_ns(),
         "throttled for {throttled} ns: {}",
         row.describe()
     );
@@ -72,10 +72,12 @@ fn delayed() -> Result {
     let recording = record(&["victim", "noisy"], || Ok(()))?;
     for (victim, culprit) in [("victim", "noisy"), ("noisy", "victim")] {
         let row = recording.row_named(victim)?;
-        let run_queue = row.ns("run_queue")? - row.strangers_ns();
+        let waited = row.ns("run_queue")?;
+        let run_queue = waited - row.strangers_ns();
         let delayed = row.delayed_ns("container", Some(culprit));
+        // What has no name is a part of all waiting, that for strangers included.
         ensure!(
-            delayed >= run_queue / 100 * 95,
+            delayed + waited / 20 >= run_queue,
             "{victim} delayed by {culprit} for {delayed} ns of {run_queue} ns: {}",
             row.describe()
         );
@@ -91,11 +93,11 @@ fn paused() -> Result {
     let _container = Container::run("still", &workload(&["burn", "--ms", "60000"]))?;
     let mut before = 0;
     let recording = record(&["still"], || {
-        let start = crate::harness::program::now_ns();
+        let start = now_ns();
         docker(&["pause", "still"])?;
         std::thread::sleep(Duration::from_millis(1000));
         docker(&["unpause", "still"])?;
-        before = crate::harness::program::now_ns() - start;
+        before = now_ns() - start;
         Ok(())
     })?;
     let row = recording.row_named("still")?;
@@ -116,24 +118,30 @@ fn paused() -> Result {
     Ok(())
 }
 
+/// More than runc's init has, which is a program in Go, and the container's main thread.
+const RUNTIME_THREADS: u64 = 10;
+
 /// Everything is recorded; a container is started and has ended meanwhile.
 fn comes_and_goes() -> Result {
     image()?;
-    let mut lived = 0;
+    let (mut lived, mut docker_ns) = (0, 0);
     let recording = record(&[], || {
+        let begin = now_ns();
         let args = workload(&["lives", "--threads", "20", "--life", "500", "--ms", "300"]);
         let _container = Container::run("brief", &args)?;
         docker(&["wait", "brief"])?;
+        docker_ns = now_ns() - begin;
         let log = docker(&["logs", "brief"])?;
         let line = log.lines().find_map(|line| line.strip_prefix("lived_ns "));
         lived = line.ok_or("no lifetime in the log")?.parse()?;
         Ok(())
     })?;
     let row = recording.row_named("brief")?;
-    // Its main thread lives for 0.8 s, and the runtime prepares the container with threads of its own.
+    // Its main thread lives for 0.8 s, and the runtime prepares the container with threads of its own, none of which
+    // lives for longer than docker has to do with it.
     let thread_time = row.thread_time_ns()?;
     ensure!(
-        thread_time >= lived + 800_000_000 && thread_time <= lived + 4_000_000_000,
+        thread_time >= lived + 800_000_000 && thread_time <= lived + RUNTIME_THREADS * docker_ns,
         "its threads lived for {lived} ns by their own account: {}",
         row.describe()
     );

@@ -115,8 +115,10 @@ fn denied() -> Result {
         "1",
     ];
     let slept = docker(&[&["run", "--name", "sleeper", &option], &sleep[..]].concat());
-    let finished = check.finish()?;
-    docker(&["rm", "sleeper"])?;
+    let finished = check.finish();
+    // Whatever has become of it: another trial has a container of this name.
+    docker(&["rm", "--force", "sleeper"])?;
+    let finished = finished?;
     ensure!(slept.is_err(), "it slept, which its profile denies");
     finished.expect_code_only(1)?;
     let found: Value = serde_json::from_str(&finished.stdout)?;

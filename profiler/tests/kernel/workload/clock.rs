@@ -39,30 +39,49 @@ impl AddAssign for Spent {
 }
 
 /// A point in the calling thread's time.
+///
+/// The three clocks cannot be read at once. A thread that waits for its CPU between two of them, which is most likely on a
+/// busy machine, would have a wait that its wall clock knows nothing of, and what is left would come out too small: so
+/// they are read again until no wait lies between the first and the last.
 pub(super) struct Meter {
     wall_ns: u64,
     cpu_ns: u64,
     delay_ns: u64,
 }
 
+/// Readings after which the last one has to do: each takes microseconds, or a millisecond under emulation, and a wait in
+/// every one of them is not to be expected.
+const MOST_READINGS: u32 = 200;
+
 impl Meter {
     /// Now.
     pub(super) fn begin() -> Self {
-        Self {
-            delay_ns: delay_ns(),
-            cpu_ns: read(ClockId::ThreadCPUTime),
-            wall_ns: now_ns(),
+        let mut delay_ns = delay_ns();
+        let mut meter = Self {
+            wall_ns: 0,
+            cpu_ns: 0,
+            delay_ns,
+        };
+        for _ in 0..MOST_READINGS {
+            // In this order at both ends: what it takes to read one after the other is the same, and goes out.
+            meter.cpu_ns = read(ClockId::ThreadCPUTime);
+            meter.wall_ns = now_ns();
+            meter.delay_ns = delay_ns;
+            delay_ns = self::delay_ns();
+            if delay_ns == meter.delay_ns {
+                break;
+            }
         }
+        meter
     }
 
     /// What has been spent since.
     pub(super) fn end(&self) -> Spent {
-        let wall_ns = now_ns() - self.wall_ns;
-        let cpu_ns = read(ClockId::ThreadCPUTime) - self.cpu_ns;
+        let now = Self::begin();
         Spent {
-            wall_ns,
-            cpu_ns,
-            delay_ns: delay_ns() - self.delay_ns,
+            wall_ns: now.wall_ns - self.wall_ns,
+            cpu_ns: now.cpu_ns - self.cpu_ns,
+            delay_ns: now.delay_ns - self.delay_ns,
         }
     }
 

@@ -15,7 +15,7 @@ mod uring;
 use std::time::Duration;
 
 use super::Options;
-use super::clock::Spent;
+use super::clock::{Meter, Spent};
 
 /// How often and how long to sleep.
 #[derive(Clone, Copy)]
@@ -38,14 +38,15 @@ impl Pace {
     }
 }
 
-/// Sleeps as `--how` says, `--times` times for `--each` ms. Prints `blocked_ns`: how long it has slept for that
-/// reason by its own account.
+/// Sleeps as `--how` says, `--times` times for `--each` ms. Prints, by its own account, `blocked_ns`: how long it has slept
+/// for that reason, and `rest_ns`: for others, such as helpers that come late to their ends.
 pub(super) fn block(options: &Options) -> std::io::Result<()> {
     let pace = Pace {
         times: u32::try_from(options.number("--times", 20)).unwrap_or(u32::MAX),
         each: Duration::from_millis(options.number("--each", 50)),
     };
     let path = options.text("--path");
+    let all = Meter::begin();
     let spent = match options.text("--how") {
         "sleep" => calls::sleep(pace),
         "signal" => calls::signal(pace),
@@ -82,6 +83,8 @@ pub(super) fn block(options: &Options) -> std::io::Result<()> {
         }
     };
     println!("blocked_ns {}", spent.blocked_ns());
+    let rest_ns = all.end().blocked_ns().saturating_sub(spent.blocked_ns());
+    println!("rest_ns {rest_ns}");
     println!("wall_ns {}", spent.wall_ns);
     Ok(())
 }
