@@ -269,6 +269,8 @@ fn restarts() -> Result {
     };
     let web = parent.child("web")?;
     web.limit(0.5)?;
+    // Somebody who only sleeps: the row is there from the beginning.
+    let asleep = Program::start(Some(&web), &["sleep", "--ms", "600000"])?;
     let before = run(&web)?;
     ensure!(before >= 3.0, "{before} periods");
     let agent = Agent::start(&[])?;
@@ -293,6 +295,7 @@ fn restarts() -> Result {
         (second - (after - before)).abs() < 0.5,
         "{second} instead of {after} less {before}"
     );
+    asleep.kill()?;
     drop(web);
     let web = parent.child("web")?;
     web.limit(0.5)?;

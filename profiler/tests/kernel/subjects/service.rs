@@ -328,15 +328,18 @@ fn confined() -> Result {
     let own = filters(&agent)?;
     let log = agent.end()?;
     ensure!(!log.contains("seccomp filter is on"), "{log}");
+    let cgroup = Cgroup::new("confined")?;
+    let program = Program::start(Some(&cgroup), &["burn", "--ms", "600000"])?;
+    let page = format!("/flamegraph?seconds=3&cgroup={}", cgroup.path());
     let agent = Agent::start(&[])?;
     std::thread::scope(|scope| {
         let client = scope.spawn(|| {
             agent
-                .ask("/flamegraph?seconds=3", "")
+                .ask(&page, "")
                 .map_err(|it| it.message().unwrap_or("").to_owned())
         });
         wait_for("the recording", || {
-            Ok(agent.said().contains("recording everything").then_some(()))
+            Ok(agent.said().contains("recording /ctprof").then_some(()))
         })?;
         let all = filters(&agent)?;
         ensure!(
@@ -345,8 +348,11 @@ fn confined() -> Result {
         );
         let answer = client.join().map_err(|_| "the client panicked")??;
         ensure!(answer.code == 200, "{}", answer.head);
+        // Its functions have names: their files could be read.
+        ensure!(answer.text().contains("alpha"), "no alpha in the graph");
         Ok::<_, libtest_mimic::Failed>(())
     })?;
+    program.kill()?;
     let log = agent.end()?;
     ensure!(log.contains("a seccomp filter is on"), "{log}");
     ensure!(!log.contains("panicked") && !log.contains("WARN"), "{log}");

@@ -51,7 +51,8 @@ fn one_container() -> Result {
     let last = hostile.child("z")?;
     let neighbour = arena.child("neighbour")?;
     let (_folder, dir) = output()?;
-    let mut ctprof = Ctprof::record(&dir, &["--duration", "120s"]).start()?;
+    let args = ["--duration", "120s", "--no-stacks"];
+    let mut ctprof = Ctprof::record(&dir, &args).start()?;
     ctprof.wait_until_attached()?;
     fill(&hostile, 'd', 600)?;
     let newborn = hostile.child("y")?;
