@@ -47,9 +47,8 @@ impl Guesses {
     }
 
     /// The address' turn; `None` if it has one already, or was wrong too often.
-    pub(super) fn begin(&self, from: IpAddr) -> Option<Turn> {
+    pub(super) fn begin(&self, from: IpAddr, now: Instant) -> Option<Turn> {
         let address = whose(from);
-        let now = Instant::now();
         let mut all = self.lock();
         if !all.contains_key(&address) && all.len() >= REMEMBERED {
             // Of those that are no loss, the one that asked least lately.
@@ -66,7 +65,7 @@ impl Guesses {
             is_known: false,
             is_checked: false,
         });
-        let more = now.duration_since(it.at).as_millis() / ONE_MORE.as_millis();
+        let more = now.saturating_duration_since(it.at).as_millis() / ONE_MORE.as_millis();
         if more > 0 {
             it.left = BURST.min(it.left.saturating_add(u32::try_from(more).unwrap_or(BURST)));
             it.at = now;
@@ -137,39 +136,52 @@ fn whose(from: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::{BURST, Guesses, Lane, REMEMBERED};
+    use std::time::Instant;
+
+    use super::{BURST, Guesses, Lane, ONE_MORE, REMEMBERED};
 
     #[test]
     fn one_turn_at_a_time_and_few_wrong_ones() {
         let guesses = Guesses::default();
+        let now = Instant::now();
         let from = "10.0.0.1".parse().unwrap();
-        let turn = guesses.begin(from).unwrap();
-        assert!(guesses.begin(from).is_none());
+        let turn = guesses.begin(from, now).unwrap();
+        assert!(guesses.begin(from, now).is_none());
         // The same host, as IPv6 has it.
-        assert!(guesses.begin("::ffff:10.0.0.1".parse().unwrap()).is_none());
+        assert!(
+            guesses
+                .begin("::ffff:10.0.0.1".parse().unwrap(), now)
+                .is_none()
+        );
         assert_eq!(turn.lane(), Lane::Unknown);
         turn.was_right();
         drop(turn);
         for _ in 0..BURST {
-            assert_eq!(guesses.begin(from).unwrap().lane(), Lane::Known);
+            assert_eq!(guesses.begin(from, now).unwrap().lane(), Lane::Known);
         }
-        assert!(guesses.begin(from).is_none());
-        assert!(guesses.begin("2001:db8::1".parse().unwrap()).is_some());
+        assert!(guesses.begin(from, now).is_none());
+        assert!(guesses.begin("2001:db8::1".parse().unwrap(), now).is_some());
         for _ in 1..BURST {
-            drop(guesses.begin("2001:db8::2".parse().unwrap()).unwrap());
+            drop(guesses.begin("2001:db8::2".parse().unwrap(), now).unwrap());
         }
-        assert!(guesses.begin("2001:db8::3".parse().unwrap()).is_none());
+        assert!(guesses.begin("2001:db8::3".parse().unwrap(), now).is_none());
+        // One more each second.
+        let later = now + 2 * ONE_MORE;
+        assert!(guesses.begin(from, later).is_some());
+        assert!(guesses.begin(from, later).is_some());
+        assert!(guesses.begin(from, later).is_none());
     }
 
     #[test]
     fn any_number_of_addresses_is_forgotten_before_one_that_was_right() {
         let guesses = Guesses::default();
+        let now = Instant::now();
         let from = "10.0.0.1".parse().unwrap();
-        guesses.begin(from).unwrap().was_right();
+        guesses.begin(from, now).unwrap().was_right();
         for number in 0..4 * REMEMBERED as u32 {
-            drop(guesses.begin(std::net::Ipv4Addr::from_bits(number).into()));
+            drop(guesses.begin(std::net::Ipv4Addr::from_bits(number).into(), now));
         }
         assert_eq!(guesses.lock().len(), REMEMBERED);
-        assert_eq!(guesses.begin(from).unwrap().lane(), Lane::Known);
+        assert_eq!(guesses.begin(from, now).unwrap().lane(), Lane::Known);
     }
 }

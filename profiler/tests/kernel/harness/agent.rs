@@ -72,6 +72,11 @@ impl Agent {
         Ok(self.running.as_ref().ok_or("this agent is not ours")?)
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        Ok(self.running()?.pid())
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> &str {
         &self.address

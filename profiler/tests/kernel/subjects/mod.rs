@@ -9,6 +9,7 @@ mod churn;
 mod command;
 mod counters;
 mod errors;
+mod http_fuzz;
 mod identity;
 mod lifecycle;
 mod losses;
@@ -22,6 +23,7 @@ mod scope;
 mod seccomp;
 mod service;
 mod serving;
+mod slots;
 mod syscalls;
 mod verifier;
 
@@ -42,6 +44,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     [
         on_cpu::trials(),
         scope::trials(),
+        slots::trials(),
         command::trials(),
         lifecycle::trials(),
         losses::trials(),
@@ -62,6 +65,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         options::trials(),
         agent::trials(),
         serving::trials(),
+        http_fuzz::trials(),
         service::trials(),
         verifier::trials(),
     ]
