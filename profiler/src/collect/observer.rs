@@ -11,9 +11,9 @@ use crate::model::ProcessKey;
 
 /// Who is told what happens while recording.
 pub trait Observer {
-    /// A process was sampled for the first time, or replaced its image: now its binaries can be opened. If it has
-    /// not called `execve` since it was forked, `parent` is the image that it was forked from.
-    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey);
+    /// A process was sampled for the first time, or replaced its image: now its binaries can be opened. `parent` is the
+    /// image that it was forked from, where both still have it. Must not wait for the process.
+    fn process_seen(&mut self, process: ProcessKey, parent: Option<ProcessKey>);
     /// A cgroup was created inside the scope.
     fn cgroup_born(&mut self, path: &str);
     /// An interval is over.

@@ -18,6 +18,19 @@ use crate::bpf::{Events, Kernel, KernelEvent, Losses, SampleMaps, Sampler, Scope
 use crate::model::{ProcessKey, StateGroup, Unavailable};
 use crate::{Error, Result};
 
+/// Notices that are acted on before the event loop looks at the clock and at signals again.
+const EVENTS_PER_TURN: usize = 256;
+
+/// Turns after the end: the ring holds about 480 notices.
+const LAST_TURNS: usize = 4;
+
+/// Whether there are more notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    Nothing,
+    More,
+}
+
 /// A running recording. Dropping it detaches everything.
 pub struct Session<'a> {
     pub(super) plan: SessionPlan<'a>,
@@ -180,14 +193,20 @@ impl<'a> Session<'a> {
                 _ = snapshots.tick() => self.snapshot(observer)?,
                 ready = events.readable_mut() => {
                     let mut ready = ready.map_err(|error| cannot_wait(&error))?;
-                    self.take_events(ready.get_inner_mut(), observer)?;
-                    ready.clear_ready();
+                    if self.take_events(ready.get_inner_mut(), observer)? == Left::Nothing {
+                        ready.clear_ready();
+                    }
                 }
             }
         };
         self.stop()?;
+        // What came until now, and no more: others of the host go on.
         let mut events = events.into_inner();
-        self.take_events(&mut events, observer)?;
+        for _ in 0..LAST_TURNS {
+            if self.take_events(&mut events, observer)? == Left::Nothing {
+                break;
+            }
+        }
         Ok(ended)
     }
 
@@ -225,13 +244,20 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Acts on the kernel's notices, on so many at once: whoever makes the kernel send them without an end keeps neither
+    /// the clock nor signals waiting.
     pub(super) fn take_events(
         &mut self,
         events: &mut Events,
         observer: &mut impl Observer,
-    ) -> Result<()> {
+    ) -> Result<Left> {
         let mut moved = false;
-        while let Some(event) = events.take() {
+        let mut left = Left::More;
+        for _ in 0..EVENTS_PER_TURN {
+            let Some(event) = events.take() else {
+                left = Left::Nothing;
+                break;
+            };
             match event {
                 KernelEvent::CgroupBorn { id, slot, path } => {
                     let Some(path) = self.plan.hierarchy.path_from_kernel(&path) else {
@@ -246,11 +272,9 @@ impl<'a> Session<'a> {
                     pid,
                     exec_id,
                     parent,
+                    at_ns: _,
                 } => {
-                    let parent = ProcessKey {
-                        pid: parent,
-                        exec_id,
-                    };
+                    let parent = parent.map(|(pid, exec_id)| ProcessKey { pid, exec_id });
                     observer.process_seen(ProcessKey { pid, exec_id }, parent);
                 }
                 KernelEvent::ThreadsMoved => moved = true,
@@ -269,10 +293,10 @@ impl<'a> Session<'a> {
                 KernelEvent::Unknown(_) => self.unknown_events += 1,
             }
         }
-        match &mut self.ledger {
-            Some(ledger) if moved => ledger.follow(&mut self.kernel),
-            _ => Ok(()),
+        if let (Some(ledger), true) = (&mut self.ledger, moved) {
+            ledger.follow(&mut self.kernel)?;
         }
+        Ok(left)
     }
 
     fn targets_are_gone(&self) -> Result<bool> {

@@ -33,8 +33,8 @@ impl<'a, P: FnMut(Duration, u64)> Live<'a, P> {
 }
 
 impl<P: FnMut(Duration, u64)> Observer for Live<'_, P> {
-    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey) {
-        self.symbolizer.observe_fork(process, parent);
+    fn process_seen(&mut self, process: ProcessKey, parent: Option<ProcessKey>) {
+        self.symbolizer.notice(process, parent);
     }
 
     fn cgroup_born(&mut self, path: &str) {
@@ -43,6 +43,7 @@ impl<P: FnMut(Duration, u64)> Observer for Live<'_, P> {
     }
 
     fn drained(&mut self, elapsed: Duration, samples: &Samples) {
+        self.symbolizer.take_in();
         self.containers.retry();
         if let Some(counters) = &mut self.counters {
             counters.follow_cpus();

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::binary::Answer;
 use super::cache::{Cache, Origin};
-use super::problems::Problems;
-use super::process::{Content, HeldFile, Image, PerfMap};
+use super::pool::Pool;
+use super::problems::{Problem, Problems};
+use super::process::{Content, Image, PerfMap};
 use super::{Options, jit, names};
 use crate::model::{Frame, FrameKind, FrameTable, Module, ModuleId, Resolved};
 
@@ -15,6 +17,9 @@ pub(super) struct Lookup<'a> {
     pub(super) image: &'a Image,
     pub(super) cache: &'a mut Cache,
     pub(super) options: &'a Options,
+    pub(super) pool: &'a Pool,
+    /// When reading a perf map has to be over.
+    pub(super) deadline: Instant,
     pub(super) problems: &'a mut Problems,
     pub(super) table: &'a mut FrameTable,
 }
@@ -27,7 +32,7 @@ struct Found {
 }
 
 /// Addresses of one file: place in the result, and offset in the file.
-type Batch<'a> = (Origin<'a>, &'a str, Vec<(usize, u64)>);
+type Batch<'a> = (Origin, &'a str, Vec<(usize, u64)>);
 
 impl Lookup<'_> {
     /// The frames at each address; the result is aligned with `addresses`.
@@ -52,17 +57,22 @@ impl Lookup<'_> {
         let image = self.image;
         // A file may be mapped under several paths: each is a module of its own.
         let mut batches: BTreeMap<(Option<u32>, &str), Batch<'_>> = BTreeMap::new();
+        let mut is_remapped = false;
         for (at, address) in addresses.iter().enumerate() {
+            if image.is_ambiguous(*address) {
+                is_remapped = true;
+                found.resolved[at] = Some(plain(self.table, "remapped", *address, None));
+                continue;
+            }
             let Some(mapping) = image.mapping(*address) else {
                 continue;
             };
             let offset = mapping.offset_of(*address);
             match &mapping.content {
                 Content::File { file, path } => {
-                    let file: &HeldFile = file;
                     let batch = batches
                         .entry((Some(file.id), path))
-                        .or_insert_with(|| (Origin::Held(file), path, Vec::new()));
+                        .or_insert_with(|| (Origin::Held(Arc::clone(file)), path, Vec::new()));
                     batch.2.push((at, offset));
                 }
                 Content::Vdso => {
@@ -93,14 +103,17 @@ impl Lookup<'_> {
                 }
             }
         }
+        if is_remapped {
+            self.problems.add(Problem::Remapped);
+        }
         for (origin, path, places) in batches.into_values() {
-            self.by_file(origin, path, &places, found);
+            self.by_file(&origin, path, &places, found);
         }
     }
 
     fn by_file(
         &mut self,
-        origin: Origin<'_>,
+        origin: &Origin,
         path: &str,
         places: &[(usize, u64)],
         found: &mut Found,
@@ -170,9 +183,12 @@ impl Lookup<'_> {
         let mut names = vec![None; places.len()];
         if let (PerfMap::Held(map), false) = (&self.image.perf_map, places.is_empty()) {
             let wanted: Vec<u64> = places.iter().map(|(at, _)| addresses[*at]).collect();
-            match jit::resolve(map, &wanted, self.options.max_perf_map_bytes) {
-                Ok(all) => names = all,
-                Err(problem) => self.problems.add(problem),
+            let (map, max_bytes) = (Arc::clone(map), self.options.max_perf_map_bytes);
+            let read = move || jit::resolve(&map, &wanted, max_bytes);
+            match self.pool.call(self.deadline, read) {
+                Some(Ok(all)) => names = all,
+                Some(Err(problem)) => self.problems.add(problem),
+                None => self.problems.add(Problem::FileLate),
             }
         }
         for ((at, otherwise), name) in places.into_iter().zip(names) {

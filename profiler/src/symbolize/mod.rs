@@ -1,8 +1,11 @@
 //! Addresses to names: kernel, ELF, Go, JIT maps, vDSO.
 //!
-//! While recording, [`Symbolizer::observe`] looks at each process once and holds its executables, perf map and root
+//! While recording, [`Symbolizer::notice`] has each process looked at, and holds its executables, perf map and root
 //! folder open, so that frames have names although the process exits or its files are replaced. At the end,
 //! [`Symbolizer::user`] and [`Symbolizer::kernel`] turn unique addresses into frames.
+//!
+//! A process and its files decide how long looking at them takes, so that happens on threads of a [`Pool`], and whoever
+//! waits for it does so up to a deadline. What is not known by then is a [`Problem`].
 //!
 //! Containers control every file read here. What that means is said where it is dealt with: `safe_open` (names,
 //! links, FIFOs), `elf::source` (sizes, truncation), `budget` (time), `dwarf` (memory), `jit` (perf maps),
@@ -21,20 +24,23 @@ mod lookup;
 #[cfg(test)]
 mod mutated_files;
 mod names;
+mod pool;
 mod problems;
 mod process;
 mod roots;
 mod safe_open;
 mod vdso;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use self::ahead::Wanted;
 use self::cache::Cache;
 use self::kernel::KernelSymbols;
 use self::lookup::{Lookup, plain};
+use self::pool::Pool;
 pub use self::problems::{Problem, Problems};
 use self::process::{Absent, Processes};
 use crate::model::{Frame, FrameKind, FrameTable, Module, ProcessKey, Resolved};
@@ -44,6 +50,12 @@ const DEBUG_FOLDER: &str = "/usr/lib/debug";
 
 /// Processes forgotten between two looks for files that nobody maps any more.
 const FORGOTTEN_PER_SWEEP: u64 = 256;
+
+/// How long [`Symbolizer::observe`] waits for its look. A usual one takes a tenth of a millisecond.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a perf map may take to read where nobody has said when names have to be there.
+const FOR_PERF_MAP: Duration = Duration::from_secs(10);
 
 /// Most generations of forks that a name is looked for in.
 const MAX_FORKS: usize = 8;
@@ -101,10 +113,15 @@ pub struct Symbolizer {
     options: Options,
     processes: Processes,
     cache: Cache,
+    pool: Pool,
+    /// When everything has to be named.
+    deadline: Option<Instant>,
     kernel: Option<KernelSymbols>,
     /// What a process was forked from without calling `execve` since.
     parents: HashMap<ProcessKey, ProcessKey>,
     problems: Problems,
+    /// Processes of which a problem is counted.
+    told: HashSet<ProcessKey>,
     forgotten: u64,
 }
 
@@ -116,35 +133,92 @@ impl Symbolizer {
             processes: Processes::new(&options),
             options,
             cache: Cache::default(),
+            pool: Pool::new(ahead::width()),
+            deadline: None,
             kernel: None,
             parents: HashMap::new(),
             problems: Problems::default(),
+            told: HashSet::new(),
             forgotten: 0,
         }
     }
 
-    /// A process was seen running: reads its mappings and holds what is needed to name its frames later.
+    /// A process was seen running: has its mappings read, and what is needed to name its frames later held. Never waits.
     ///
-    /// Takes about a tenth of a millisecond; may be called again to see what was mapped since (`dlopen`, JIT). A process
-    /// that is gone already is remembered as such: its frames will read `[exited+0xaddress]`.
-    pub fn observe(&mut self, process: ProcessKey) {
-        self.processes.observe(process, &mut self.problems);
-    }
-
-    /// As [`Symbolizer::observe`], for a process whose parent is known.
+    /// May be called again and again, to see what was mapped since (`dlopen`, JIT): a process is looked at when its last
+    /// look is over, and the less often the longer that took. One that is gone already is remembered as such: its
+    /// frames will read `[exited+0xaddress]`.
     ///
-    /// A fork that has not called `execve` maps what its parent maps. A child that is gone before it could be looked
-    /// at, such as a subshell, is named through its parent, if that is still the same image.
-    pub fn observe_fork(&mut self, process: ProcessKey, parent: ProcessKey) {
-        if parent.exec_id == process.exec_id && parent.pid > 1 {
-            self.processes.observe(parent, &mut Problems::default());
-            if self.nearest_known(parent).is_some() {
+    /// `parent` is the process that it was forked from, if both still have the image of then. Such a fork maps what its
+    /// parent maps: one that is gone before it could be looked at, such as a subshell, is named through its parent.
+    pub fn notice(&mut self, process: ProcessKey, parent: Option<ProcessKey>) {
+        self.take_in();
+        if let Some(parent) = parent.filter(|parent| *parent != process) {
+            if self.parents.len() < self.options.max_processes {
                 self.parents.insert(process, parent);
-                self.processes.observe(process, &mut Problems::default());
-                return;
+            }
+            if self.processes.image(parent).is_none() {
+                self.want(parent, None);
             }
         }
-        self.observe(process);
+        self.want(process, None);
+    }
+
+    fn want(&mut self, process: ProcessKey, patience: Option<Duration>) -> bool {
+        let (pool, problems) = (&self.pool, &mut self.problems);
+        self.processes.want(process, patience, pool, problems)
+    }
+
+    /// Takes over what was found since the last call. Never waits.
+    pub fn take_in(&mut self) {
+        self.processes.take_in(&self.pool, &mut self.problems);
+    }
+
+    /// As [`Symbolizer::notice`], and waits until the process was looked at, but no longer than a second.
+    pub fn observe(&mut self, process: ProcessKey) {
+        self.observe_within(process, PATIENCE);
+    }
+
+    /// The same with another patience. Where the last look took more than half as long, there is none: what is known has
+    /// to do.
+    pub fn observe_within(&mut self, process: ProcessKey, patience: Duration) {
+        self.look_again([process], Instant::now() + patience);
+    }
+
+    /// Looks at these processes once more, as many as there is time for until `deadline`: they may have mapped libraries
+    /// and compiled code since.
+    pub fn look_again(
+        &mut self,
+        processes: impl IntoIterator<Item = ProcessKey>,
+        deadline: Instant,
+    ) {
+        self.take_in();
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let (mut wanted, mut late) = (HashSet::new(), Vec::new());
+        for process in processes {
+            if self.want(process, Some(patience)) {
+                wanted.insert(process);
+            } else {
+                late.push(process);
+            }
+        }
+        let (pool, problems) = (&self.pool, &mut self.problems);
+        late.extend(self.processes.wait_for(&wanted, deadline, pool, problems));
+        for process in late {
+            self.tell(process, Problem::ProcessLate);
+        }
+    }
+
+    /// No process that has not been looked at will be: samples are at their end, and who has any is known.
+    pub fn drop_waiting(&mut self) {
+        self.processes.drop_waiting();
+    }
+
+    /// Counts a problem of a process once.
+    fn tell(&mut self, process: ProcessKey, problem: Problem) {
+        if self.told.insert(process) {
+            self.problems.add(problem);
+        }
     }
 
     /// The process itself if it could be looked at, else the nearest such process that it was forked from.
@@ -166,6 +240,7 @@ impl Symbolizer {
     /// Lets go of a process and of the files that only it maps. Names already given out stay valid.
     pub fn forget(&mut self, process: ProcessKey) {
         self.parents.remove(&process);
+        self.told.remove(&process);
         self.processes.forget(process);
         self.forgotten += 1;
         if self.forgotten.is_multiple_of(FORGOTTEN_PER_SWEEP) {
@@ -187,7 +262,13 @@ impl Symbolizer {
 
     /// Reads what naming these addresses takes, several files at a time on several CPUs. [`Symbolizer::user`] names them
     /// without it as well, and reads one file after the other.
-    pub fn read_ahead(&mut self, addresses: &BTreeMap<ProcessKey, Vec<u64>>) {
+    ///
+    /// With a `deadline`, what is not read by then is left without names, here and in what is named afterwards.
+    pub fn read_ahead(
+        &mut self,
+        addresses: &BTreeMap<ProcessKey, Vec<u64>>,
+        deadline: Option<Instant>,
+    ) {
         let mut wanted = Wanted::default();
         for (process, addresses) in addresses {
             let known = self.nearest_known(*process);
@@ -195,8 +276,10 @@ impl Symbolizer {
                 wanted.add(image, addresses);
             }
         }
+        let (options, pool) = (&self.options, &self.pool);
         self.cache
-            .read_ahead(wanted, &self.options, &mut self.problems);
+            .read_ahead(wanted, options, deadline, pool, &mut self.problems);
+        self.deadline = deadline;
     }
 
     /// Resolves unique user addresses of one process image; the result is aligned with `addresses`.
@@ -208,15 +291,22 @@ impl Symbolizer {
         addresses: &[u64],
         table: &mut FrameTable,
     ) -> Vec<Resolved> {
-        if self.processes.image(process).is_none() {
+        if self.processes.image(process).is_none() && self.deadline.is_none() {
             self.observe(process);
         }
         let known = self.nearest_known(process);
         let Some(image) = known.and_then(|key| self.processes.image(key)) else {
-            let what = match self.processes.image(process).map(|image| image.absent) {
-                Some(Absent::Exited) => "exited",
-                Some(Absent::Unreadable) => "unreadable",
-                None => "unknown", // above the limit on processes
+            let absent = self.processes.image(process).map(|image| image.absent);
+            let what = match absent {
+                Some(Absent::Exited) => {
+                    self.tell(process, Problem::ProcessGone);
+                    "exited"
+                }
+                Some(Absent::Unreadable(problem)) => {
+                    self.tell(process, problem);
+                    "unreadable"
+                }
+                None => "unknown", // above a limit, or not looked at in time
             };
             let addresses = addresses.iter();
             return addresses
@@ -227,6 +317,10 @@ impl Symbolizer {
             image,
             cache: &mut self.cache,
             options: &self.options,
+            pool: &self.pool,
+            deadline: self
+                .deadline
+                .unwrap_or_else(|| Instant::now() + FOR_PERF_MAP),
             problems: &mut self.problems,
             table,
         };
