@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use super::ledger::LedgerRun;
 use super::observer::{Ended, Observer, SlowCallSeen, Snapshot};
 use super::start::{DRAIN_INTERVAL, SessionPlan, check, early, load, needed, rows};
+use super::side_band::SideBands;
 use super::syscalls::CallRun;
 use super::{RawCalls, RawLedger, Samples, WatchList};
 use crate::bpf::{Events, Kernel, KernelEvent, Losses, SampleMaps, Sampler, ScopeMap, probes};
@@ -23,6 +24,10 @@ const EVENTS_PER_TURN: usize = 256;
 
 /// Turns after the end: the ring holds about 480 notices.
 const LAST_TURNS: usize = 4;
+
+/// How often the records of what happens to processes are read: their rings hold what 2,000 programs a second and CPU write
+/// in that time.
+const SIDE_BAND_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Whether there are more notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,7 @@ pub struct Session<'a> {
     pub(super) samples: Samples,
     pub(super) unavailable: Vec<Unavailable>,
     pub(super) unknown_events: u64,
+    side_bands: SideBands,
     pub(super) started: Instant,
     pub(super) ended: Option<Duration>,
 }
@@ -106,6 +112,7 @@ impl<'a> Session<'a> {
         };
 
         kernel.all_loaded();
+        let side_bands = side_bands(&plan, &mut unavailable);
 
         // Births of cgroups come first, so that none falls between them and the listing.
         for probe in ready {
@@ -127,6 +134,7 @@ impl<'a> Session<'a> {
             samples: Samples::default(),
             unavailable,
             unknown_events: 0,
+            side_bands,
             started: Instant::now(),
             ended: None,
         })
@@ -171,6 +179,8 @@ impl<'a> Session<'a> {
         let mut events = wait_on(events)?;
         let mut ticks = tokio::time::interval(DRAIN_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut side_ticks = tokio::time::interval(SIDE_BAND_INTERVAL);
+        side_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let period = self.plan.interval.unwrap_or(Duration::MAX);
         let mut snapshots = tokio::time::interval_at(far(period), period);
         snapshots.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -190,6 +200,7 @@ impl<'a> Session<'a> {
                         break Ended::TargetsGone;
                     }
                 }
+                _ = side_ticks.tick() => self.take_side_band(observer, false),
                 _ = snapshots.tick() => self.snapshot(observer)?,
                 ready = events.readable_mut() => {
                     let mut ready = ready.map_err(|error| cannot_wait(&error))?;
@@ -200,6 +211,7 @@ impl<'a> Session<'a> {
             }
         };
         self.stop()?;
+        self.take_side_band(observer, true);
         // What came until now, and no more: others of the host go on.
         let mut events = events.into_inner();
         for _ in 0..LAST_TURNS {
@@ -221,6 +233,14 @@ impl<'a> Session<'a> {
         }
         observer.drained(self.started.elapsed(), &self.samples);
         Ok(())
+    }
+
+    /// Hands over what happened to processes.
+    fn take_side_band(&mut self, observer: &mut impl Observer, is_end: bool) {
+        let records = self.side_bands.take(is_end);
+        if !records.is_empty() {
+            observer.happened(records);
+        }
     }
 
     fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
@@ -251,6 +271,8 @@ impl<'a> Session<'a> {
         events: &mut Events,
         observer: &mut impl Observer,
     ) -> Result<Left> {
+        // Before the notices: whoever is told of a process knows what it had mapped by then.
+        self.take_side_band(observer, false);
         let mut moved = false;
         let mut left = Left::More;
         for _ in 0..EVENTS_PER_TURN {
@@ -272,10 +294,10 @@ impl<'a> Session<'a> {
                     pid,
                     exec_id,
                     parent,
-                    at_ns: _,
+                    at_ns,
                 } => {
                     let parent = parent.map(|(pid, exec_id)| ProcessKey { pid, exec_id });
-                    observer.process_seen(ProcessKey { pid, exec_id }, parent);
+                    observer.process_seen(ProcessKey { pid, exec_id }, parent, at_ns);
                 }
                 KernelEvent::ThreadsMoved => moved = true,
                 KernelEvent::SlowCall(call) => {
@@ -372,6 +394,7 @@ impl<'a> Session<'a> {
             .map(|(cause, count)| (cause.to_owned(), count))
             .collect();
         lost.insert("unknown_event".to_owned(), self.unknown_events);
+        lost.insert("mapping_dropped".to_owned(), self.side_bands.lost());
         *lost.entry("scope_full".to_owned()).or_default() += self.watch.unwatched();
         Ok(lost)
     }
@@ -415,6 +438,23 @@ impl std::fmt::Debug for Session<'_> {
             .field("plan", &self.plan)
             .finish_non_exhaustive()
     }
+}
+
+/// The records of what happens to processes, where anything has stacks and the kernel lets them be had.
+fn side_bands(plan: &SessionPlan<'_>, unavailable: &mut Vec<Unavailable>) -> SideBands {
+    if plan.stacks.is_empty() {
+        return SideBands::default();
+    }
+    SideBands::open().unwrap_or_else(|cause| {
+        unavailable.push(Unavailable {
+            view: "mappings".to_owned(),
+            cause: format!(
+                "processes that exit before they can be looked at have no names, and libraries that take each other's place \
+                 may go unnoticed: {cause}"
+            ),
+        });
+        SideBands::default()
+    })
 }
 
 /// Has the event loop wait for notices.

@@ -8,13 +8,15 @@ use super::binary::Answer;
 use super::cache::{Cache, Origin};
 use super::pool::Pool;
 use super::problems::{Problem, Problems};
-use super::process::{Content, Image, PerfMap};
+use super::process::{Content, Image};
+use super::safe_open::Held;
 use super::{Options, jit, names};
 use crate::model::{Frame, FrameKind, FrameTable, Module, ModuleId, Resolved};
 
 /// What the lookup of the addresses of one process needs.
 pub(super) struct Lookup<'a> {
     pub(super) image: &'a Image,
+    pub(super) perf_map: Option<Arc<Held>>,
     pub(super) cache: &'a mut Cache,
     pub(super) options: &'a Options,
     pub(super) pool: &'a Pool,
@@ -93,9 +95,9 @@ impl Lookup<'_> {
                     found.resolved[at] = Some(plain);
                 }
                 Content::Anonymous => {
-                    let name = match image.perf_map {
-                        PerfMap::Held(_) => "jit",
-                        PerfMap::None | PerfMap::Refused => "anon",
+                    let name = match self.perf_map {
+                        Some(_) => "jit",
+                        None => "anon",
                     };
                     let module = self.module(&format!("[{name}]"), "");
                     let plain = plain(self.table, name, *address, Some(module));
@@ -181,7 +183,7 @@ impl Lookup<'_> {
         let mut places = std::mem::take(&mut found.maybe_jit);
         places.sort_unstable_by_key(|(at, _)| addresses[*at]);
         let mut names = vec![None; places.len()];
-        if let (PerfMap::Held(map), false) = (&self.image.perf_map, places.is_empty()) {
+        if let (Some(map), false) = (&self.perf_map, places.is_empty()) {
             let wanted: Vec<u64> = places.iter().map(|(at, _)| addresses[*at]).collect();
             let (map, max_bytes) = (Arc::clone(map), self.options.max_perf_map_bytes);
             let read = move || jit::resolve(&map, &wanted, max_bytes);

@@ -17,6 +17,7 @@ mod budget;
 mod cache;
 mod dwarf;
 mod elf;
+mod followed;
 mod go;
 mod jit;
 mod kernel;
@@ -38,12 +39,14 @@ use std::time::{Duration, Instant};
 
 use self::ahead::Wanted;
 use self::cache::Cache;
+use self::followed::Following;
 use self::kernel::KernelSymbols;
 use self::lookup::{Lookup, plain};
 use self::pool::Pool;
 pub use self::problems::{Problem, Problems};
-use self::process::{Absent, Processes};
-use crate::model::{Frame, FrameKind, FrameTable, Module, ProcessKey, Resolved};
+use self::safe_open::Held;
+use self::process::{Absent, Image, PerfMap, Processes};
+use crate::model::{Frame, FrameKind, FrameTable, Module, ProcessKey, Resolved, SideBand};
 
 /// Where distributions install debug information apart from programs.
 const DEBUG_FOLDER: &str = "/usr/lib/debug";
@@ -119,6 +122,9 @@ pub struct Symbolizer {
     kernel: Option<KernelSymbols>,
     /// What a process was forked from without calling `execve` since.
     parents: HashMap<ProcessKey, ProcessKey>,
+    following: Following,
+    /// When a process image was first seen running, in ns of `CLOCK_MONOTONIC`.
+    seen_at: HashMap<ProcessKey, u64>,
     problems: Problems,
     /// Processes of which a problem is counted.
     told: HashSet<ProcessKey>,
@@ -137,6 +143,8 @@ impl Symbolizer {
             deadline: None,
             kernel: None,
             parents: HashMap::new(),
+            following: Following::default(),
+            seen_at: HashMap::new(),
             problems: Problems::default(),
             told: HashSet::new(),
             forgotten: 0,
@@ -162,6 +170,30 @@ impl Symbolizer {
             }
         }
         self.want(process, None);
+    }
+
+    /// As [`Symbolizer::notice`], of an image that ran at a moment of `CLOCK_MONOTONIC`: what
+    /// [`Symbolizer::happened`] says of the process at that moment is kept.
+    pub fn notice_at(&mut self, process: ProcessKey, parent: Option<ProcessKey>, at_ns: u64) {
+        self.notice(process, parent);
+        if self.seen_at.len() < self.options.max_processes {
+            self.seen_at.entry(process).or_insert(at_ns);
+        }
+        if let Some((files, relatives)) = self.following.want(process.pid, at_ns) {
+            self.processes.search(files, &relatives, &self.pool);
+        }
+    }
+
+    /// Takes over what the kernel has written down, all until a moment, in order. Processes that were noticed are known
+    /// from it, although no look at them came in time. Never waits.
+    pub fn happened(&mut self, records: impl IntoIterator<Item = SideBand>) {
+        for record in records {
+            let pid = record.pid;
+            if let Some(file) = self.following.add(record) {
+                let relatives = self.following.relatives(pid);
+                self.processes.search(vec![file], &relatives, &self.pool);
+            }
+        }
     }
 
     fn want(&mut self, process: ProcessKey, patience: Option<Duration>) -> bool {
@@ -225,7 +257,7 @@ impl Symbolizer {
     fn nearest_known(&self, process: ProcessKey) -> Option<ProcessKey> {
         let is_known = |key| {
             let image = self.processes.image(key);
-            image.is_some_and(|image| image.identity.is_some())
+            image.is_some_and(Image::is_known)
         };
         let mut key = process;
         for _ in 0..MAX_FORKS {
@@ -237,10 +269,26 @@ impl Symbolizer {
         None
     }
 
+    /// The perf map that describes the code of a process: its own, or, of a fork that has none, that of the process that it
+    /// was forked from, which wrote down what both have.
+    fn perf_map(&self, process: ProcessKey) -> Option<Arc<Held>> {
+        let mut key = process;
+        for _ in 0..MAX_FORKS {
+            match self.processes.image(key).map(|image| &image.perf_map) {
+                Some(PerfMap::Held(map)) => return Some(Arc::clone(map)),
+                Some(PerfMap::Refused) => return None,
+                Some(PerfMap::None) | None => {}
+            }
+            key = *self.parents.get(&key)?;
+        }
+        None
+    }
+
     /// Lets go of a process and of the files that only it maps. Names already given out stay valid.
     pub fn forget(&mut self, process: ProcessKey) {
         self.parents.remove(&process);
         self.told.remove(&process);
+        self.seen_at.remove(&process);
         self.processes.forget(process);
         self.forgotten += 1;
         if self.forgotten.is_multiple_of(FORGOTTEN_PER_SWEEP) {
@@ -269,6 +317,14 @@ impl Symbolizer {
         addresses: &BTreeMap<ProcessKey, Vec<u64>>,
         deadline: Option<Instant>,
     ) {
+        self.take_in();
+        for process in addresses.keys() {
+            let seen_at = self.seen_at.get(process);
+            let followed = seen_at.and_then(|at_ns| self.following.at(process.pid, *at_ns));
+            if let Some(followed) = followed {
+                self.processes.follow(*process, followed);
+            }
+        }
         let mut wanted = Wanted::default();
         for (process, addresses) in addresses {
             let known = self.nearest_known(*process);
@@ -315,6 +371,7 @@ impl Symbolizer {
         };
         let lookup = Lookup {
             image,
+            perf_map: self.perf_map(process),
             cache: &mut self.cache,
             options: &self.options,
             pool: &self.pool,

@@ -47,6 +47,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Whether it is on a file system of this kind.
+    pub(super) fn is_on(&self, magic: u64) -> bool {
+        rustix::fs::fstatfs(&self.fd).is_ok_and(|found| found.f_type.cast_unsigned() == magic)
+    }
+
     /// Opens the file for reading.
     pub(super) fn reader(&self) -> Result<File, Refused> {
         let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());

@@ -87,7 +87,7 @@ impl ProcFolder {
             .ok_or(Refused::Missing)
     }
 
-    fn open(proc_root: &Path, number: u32, born: Option<u64>) -> Result<Self, Refused> {
+    pub(crate) fn open(proc_root: &Path, number: u32, born: Option<u64>) -> Result<Self, Refused> {
         Ok(Self {
             fd: hold_folder(&proc_root.join(number.to_string()))?,
             number,

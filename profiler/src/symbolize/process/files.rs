@@ -73,15 +73,9 @@ impl Files {
         (device, inode, path): (Device, u64, &Arc<str>),
         (root, debug_root): (Option<&Arc<OwnedFd>>, Option<&Arc<OwnedFd>>),
     ) -> Result<Arc<HeldFile>, Refused> {
-        let mut files = self.held();
-        if files.by_stat.len() >= self.limit {
-            files.by_stat.retain(|_, file| file.strong_count() > 0);
-            files.by_mapping.retain(|_, file| file.strong_count() > 0);
-            if files.by_stat.len() >= self.limit {
-                return Err(Refused::TooManyFiles);
-            }
+        if !self.has_room() {
+            return Err(Refused::TooManyFiles);
         }
-        drop(files);
         let held = match hold_link(link) {
             // map_files takes CAP_CHECKPOINT_RESTORE; the path will do if it still leads to the same file.
             Err(Refused::Denied) => by_path(device, inode, path, root)?,
@@ -90,8 +84,18 @@ impl Files {
         Ok(self.insert(held, (device, inode, path), debug_root))
     }
 
+    /// Whether one more file may be held.
+    pub(crate) fn has_room(&self) -> bool {
+        let mut files = self.held();
+        if files.by_stat.len() >= self.limit {
+            files.by_stat.retain(|_, file| file.strong_count() > 0);
+            files.by_mapping.retain(|_, file| file.strong_count() > 0);
+        }
+        files.by_stat.len() < self.limit
+    }
+
     /// Keeps a file, or gives the one that is kept already.
-    fn insert(
+    pub(crate) fn insert(
         &self,
         held: Held,
         (device, inode, path): (Device, u64, &Arc<str>),

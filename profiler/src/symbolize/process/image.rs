@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::facts::ImageIdentity;
 use super::files::HeldFile;
+use crate::symbolize::names::base_name;
 use crate::symbolize::problems::Problem;
 use crate::symbolize::safe_open::Held;
 
@@ -50,9 +51,11 @@ impl Mapping {
             (Content::File { file, .. }, Content::File { file: before, .. }) => {
                 is_same_place && file.id == before.id
             }
-            (Content::Unheld { path }, Content::Unheld { path: before }) => {
-                is_same_place && path == before
-            }
+            // A path may begin at another root.
+            (
+                Content::File { path, .. } | Content::Unheld { path },
+                Content::File { path: before, .. } | Content::Unheld { path: before },
+            ) => is_same_place && base_name(path) == base_name(before),
             (Content::Vdso, Content::Vdso) | (Content::Anonymous, Content::Anonymous) => true,
             (Content::Special(name), Content::Special(before)) => name == before,
             _ => false,
@@ -99,6 +102,8 @@ pub(crate) struct Image {
     pub(crate) perf_map: PerfMap,
     /// Not to be looked at again before.
     pub(crate) next_look: Option<Instant>,
+    /// Records have said what it maps.
+    is_followed: bool,
     /// What the last look took.
     pub(crate) took: Duration,
 }
@@ -127,6 +132,41 @@ impl Image {
         let ranges = self.ambiguous.iter();
         let mut before = ranges.take_while(|(start, _)| *start <= address);
         before.any(|(_, end)| address < *end)
+    }
+
+    /// Whether anything is known of it.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.identity.is_some() || self.is_followed
+    }
+
+    /// Takes over what records say that it has mapped, a later mapping before those that it lies over: what looks have
+    /// missed, and what cannot be told.
+    pub(crate) fn follow(&mut self, code: Vec<Mapping>, ambiguous: &[(u64, u64)], limit: usize) {
+        self.is_followed = true;
+        self.ambiguous.extend_from_slice(ambiguous);
+        let mut added: Vec<Mapping> = Vec::new();
+        for new in code {
+            let known = &self.mappings;
+            let first = known.partition_point(|m| m.end <= new.start);
+            let over = known[first..].iter().take_while(|m| m.start < new.end);
+            let mut is_free = true;
+            for old in over {
+                is_free = false;
+                if !new.continues(old) {
+                    let range = (old.start.max(new.start), old.end.min(new.end));
+                    self.ambiguous.push(range);
+                }
+            }
+            let overlaps = |m: &Mapping| m.start < new.end && new.start < m.end;
+            if is_free && !added.iter().any(overlaps) && known.len() + added.len() < limit {
+                added.push(new);
+            }
+        }
+        self.ambiguous.sort_unstable();
+        self.ambiguous.dedup();
+        let all = Arc::make_mut(&mut self.mappings);
+        all.append(&mut added);
+        all.sort_unstable_by_key(|m| m.start);
     }
 
     /// Takes over `new` mappings, sorted by address. An earlier one stays where none of the new ones is:

@@ -213,7 +213,7 @@ fn consistent_maps(folder: &ProcFolder) -> Result<(Stat, String), Refused> {
     Err(Refused::Failed)
 }
 
-fn all_mounts(folder: &ProcFolder) -> Mounts {
+pub(super) fn all_mounts(folder: &ProcFolder) -> Mounts {
     let mut mounts = Mounts::default();
     mounts.add(&folder.mountinfo().unwrap_or_default());
     // Some kernels show the device of the layer below for overlayfs files; the host mounts that one.

@@ -5,6 +5,7 @@
 
 mod facts;
 mod files;
+mod find;
 mod image;
 mod look;
 mod maps;
@@ -18,11 +19,14 @@ use std::time::{Duration, Instant};
 
 use self::facts::Stat;
 use self::files::Files;
+use self::find::{Search, without_mark};
 pub(super) use self::files::HeldFile;
 pub(super) use self::image::{Absent, Content, Image, PerfMap};
+use self::image::Mapping;
 use self::look::{Known, Look, Order, RoomForPerfMap, Seen};
 use self::roots::Roots;
-use super::Options;
+use super::followed::{Code, FileName, Followed};
+use super::{Options, names};
 use super::pool::Pool;
 use super::problems::{Problem, Problems};
 use super::safe_open::Refused;
@@ -39,6 +43,10 @@ const MAX_WAITING: usize = 16_384;
 
 /// Looks that are handed to the pool at once: the others can still be dropped, or come first.
 const MAX_SUBMITTED: usize = 8;
+
+/// Most searches for a file, each in the folders of another process, and most searches at a time.
+const MAX_TRIES: u8 = 16;
+const MAX_SEARCHES: usize = 1_024;
 
 /// Every process image seen.
 #[derive(Debug)]
@@ -60,6 +68,21 @@ pub(super) struct Processes {
     /// Looks that the pool has, and since when.
     submitted: HashMap<ProcessKey, Instant>,
     done: (mpsc::Sender<Look>, mpsc::Receiver<Look>),
+    /// Files that records name.
+    named: HashMap<Arc<FileName>, Named>,
+    searching: usize,
+    found: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
+}
+
+/// What a search has brought.
+type Found = (Arc<FileName>, Option<Arc<HeldFile>>);
+
+/// A file that records name.
+#[derive(Debug, Default)]
+struct Named {
+    file: Option<Arc<HeldFile>>,
+    tries: u8,
+    is_searched: bool,
 }
 
 impl Processes {
@@ -79,6 +102,9 @@ impl Processes {
             is_waiting: HashSet::new(),
             submitted: HashMap::new(),
             done: mpsc::channel(),
+            named: HashMap::new(),
+            searching: 0,
+            found: mpsc::channel(),
         }
     }
 
@@ -207,7 +233,75 @@ impl Processes {
         while let Ok(look) = self.done.1.try_recv() {
             self.finish(look, problems);
         }
+        while let Ok((name, file)) = self.found.1.try_recv() {
+            self.searching -= 1;
+            let named = self.named.entry(name).or_default();
+            named.is_searched = false;
+            named.file = named.file.take().or(file);
+        }
         self.submit(pool);
+    }
+
+    /// Has the files that records name held. They may be in the root folder of one of these processes.
+    pub(super) fn search(&mut self, names: Vec<Arc<FileName>>, processes: &[u32], pool: &Pool) {
+        for name in names {
+            let named = self.named.entry(Arc::clone(&name)).or_default();
+            let is_due = named.file.is_none() && !named.is_searched && named.tries < MAX_TRIES;
+            if !is_due || self.searching >= MAX_SEARCHES {
+                continue;
+            }
+            named.tries += 1;
+            named.is_searched = true;
+            self.searching += 1;
+            let search = Search {
+                name: Arc::clone(&name),
+                processes: processes.to_vec(),
+                proc_root: self.proc_root.clone(),
+                files: Arc::clone(&self.files),
+                roots: Arc::clone(&self.roots),
+            };
+            let found = self.found.0.clone();
+            pool.submit(move || {
+                let file = search.carry_out();
+                let _ = found.send((name, file));
+            });
+        }
+    }
+
+    /// Takes over what records say that a process has mapped. Of one that was never seen they have to say all.
+    pub(super) fn follow(&mut self, key: ProcessKey, followed: &Followed) {
+        let is_known = self.images.get(&key).is_some_and(Image::is_known);
+        if !is_known && (!followed.is_whole || self.images.len() >= self.max_processes) {
+            return;
+        }
+        let mappings = followed.latest_first().map(|code| Mapping {
+            start: code.start,
+            end: code.end,
+            offset: code.offset,
+            content: self.content(code),
+        });
+        let mappings: Vec<Mapping> = mappings.collect();
+        let mut image = self.images.remove(&key).unwrap_or_default();
+        image.follow(mappings, followed.ambiguous(), self.max_mappings);
+        self.insert(key, image);
+    }
+
+    fn content(&self, code: &Code) -> Content {
+        let path = &code.file.path;
+        if code.file.is_file() {
+            let path: Arc<str> = Arc::from(without_mark(path));
+            let named = self.named.get(&code.file);
+            return match named.and_then(|named| named.file.clone()) {
+                Some(file) => Content::File { file, path },
+                None => Content::Unheld { path },
+            };
+        }
+        match path.as_ref() {
+            "[vdso]" if code.end > u64::from(u32::MAX) => Content::Vdso,
+            "" | "[heap]" => Content::Anonymous,
+            name if name.starts_with("//") || name.starts_with("[anon") => Content::Anonymous,
+            name => Content::Special(names::clean(name)),
+        }
     }
 
     /// Waits until nothing of `keys` is looked at any more, or until `deadline`; those that still are, are returned.
