@@ -66,14 +66,16 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
     thread.stack_flags = flags::IN_KERNEL | stack::lost(&in_kernel);
     thread.user_stack = 0;
     if !kernel::is_kernel_thread(task) {
-        let in_user = stack::take(ctx, Side::User, Place::Scheduler);
-        thread.user_stack = in_user.key;
-        thread.stack_flags |= stack::lost(&in_user);
-        if in_user.unreadable || in_user.frames == 0 {
-            thread.stack_flags |= flags::USER_UNREADABLE;
-        }
-        if in_user.frames == MAX_FRAMES {
-            thread.stack_flags |= flags::USER_CUT;
+        if !kernel::is_in_exec(task) {
+            let in_user = stack::take(ctx, Side::User, Place::Scheduler);
+            thread.user_stack = in_user.key;
+            thread.stack_flags |= stack::lost(&in_user);
+            if in_user.unreadable || in_user.frames == 0 {
+                thread.stack_flags |= flags::USER_UNREADABLE;
+            }
+            if in_user.frames == MAX_FRAMES {
+                thread.stack_flags |= flags::USER_CUT;
+            }
         }
         let image = kernel::exec_id(task).wrapping_add(1);
         if thread.announced != image {

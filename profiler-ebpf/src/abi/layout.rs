@@ -40,6 +40,8 @@ pub const OFF_TASK_START: GlobalName = "OFF_TASK_START";
 pub const OFF_TASK_MM: GlobalName = "OFF_TASK_MM";
 /// `mm_struct.start_stack`.
 pub const OFF_MM_STACK: GlobalName = "OFF_MM_STACK";
+/// `mm_struct.start_code`.
+pub const OFF_MM_CODE: GlobalName = "OFF_MM_CODE";
 /// `task_struct.real_parent`.
 pub const OFF_TASK_PARENT: GlobalName = "OFF_TASK_PARENT";
 /// `task_struct.tgid`.

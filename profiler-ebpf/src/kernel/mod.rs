@@ -42,7 +42,7 @@ use optional;
 globals! {
     OFF_TASK_GROUP, OFF_TG_CSS, OFF_CSS_CGROUP, OFF_CSS_PARENT, OFF_TASK_CGROUPS, OFF_CSET_DFL,
     OFF_CGROUP_KN, OFF_CGROUP_SELF, OFF_CGROUP_ROOT, OFF_ROOT_HIER, OFF_KN_ID,
-    OFF_TASK_FLAGS, OFF_TASK_EXEC, OFF_TASK_PEXEC, OFF_TASK_START, OFF_TASK_MM, OFF_MM_STACK, OFF_TASK_PARENT, OFF_TASK_TGID, OFF_TASK_PID, OFF_TASK_STATE,
+    OFF_TASK_FLAGS, OFF_TASK_EXEC, OFF_TASK_PEXEC, OFF_TASK_START, OFF_TASK_MM, OFF_MM_STACK, OFF_MM_CODE, OFF_TASK_PARENT, OFF_TASK_TGID, OFF_TASK_PID, OFF_TASK_STATE,
     OFF_TASK_ON_CPU, OFF_TASK_LEADER, OFF_TASK_COMM,
     CGROUP_V1, HIERARCHY_ID,
 }
@@ -178,12 +178,26 @@ pub(crate) fn exec_id(task: Object) -> u32 {
 /// Where the stack of the process began when its program was loaded: random for each `execve`, the same in forks.
 #[inline(always)]
 fn stack_start(task: Object) -> u64 {
+    of_memory(task, OFF_MM_STACK.load())
+}
+
+/// A field of the memory of a process; 0 without memory.
+#[inline(always)]
+fn of_memory(task: Object, offset: u32) -> u64 {
     let memory: u64 = read(task, OFF_TASK_MM.load());
     if memory == 0 {
         0
     } else {
-        probe(memory + u64::from(OFF_MM_STACK.load()))
+        probe(memory + u64::from(offset))
     }
+}
+
+/// Whether the process is within `execve` and has its new memory, but not yet its new program: the registers that it came
+/// into the kernel with are those of the program that is gone.
+#[inline(always)]
+pub(crate) fn is_in_exec(task: Object) -> bool {
+    // The kernel sets it last (`load_elf_binary`).
+    of_memory(task, OFF_MM_CODE.load()) == 0
 }
 
 /// The process that this one was forked from, if both still have the image that the parent had then: thread group id

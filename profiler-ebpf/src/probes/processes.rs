@@ -1,8 +1,6 @@
 //! Tells user space which program images exist, early enough to open their binaries before they exit.
 
-use aya_ebpf::{
-    helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext,
-};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use ctprof_ebpf::abi::{
     event::{Event, PROCESS_EXEC, PROCESS_SEEN, THREADS_MOVED},
     loss::Loss,

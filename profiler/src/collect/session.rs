@@ -11,8 +11,8 @@ use tokio::time::MissedTickBehavior;
 
 use super::ledger::LedgerRun;
 use super::observer::{Ended, Observer, SlowCallSeen, Snapshot};
-use super::start::{DRAIN_INTERVAL, SessionPlan, check, early, load, needed, rows};
 use super::side_band::SideBands;
+use super::start::{DRAIN_INTERVAL, SessionPlan, check, early, load, needed, rows};
 use super::syscalls::CallRun;
 use super::{RawCalls, RawLedger, Samples, WatchList};
 use crate::bpf::{Events, Kernel, KernelEvent, Losses, SampleMaps, Sampler, ScopeMap, probes};

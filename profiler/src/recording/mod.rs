@@ -26,11 +26,8 @@ use live::Live;
 
 /// How long looking at processes and reading their files may take after the end: with what else there is to do, an
 /// answer comes within a second. An unoptimised build reads ten times as slowly.
-pub const NAMES_WITHIN: Duration = Duration::from_millis(if cfg!(debug_assertions) {
-    20_000
-} else {
-    700
-});
+pub const NAMES_WITHIN: Duration =
+    Duration::from_millis(if cfg!(debug_assertions) { 120_000 } else { 700 });
 
 /// A recording that has begun. Dropping it detaches everything.
 pub struct Recording<'a> {

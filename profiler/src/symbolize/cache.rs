@@ -245,11 +245,7 @@ impl Entry {
     }
 }
 
-fn read(
-    origin: &Origin,
-    options: &Options,
-    problems: &mut Problems,
-) -> Result<Binary, ReadError> {
+fn read(origin: &Origin, options: &Options, problems: &mut Problems) -> Result<Binary, ReadError> {
     let source = match origin {
         Origin::Vdso => vdso::read().ok_or(ReadError::Io)?,
         Origin::Held(file) => {

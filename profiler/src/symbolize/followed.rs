@@ -102,11 +102,13 @@ pub(super) struct Following {
     /// Processes that ended, and when.
     ended: VecDeque<(u64, u32)>,
     names: HashMap<FileName, Arc<FileName>>,
+    newest_ns: u64,
 }
 
 impl Following {
     /// Takes over a record, which is later than all before. If it is of a mapping of an image that is wanted, its file.
     pub(super) fn add(&mut self, record: SideBand) -> Option<Arc<FileName>> {
+        self.newest_ns = record.at_ns;
         self.forget_before(record.at_ns.saturating_sub(KEPT_NS));
         let SideBand { at_ns, pid, what } = record;
         match what {
@@ -138,6 +140,11 @@ impl Following {
             Happened::Ended => self.ended.push_back((at_ns, pid)),
         }
         None
+    }
+
+    /// All that happened until this moment is known.
+    pub(super) const fn newest_ns(&self) -> u64 {
+        self.newest_ns
     }
 
     fn mapped(&mut self, pid: u32, code: MappedCode) -> Option<Arc<FileName>> {
@@ -218,13 +225,14 @@ impl Following {
     }
 
     fn forget_before(&mut self, ns: u64) {
-        while let Some((_, pid)) = self.ended.front().copied().filter(|(at, _)| *at < ns) {
+        while let Some((ended_ns, pid)) = self.ended.front().copied().filter(|(at, _)| *at < ns) {
             self.ended.pop_front();
             let Some(images) = self.images.get_mut(&pid) else {
                 continue;
             };
             let before = images.len();
-            images.retain(|image| image.is_wanted || image.began_ns >= ns);
+            // Those that began later are another process' that has the pid now.
+            images.retain(|image| image.is_wanted || image.began_ns > ended_ns);
             self.count -= before - images.len();
             if images.is_empty() {
                 self.images.remove(&pid);
@@ -268,7 +276,10 @@ mod tests {
         all.add(record(4, 8, Happened::Executed));
         all.add(record(5, 8, mapped(0, 10, "/cat", 3)));
         assert_eq!(paths(all.at(8, 3).unwrap()), ["/plugin", "/sh"]);
-        assert!(!all.at(8, 3).unwrap().is_whole, "what 7 mapped before is not known");
+        assert!(
+            !all.at(8, 3).unwrap().is_whole,
+            "what 7 mapped before is not known"
+        );
         assert_eq!(paths(all.at(8, 9).unwrap()), ["/cat"]);
         assert!(all.at(8, 9).unwrap().is_whole);
         assert_eq!(paths(all.at(7, 9).unwrap()), ["/sh"]);

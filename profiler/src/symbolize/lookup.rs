@@ -113,13 +113,7 @@ impl Lookup<'_> {
         }
     }
 
-    fn by_file(
-        &mut self,
-        origin: &Origin,
-        path: &str,
-        places: &[(usize, u64)],
-        found: &mut Found,
-    ) {
+    fn by_file(&mut self, origin: &Origin, path: &str, places: &[(usize, u64)], found: &mut Found) {
         let offsets: Vec<u64> = places.iter().map(|(_, offset)| *offset).collect();
         let (located, build_id) = self
             .cache

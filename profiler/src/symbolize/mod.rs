@@ -44,8 +44,8 @@ use self::kernel::KernelSymbols;
 use self::lookup::{Lookup, plain};
 use self::pool::Pool;
 pub use self::problems::{Problem, Problems};
-use self::safe_open::Held;
 use self::process::{Absent, Image, PerfMap, Processes};
+use self::safe_open::Held;
 use crate::model::{Frame, FrameKind, FrameTable, Module, ProcessKey, Resolved, SideBand};
 
 /// Where distributions install debug information apart from programs.
@@ -125,6 +125,8 @@ pub struct Symbolizer {
     following: Following,
     /// When a process image was first seen running, in ns of `CLOCK_MONOTONIC`.
     seen_at: HashMap<ProcessKey, u64>,
+    /// Process ids that were noticed at a moment until which not all records are there.
+    too_new: Vec<(u32, u64)>,
     problems: Problems,
     /// Processes of which a problem is counted.
     told: HashSet<ProcessKey>,
@@ -145,6 +147,7 @@ impl Symbolizer {
             parents: HashMap::new(),
             following: Following::default(),
             seen_at: HashMap::new(),
+            too_new: Vec::new(),
             problems: Problems::default(),
             told: HashSet::new(),
             forgotten: 0,
@@ -179,8 +182,25 @@ impl Symbolizer {
         if self.seen_at.len() < self.options.max_processes {
             self.seen_at.entry(process).or_insert(at_ns);
         }
-        if let Some((files, relatives)) = self.following.want(process.pid, at_ns) {
+        if at_ns <= self.following.newest_ns() {
+            self.want_followed(process.pid, at_ns);
+        } else if self.too_new.len() < self.options.max_processes {
+            self.too_new.push((process.pid, at_ns));
+        }
+    }
+
+    fn want_followed(&mut self, pid: u32, at_ns: u64) {
+        if let Some((files, relatives)) = self.following.want(pid, at_ns) {
             self.processes.search(files, &relatives, &self.pool);
+        }
+    }
+
+    /// Keeps what is followed of the processes that were noticed, as far as it is known until `ns`.
+    fn want_until(&mut self, ns: u64) {
+        let known = |(_, at_ns): &mut (u32, u64)| *at_ns <= ns;
+        let known: Vec<(u32, u64)> = self.too_new.extract_if(.., known).collect();
+        for (pid, at_ns) in known {
+            self.want_followed(pid, at_ns);
         }
     }
 
@@ -194,6 +214,7 @@ impl Symbolizer {
                 self.processes.search(vec![file], &relatives, &self.pool);
             }
         }
+        self.want_until(self.following.newest_ns());
     }
 
     fn want(&mut self, process: ProcessKey, patience: Option<Duration>) -> bool {
@@ -318,6 +339,12 @@ impl Symbolizer {
         deadline: Option<Instant>,
     ) {
         self.take_in();
+        self.want_until(u64::MAX);
+        let now = Instant::now();
+        let for_files = deadline.map_or(PATIENCE, |deadline| {
+            deadline.saturating_duration_since(now) / 4
+        });
+        self.processes.wait_for_files(now + for_files, &self.pool);
         for process in addresses.keys() {
             let seen_at = self.seen_at.get(process);
             let followed = seen_at.and_then(|at_ns| self.following.at(process.pid, *at_ns));

@@ -44,7 +44,7 @@ const STRUCTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("thread_info", &["cpu", "status"]),
-    ("mm_struct", &["start_stack"]),
+    ("mm_struct", &["start_stack", "start_code"]),
     ("task_group", &["css", "cfs_rq", "parent", "cfs_bandwidth"]),
     ("cfs_bandwidth", &["quota", "nr_periods"]),
     ("cgroup_subsys_state", &["cgroup", "parent"]),

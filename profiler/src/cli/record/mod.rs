@@ -252,8 +252,8 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         endless: None,
         log,
     };
-    let recording = Recording::begin(plan, containers)?
-        .names_within(args.names_within.unwrap_or(NAMES_WITHIN));
+    let recording =
+        Recording::begin(plan, containers)?.names_within(args.names_within.unwrap_or(NAMES_WITHIN));
     if let Some(command) = &mut command {
         command.start()?;
     }

@@ -130,10 +130,7 @@ mod tests {
     #[test]
     fn births_of_threads_are_none_of_processes() {
         let fork = |pid, tid| record(kind::FORK, 0, &[&words(&[7, pid, tid, 3, 0, 0])], 99);
-        assert_eq!(
-            happened(&fork(3, 7)),
-            Some(Happened::Forked { parent: 3 })
-        );
+        assert_eq!(happened(&fork(3, 7)), Some(Happened::Forked { parent: 3 }));
         assert_eq!(happened(&fork(7, 8)), None);
         let exit = |tid| record(kind::EXIT, 0, &[&words(&[7, 3, tid, 3, 0, 0])], 99);
         assert_eq!(happened(&exit(7)), Some(Happened::Ended));

@@ -130,7 +130,8 @@ impl Ring {
         unsafe {
             let data = self.pages.add(self.page_bytes);
             let out = to.as_mut_ptr();
-            data.add(from).copy_to_nonoverlapping(NonNull::new_unchecked(out), first);
+            data.add(from)
+                .copy_to_nonoverlapping(NonNull::new_unchecked(out), first);
             let rest = NonNull::new_unchecked(out.add(first));
             data.copy_to_nonoverlapping(rest, to.len() - first);
         }

@@ -67,6 +67,7 @@ pub const FIELDS: &[Field] = &[
     field(layout::OFF_TASK_START, "task_struct", &["start_boottime"], Need::Always),
     field(layout::OFF_TASK_MM, "task_struct", &["mm"], Need::Always),
     field(layout::OFF_MM_STACK, "mm_struct", &["start_stack"], Need::Always),
+    field(layout::OFF_MM_CODE, "mm_struct", &["start_code"], Need::Always),
     field(layout::OFF_TASK_PARENT, "task_struct", &["real_parent"], Need::Always),
     field(layout::OFF_TASK_GROUP, "task_struct", &["sched_task_group"], Need::OnV1),
     field(layout::OFF_TG_CSS, "task_group", &["css"], Need::OnV1),

@@ -46,7 +46,8 @@ impl Mapping {
 
     /// Where both are, both have the same: an address there has one meaning.
     fn continues(&self, old: &Self) -> bool {
-        let is_same_place = self.start.wrapping_sub(self.offset) == old.start.wrapping_sub(old.offset);
+        let is_same_place =
+            self.start.wrapping_sub(self.offset) == old.start.wrapping_sub(old.offset);
         match (&self.content, &old.content) {
             (Content::File { file, .. }, Content::File { file: before, .. }) => {
                 is_same_place && file.id == before.id

@@ -19,17 +19,17 @@ use std::time::{Duration, Instant};
 
 use self::facts::Stat;
 use self::files::Files;
-use self::find::{Search, without_mark};
 pub(super) use self::files::HeldFile;
-pub(super) use self::image::{Absent, Content, Image, PerfMap};
+use self::find::{Search, without_mark};
 use self::image::Mapping;
+pub(super) use self::image::{Absent, Content, Image, PerfMap};
 use self::look::{Known, Look, Order, RoomForPerfMap, Seen};
 use self::roots::Roots;
 use super::followed::{Code, FileName, Followed};
-use super::{Options, names};
 use super::pool::Pool;
 use super::problems::{Problem, Problems};
 use super::safe_open::Refused;
+use super::{Options, names};
 use crate::model::ProcessKey;
 
 /// A process is looked at again when this many times as long has passed as the last look took: what one process
@@ -233,11 +233,8 @@ impl Processes {
         while let Ok(look) = self.done.1.try_recv() {
             self.finish(look, problems);
         }
-        while let Ok((name, file)) = self.found.1.try_recv() {
-            self.searching -= 1;
-            let named = self.named.entry(name).or_default();
-            named.is_searched = false;
-            named.file = named.file.take().or(file);
+        while let Ok(found) = self.found.1.try_recv() {
+            self.keep(found);
         }
         self.submit(pool);
     }
@@ -266,6 +263,23 @@ impl Processes {
                 let _ = found.send((name, file));
             });
         }
+    }
+
+    /// Waits for the searches that go on, no longer than until `deadline`.
+    pub(super) fn wait_for_files(&mut self, deadline: Instant, pool: &Pool) {
+        while self.searching > 0 {
+            let Some(found) = pool.receive(&self.found.1, deadline) else {
+                return;
+            };
+            self.keep(found);
+        }
+    }
+
+    fn keep(&mut self, (name, file): Found) {
+        self.searching -= 1;
+        let named = self.named.entry(name).or_default();
+        named.is_searched = false;
+        named.file = named.file.take().or(file);
     }
 
     /// Takes over what records say that a process has mapped. Of one that was never seen they have to say all.

@@ -13,6 +13,7 @@ mod identity;
 mod lifecycle;
 mod losses;
 mod moves;
+mod names;
 mod neighbour;
 mod on_cpu;
 mod options;
@@ -48,6 +49,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         counters::trials(),
         identity::trials(),
         moves::trials(),
+        names::trials(),
         quota::trials(),
         neighbour::trials(),
         blocked::trials(),
