@@ -66,15 +66,17 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
     thread.stack_flags = flags::IN_KERNEL | stack::lost(&in_kernel);
     thread.user_stack = 0;
     if kernel::has_user_half(task) {
-        let pointer = kernel::user_stack_pointer(task);
-        let in_user = stack::take_user(ctx, Place::Scheduler, pointer);
-        thread.user_stack = in_user.key;
-        thread.stack_flags |= stack::lost(&in_user);
-        if in_user.unreadable || in_user.frames == 0 {
-            thread.stack_flags |= flags::USER_UNREADABLE;
-        }
-        if in_user.frames == MAX_FRAMES {
-            thread.stack_flags |= flags::USER_CUT;
+        if !kernel::is_in_exec(task) {
+            let pointer = kernel::user_stack_pointer(task);
+            let in_user = stack::take_user(ctx, Place::Scheduler, pointer);
+            thread.user_stack = in_user.key;
+            thread.stack_flags |= stack::lost(&in_user);
+            if in_user.unreadable || in_user.frames == 0 {
+                thread.stack_flags |= flags::USER_UNREADABLE;
+            }
+            if in_user.frames == MAX_FRAMES {
+                thread.stack_flags |= flags::USER_CUT;
+            }
         }
         let image = kernel::exec_id(task).wrapping_add(1);
         if thread.announced != image {

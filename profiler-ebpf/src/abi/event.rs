@@ -5,9 +5,10 @@ pub const PATH_BYTES: usize = 512;
 
 /// A cgroup was created inside the scope: `id`, `slot` and `path` are set.
 pub const CGROUP_BORN: u32 = 1;
-/// A process was sampled for the first time: `tgid`, `exec_id` and `parent_tgid` are set.
+/// A process image was sampled for the first time: `tgid`, `exec_id`, `id` and, if it has the memory that it was forked
+/// with, `parent_tgid` and `parent_exec_id` are set.
 pub const PROCESS_SEEN: u32 = 2;
-/// A watched process called `execve`: `tgid` and the new `exec_id` are set.
+/// A watched process called `execve`: `tgid`, the new `exec_id` and `id` are set.
 pub const PROCESS_EXEC: u32 = 3;
 
 /// Threads were moved to another cgroup: those that sleep have to be visited. Nothing else is set.
@@ -32,11 +33,11 @@ pub struct Event {
     pub tgid: u32,
     /// See [`super::count_key::CountKey::exec_id`].
     pub exec_id: u32,
-    /// Thread group id of the process that forked this one; 0 for births of cgroups.
+    /// Thread group id of the process that forked this one and still has the same image; 0 where there is none.
     pub parent_tgid: u32,
-    /// Always 0.
-    pub padding: u32,
-    /// Kernfs id of the cgroup.
+    /// Image of that process; see [`super::count_key::CountKey::exec_id`].
+    pub parent_exec_id: u32,
+    /// Kernfs id of the cgroup. Of processes: when this was, in ns of `CLOCK_MONOTONIC`.
     pub id: u64,
     /// Path from the root of the hierarchy, NUL-terminated.
     pub path: [u8; PATH_BYTES],

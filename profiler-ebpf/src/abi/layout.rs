@@ -32,6 +32,16 @@ pub const OFF_KN_ID: GlobalName = "OFF_KN_ID";
 pub const OFF_TASK_FLAGS: GlobalName = "OFF_TASK_FLAGS";
 /// `task_struct.self_exec_id`.
 pub const OFF_TASK_EXEC: GlobalName = "OFF_TASK_EXEC";
+/// `task_struct.parent_exec_id`: the parent's `self_exec_id` at the fork.
+pub const OFF_TASK_PEXEC: GlobalName = "OFF_TASK_PEXEC";
+/// `task_struct.start_boottime`.
+pub const OFF_TASK_START: GlobalName = "OFF_TASK_START";
+/// `task_struct.mm`.
+pub const OFF_TASK_MM: GlobalName = "OFF_TASK_MM";
+/// `mm_struct.start_stack`.
+pub const OFF_MM_STACK: GlobalName = "OFF_MM_STACK";
+/// `mm_struct.start_code`.
+pub const OFF_MM_CODE: GlobalName = "OFF_MM_CODE";
 /// `task_struct.real_parent`.
 pub const OFF_TASK_PARENT: GlobalName = "OFF_TASK_PARENT";
 /// `task_struct.tgid`.

@@ -51,7 +51,7 @@ use optional;
 globals! {
     OFF_TASK_GROUP, OFF_TG_CSS, OFF_CSS_CGROUP, OFF_CSS_PARENT, OFF_TASK_CGROUPS, OFF_CSET_DFL,
     OFF_CGROUP_KN, OFF_CGROUP_SELF, OFF_CGROUP_ROOT, OFF_ROOT_HIER, OFF_KN_ID,
-    OFF_TASK_FLAGS, OFF_TASK_EXEC, OFF_TASK_PARENT, OFF_TASK_TGID, OFF_TASK_PID, OFF_TASK_STATE,
+    OFF_TASK_FLAGS, OFF_TASK_EXEC, OFF_TASK_PEXEC, OFF_TASK_START, OFF_TASK_MM, OFF_MM_STACK, OFF_MM_CODE, OFF_TASK_PARENT, OFF_TASK_TGID, OFF_TASK_PID, OFF_TASK_STATE,
     OFF_TASK_ON_CPU, OFF_TASK_LEADER, OFF_TASK_COMM,
     CGROUP_V1, HIERARCHY_ID,
 }
@@ -184,16 +184,62 @@ pub(crate) fn group(task: Object) -> Object {
     }
 }
 
-/// Thread group id of the process that forked this one.
-#[inline(always)]
-pub(crate) fn parent_tgid(task: Object) -> u32 {
-    tgid(read(task, OFF_TASK_PARENT.load()))
-}
-
 /// How often this process and its ancestors have called `execve`.
 #[inline(always)]
-pub(crate) fn exec_id(task: Object) -> u32 {
+fn execs(task: Object) -> u32 {
     read(task, OFF_TASK_EXEC.load())
+}
+
+/// Which image this is of all that have its tgid; see `CountKey::exec_id`.
+#[inline(always)]
+pub(crate) fn exec_id(task: Object) -> u32 {
+    // `execve` of another thread hands the leader's time of birth on to it.
+    let born: u64 = read(leader(task), OFF_TASK_START.load());
+    // Fibonacci hashing: births that differ by little differ in the upper bits.
+    let hash = born.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+    execs(task) & 0xffff | (hash as u32) << 16
+}
+
+/// Where the stack of the process began when its program was loaded: random for each `execve`, the same in forks.
+#[inline(always)]
+fn stack_start(task: Object) -> u64 {
+    of_memory(task, OFF_MM_STACK.load())
+}
+
+/// A field of the memory of a process; 0 without memory.
+#[inline(always)]
+fn of_memory(task: Object, offset: u32) -> u64 {
+    let memory: u64 = read(task, OFF_TASK_MM.load());
+    if memory == 0 {
+        0
+    } else {
+        probe(memory + u64::from(offset))
+    }
+}
+
+/// Whether the process is within `execve` and has its new memory, but not yet its new program: the registers that it came
+/// into the kernel with are those of the program that is gone.
+#[inline(always)]
+pub(crate) fn is_in_exec(task: Object) -> bool {
+    // The kernel sets it last (`load_elf_binary`).
+    of_memory(task, OFF_MM_CODE.load()) == 0
+}
+
+/// The process that this one was forked from, if both still have the image that the parent had then: thread group id
+/// and image.
+///
+/// `parent_exec_id` is the parent's at the fork. An orphan has another parent by now, whose exec id can be the same by
+/// chance: that one's memory is not laid out like the orphan's.
+#[inline(always)]
+pub(crate) fn same_parent(task: Object) -> Option<(u32, u32)> {
+    let parent: Object = read(task, OFF_TASK_PARENT.load());
+    let at_fork: u32 = read(task, OFF_TASK_PEXEC.load());
+    let stack = stack_start(task);
+    let is_same = execs(task) == at_fork
+        && execs(parent) == at_fork
+        && stack != 0
+        && stack == stack_start(parent);
+    is_same.then(|| (tgid(parent), exec_id(parent)))
 }
 
 /// The cgroup that a thread with this [`group`] is in; its id is 0 for an autogroup, which has no cgroup.

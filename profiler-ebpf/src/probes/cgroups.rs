@@ -45,7 +45,7 @@ fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
         (*event).tgid = 0;
         (*event).exec_id = 0;
         (*event).parent_tgid = 0;
-        (*event).padding = 0;
+        (*event).parent_exec_id = 0;
         (*event).id = id;
         bpf_probe_read_kernel_str(
             (&raw mut (*event).path).cast(),
@@ -82,7 +82,7 @@ fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
         (*event).tgid = 0;
         (*event).exec_id = 0;
         (*event).parent_tgid = 0;
-        (*event).padding = 0;
+        (*event).parent_exec_id = 0;
         (*event).id = id;
         (*event).path[0] = 0;
     }

@@ -58,17 +58,19 @@ fn sample(ctx: &PerfEventContext) {
         if in_kernel.frames > 0 {
             key.syscall = kernel::in_call(task);
         }
-        let pointer = kernel::user_stack_pointer(task);
-        let in_user = stack::take_user(ctx.as_ptr(), Place::Sample, pointer);
-        if in_user.unreadable || in_user.frames == 0 {
-            loss::count(Loss::UserStackUnreadable);
-            key.flags |= flags::USER_UNREADABLE;
+        if !(in_kernel.frames > 0 && kernel::is_in_exec(task)) {
+            let pointer = kernel::user_stack_pointer(task);
+            let in_user = stack::take_user(ctx.as_ptr(), Place::Sample, pointer);
+            if in_user.unreadable || in_user.frames == 0 {
+                loss::count(Loss::UserStackUnreadable);
+                key.flags |= flags::USER_UNREADABLE;
+            }
+            if in_user.frames == MAX_FRAMES {
+                key.flags |= flags::USER_CUT;
+            }
+            key.flags |= stack::lost(&in_user);
+            key.user_stack = in_user.key;
         }
-        if in_user.frames == MAX_FRAMES {
-            key.flags |= flags::USER_CUT;
-        }
-        key.flags |= stack::lost(&in_user);
-        key.user_stack = in_user.key;
         processes::announce(task, key.slot, key.tgid, key.exec_id);
     }
     rows::add(&key, 0);

@@ -1,6 +1,6 @@
 //! Tells user space which program images exist, early enough to open their binaries before they exit.
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use ctprof_ebpf::abi::{
     event::{Event, PROCESS_EXEC, PROCESS_SEEN, THREADS_MOVED},
     loss::Loss,
@@ -51,6 +51,7 @@ fn send(kind: u32, task: Object, slot: u32) {
         loss::count(Loss::EventDropped);
         return;
     };
+    let (parent_tgid, parent_exec_id) = kernel::same_parent(task).unwrap_or_default();
     let event = entry.as_mut_ptr();
     // SAFETY: the entry is ours until it is submitted, and large enough for an `Event`.
     unsafe {
@@ -58,9 +59,9 @@ fn send(kind: u32, task: Object, slot: u32) {
         (*event).slot = slot;
         (*event).tgid = kernel::tgid(task);
         (*event).exec_id = kernel::exec_id(task);
-        (*event).parent_tgid = kernel::parent_tgid(task);
-        (*event).padding = 0;
-        (*event).id = 0;
+        (*event).parent_tgid = parent_tgid;
+        (*event).parent_exec_id = parent_exec_id;
+        (*event).id = bpf_ktime_get_ns();
         (*event).path[0] = 0;
     }
     entry.submit(0);

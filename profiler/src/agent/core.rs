@@ -223,7 +223,7 @@ impl Core<'_> {
 struct Births<'g, 'a>(&'g mut Groups<'a>);
 
 impl Observer for Births<'_, '_> {
-    fn process_seen(&mut self, _: ProcessKey, _: ProcessKey) {}
+    fn process_seen(&mut self, _: ProcessKey, _: Option<ProcessKey>, _: u64) {}
 
     fn cgroup_born(&mut self, path: &str) {
         self.0.born(path);

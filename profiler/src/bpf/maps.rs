@@ -156,8 +156,10 @@ pub enum KernelEvent {
         pid: u32,
         /// Which of its images.
         exec_id: u32,
-        /// Process id of its parent.
-        parent: u32,
+        /// Process id and image of the process that it was forked from, if both still have the image of then.
+        parent: Option<(u32, u32)>,
+        /// When it was seen, in ns of `CLOCK_MONOTONIC`.
+        at_ns: u64,
     },
     /// Threads were moved to another cgroup.
     ThreadsMoved,
@@ -212,7 +214,9 @@ impl Events {
             event::PROCESS_SEEN | event::PROCESS_EXEC => KernelEvent::Process {
                 pid: event.tgid,
                 exec_id: event.exec_id,
-                parent: event.parent_tgid,
+                parent: (event.parent_tgid != 0)
+                    .then_some((event.parent_tgid, event.parent_exec_id)),
+                at_ns: event.id,
             },
             event::THREADS_MOVED => KernelEvent::ThreadsMoved,
             other => KernelEvent::Unknown(other),

@@ -10,7 +10,7 @@ use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 use tokio::io::unix::AsyncFd;
 
 use super::ledger::LedgerRun;
-use super::session::{cannot_wait, wait_on};
+use super::session::{Left, cannot_wait, wait_on};
 use super::{Observer, RawCalls, RawLedger, Session, SessionPlan, WatchList};
 use crate::bpf::{Events, ProgramFigures, SlotFigures};
 use crate::model::Unavailable;
@@ -118,8 +118,9 @@ impl<'a> Live<'a> {
             .readable_mut()
             .await
             .map_err(|error| cannot_wait(&error))?;
-        self.session.take_events(ready.get_inner_mut(), observer)?;
-        ready.clear_ready();
+        if self.session.take_events(ready.get_inner_mut(), observer)? == Left::Nothing {
+            ready.clear_ready();
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 //! - `start`: the plan of a recording, and loading the kernel half
 //! - `observer`: who is told what happens while recording
 //! - `event_loop`: what a session runs on
+//! - `side_band`: what happens to processes, as the kernel writes it down
 //! - `session`: the recording itself: attach, drain on an interval, stop
 //! - `live`: a recording without an end
 
@@ -20,6 +21,7 @@ mod observer;
 mod samples;
 mod session;
 mod shares;
+mod side_band;
 mod start;
 mod syscalls;
 mod watch;

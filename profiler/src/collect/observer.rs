@@ -7,13 +7,17 @@ use ctprof_ebpf::abi::syscall::SlowCall;
 
 use super::{RawCalls, Samples, WatchList};
 use crate::Result;
-use crate::model::ProcessKey;
+use crate::model::{ProcessKey, SideBand};
 
 /// Who is told what happens while recording.
 pub trait Observer {
-    /// A process was sampled for the first time, or replaced its image: now its binaries can be opened. If it has
-    /// not called `execve` since it was forked, `parent` is the image that it was forked from.
-    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey);
+    /// A process was sampled for the first time, or replaced its image: now its binaries can be opened. `parent` is the
+    /// image that it was forked from, where both still have it. Must not wait for the process.
+    /// `at_ns` is when, by `CLOCK_MONOTONIC`.
+    fn process_seen(&mut self, process: ProcessKey, parent: Option<ProcessKey>, at_ns: u64);
+    /// What happened to the processes of the host, in order; all of it before [`process_seen`](Self::process_seen) of a
+    /// later moment.
+    fn happened(&mut self, _: Vec<SideBand>) {}
     /// A cgroup was created inside the scope.
     fn cgroup_born(&mut self, path: &str);
     /// An interval is over.

@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::ledger::LedgerRun;
 use super::observer::{Ended, Observer, SlowCallSeen, Snapshot};
+use super::side_band::SideBands;
 use super::start::{DRAIN_INTERVAL, SessionPlan, check, early, load, needed, rows};
 use super::syscalls::CallRun;
 use super::watch::Refused;
@@ -18,6 +19,23 @@ use super::{RawCalls, RawLedger, Samples, WatchList};
 use crate::bpf::{Events, Kernel, KernelEvent, Losses, SampleMaps, Sampler, ScopeMap, probes};
 use crate::model::{ProcessKey, StateGroup, Unavailable};
 use crate::{Error, Result};
+
+/// Notices that are acted on before the event loop looks at the clock and at signals again.
+const EVENTS_PER_TURN: usize = 256;
+
+/// Turns after the end: the ring holds about 480 notices.
+const LAST_TURNS: usize = 4;
+
+/// How often the records of what happens to processes are read: their rings hold what 2,000 programs a second and CPU write
+/// in that time.
+const SIDE_BAND_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Whether there are more notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    Nothing,
+    More,
+}
 
 /// A running recording. Dropping it detaches everything.
 pub struct Session<'a> {
@@ -35,6 +53,7 @@ pub struct Session<'a> {
     pub(super) samples: Samples,
     pub(super) unavailable: Vec<Unavailable>,
     pub(super) unknown_events: u64,
+    side_bands: SideBands,
     pub(super) started: Instant,
     pub(super) ended: Option<Duration>,
 }
@@ -137,6 +156,7 @@ impl<'a> Session<'a> {
         };
 
         kernel.all_loaded();
+        let side_bands = side_bands(&plan, &mut unavailable);
 
         // Births of cgroups come first, so that none falls between them and the listing.
         for probe in ready {
@@ -160,6 +180,7 @@ impl<'a> Session<'a> {
             samples: Samples::default(),
             unavailable,
             unknown_events: 0,
+            side_bands,
             started: Instant::now(),
             ended: None,
         })
@@ -206,6 +227,8 @@ impl<'a> Session<'a> {
         let mut events = wait_on(events)?;
         let mut ticks = tokio::time::interval(DRAIN_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut side_ticks = tokio::time::interval(SIDE_BAND_INTERVAL);
+        side_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let period = self.plan.interval.unwrap_or(Duration::MAX);
         let mut snapshots = tokio::time::interval_at(far(period), period);
         snapshots.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -225,17 +248,25 @@ impl<'a> Session<'a> {
                         break Ended::TargetsGone;
                     }
                 }
+                _ = side_ticks.tick() => self.take_side_band(observer, false),
                 _ = snapshots.tick() => self.snapshot(observer)?,
                 ready = events.readable_mut() => {
                     let mut ready = ready.map_err(|error| cannot_wait(&error))?;
-                    self.take_events(ready.get_inner_mut(), observer)?;
-                    ready.clear_ready();
+                    if self.take_events(ready.get_inner_mut(), observer)? == Left::Nothing {
+                        ready.clear_ready();
+                    }
                 }
             }
         };
         self.stop()?;
+        self.take_side_band(observer, true);
+        // What came until now, and no more: others of the host go on.
         let mut events = events.into_inner();
-        self.take_events(&mut events, observer)?;
+        for _ in 0..LAST_TURNS {
+            if self.take_events(&mut events, observer)? == Left::Nothing {
+                break;
+            }
+        }
         Ok(ended)
     }
 
@@ -250,6 +281,14 @@ impl<'a> Session<'a> {
         }
         observer.drained(self.started.elapsed(), &self.samples);
         Ok(())
+    }
+
+    /// Hands over what happened to processes.
+    fn take_side_band(&mut self, observer: &mut impl Observer, is_end: bool) {
+        let records = self.side_bands.take(is_end);
+        if !records.is_empty() {
+            observer.happened(records);
+        }
     }
 
     fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
@@ -273,13 +312,22 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Acts on the kernel's notices, on so many at once: whoever makes the kernel send them without an end keeps neither
+    /// the clock nor signals waiting.
     pub(super) fn take_events(
         &mut self,
         events: &mut Events,
         observer: &mut impl Observer,
-    ) -> Result<()> {
+    ) -> Result<Left> {
+        // Before the notices: whoever is told of a process knows what it had mapped by then.
+        self.take_side_band(observer, false);
         let mut moved = false;
-        while let Some(event) = events.take() {
+        let mut left = Left::More;
+        for _ in 0..EVENTS_PER_TURN {
+            let Some(event) = events.take() else {
+                left = Left::Nothing;
+                break;
+            };
             match event {
                 KernelEvent::CgroupBorn { id, slot, path } => {
                     let Some(path) = self.plan.hierarchy.path_from_kernel(&path) else {
@@ -294,12 +342,10 @@ impl<'a> Session<'a> {
                     pid,
                     exec_id,
                     parent,
+                    at_ns,
                 } => {
-                    let parent = ProcessKey {
-                        pid: parent,
-                        exec_id,
-                    };
-                    observer.process_seen(ProcessKey { pid, exec_id }, parent);
+                    let parent = parent.map(|(pid, exec_id)| ProcessKey { pid, exec_id });
+                    observer.process_seen(ProcessKey { pid, exec_id }, parent, at_ns);
                 }
                 KernelEvent::ThreadsMoved => moved = true,
                 KernelEvent::SlowCall(call) => {
@@ -317,10 +363,10 @@ impl<'a> Session<'a> {
                 KernelEvent::Unknown(_) => self.unknown_events += 1,
             }
         }
-        match &mut self.ledger {
-            Some(ledger) if moved => ledger.follow(&mut self.kernel),
-            _ => Ok(()),
+        if let (Some(ledger), true) = (&mut self.ledger, moved) {
+            ledger.follow(&mut self.kernel)?;
         }
+        Ok(left)
     }
 
     fn targets_are_gone(&self) -> Result<bool> {
@@ -404,6 +450,7 @@ impl<'a> Session<'a> {
         lost.insert("unknown_event".to_owned(), self.unknown_events);
         lost.insert("program_missed".to_owned(), self.kernel.missed_runs());
         lost.insert("map_read_again".to_owned(), self.kernel.batch_retries());
+        lost.insert("mapping_dropped".to_owned(), self.side_bands.lost());
         self.refused.correct(&mut lost);
         Ok(lost)
     }
@@ -447,6 +494,23 @@ impl std::fmt::Debug for Session<'_> {
             .field("plan", &self.plan)
             .finish_non_exhaustive()
     }
+}
+
+/// The records of what happens to processes, where anything has stacks and the kernel lets them be had.
+fn side_bands(plan: &SessionPlan<'_>, unavailable: &mut Vec<Unavailable>) -> SideBands {
+    if plan.stacks.is_empty() {
+        return SideBands::default();
+    }
+    SideBands::open().unwrap_or_else(|cause| {
+        unavailable.push(Unavailable {
+            view: "mappings".to_owned(),
+            cause: format!(
+                "processes that exit before they can be looked at have no names, and libraries that take each other's place \
+                 may go unnoticed: {cause}"
+            ),
+        });
+        SideBands::default()
+    })
 }
 
 /// Has the event loop wait for notices.

@@ -5,6 +5,7 @@ pub mod ledger;
 pub mod pressure;
 pub mod profile;
 pub mod reading;
+pub mod side_band;
 pub mod stack;
 pub mod state;
 pub mod syscall;
@@ -15,6 +16,7 @@ pub use ledger::{Bucket, Culprit, Delay, Histogram, Ledger};
 pub use pressure::{Counters, Psi, Stall};
 pub use profile::{Profile, Stolen, Unavailable, Unnamed};
 pub use reading::{Group, GroupKey, Grouping, ProgramCost, Reading};
+pub use side_band::{CodeFile, Happened, MappedCode, SideBand};
 pub use stack::{
     CallerAt, Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,
     stand_in,

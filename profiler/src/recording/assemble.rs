@@ -1,7 +1,7 @@
 //! Raw samples to a profile: whose they are, what their addresses are called.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
 
@@ -36,6 +36,8 @@ pub(super) struct Input<'a> {
     pub(super) counted: Option<Counted>,
     pub(super) containers: Containers,
     pub(super) symbolizer: Symbolizer,
+    /// When everything has to have its name.
+    pub(super) deadline: Instant,
 }
 
 /// Puts the profile together.
@@ -49,6 +51,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         counted,
         containers: mut known,
         mut symbolizer,
+        deadline,
     } = input;
     let SessionPlan {
         hierarchy, roots, ..
@@ -58,6 +61,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
     let names = symbolize(
         Addresses::of(&recorded.samples),
         &mut symbolizer,
+        deadline,
         &mut frames,
     );
     let (owners, mut containers) = owners(&recorded.watch, roots, &mut known);
@@ -181,17 +185,24 @@ fn unnamed(symbolizer: &Symbolizer) -> Vec<Unnamed> {
         .collect()
 }
 
-fn symbolize(addresses: Addresses, symbolizer: &mut Symbolizer, frames: &mut FrameTable) -> Names {
+fn symbolize(
+    addresses: Addresses,
+    symbolizer: &mut Symbolizer,
+    deadline: Instant,
+    frames: &mut FrameTable,
+) -> Names {
     let mut names = Names::default();
     let kernel = symbolizer.kernel(&addresses.kernel, frames);
     names
         .kernel
         .extend(addresses.kernel.into_iter().zip(kernel));
-    for process in addresses.user.keys() {
-        // Once more: a process that still lives may have mapped libraries and compiled code since.
-        symbolizer.observe(*process);
-    }
-    symbolizer.read_ahead(&addresses.user);
+    // Once more: a process that still lives may have mapped libraries and compiled code since. Most of the time is for
+    // their files.
+    symbolizer.drop_waiting();
+    let now = Instant::now();
+    let for_looks = deadline.saturating_duration_since(now) / 3;
+    symbolizer.look_again(addresses.user.keys().copied(), now + for_looks);
+    symbolizer.read_ahead(&addresses.user, Some(deadline));
     for (process, user) in addresses.user {
         let resolved = symbolizer.user(process, &user, frames);
         names

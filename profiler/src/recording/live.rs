@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::collect::{Counted, Counters, Observer, Samples};
 use crate::host::containers::Containers;
-use crate::model::ProcessKey;
+use crate::model::{ProcessKey, SideBand};
 use crate::symbolize::{Options, Symbolizer};
 
 /// Follows a recording.
@@ -33,8 +33,12 @@ impl<'a, P: FnMut(Duration, u64)> Live<'a, P> {
 }
 
 impl<P: FnMut(Duration, u64)> Observer for Live<'_, P> {
-    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey) {
-        self.symbolizer.observe_fork(process, parent);
+    fn process_seen(&mut self, process: ProcessKey, parent: Option<ProcessKey>, at_ns: u64) {
+        self.symbolizer.notice_at(process, parent, at_ns);
+    }
+
+    fn happened(&mut self, records: Vec<SideBand>) {
+        self.symbolizer.happened(records);
     }
 
     fn cgroup_born(&mut self, path: &str) {
@@ -43,6 +47,7 @@ impl<P: FnMut(Duration, u64)> Observer for Live<'_, P> {
     }
 
     fn drained(&mut self, elapsed: Duration, samples: &Samples) {
+        self.symbolizer.take_in();
         self.containers.retry();
         if let Some(counters) = &mut self.counters {
             counters.follow_cpus();

@@ -9,7 +9,7 @@ mod beside;
 mod live;
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -24,6 +24,11 @@ pub use assemble::{CALL_NAMES, owner, owners};
 use beside::Figures;
 use live::Live;
 
+/// How long looking at processes and reading their files may take after the end: with what else there is to do, an
+/// answer comes within a second. An unoptimised build reads ten times as slowly.
+pub const NAMES_WITHIN: Duration =
+    Duration::from_millis(if cfg!(debug_assertions) { 120_000 } else { 700 });
+
 /// A recording that has begun. Dropping it detaches everything.
 pub struct Recording<'a> {
     plan: SessionPlan<'a>,
@@ -32,6 +37,7 @@ pub struct Recording<'a> {
     counters: Option<Counters<'a>>,
     containers: Containers,
     before: Figures,
+    names_within: Duration,
 }
 
 impl<'a> Recording<'a> {
@@ -59,7 +65,15 @@ impl<'a> Recording<'a> {
             counters,
             containers,
             before,
+            names_within: NAMES_WITHIN,
         })
+    }
+
+    /// How long naming may take after the end, [`NAMES_WITHIN`] if nothing else is said.
+    #[must_use]
+    pub const fn names_within(mut self, time: Duration) -> Self {
+        self.names_within = time;
+        self
     }
 
     /// Records for `limit`, until `stop` resolves, or until every target is gone. `progress` is told the time since
@@ -75,6 +89,7 @@ impl<'a> Recording<'a> {
     ) -> Result<Finished<'a>> {
         let mut live = Live::new(self.containers, self.counters, progress);
         let ended = self.session.run(limit, stop, &mut live).await?;
+        let deadline = Instant::now() + self.names_within;
         let (containers, symbolizer, counted) = live.end();
         let recorded = self.session.finish()?;
         let after = Figures::read(self.plan.hierarchy, &recorded.watch);
@@ -89,6 +104,7 @@ impl<'a> Recording<'a> {
                 counted,
                 containers,
                 symbolizer,
+                deadline,
             },
         })
     }

@@ -3,32 +3,47 @@
 
 use std::collections::HashMap;
 use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use foldhash::HashSet;
 
 use super::Options;
 use super::cache::{Entry, Key, Origin};
-use super::problems::Problems;
+use super::pool::Pool;
+use super::problems::{Problem, Problems};
 use super::process::{Content, Image};
 
 /// Most threads that read: whoever is measured wants the other CPUs.
 const MOST_THREADS: usize = 4;
 
+/// How long before the deadline debug information is given up, so that the names of symbols are there in time.
+const FOR_SYMBOLS: Duration = Duration::from_millis(150);
+
+/// A moment that does not come while somebody waits.
+const FOREVER: Duration = Duration::from_secs(24 * 3600);
+
+/// How many files are read at once.
+pub(super) fn width() -> usize {
+    thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(MOST_THREADS)
+}
+
 /// What has to be looked up in each file, each offset once.
 #[derive(Default)]
-pub(super) struct Wanted<'a>(pub(super) HashMap<Key, (Origin<'a>, HashSet<u64>)>);
+pub(super) struct Wanted(pub(super) HashMap<Key, (Origin, HashSet<u64>)>);
 
-impl<'a> Wanted<'a> {
+impl Wanted {
     /// Adds the addresses of a process that lie in files.
-    pub(super) fn add(&mut self, image: &'a Image, addresses: &[u64]) {
+    pub(super) fn add(&mut self, image: &Image, addresses: &[u64]) {
         for address in addresses {
             let Some(mapping) = image.mapping(*address) else {
                 continue;
             };
             let origin = match &mapping.content {
-                Content::File { file, .. } => Origin::Held(file),
+                Content::File { file, .. } => Origin::Held(Arc::clone(file)),
                 Content::Vdso => Origin::Vdso,
                 Content::Unheld { .. } | Content::Special(_) | Content::Anonymous => continue,
             };
@@ -40,46 +55,52 @@ impl<'a> Wanted<'a> {
 }
 
 /// One file to read.
-pub(super) struct Job<'a> {
-    pub(super) origin: Origin<'a>,
+pub(super) struct Job {
+    pub(super) origin: Origin,
     pub(super) entry: Entry,
     /// What is to be looked up, in order.
     pub(super) offsets: Vec<u64>,
 }
 
-/// Does all of it, the files with the most to look up first. `done` takes each, one at a time, in any order.
-pub(super) fn run<'a>(
-    mut jobs: Vec<Job<'a>>,
+/// Does all of it, the files with the most to look up first. `done` takes each, one at a time, in any order; those that
+/// are not read by `deadline` are counted, and never come.
+pub(super) fn run(
+    mut jobs: Vec<Job>,
     options: &Options,
+    deadline: Option<Instant>,
+    pool: &Pool,
     problems: &mut Problems,
-    done: impl FnMut(Job<'a>) + Send,
+    mut done: impl FnMut(Job),
 ) {
-    jobs.sort_by_key(|job| job.offsets.len());
-    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
-    let others = cpus.min(MOST_THREADS).min(jobs.len()).saturating_sub(1);
-    let (jobs, out) = (Mutex::new(jobs), Mutex::new((done, problems)));
-    let work = || {
-        loop {
-            // Not in the condition of the loop, where it would stay locked.
-            let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(mut job) = job else {
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.offsets.len()));
+    let until = deadline.unwrap_or_else(|| Instant::now() + FOREVER);
+    let for_debug = deadline.and_then(|deadline| deadline.checked_sub(FOR_SYMBOLS));
+    let options = Arc::new(options.clone());
+    let (sender, receiver) = mpsc::channel();
+    let mut left = jobs.len();
+    for mut job in jobs {
+        let (sender, options) = (sender.clone(), Arc::clone(&options));
+        pool.submit(move || {
+            if Instant::now() >= until {
                 return;
-            };
-            let mut problems = Problems::default();
-            job.entry
-                .learn(job.origin, &job.offsets, options, &mut problems);
-            let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
-            out.1.merge(&problems);
-            (out.0)(job);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..others {
-            // Where no thread can be had, this one does it all.
-            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                break;
             }
-        }
-        work();
-    });
+            let mut problems = Problems::default();
+            job.entry.end_at(for_debug);
+            job.entry
+                .learn(&job.origin, &job.offsets, &options, &mut problems);
+            let _ = sender.send((job, problems));
+        });
+    }
+    drop(sender);
+    while left > 0 {
+        let Some((job, found)) = pool.receive(&receiver, until) else {
+            break;
+        };
+        left -= 1;
+        problems.merge(&found);
+        done(job);
+    }
+    for _ in 0..left {
+        problems.add(Problem::FileLate);
+    }
 }

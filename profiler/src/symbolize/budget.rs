@@ -1,7 +1,7 @@
 //! A limit on the CPU time that the tables of one file may cost: they can refer to each other, or repeat
 //! themselves, such that a small file takes hours to read.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -14,6 +14,8 @@ pub(super) struct Budget {
     left: Duration,
     since: Duration,
     steps: usize,
+    /// When whoever waits for the answer stops waiting.
+    deadline: Option<Instant>,
 }
 
 /// The time is up.
@@ -26,7 +28,13 @@ impl Budget {
             left: limit,
             since: now(),
             steps: 0,
+            deadline: None,
         }
+    }
+
+    /// From now on the budget is used up at this moment, too.
+    pub(super) const fn end_at(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
     }
 
     /// Time spent before now, on other things, does not count.
@@ -39,6 +47,9 @@ impl Budget {
         let now = now();
         self.left = self.left.saturating_sub(now.saturating_sub(self.since));
         self.since = now;
+        if self.deadline.is_some_and(|at| Instant::now() >= at) {
+            self.left = Duration::ZERO;
+        }
     }
 
     /// Call this in every loop whose length a file decides.

@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ahead::{self, Job, Wanted};
 use super::binary::{Answer, Binary, guarded};
 use super::budget::Budget;
 use super::elf::{Header, ReadError, Source};
+use super::pool::Pool;
 use super::problems::{Problem, Problems};
 use super::process::{HeldFile, InsteadOf};
 use super::{Options, separate, vdso};
@@ -16,17 +17,17 @@ use super::{Options, separate, vdso};
 const MAX_TIME: Duration = Duration::from_secs(3);
 
 /// What there is to read.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Origin<'a> {
-    Held(&'a HeldFile),
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    Held(Arc<HeldFile>),
     Vdso,
 }
 
 /// Number of a held file; `None` is the vDSO.
 pub(super) type Key = Option<u32>;
 
-impl Origin<'_> {
-    pub(super) const fn key(&self) -> Key {
+impl Origin {
+    pub(super) fn key(&self) -> Key {
         match self {
             Self::Held(file) => Some(file.id),
             Self::Vdso => None,
@@ -62,13 +63,15 @@ pub(super) struct Located {
 pub(super) struct Cache {
     entries: HashMap<Key, Entry>,
     turn: u64,
+    /// The time for reading is up: what is not known now stays unknown.
+    is_closed: bool,
 }
 
 impl Cache {
     /// Names the code at file `offsets`; the result is aligned with them. Also gives the build id.
     pub(super) fn resolve(
         &mut self,
-        origin: Origin<'_>,
+        origin: &Origin,
         offsets: &[u64],
         options: &Options,
         problems: &mut Problems,
@@ -78,7 +81,7 @@ impl Cache {
         let entry = self.entries.entry(key).or_insert_with(Entry::new);
         entry.turn = self.turn;
         let new = entry.unknown(offsets.iter().copied());
-        let is_new = !new.is_empty();
+        let is_new = !new.is_empty() && !self.is_closed;
         if is_new {
             entry.learn(origin, &new, options, problems);
         }
@@ -116,11 +119,14 @@ impl Cache {
         addresses.iter().map(|address| find(*address)).collect()
     }
 
-    /// Looks up all that is wanted, several files at a time, for [`Cache::resolve`] to find.
+    /// Looks up all that is wanted, several files at a time, for [`Cache::resolve`] to find. What takes until after
+    /// `deadline` is counted, and nothing is read after it.
     pub(super) fn read_ahead(
         &mut self,
-        wanted: Wanted<'_>,
+        wanted: Wanted,
         options: &Options,
+        deadline: Option<Instant>,
+        pool: &Pool,
         problems: &mut Problems,
     ) {
         self.turn += 1;
@@ -139,10 +145,11 @@ impl Cache {
             })
         });
         let jobs = jobs.collect();
-        ahead::run(jobs, options, problems, |job| {
+        ahead::run(jobs, options, deadline, pool, problems, |job| {
             self.entries.insert(job.origin.key(), job.entry);
             self.trim(options.cache_bytes);
         });
+        self.is_closed = deadline.is_some();
     }
 
     /// Drops all that is known about files that are held no more.
@@ -193,10 +200,15 @@ impl Entry {
         new
     }
 
+    /// Has reading debug information and Go's tables end at this moment; what symbols say is read all the same.
+    pub(super) const fn end_at(&mut self, deadline: Option<Instant>) {
+        self.budget.end_at(deadline);
+    }
+
     /// Reads the file if it is not yet, and looks up these offsets in it.
     pub(super) fn learn(
         &mut self,
-        origin: Origin<'_>,
+        origin: &Origin,
         offsets: &[u64],
         options: &Options,
         problems: &mut Problems,
@@ -250,11 +262,7 @@ impl Entry {
     }
 }
 
-fn read(
-    origin: Origin<'_>,
-    options: &Options,
-    problems: &mut Problems,
-) -> Result<Binary, ReadError> {
+fn read(origin: &Origin, options: &Options, problems: &mut Problems) -> Result<Binary, ReadError> {
     let source = match origin {
         Origin::Vdso => vdso::read().ok_or(ReadError::Io)?,
         Origin::Held(file) => {

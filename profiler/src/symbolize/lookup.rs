@@ -2,19 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::binary::Answer;
 use super::cache::{Cache, Origin};
+use super::pool::Pool;
 use super::problems::{Problem, Problems};
-use super::process::{Content, HeldFile, Image, InsteadOf, PerfMap};
+use super::process::{Content, Image, InsteadOf};
+use super::safe_open::Held;
 use super::{Options, jit, names};
 use crate::model::{CallerAt, Frame, FrameKind, FrameTable, Module, ModuleId, Resolved};
 
 /// What the lookup of the addresses of one process needs.
 pub(super) struct Lookup<'a> {
     pub(super) image: &'a Image,
+    pub(super) perf_map: Option<Arc<Held>>,
     pub(super) cache: &'a mut Cache,
     pub(super) options: &'a Options,
+    pub(super) pool: &'a Pool,
+    /// When reading a perf map has to be over.
+    pub(super) deadline: Instant,
     pub(super) problems: &'a mut Problems,
     pub(super) table: &'a mut FrameTable,
 }
@@ -29,7 +36,7 @@ struct Found {
 }
 
 /// Addresses of one file: place in the result, and offset in the file.
-type Batch<'a> = (Origin<'a>, &'a str, Vec<(usize, u64)>);
+type Batch<'a> = (Origin, &'a str, Vec<(usize, u64)>);
 
 impl Lookup<'_> {
     /// The frames at each address; the result is aligned with `addresses`.
@@ -56,17 +63,22 @@ impl Lookup<'_> {
         let image = self.image;
         // A file may be mapped under several paths: each is a module of its own.
         let mut batches: BTreeMap<(Option<u32>, &str), Batch<'_>> = BTreeMap::new();
+        let mut is_remapped = false;
         for (at, address) in addresses.iter().enumerate() {
+            if image.is_ambiguous(*address) {
+                is_remapped = true;
+                found.resolved[at] = Some(plain(self.table, "remapped", *address, None));
+                continue;
+            }
             let Some(mapping) = image.mapping(*address) else {
                 continue;
             };
             let offset = mapping.offset_of(*address);
             match &mapping.content {
                 Content::File { file, path } => {
-                    let file: &HeldFile = file;
                     let batch = batches
                         .entry((Some(file.id), path))
-                        .or_insert_with(|| (Origin::Held(file), path, Vec::new()));
+                        .or_insert_with(|| (Origin::Held(Arc::clone(file)), path, Vec::new()));
                     batch.2.push((at, offset));
                 }
                 Content::Vdso => {
@@ -87,9 +99,9 @@ impl Lookup<'_> {
                     found.resolved[at] = Some(plain);
                 }
                 Content::Anonymous => {
-                    let name = match image.perf_map {
-                        PerfMap::Held(_) => "jit",
-                        PerfMap::None | PerfMap::Refused => "anon",
+                    let name = match self.perf_map {
+                        Some(_) => "jit",
+                        None => "anon",
                     };
                     let module = self.module(&format!("[{name}]"), "");
                     let plain = plain(self.table, name, *address, Some(module));
@@ -97,18 +109,15 @@ impl Lookup<'_> {
                 }
             }
         }
+        if is_remapped {
+            self.problems.add(Problem::Remapped);
+        }
         for (origin, path, places) in batches.into_values() {
-            self.by_file(origin, path, &places, found);
+            self.by_file(&origin, path, &places, found);
         }
     }
 
-    fn by_file(
-        &mut self,
-        origin: Origin<'_>,
-        path: &str,
-        places: &[(usize, u64)],
-        found: &mut Found,
-    ) {
+    fn by_file(&mut self, origin: &Origin, path: &str, places: &[(usize, u64)], found: &mut Found) {
         let offsets: Vec<u64> = places.iter().map(|(_, offset)| *offset).collect();
         let (located, build_id) = self
             .cache
@@ -173,16 +182,19 @@ impl Lookup<'_> {
         let mut places = std::mem::take(&mut found.maybe_jit);
         places.sort_unstable_by_key(|(at, _)| addresses[*at]);
         let mut names = vec![None; places.len()];
-        if let (PerfMap::Held(map), false) = (&self.image.perf_map, places.is_empty()) {
+        if let (Some(map), false) = (&self.perf_map, places.is_empty()) {
             let wanted: Vec<u64> = places.iter().map(|(at, _)| addresses[*at]).collect();
-            match jit::resolve(map, &wanted, self.options.max_perf_map_bytes) {
-                Ok(all) => {
+            let (map, max_bytes) = (Arc::clone(map), self.options.max_perf_map_bytes);
+            let read = move || jit::resolve(&map, &wanted, max_bytes);
+            match self.pool.call(self.deadline, read) {
+                Some(Ok(all)) => {
                     names = all.names;
                     if all.is_cut {
                         self.problems.add(Problem::PerfMapTooLarge);
                     }
                 }
-                Err(problem) => self.problems.add(problem),
+                Some(Err(problem)) => self.problems.add(problem),
+                None => self.problems.add(Problem::FileLate),
             }
         }
         for ((at, otherwise), name) in places.into_iter().zip(names) {

@@ -1,8 +1,11 @@
 //! Addresses to names: kernel, ELF, Go, JIT maps, vDSO.
 //!
-//! While recording, [`Symbolizer::observe`] looks at each process once and holds its executables, perf map and root
+//! While recording, [`Symbolizer::notice`] has each process looked at, and holds its executables, perf map and root
 //! folder open, so that frames have names although the process exits or its files are replaced. At the end,
 //! [`Symbolizer::user`] and [`Symbolizer::kernel`] turn unique addresses into frames.
+//!
+//! A process and its files decide how long looking at them takes, so that happens on threads of a [`Pool`], and whoever
+//! waits for it does so up to a deadline. What is not known by then is a [`Problem`].
 //!
 //! Containers control every file read here. What that means is said where it is dealt with: `safe_open` (names,
 //! links, FIFOs), `walk` (paths within a container), `elf::source` (sizes, truncation), `elf::packed` (what unpacks to
@@ -15,6 +18,7 @@ mod budget;
 mod cache;
 mod dwarf;
 mod elf;
+mod followed;
 mod go;
 mod jit;
 mod kernel;
@@ -22,6 +26,7 @@ mod lookup;
 #[cfg(test)]
 mod mutated_files;
 mod names;
+mod pool;
 mod problems;
 mod process;
 mod roots;
@@ -30,23 +35,35 @@ mod separate;
 mod vdso;
 mod walk;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use self::ahead::Wanted;
 use self::cache::Cache;
+use self::followed::Following;
 use self::kernel::KernelSymbols;
 use self::lookup::{Lookup, plain};
+use self::pool::Pool;
 pub use self::problems::{Problem, Problems};
-use self::process::{Absent, Processes};
-use crate::model::{CallerAt, Frame, FrameKind, FrameTable, Module, ProcessKey, Resolved};
+use self::process::{Absent, Image, PerfMap, Processes};
+use self::safe_open::Held;
+use crate::model::{
+    CallerAt, Frame, FrameKind, FrameTable, Module, ProcessKey, Resolved, SideBand,
+};
 
 /// Where distributions install debug information apart from programs.
 const DEBUG_FOLDER: &str = "/usr/lib/debug";
 
 /// Processes forgotten between two looks for files that nobody maps any more.
 const FORGOTTEN_PER_SWEEP: u64 = 256;
+
+/// How long [`Symbolizer::observe`] waits for its look. A usual one takes a tenth of a millisecond.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a perf map may take to read where nobody has said when names have to be there.
+const FOR_PERF_MAP: Duration = Duration::from_secs(10);
 
 /// Most generations of forks that a name is looked for in.
 const MAX_FORKS: usize = 8;
@@ -104,10 +121,20 @@ pub struct Symbolizer {
     options: Options,
     processes: Processes,
     cache: Cache,
+    pool: Pool,
+    /// When everything has to be named.
+    deadline: Option<Instant>,
     kernel: Option<KernelSymbols>,
     /// What a process was forked from without calling `execve` since.
     parents: HashMap<ProcessKey, ProcessKey>,
+    following: Following,
+    /// When a process image was first seen running, in ns of `CLOCK_MONOTONIC`.
+    seen_at: HashMap<ProcessKey, u64>,
+    /// Process ids that were noticed at a moment until which not all records are there.
+    too_new: Vec<(u32, u64)>,
     problems: Problems,
+    /// Processes of which a problem is counted.
+    told: HashSet<ProcessKey>,
     forgotten: u64,
 }
 
@@ -119,42 +146,144 @@ impl Symbolizer {
             processes: Processes::new(&options),
             options,
             cache: Cache::default(),
+            pool: Pool::new(ahead::width()),
+            deadline: None,
             kernel: None,
             parents: HashMap::new(),
+            following: Following::default(),
+            seen_at: HashMap::new(),
+            too_new: Vec::new(),
             problems: Problems::default(),
+            told: HashSet::new(),
             forgotten: 0,
         }
     }
 
-    /// A process was seen running: reads its mappings and holds what is needed to name its frames later.
+    /// A process was seen running: has its mappings read, and what is needed to name its frames later held. Never waits.
     ///
-    /// Takes about a tenth of a millisecond; may be called again to see what was mapped since (`dlopen`, JIT). A process
-    /// that is gone already is remembered as such: its frames will read `[exited+0xaddress]`.
-    pub fn observe(&mut self, process: ProcessKey) {
-        self.processes.observe(process, &mut self.problems);
-    }
-
-    /// As [`Symbolizer::observe`], for a process whose parent is known.
+    /// May be called again and again, to see what was mapped since (`dlopen`, JIT): a process is looked at when its last
+    /// look is over, and the less often the longer that took. One that is gone already is remembered as such: its
+    /// frames will read `[exited+0xaddress]`.
     ///
-    /// A fork that has not called `execve` maps what its parent maps. A child that is gone before it could be looked
-    /// at, such as a subshell, is named through its parent, if that is still the same image.
-    pub fn observe_fork(&mut self, process: ProcessKey, parent: ProcessKey) {
-        if parent.exec_id == process.exec_id && parent.pid > 1 {
-            self.processes.observe(parent, &mut Problems::default());
-            if self.nearest_known(parent).is_some() {
+    /// `parent` is the process that it was forked from, if both still have the image of then. Such a fork maps what its
+    /// parent maps: one that is gone before it could be looked at, such as a subshell, is named through its parent.
+    pub fn notice(&mut self, process: ProcessKey, parent: Option<ProcessKey>) {
+        self.take_in();
+        if let Some(parent) = parent.filter(|parent| *parent != process) {
+            if self.parents.len() < self.options.max_processes {
                 self.parents.insert(process, parent);
-                self.processes.observe(process, &mut Problems::default());
-                return;
+            }
+            if self.processes.image(parent).is_none() {
+                self.want(parent, None);
             }
         }
-        self.observe(process);
+        self.want(process, None);
+    }
+
+    /// As [`Symbolizer::notice`], of an image that ran at a moment of `CLOCK_MONOTONIC`: what
+    /// [`Symbolizer::happened`] says of the process at that moment is kept.
+    pub fn notice_at(&mut self, process: ProcessKey, parent: Option<ProcessKey>, at_ns: u64) {
+        self.notice(process, parent);
+        if self.seen_at.len() < self.options.max_processes {
+            self.seen_at.entry(process).or_insert(at_ns);
+        }
+        if at_ns <= self.following.newest_ns() {
+            self.want_followed(process.pid, at_ns);
+        } else if self.too_new.len() < self.options.max_processes {
+            self.too_new.push((process.pid, at_ns));
+        }
+    }
+
+    fn want_followed(&mut self, pid: u32, at_ns: u64) {
+        if let Some((files, relatives)) = self.following.want(pid, at_ns) {
+            self.processes.search(files, &relatives, &self.pool);
+        }
+    }
+
+    /// Keeps what is followed of the processes that were noticed, as far as it is known until `ns`.
+    fn want_until(&mut self, ns: u64) {
+        let known = |(_, at_ns): &mut (u32, u64)| *at_ns <= ns;
+        let known: Vec<(u32, u64)> = self.too_new.extract_if(.., known).collect();
+        for (pid, at_ns) in known {
+            self.want_followed(pid, at_ns);
+        }
+    }
+
+    /// Takes over what the kernel has written down, all until a moment, in order. Processes that were noticed are known
+    /// from it, although no look at them came in time. Never waits.
+    pub fn happened(&mut self, records: impl IntoIterator<Item = SideBand>) {
+        for record in records {
+            let pid = record.pid;
+            if let Some(file) = self.following.add(record) {
+                let relatives = self.following.relatives(pid);
+                self.processes.search(vec![file], &relatives, &self.pool);
+            }
+        }
+        self.want_until(self.following.newest_ns());
+    }
+
+    fn want(&mut self, process: ProcessKey, patience: Option<Duration>) -> bool {
+        let (pool, problems) = (&self.pool, &mut self.problems);
+        self.processes.want(process, patience, pool, problems)
+    }
+
+    /// Takes over what was found since the last call. Never waits.
+    pub fn take_in(&mut self) {
+        self.processes.take_in(&self.pool, &mut self.problems);
+    }
+
+    /// As [`Symbolizer::notice`], and waits until the process was looked at, but no longer than a second.
+    pub fn observe(&mut self, process: ProcessKey) {
+        self.observe_within(process, PATIENCE);
+    }
+
+    /// The same with another patience. Where the last look took more than half as long, there is none: what is known has
+    /// to do.
+    pub fn observe_within(&mut self, process: ProcessKey, patience: Duration) {
+        self.look_again([process], Instant::now() + patience);
+    }
+
+    /// Looks at these processes once more, as many as there is time for until `deadline`: they may have mapped libraries
+    /// and compiled code since.
+    pub fn look_again(
+        &mut self,
+        processes: impl IntoIterator<Item = ProcessKey>,
+        deadline: Instant,
+    ) {
+        self.take_in();
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let (mut wanted, mut late) = (HashSet::new(), Vec::new());
+        for process in processes {
+            if self.want(process, Some(patience)) {
+                wanted.insert(process);
+            } else {
+                late.push(process);
+            }
+        }
+        let (pool, problems) = (&self.pool, &mut self.problems);
+        late.extend(self.processes.wait_for(&wanted, deadline, pool, problems));
+        for process in late {
+            self.tell(process, Problem::ProcessLate);
+        }
+    }
+
+    /// No process that has not been looked at will be: samples are at their end, and who has any is known.
+    pub fn drop_waiting(&mut self) {
+        self.processes.drop_waiting();
+    }
+
+    /// Counts a problem of a process once.
+    fn tell(&mut self, process: ProcessKey, problem: Problem) {
+        if self.told.insert(process) {
+            self.problems.add(problem);
+        }
     }
 
     /// The process itself if it could be looked at, else the nearest such process that it was forked from.
     fn nearest_known(&self, process: ProcessKey) -> Option<ProcessKey> {
         let is_known = |key| {
             let image = self.processes.image(key);
-            image.is_some_and(|image| image.identity.is_some())
+            image.is_some_and(Image::is_known)
         };
         let mut key = process;
         for _ in 0..MAX_FORKS {
@@ -166,9 +295,26 @@ impl Symbolizer {
         None
     }
 
+    /// The perf map that describes the code of a process: its own, or, of a fork that has none, that of the process that it
+    /// was forked from, which wrote down what both have.
+    fn perf_map(&self, process: ProcessKey) -> Option<Arc<Held>> {
+        let mut key = process;
+        for _ in 0..MAX_FORKS {
+            match self.processes.image(key).map(|image| &image.perf_map) {
+                Some(PerfMap::Held(map)) => return Some(Arc::clone(map)),
+                Some(PerfMap::Refused) => return None,
+                Some(PerfMap::None) | None => {}
+            }
+            key = *self.parents.get(&key)?;
+        }
+        None
+    }
+
     /// Lets go of a process and of the files that only it maps. Names already given out stay valid.
     pub fn forget(&mut self, process: ProcessKey) {
         self.parents.remove(&process);
+        self.told.remove(&process);
+        self.seen_at.remove(&process);
         self.processes.forget(process);
         self.forgotten += 1;
         if self.forgotten.is_multiple_of(FORGOTTEN_PER_SWEEP) {
@@ -190,7 +336,27 @@ impl Symbolizer {
 
     /// Reads what naming these addresses takes, several files at a time on several CPUs. [`Symbolizer::user`] names them
     /// without it as well, and reads one file after the other.
-    pub fn read_ahead(&mut self, addresses: &BTreeMap<ProcessKey, Vec<u64>>) {
+    ///
+    /// With a `deadline`, what is not read by then is left without names, here and in what is named afterwards.
+    pub fn read_ahead(
+        &mut self,
+        addresses: &BTreeMap<ProcessKey, Vec<u64>>,
+        deadline: Option<Instant>,
+    ) {
+        self.take_in();
+        self.want_until(u64::MAX);
+        let now = Instant::now();
+        let for_files = deadline.map_or(PATIENCE, |deadline| {
+            deadline.saturating_duration_since(now) / 4
+        });
+        self.processes.wait_for_files(now + for_files, &self.pool);
+        for process in addresses.keys() {
+            let seen_at = self.seen_at.get(process);
+            let followed = seen_at.and_then(|at_ns| self.following.at(process.pid, *at_ns));
+            if let Some(followed) = followed {
+                self.processes.follow(*process, followed);
+            }
+        }
         let mut wanted = Wanted::default();
         for (process, addresses) in addresses {
             let known = self.nearest_known(*process);
@@ -198,8 +364,10 @@ impl Symbolizer {
                 wanted.add(image, addresses);
             }
         }
+        let (options, pool) = (&self.options, &self.pool);
         self.cache
-            .read_ahead(wanted, &self.options, &mut self.problems);
+            .read_ahead(wanted, options, deadline, pool, &mut self.problems);
+        self.deadline = deadline;
     }
 
     /// Resolves unique user addresses of one process image; the result is aligned with `addresses`.
@@ -211,15 +379,22 @@ impl Symbolizer {
         addresses: &[u64],
         table: &mut FrameTable,
     ) -> Vec<Resolved> {
-        if self.processes.image(process).is_none() {
+        if self.processes.image(process).is_none() && self.deadline.is_none() {
             self.observe(process);
         }
         let known = self.nearest_known(process);
         let Some(image) = known.and_then(|key| self.processes.image(key)) else {
-            let what = match self.processes.image(process).map(|image| image.absent) {
-                Some(Absent::Exited) => "exited",
-                Some(Absent::Unreadable) => "unreadable",
-                None => "unknown", // above the limit on processes
+            let absent = self.processes.image(process).map(|image| image.absent);
+            let what = match absent {
+                Some(Absent::Exited) => {
+                    self.tell(process, Problem::ProcessGone);
+                    "exited"
+                }
+                Some(Absent::Unreadable(problem)) => {
+                    self.tell(process, problem);
+                    "unreadable"
+                }
+                None => "unknown", // above a limit, or not looked at in time
             };
             let addresses = addresses.iter();
             return addresses
@@ -228,8 +403,13 @@ impl Symbolizer {
         };
         let lookup = Lookup {
             image,
+            perf_map: self.perf_map(process),
             cache: &mut self.cache,
             options: &self.options,
+            pool: &self.pool,
+            deadline: self
+                .deadline
+                .unwrap_or_else(|| Instant::now() + FOR_PERF_MAP),
             problems: &mut self.problems,
             table,
         };

@@ -13,6 +13,11 @@ pub enum Problem {
     ProcessGone,
     /// The process' mappings or files may not be read.
     ProcessDenied,
+    /// The process could not be looked at, or not once more, before the time for that was up: its list of mappings is very
+    /// long, or its memory is locked.
+    ProcessLate,
+    /// More processes wanted to be looked at than could be.
+    TooManyLooks,
     /// More processes than the limit.
     TooManyProcesses,
     /// More mapped files than the limit on open files.
@@ -23,6 +28,10 @@ pub enum Problem {
     FileUnreadable,
     /// A mapped file is on a file system that a process serves (FUSE): reading it could block forever.
     FileOnFuse,
+    /// A mapped file, or a perf map, could not be read before the time for names was up.
+    FileLate,
+    /// Different files were mapped at one address in turn.
+    Remapped,
     /// A mapped file has a damaged or absurd ELF structure.
     FileMalformed,
     /// A table of a mapped file is larger than the limit.
@@ -63,11 +72,15 @@ impl Problem {
             Self::KernelSymbolsUnreadable => "kernel_symbols_unreadable",
             Self::ProcessGone => "process_gone",
             Self::ProcessDenied => "process_denied",
+            Self::ProcessLate => "process_late",
+            Self::TooManyLooks => "too_many_looks",
             Self::TooManyProcesses => "too_many_processes",
             Self::TooManyFiles => "too_many_files",
             Self::TooManyMappings => "too_many_mappings",
             Self::FileUnreadable => "file_unreadable",
             Self::FileOnFuse => "file_on_fuse",
+            Self::FileLate => "file_late",
+            Self::Remapped => "remapped",
             Self::FileMalformed => "file_malformed",
             Self::FileTooLarge => "file_too_large",
             Self::FileTooSlow => "file_too_slow",
@@ -95,12 +108,22 @@ impl Problem {
             Self::KernelSymbolsUnreadable => "/proc/kallsyms cannot be read",
             Self::ProcessGone => "processes exited before their mappings could be read",
             Self::ProcessDenied => "processes may not be inspected: run as root",
+            Self::ProcessLate => {
+                "processes took too long to look at: their lists of mappings are very long, or their memory is locked"
+            }
+            Self::TooManyLooks => "more processes started than could be looked at",
             Self::TooManyProcesses => "more processes than ctprof keeps mappings of",
             Self::TooManyFiles => "more mapped files than may be held open: raise `ulimit -n`",
             Self::TooManyMappings => "a process has more executable mappings than ctprof keeps",
             Self::FileUnreadable => "mapped files could not be read",
             Self::FileOnFuse => {
                 "mapped files on FUSE are not read: their server could block ctprof"
+            }
+            Self::FileLate => {
+                "mapped files could not be read before the time for names was up: `record --names-within` gives more"
+            }
+            Self::Remapped => {
+                "addresses at which a process had one file and then another: whose code it was cannot be told"
             }
             Self::FileMalformed => "mapped files are not well-formed ELF files",
             Self::FileTooLarge => {

@@ -57,6 +57,11 @@ impl Held {
         (self.stat.st_dev, self.stat.st_ino) == (other.stat.st_dev, other.stat.st_ino)
     }
 
+    /// Whether it is on a file system of this kind.
+    pub(super) fn is_on(&self, magic: u64) -> bool {
+        rustix::fs::fstatfs(&self.fd).is_ok_and(|found| found.f_type.cast_unsigned() == magic)
+    }
+
     /// Opens the file for reading.
     pub(super) fn reader(&self) -> Result<File, Refused> {
         let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());

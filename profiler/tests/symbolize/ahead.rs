@@ -23,7 +23,7 @@ fn name_all(
         symbolizer.observe(*process);
     }
     if is_ahead {
-        symbolizer.read_ahead(wanted);
+        symbolizer.read_ahead(wanted, None);
     }
     let mut all = Vec::new();
     for (process, addresses) in wanted {
@@ -108,7 +108,7 @@ fn what_was_read_ahead_is_there_when_the_file_is_not() {
     let address = program.value("mapped") + offset;
     let mut symbolizer = symbolizer();
     symbolizer.observe(program.key());
-    symbolizer.read_ahead(&BTreeMap::from([(program.key(), vec![address])]));
+    symbolizer.read_ahead(&BTreeMap::from([(program.key(), vec![address])]), None);
     std::fs::File::create(&library).unwrap();
     assert_eq!(
         names(&mut symbolizer, program.key(), address),

@@ -1,6 +1,6 @@
 //! Programs whose files or processes are gone when the names are asked for.
 
-use ctprof::model::ProcessKey;
+use ctprof::model::{CodeFile, Happened, MappedCode, ProcessKey, SideBand};
 use ctprof::symbolize::{Options, Problem, Symbolizer};
 
 use crate::support::{Program, compile, names, needs, skip, symbolizer};
@@ -234,4 +234,135 @@ fn a_process_seen_within_execve_is_looked_at_again() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(names(&mut symbolizer, key, 0x1800), ["[anon+0x1800]"]);
     assert_eq!(symbolizer.problems().iter().count(), 0);
+}
+
+/// A thread that waits for one process' memory for ever keeps nobody else's names away.
+#[test]
+fn a_process_that_cannot_be_looked_at_holds_nothing_up() {
+    let proc_root = tempfile::tempdir().unwrap();
+    let process = |pid: u32| {
+        let folder = proc_root.path().join(pid.to_string());
+        std::fs::create_dir(&folder).unwrap();
+        let stat = format!(
+            "{pid} (it) R 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 100 200 300 4096 8192 140720000 0 0"
+        );
+        std::fs::write(folder.join("stat"), stat).unwrap();
+        std::fs::write(folder.join("mountinfo"), "").unwrap();
+        folder.join("maps")
+    };
+    let stuck: Vec<u32> = (100..110).collect();
+    for pid in &stuck {
+        // To open it waits for a writer, who never comes.
+        let mode = rustix::fs::Mode::RUSR;
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, process(*pid), fifo, mode, 0).unwrap();
+    }
+    std::fs::write(process(7), "1000-3000 r-xp 00000000 00:00 0 \n").unwrap();
+    let mut symbolizer = Symbolizer::new(Options {
+        proc_root: proc_root.path().to_owned(),
+        ..Options::default()
+    });
+    let key = |pid| ProcessKey { pid, exec_id: 3 };
+    for pid in &stuck {
+        symbolizer.notice(key(*pid), None);
+    }
+    symbolizer.observe(key(7));
+    let soon = std::time::Instant::now() + std::time::Duration::from_millis(100);
+    symbolizer.look_again(stuck.iter().map(|pid| key(*pid)), soon);
+    let wanted = [(key(7), vec![0x1800]), (key(100), vec![0x1800])];
+    symbolizer.read_ahead(&wanted.into(), Some(soon));
+    assert_eq!(names(&mut symbolizer, key(7), 0x1800), ["[anon+0x1800]"]);
+    assert_eq!(
+        names(&mut symbolizer, key(100), 0x1800),
+        ["[unknown+0x1800]"]
+    );
+    assert_eq!(
+        symbolizer.problems().iter().collect::<Vec<_>>(),
+        [(Problem::ProcessLate, stuck.len() as u64)]
+    );
+}
+
+/// What the kernel would have written down of a process: its `execve`, and what it maps now.
+fn records(pid: u32) -> Vec<SideBand> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let hex = |text: &str| u64::from_str_radix(text, 16).unwrap();
+    let mapped = maps.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let path = fields.get(5).filter(|path| path.starts_with('/'))?;
+        let (start, end) = fields[0].split_once('-')?;
+        let (major, minor) = fields[3].split_once(':')?;
+        let number = |text| u32::from_str_radix(text, 16).unwrap();
+        fields[1].contains('x').then(|| {
+            Happened::Mapped(MappedCode {
+                start: hex(start),
+                end: hex(end),
+                offset: hex(fields[2]),
+                file: CodeFile::Inode {
+                    device: (number(major), number(minor)),
+                    inode: fields[4].parse().unwrap(),
+                    generation: 0,
+                },
+                path: (*path).into(),
+            })
+        })
+    });
+    let all = [Happened::Executed].into_iter().chain(mapped);
+    let all = all
+        .zip(1..)
+        .map(|(what, at_ns)| SideBand { at_ns, pid, what });
+    all.collect()
+}
+
+/// Nobody has looked at it: the kernel's records say what it mapped.
+#[test]
+fn a_process_that_nobody_saw_is_named_by_records() {
+    if let Some(reason) = needs() {
+        skip!("{reason}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("program");
+    compile("cc", "program.c", &path, &["-O1"]);
+    let mut program = Program::start(&path);
+    let (key, alpha) = (program.key(), program.value("alpha"));
+    let records = records(key.pid);
+    program.stop();
+    let at_ns = records.last().unwrap().at_ns;
+    let mut symbolizer = symbolizer();
+    symbolizer.happened(records.clone());
+    symbolizer.notice_at(key, None, at_ns);
+    symbolizer.read_ahead(&[(key, vec![alpha])].into(), None);
+    assert_eq!(names(&mut symbolizer, key, alpha), ["alpha"]);
+    assert!(symbolizer.problems().is_empty());
+
+    // A file that took its place before anyone could open it is not it.
+    compile(
+        "cc",
+        "program.c",
+        &dir.path().join("other"),
+        &["-O1", "-Dalpha=omega"],
+    );
+    std::fs::rename(dir.path().join("other"), &path).unwrap();
+    let mut symbolizer = self::symbolizer();
+    symbolizer.happened(records);
+    symbolizer.notice_at(key, None, at_ns);
+    symbolizer.read_ahead(&[(key, vec![alpha])].into(), None);
+    let name = names(&mut symbolizer, key, alpha);
+    assert!(name[0].starts_with("[program+0x"), "{name:?}");
+}
+
+/// A thread that is not the first one has a folder of its own, through which all can be seen.
+#[test]
+fn a_process_without_its_first_thread_has_names() {
+    if let Some(reason) = needs() {
+        skip!("{reason}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("program");
+    compile("cc", "program.c", &path, &["-O1"]);
+    let mut program = Program::start(&path);
+    program.tell("leave");
+    assert_eq!(
+        names(&mut symbolizer(), program.key(), program.value("alpha")),
+        ["alpha"]
+    );
 }

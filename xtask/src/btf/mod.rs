@@ -33,6 +33,8 @@ const STRUCTS: &[(&str, &[&str])] = &[
             "comm",
             "cgroups",
             "self_exec_id",
+            "parent_exec_id",
+            "start_boottime",
             "real_parent",
             "group_leader",
             "files",
@@ -53,6 +55,7 @@ const STRUCTS: &[(&str, &[&str])] = &[
     ),
     ("rt_rq", &["rt_nr_running", "rt_throttled", "tg"]),
     ("thread_info", &["cpu", "status"]),
+    ("mm_struct", &["start_stack", "start_code"]),
     (
         "task_group",
         &["css", "cfs_rq", "rt_rq", "parent", "cfs_bandwidth"],

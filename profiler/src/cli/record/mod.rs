@@ -25,7 +25,7 @@ use crate::host::containers::Containers;
 use crate::host::{Host, kernel};
 use crate::model::StateGroup;
 use crate::output::{self, RecordingDir, report};
-use crate::recording::{Recording, layout, raise_file_limit};
+use crate::recording::{NAMES_WITHIN, Recording, layout, raise_file_limit};
 use crate::target::{self, TargetArgs};
 use crate::{Error, Result, memory, requirements};
 use command::RunningCommand;
@@ -89,6 +89,11 @@ pub struct RecordArgs {
     /// Keep stacks of waits and sleeps that took at least this long; shorter ones are counted without
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse_or_zero)]
     min_block: Duration,
+
+    /// How long finding the names of functions may take after the recording; what is not named by then is counted and
+    /// shown as its address [default: 700ms]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    names_within: Option<Duration>,
 
     /// The kernel's type information, for kernels that do not publish it at /sys/kernel/btf/vmlinux
     #[arg(long, value_name = "PATH")]
@@ -252,7 +257,8 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         endless: None,
         log,
     };
-    let recording = Recording::begin(plan, containers)?;
+    let recording =
+        Recording::begin(plan, containers)?.names_within(args.names_within.unwrap_or(NAMES_WITHIN));
     if let Some(command) = &mut command {
         command.start()?;
     }

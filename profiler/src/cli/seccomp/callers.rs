@@ -80,7 +80,7 @@ impl Default for Callers {
 
 impl Callers {
     /// A process exists: now its binaries can be opened.
-    pub(super) fn observe(&mut self, process: ProcessKey, parent: ProcessKey) {
+    pub(super) fn observe(&mut self, process: ProcessKey, parent: Option<ProcessKey>) {
         self.symbols.observe(process, parent);
     }
 

@@ -247,7 +247,7 @@ impl Follower<'_, '_> {
 }
 
 impl Observer for Follower<'_, '_> {
-    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey) {
+    fn process_seen(&mut self, process: ProcessKey, parent: Option<ProcessKey>, _: u64) {
         self.callers.observe(process, parent);
     }
 

@@ -14,6 +14,9 @@ use crate::output::units::duration;
 use crate::recording::CALL_NAMES;
 use crate::symbolize::{Options, Symbolizer};
 
+/// How long a line may wait for a look at the caller's mappings. A usual look takes a tenth of a millisecond.
+const FOR_LOOK: Duration = Duration::from_millis(20);
+
 /// What is needed to say what a slow call was.
 pub(in crate::cli) struct SlowCalls {
     host: Host,
@@ -62,8 +65,8 @@ impl SlowCalls {
     }
 
     /// A process exists: now its binaries can be opened.
-    pub(in crate::cli) fn observe(&mut self, process: ProcessKey, parent: ProcessKey) {
-        self.symbolizer.observe_fork(process, parent);
+    pub(in crate::cli) fn observe(&mut self, process: ProcessKey, parent: Option<ProcessKey>) {
+        self.symbolizer.notice(process, parent);
     }
 
     /// A call by a container of this name.
@@ -114,7 +117,7 @@ impl SlowCalls {
             pid: seen.call.tgid,
             exec_id: seen.call.exec_id,
         };
-        self.symbolizer.observe(process);
+        self.symbolizer.observe_within(process, FOR_LOOK);
         let mut table = FrameTable::default();
         let resolved = self.symbolizer.user(process, &seen.stack, &mut table);
         resolved

@@ -312,7 +312,7 @@ fn since(now: CallRow, then: Option<CallRow>) -> CallRow {
 }
 
 impl Observer for View<'_> {
-    fn process_seen(&mut self, process: ProcessKey, parent: ProcessKey) {
+    fn process_seen(&mut self, process: ProcessKey, parent: Option<ProcessKey>, _: u64) {
         if self.args.stack {
             self.slow.observe(process, parent);
         }

@@ -13,6 +13,9 @@ use crate::symbolize::safe_open::{Refused, hold_folder};
 /// Largest text read from `/proc/PID`: 65,530 mappings (the kernel's default limit) with long paths.
 const MAX_TEXT: u64 = 32 << 20;
 
+/// Most threads that are asked whether they have ended.
+const MAX_ENDED: usize = 256;
+
 /// Kernel thread, in the flags of `/proc/PID/stat` (`PF_KTHREAD` in the kernel's `sched.h`).
 const PF_KTHREAD: u64 = 0x0020_0000;
 
@@ -30,13 +33,15 @@ pub(crate) struct ImageIdentity {
 pub(crate) struct Stat {
     pub(crate) identity: ImageIdentity,
     pub(crate) kernel_thread: bool,
+    /// The thread has ended, and waits for the others of its process or for its parent.
+    pub(crate) has_ended: bool,
 }
 
 impl Stat {
     /// The process is inside `execve`: it has its new memory, but not its new program. The kernel sets these addresses
     /// last (`load_elf_binary`); it shows 1 to those who may not see them, and 0 for a process without memory.
     pub(crate) const fn is_in_exec(&self) -> bool {
-        !self.kernel_thread && self.identity.start_code == 0
+        !self.kernel_thread && !self.has_ended && self.identity.start_code == 0
     }
 }
 
@@ -49,17 +54,58 @@ pub(crate) struct Status {
     pub(crate) uids: Vec<u32>,
 }
 
-/// The open folder `/proc/PID`.
+/// The open folder `/proc/PID`, or that of another thread where the first one has ended.
 #[derive(Debug)]
-pub(crate) struct ProcFolder(OwnedFd);
+pub(crate) struct ProcFolder {
+    fd: OwnedFd,
+    number: u32,
+    /// When the process was born, where this is not the folder of its first thread.
+    born: Option<u64>,
+}
 
 impl ProcFolder {
-    pub(crate) fn open(proc_root: &Path, pid: u32) -> Result<Self, Refused> {
-        hold_folder(&proc_root.join(pid.to_string())).map(Self)
+    /// The folder through which the memory of a process can be seen.
+    ///
+    /// A thread that has ended has no memory any more. The first thread stays in `/proc` until the last one has ended,
+    /// and says nothing then; each of the others has a folder like a process' (`/proc/TID`, which is not listed).
+    pub(crate) fn of_process(proc_root: &Path, pid: u32) -> Result<Self, Refused> {
+        let first = Self::open(proc_root, pid, None)?;
+        let stat = first.stat()?;
+        if !stat.has_ended {
+            return Ok(first);
+        }
+        let born = Some(stat.identity.start_time);
+        let others = proc_root.join(format!("{pid}/task"));
+        let others = std::fs::read_dir(others).map_err(|_| Refused::Missing)?;
+        others
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|tid| *tid != pid)
+            .take(MAX_ENDED)
+            .filter_map(|tid| Self::open(proc_root, tid, born).ok())
+            .find(|folder| folder.stat().is_ok_and(|stat| !stat.has_ended))
+            .ok_or(Refused::Missing)
+    }
+
+    pub(crate) fn open(proc_root: &Path, number: u32, born: Option<u64>) -> Result<Self, Refused> {
+        Ok(Self {
+            fd: hold_folder(&proc_root.join(number.to_string()))?,
+            number,
+            born,
+        })
+    }
+
+    /// The number that the folder is named after.
+    pub(crate) const fn number(&self) -> u32 {
+        self.number
     }
 
     pub(crate) fn stat(&self) -> Result<Stat, Refused> {
-        parse_stat(&self.read("stat")?).ok_or(Refused::Failed)
+        let mut stat = parse_stat(&self.read("stat")?).ok_or(Refused::Failed)?;
+        if let Some(born) = self.born {
+            stat.identity.start_time = born;
+        }
+        Ok(stat)
     }
 
     pub(crate) fn status(&self) -> Result<Status, Refused> {
@@ -79,7 +125,7 @@ impl ProcFolder {
     pub(crate) fn root(&self) -> Result<OwnedFd, Refused> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(
-            self.0.as_fd(),
+            self.fd.as_fd(),
             "root",
             flags,
             Mode::empty(),
@@ -88,7 +134,7 @@ impl ProcFolder {
 
     fn read(&self, name: &str) -> Result<String, Refused> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(self.0.as_fd(), name, flags, Mode::empty())?;
+        let fd = rustix::fs::openat(self.fd.as_fd(), name, flags, Mode::empty())?;
         let mut bytes = Vec::new();
         File::from(fd)
             .take(MAX_TEXT)
@@ -117,6 +163,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
             start_stack: field(28)?,
         },
         kernel_thread: field(9)? & PF_KTHREAD != 0,
+        has_ended: matches!(fields.first(), Some(&("Z" | "X"))),
     })
 }
 
@@ -128,8 +175,9 @@ fn parse_status(text: &str) -> Option<Status> {
             .collect::<Option<Vec<u32>>>()
     };
     Some(Status {
-        // Kernels without PID namespaces have no such line; then there is only one id.
-        namespace_pid: *values("NSpid:").or_else(|| values("Pid:"))?.last()?,
+        // Of the process, whichever thread this is. Kernels without PID namespaces have no such line; then there is only
+        // one id.
+        namespace_pid: *values("NStgid:").or_else(|| values("Tgid:"))?.last()?,
         uids: values("Uid:")?,
     })
 }
@@ -157,7 +205,7 @@ mod tests {
 
     #[test]
     fn status_gives_the_innermost_pid() {
-        let text = "Name:\tnode\nPid:\t4242\nUid:\t1000\t1000\t1000\t1000\nNSpid:\t4242\t17\t1\n";
+        let text = "Name:\tnode\nTgid:\t4242\nPid:\t4243\nUid:\t1000\t1000\t1000\t1000\nNStgid:\t4242\t17\t1\n";
         let status = parse_status(text).unwrap();
         assert_eq!(
             status,
@@ -170,12 +218,12 @@ mod tests {
 
     #[test]
     fn own_facts_are_consistent() {
-        let me = ProcFolder::open(Path::new("/proc"), std::process::id()).unwrap();
+        let me = ProcFolder::of_process(Path::new("/proc"), std::process::id()).unwrap();
         assert_eq!(me.stat().unwrap(), me.stat().unwrap());
         assert!(!me.stat().unwrap().kernel_thread);
         assert!(me.maps().unwrap().contains("[vdso]"));
         assert_eq!(
-            ProcFolder::open(Path::new("/proc"), u32::MAX).unwrap_err(),
+            ProcFolder::of_process(Path::new("/proc"), u32::MAX).unwrap_err(),
             Refused::Missing
         );
     }

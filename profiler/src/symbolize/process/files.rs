@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::symbolize::safe_open::{Held, Links, Refused, hold_in, hold_link};
 use crate::symbolize::walk::Root;
@@ -25,10 +25,15 @@ pub(crate) struct HeldFile {
 
 type Device = (u32, u32);
 
-/// The files held for all processes.
+/// The files held for all processes. No lock is held while a file is touched.
 #[derive(Debug)]
 pub(crate) struct Files {
     limit: usize,
+    held: Mutex<HeldFiles>,
+}
+
+#[derive(Debug, Default)]
+struct HeldFiles {
     next_id: u32,
     /// By what `/proc/PID/maps` says, with the path, since file systems such as overlayfs may show one
     /// device and inode number for two files.
@@ -41,10 +46,12 @@ impl Files {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
-            next_id: 0,
-            by_mapping: HashMap::new(),
-            by_stat: HashMap::new(),
+            held: Mutex::default(),
         }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HeldFiles> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The file of a mapping, if it is held already.
@@ -54,7 +61,8 @@ impl Files {
         inode: u64,
         path: &Arc<str>,
     ) -> Option<Arc<HeldFile>> {
-        self.by_mapping
+        self.held()
+            .by_mapping
             .get(&(device, inode, Arc::clone(path)))?
             .upgrade()
     }
@@ -62,23 +70,39 @@ impl Files {
     /// Holds the file behind `link`, an entry of `/proc/PID/map_files`. `root` is the root folder of the process,
     /// `debug_root` the same, to look for debug information there.
     pub(crate) fn hold(
-        &mut self,
+        &self,
         link: &Path,
         (device, inode, path): (Device, u64, &Arc<str>),
         (root, debug_root): (Option<&Arc<OwnedFd>>, Option<Root>),
     ) -> Result<Arc<HeldFile>, Refused> {
-        if self.by_stat.len() >= self.limit {
-            self.by_stat.retain(|_, file| file.strong_count() > 0);
-            self.by_mapping.retain(|_, file| file.strong_count() > 0);
-            if self.by_stat.len() >= self.limit {
-                return Err(Refused::TooManyFiles);
-            }
+        if !self.has_room() {
+            return Err(Refused::TooManyFiles);
         }
         let held = match hold_link(link) {
             // map_files takes CAP_CHECKPOINT_RESTORE; the path will do if it still leads to the same file.
             Err(Refused::Denied) => by_path(device, inode, path, root)?,
             held => held?,
         };
+        Ok(self.insert(held, (device, inode, path), debug_root))
+    }
+
+    /// Whether one more file may be held.
+    pub(crate) fn has_room(&self) -> bool {
+        let mut files = self.held();
+        if files.by_stat.len() >= self.limit {
+            files.by_stat.retain(|_, file| file.strong_count() > 0);
+            files.by_mapping.retain(|_, file| file.strong_count() > 0);
+        }
+        files.by_stat.len() < self.limit
+    }
+
+    /// Keeps a file, or gives the one that is kept already.
+    pub(crate) fn insert(
+        &self,
+        held: Held,
+        (device, inode, path): (Device, u64, &Arc<str>),
+        debug_root: Option<Root>,
+    ) -> Arc<HeldFile> {
         let key = (
             held.stat.st_dev,
             held.stat.st_ino,
@@ -88,34 +112,38 @@ impl Files {
                 .wrapping_mul(1_000_000_000)
                 .wrapping_add(held.stat.st_ctime_nsec.cast_signed()),
         );
-        let file = match self.by_stat.get(&key).and_then(Weak::upgrade) {
+        let mut files = self.held();
+        let file = match files.by_stat.get(&key).and_then(Weak::upgrade) {
             Some(file) => file,
             None => {
                 let file = Arc::new(HeldFile {
-                    id: self.next_id,
+                    id: files.next_id,
                     held,
                     path: Arc::clone(path),
                     debug_root,
                 });
-                self.next_id += 1;
-                self.by_stat.insert(key, Arc::downgrade(&file));
+                files.next_id += 1;
+                files.by_stat.insert(key, Arc::downgrade(&file));
                 file
             }
         };
-        self.by_mapping
+        files
+            .by_mapping
             .insert((device, inode, Arc::clone(path)), Arc::downgrade(&file));
-        Ok(file)
+        file
     }
 
     /// Numbers of the files held now.
     pub(crate) fn ids(&self) -> HashSet<u32> {
-        let files = self.by_stat.values().filter_map(Weak::upgrade);
+        let files = self.held();
+        let files = files.by_stat.values().filter_map(Weak::upgrade);
         files.map(|file| file.id).collect()
     }
 
     /// Files held now.
     pub(crate) fn count(&self) -> usize {
-        self.by_stat
+        self.held()
+            .by_stat
             .values()
             .filter(|file| file.strong_count() > 0)
             .count()

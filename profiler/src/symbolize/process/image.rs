@@ -2,10 +2,16 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::facts::ImageIdentity;
 use super::files::HeldFile;
+use crate::symbolize::names::base_name;
+use crate::symbolize::problems::Problem;
 use crate::symbolize::safe_open::Held;
+
+/// Most ranges of an image that are kept as ambiguous. Whoever maps more than that writes over its own code all the time.
+const MAX_AMBIGUOUS: usize = 4_096;
 
 /// What an executable mapping contains.
 #[derive(Clone, Debug)]
@@ -56,6 +62,25 @@ impl Mapping {
     pub(crate) fn offset_of(&self, address: u64) -> u64 {
         (address - self.start).wrapping_add(self.offset)
     }
+
+    /// Where both are, both have the same: an address there has one meaning.
+    fn continues(&self, old: &Self) -> bool {
+        let is_same_place =
+            self.start.wrapping_sub(self.offset) == old.start.wrapping_sub(old.offset);
+        match (&self.content, &old.content) {
+            (Content::File { file, .. }, Content::File { file: before, .. }) => {
+                is_same_place && file.id == before.id
+            }
+            // A path may begin at another root.
+            (
+                Content::File { path, .. } | Content::Unheld { path },
+                Content::File { path: before, .. } | Content::Unheld { path: before },
+            ) => is_same_place && base_name(path) == base_name(before),
+            (Content::Vdso, Content::Vdso) | (Content::Anonymous, Content::Anonymous) => true,
+            (Content::Special(name), Content::Special(before)) => name == before,
+            _ => false,
+        }
+    }
 }
 
 /// The perf map of a process.
@@ -65,7 +90,7 @@ pub(crate) enum PerfMap {
     #[default]
     None,
     /// Held.
-    Held(Held),
+    Held(Arc<Held>),
     /// There, but not to be trusted; counted already.
     Refused,
 }
@@ -77,7 +102,7 @@ pub(crate) enum Absent {
     #[default]
     Exited,
     /// It may not be read.
-    Unreadable,
+    Unreadable(Problem),
 }
 
 /// One program image.
@@ -88,11 +113,19 @@ pub(crate) struct Image {
     /// Why not.
     pub(crate) absent: Absent,
     /// By address, not overlapping.
-    mappings: Vec<Mapping>,
+    mappings: Arc<Vec<Mapping>>,
+    /// Addresses that had one content and then another: whose a sample there is, its address does not say. By start.
+    ambiguous: Vec<(u64, u64)>,
     /// Hash of the text the mappings are from: most refreshes find nothing new.
     pub(crate) text_hash: u64,
     pub(crate) root: Option<Arc<OwnedFd>>,
     pub(crate) perf_map: PerfMap,
+    /// Not to be looked at again before.
+    pub(crate) next_look: Option<Instant>,
+    /// Records have said what it maps.
+    is_followed: bool,
+    /// What the last look took.
+    pub(crate) took: Duration,
 }
 
 impl Image {
@@ -104,22 +137,56 @@ impl Image {
         }
     }
 
-    /// The mapping that contains `address`.
-    pub(crate) fn mapping(&self, address: u64) -> Option<&Mapping> {
-        let after = self.mappings.partition_point(|m| m.start <= address);
-        let mapping = self.mappings.get(after.checked_sub(1)?)?;
-        (address < mapping.end).then_some(mapping)
+    /// All mappings.
+    pub(crate) fn all(&self) -> Arc<Vec<Mapping>> {
+        Arc::clone(&self.mappings)
     }
 
-    /// The same file at the same place, from an earlier look.
-    pub(crate) fn same(&self, start: u64, path: &str) -> Option<&Content> {
-        let content = &self.mapping(start)?.content;
-        match content {
-            Content::File { path: known, .. } | Content::Unheld { path: known } => {
-                (known.as_ref() == path).then_some(content)
+    /// The mapping that contains `address`.
+    pub(crate) fn mapping(&self, address: u64) -> Option<&Mapping> {
+        find(&self.mappings, address)
+    }
+
+    /// Whether different things were mapped at `address` in turn.
+    pub(crate) fn is_ambiguous(&self, address: u64) -> bool {
+        let ranges = self.ambiguous.iter();
+        let mut before = ranges.take_while(|(start, _)| *start <= address);
+        before.any(|(_, end)| address < *end)
+    }
+
+    /// Whether anything is known of it.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.identity.is_some() || self.is_followed
+    }
+
+    /// Takes over what records say that it has mapped, a later mapping before those that it lies over: what looks have
+    /// missed, and what cannot be told.
+    pub(crate) fn follow(&mut self, code: Vec<Mapping>, ambiguous: &[(u64, u64)], limit: usize) {
+        self.is_followed = true;
+        self.ambiguous.extend_from_slice(ambiguous);
+        let mut added: Vec<Mapping> = Vec::new();
+        for new in code {
+            let known = &self.mappings;
+            let first = known.partition_point(|m| m.end <= new.start);
+            let over = known[first..].iter().take_while(|m| m.start < new.end);
+            let mut is_free = true;
+            for old in over {
+                is_free = false;
+                if !new.continues(old) {
+                    let range = (old.start.max(new.start), old.end.min(new.end));
+                    self.ambiguous.push(range);
+                }
             }
-            _ => None,
+            let overlaps = |m: &Mapping| m.start < new.end && new.start < m.end;
+            if is_free && !added.iter().any(overlaps) && known.len() + added.len() < limit {
+                added.push(new);
+            }
         }
+        self.ambiguous.sort_unstable();
+        self.ambiguous.dedup();
+        let all = Arc::make_mut(&mut self.mappings);
+        all.append(&mut added);
+        all.sort_unstable_by_key(|m| m.start);
     }
 
     /// Takes over `new` mappings, sorted by address. An earlier one stays where none of the new ones is:
@@ -128,27 +195,46 @@ impl Image {
         let mut merged = new;
         let room = limit.saturating_sub(merged.len());
         let fresh = merged.len();
-        let kept = self.mappings.drain(..).filter(|old| {
-            let after = merged[..fresh].partition_point(|m| m.start < old.end);
-            after
-                .checked_sub(1)
-                .is_none_or(|at| merged[at].end <= old.start)
-        });
-        let kept: Vec<_> = kept.take(room).collect();
+        let mut kept = Vec::new();
+        for old in self.mappings.iter() {
+            let first = merged[..fresh].partition_point(|m| m.end <= old.start);
+            let over = merged[first..fresh].iter();
+            let mut over = over.take_while(|m| m.start < old.end).peekable();
+            if over.peek().is_none() {
+                if kept.len() < room {
+                    kept.push(old.clone());
+                }
+                continue;
+            }
+            for new in over.filter(|new| !new.continues(old)) {
+                let range = (old.start.max(new.start), old.end.min(new.end));
+                if !self.ambiguous.contains(&range) && self.ambiguous.len() < MAX_AMBIGUOUS {
+                    self.ambiguous.push(range);
+                }
+            }
+        }
+        self.ambiguous.sort_unstable();
         merged.extend(kept);
         merged.sort_unstable_by_key(|m| m.start);
-        self.mappings = merged;
+        self.mappings = Arc::new(merged);
     }
+}
 
-    /// Code that no file explains: a JIT compiler may describe it in a perf map.
-    pub(crate) fn may_have_jit(&self) -> bool {
-        self.mappings.iter().any(|m| match &m.content {
-            Content::Anonymous => true,
-            Content::File { path, .. } | Content::Unheld { path } => {
-                path.starts_with("/memfd:") || path.starts_with("/dev/zero")
-            }
-            Content::Vdso | Content::Special(_) => false,
-        })
+/// The mapping of these, sorted by address, that contains `address`.
+fn find(mappings: &[Mapping], address: u64) -> Option<&Mapping> {
+    let after = mappings.partition_point(|m| m.start <= address);
+    let mapping = mappings.get(after.checked_sub(1)?)?;
+    (address < mapping.end).then_some(mapping)
+}
+
+/// The same file at the same place, from an earlier look.
+pub(crate) fn same<'a>(mappings: &'a [Mapping], start: u64, path: &str) -> Option<&'a Content> {
+    let content = &find(mappings, start)?.content;
+    match content {
+        Content::File { path: known, .. } | Content::Unheld { path: known } => {
+            (known.as_ref() == path).then_some(content)
+        }
+        _ => None,
     }
 }
 
@@ -170,6 +256,17 @@ fn is_jitdump(path: &str) -> bool {
         .strip_prefix("jit-")
         .and_then(|rest| rest.strip_suffix(".dump"));
     pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Code that no file explains: a JIT compiler may describe it in a perf map.
+pub(crate) fn may_have_jit(mappings: &[Mapping]) -> bool {
+    mappings.iter().any(|m| match &m.content {
+        Content::Anonymous => true,
+        Content::File { path, .. } | Content::Unheld { path } => {
+            path.starts_with("/memfd:") || path.starts_with("/dev/zero")
+        }
+        Content::Vdso | Content::Special(_) => false,
+    })
 }
 
 #[cfg(test)]
@@ -212,9 +309,27 @@ mod tests {
         );
         image.update(vec![anonymous(15, 25), anonymous(60, 70)], 100);
         assert_eq!(ranges(&image), [(15, 25), (30, 40), (50, 60), (60, 70)]);
+        assert!(image.ambiguous.is_empty());
         assert!(image.mapping(12).is_none());
         assert_eq!(image.mapping(39).unwrap().start, 30);
         assert!(image.mapping(40).is_none());
+    }
+
+    #[test]
+    fn what_was_two_things_in_turn_is_neither() {
+        let file = |start, end, offset, path: &str| Mapping {
+            offset,
+            content: Content::Unheld { path: path.into() },
+            ..anonymous(start, end)
+        };
+        let mut image = Image::default();
+        image.update(vec![file(10, 30, 5, "/a"), anonymous(50, 60)], 100);
+        // A part of it became writable, and its neighbour another file.
+        image.update(vec![file(10, 20, 5, "/a"), file(20, 30, 15, "/a")], 100);
+        assert!((0..100).all(|address| !image.is_ambiguous(address)));
+        image.update(vec![file(25, 55, 0, "/b")], 100);
+        let ambiguous: Vec<u64> = (0..100).filter(|at| image.is_ambiguous(*at)).collect();
+        assert_eq!(ambiguous, [25, 26, 27, 28, 29, 50, 51, 52, 53, 54]);
     }
 
     #[test]

@@ -1,35 +1,52 @@
 //! Processes seen during the recording: their mappings, files and perf maps, held while they can be read.
+//!
+//! Here is what is known, and which looks are due; nothing here touches a process. `look` does, on threads of a pool:
+//! how long that takes is up to the process.
 
 mod facts;
 mod files;
-#[cfg(test)]
-mod fuzzed;
+mod find;
 mod image;
+mod look;
 mod maps;
 mod mounts;
+mod roots;
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, StatxFlags};
-
-use self::facts::{ProcFolder, Stat};
+use self::facts::Stat;
 use self::files::Files;
 pub(super) use self::files::HeldFile;
+use self::find::{Search, without_mark};
 pub(super) use self::image::{Absent, Content, Image, InsteadOf, Mapping, Neighbour, PerfMap};
-use self::maps::Backing;
+use self::look::{Known, Look, Order, RoomForPerfMap, Seen};
 pub(super) use self::mounts::Mounts;
+use self::roots::Roots;
+use super::followed::{Code, FileName, Followed};
+use super::pool::Pool;
 use super::problems::{Problem, Problems};
-use super::safe_open::{Links, Refused};
-use super::walk::Root;
+use super::safe_open::Refused;
 use super::{Options, names};
 use crate::model::ProcessKey;
 
-/// Identity of a root folder: device, inode, mount id.
-type RootKey = (u32, u32, u64, u64);
+/// A process is looked at again when this many times as long has passed as the last look took: what one process
+/// costs stays below a twentieth of a CPU, however long its list of mappings is.
+const PAUSE: u32 = 20;
+/// Longest pause: a look that took this long once need not do so again.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// Looks that wait for a thread: a host that starts 10,000 processes a second fills it in a second and a half.
+const MAX_WAITING: usize = 16_384;
+
+/// Looks that are handed to the pool at once: the others can still be dropped, or come first.
+const MAX_SUBMITTED: usize = 8;
+
+/// Most searches for a file, each in the folders of another process, and most searches at a time.
+const MAX_TRIES: u8 = 16;
+const MAX_SEARCHES: usize = 1_024;
 
 /// Every process image seen.
 #[derive(Debug)]
@@ -41,10 +58,31 @@ pub(super) struct Processes {
     exec_ids: HashMap<u32, Vec<u32>>,
     /// Images not taken because of the limit, each counted once.
     refused: HashSet<ProcessKey>,
-    files: Files,
+    files: Arc<Files>,
     perf_maps: usize,
     max_perf_maps: usize,
-    roots: HashMap<RootKey, Weak<OwnedFd>>,
+    roots: Arc<Roots>,
+    /// Looks that wait, each image once.
+    waiting: VecDeque<ProcessKey>,
+    is_waiting: HashSet<ProcessKey>,
+    /// Looks that the pool has, and since when.
+    submitted: HashMap<ProcessKey, Instant>,
+    done: (mpsc::Sender<Look>, mpsc::Receiver<Look>),
+    /// Files that records name.
+    named: HashMap<Arc<FileName>, Named>,
+    searching: usize,
+    found: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
+}
+
+/// What a search has brought.
+type Found = (Arc<FileName>, Option<Arc<HeldFile>>);
+
+/// A file that records name.
+#[derive(Debug, Default)]
+struct Named {
+    file: Option<Arc<HeldFile>>,
+    tries: u8,
+    is_searched: bool,
 }
 
 impl Processes {
@@ -56,10 +94,17 @@ impl Processes {
             images: HashMap::new(),
             exec_ids: HashMap::new(),
             refused: HashSet::new(),
-            files: Files::new(options.max_files),
+            files: Arc::new(Files::new(options.max_files)),
             perf_maps: 0,
             max_perf_maps: options.max_files / 2,
-            roots: HashMap::new(),
+            roots: Arc::default(),
+            waiting: VecDeque::new(),
+            is_waiting: HashSet::new(),
+            submitted: HashMap::new(),
+            done: mpsc::channel(),
+            named: HashMap::new(),
+            searching: 0,
+            found: mpsc::channel(),
         }
     }
 
@@ -93,74 +138,270 @@ impl Processes {
         (self.files.count(), self.images.len())
     }
 
-    /// Looks at a process: the first time to hold what it maps, later to see what was mapped since.
-    pub(super) fn observe(&mut self, key: ProcessKey, problems: &mut Problems) {
-        let known = match self.images.get(&key) {
+    /// Wants a look at a process: the first time to hold what it maps, later to see what was mapped since. An image
+    /// has one look at a time, and a pause after each that is as long as the look was expensive.
+    ///
+    /// `patience` is for how long the caller is going to wait for this look: there is no pause then, but one that is
+    /// likely to take longer does not begin. Whether the image is as well known as it can be, or will be.
+    pub(super) fn want(
+        &mut self,
+        key: ProcessKey,
+        patience: Option<Duration>,
+        pool: &Pool,
+        problems: &mut Problems,
+    ) -> bool {
+        match self.images.get(&key) {
             // Gone when it was first looked at; whoever has the pid now is someone else.
-            Some(image) if image.identity.is_none() => return,
-            Some(image) => image.identity,
+            Some(image) if image.identity.is_none() => return true,
+            Some(image) => {
+                let is_no_use = match patience {
+                    Some(patience) => image.took > patience / 2,
+                    None => image.next_look.is_some_and(|next| Instant::now() < next),
+                };
+                if is_no_use {
+                    return false;
+                }
+            }
             None if self.images.len() >= self.max_processes => {
                 if self.refused.len() < self.max_processes && self.refused.insert(key) {
                     problems.add(Problem::TooManyProcesses);
                 }
-                return;
+                return true;
             }
-            None => None,
-        };
-        match self.look(key, known, problems) {
-            Ok(()) => {}
-            Err(_) if known.is_some() => {}
+            None => {}
+        }
+        if self.submitted.contains_key(&key) || self.is_waiting.contains(&key) {
+            return true;
+        }
+        if self.waiting.len() >= MAX_WAITING {
+            problems.add(Problem::TooManyLooks);
+            return true;
+        }
+        self.is_waiting.insert(key);
+        self.waiting.push_back(key);
+        self.submit(pool);
+        true
+    }
+
+    /// Hands waiting looks to the pool.
+    fn submit(&mut self, pool: &Pool) {
+        // Those that hang are no reason for others to wait.
+        while self.submitted.len() < MAX_SUBMITTED || self.all_hang() {
+            let Some(key) = self.waiting.pop_front() else {
+                break;
+            };
+            self.is_waiting.remove(&key);
+            self.submitted.insert(key, Instant::now());
+            let order = self.order(key);
+            let done = self.done.0.clone();
+            pool.submit(move || {
+                let _ = done.send(order.carry_out());
+            });
+        }
+        pool.relieve();
+    }
+
+    fn all_hang(&self) -> bool {
+        const LONG: Duration = Duration::from_millis(200);
+        self.submitted.len() < 64 && self.submitted.values().all(|begun| begun.elapsed() > LONG)
+    }
+
+    fn order(&self, key: ProcessKey) -> Order {
+        let image = self.images.get(&key);
+        let known = image.and_then(|image| {
+            Some(Known {
+                identity: image.identity?,
+                text_hash: image.text_hash,
+                mappings: image.all(),
+                root: image.root.clone(),
+            })
+        });
+        let wants_perf_map = image.is_none_or(|image| matches!(image.perf_map, PerfMap::None));
+        Order {
+            key,
+            proc_root: self.proc_root.clone(),
+            max_mappings: self.max_mappings,
+            known,
+            files: Arc::clone(&self.files),
+            roots: Arc::clone(&self.roots),
+            perf_map: wants_perf_map.then_some(RoomForPerfMap(self.perf_maps < self.max_perf_maps)),
+        }
+    }
+
+    /// Takes over what looks have found by now. Never waits.
+    pub(super) fn take_in(&mut self, pool: &Pool, problems: &mut Problems) {
+        while let Ok(look) = self.done.1.try_recv() {
+            self.finish(look, problems);
+        }
+        while let Ok(found) = self.found.1.try_recv() {
+            self.keep(found);
+        }
+        self.submit(pool);
+    }
+
+    /// Has the files that records name held. They may be in the root folder of one of these processes.
+    pub(super) fn search(&mut self, names: Vec<Arc<FileName>>, processes: &[u32], pool: &Pool) {
+        for name in names {
+            let named = self.named.entry(Arc::clone(&name)).or_default();
+            let is_due = named.file.is_none() && !named.is_searched && named.tries < MAX_TRIES;
+            if !is_due || self.searching >= MAX_SEARCHES {
+                continue;
+            }
+            named.tries += 1;
+            named.is_searched = true;
+            self.searching += 1;
+            let search = Search {
+                name: Arc::clone(&name),
+                processes: processes.to_vec(),
+                proc_root: self.proc_root.clone(),
+                files: Arc::clone(&self.files),
+                roots: Arc::clone(&self.roots),
+            };
+            let found = self.found.0.clone();
+            pool.submit(move || {
+                let file = search.carry_out();
+                let _ = found.send((name, file));
+            });
+        }
+    }
+
+    /// Waits for the searches that go on, no longer than until `deadline`.
+    pub(super) fn wait_for_files(&mut self, deadline: Instant, pool: &Pool) {
+        while self.searching > 0 {
+            let Some(found) = pool.receive(&self.found.1, deadline) else {
+                return;
+            };
+            self.keep(found);
+        }
+    }
+
+    fn keep(&mut self, (name, file): Found) {
+        self.searching -= 1;
+        let named = self.named.entry(name).or_default();
+        named.is_searched = false;
+        named.file = named.file.take().or(file);
+    }
+
+    /// Takes over what records say that a process has mapped. Of one that was never seen they have to say all.
+    pub(super) fn follow(&mut self, key: ProcessKey, followed: &Followed) {
+        let is_known = self.images.get(&key).is_some_and(Image::is_known);
+        if !is_known && (!followed.is_whole || self.images.len() >= self.max_processes) {
+            return;
+        }
+        let mappings = followed.latest_first().map(|code| Mapping {
+            start: code.start,
+            end: code.end,
+            offset: code.offset,
+            content: self.content(code),
+            instead_of: None,
+        });
+        let mappings: Vec<Mapping> = mappings.collect();
+        let mut image = self.images.remove(&key).unwrap_or_default();
+        image.follow(mappings, followed.ambiguous(), self.max_mappings);
+        self.insert(key, image);
+    }
+
+    fn content(&self, code: &Code) -> Content {
+        let path = &code.file.path;
+        if code.file.is_file() {
+            let path: Arc<str> = Arc::from(without_mark(path));
+            let named = self.named.get(&code.file);
+            return match named.and_then(|named| named.file.clone()) {
+                Some(file) => Content::File { file, path },
+                None => Content::Unheld { path },
+            };
+        }
+        match path.as_ref() {
+            "[vdso]" if code.end > u64::from(u32::MAX) => Content::Vdso,
+            "" | "[heap]" => Content::Anonymous,
+            name if name.starts_with("//") || name.starts_with("[anon") => Content::Anonymous,
+            name => Content::Special(names::clean(name)),
+        }
+    }
+
+    /// Waits until nothing of `keys` is looked at any more, or until `deadline`; those that still are, are returned.
+    pub(super) fn wait_for(
+        &mut self,
+        keys: &HashSet<ProcessKey>,
+        deadline: Instant,
+        pool: &Pool,
+        problems: &mut Problems,
+    ) -> Vec<ProcessKey> {
+        loop {
+            self.take_in(pool, problems);
+            let late = |key: &&ProcessKey| {
+                self.submitted.contains_key(key) || self.is_waiting.contains(key)
+            };
+            let late: Vec<ProcessKey> = keys.iter().filter(late).copied().collect();
+            if late.is_empty() || Instant::now() >= deadline {
+                return late;
+            }
+            if let Some(look) = pool.receive(&self.done.1, deadline.min(soon())) {
+                self.finish(look, problems);
+            }
+        }
+    }
+
+    /// No look that has not begun is wanted any more.
+    pub(super) fn drop_waiting(&mut self) {
+        self.waiting.clear();
+        self.is_waiting.clear();
+    }
+
+    fn finish(&mut self, look: Look, problems: &mut Problems) {
+        let key = look.key;
+        self.submitted.remove(&key);
+        problems.merge(&look.problems);
+        let is_known = self.images.contains_key(&key);
+        let pause = look.took.saturating_mul(PAUSE).min(MAX_PAUSE);
+        let taken = look.seen.and_then(|seen| self.take(key, seen));
+        match taken {
+            Ok(()) => {
+                if let Some(image) = self.images.get_mut(&key) {
+                    image.next_look = Some(Instant::now() + pause);
+                    image.took = look.took;
+                }
+            }
+            Err(_) if is_known => {}
             Err(refused) => {
-                problems.add(match refused {
-                    Refused::Denied => Problem::ProcessDenied,
-                    Refused::TooManyFiles => Problem::TooManyFiles,
-                    _ => Problem::ProcessGone,
-                });
                 let absent = match refused {
                     Refused::Missing => Absent::Exited,
-                    _ => Absent::Unreadable,
+                    Refused::Denied => Absent::Unreadable(Problem::ProcessDenied),
+                    Refused::TooManyFiles => Absent::Unreadable(Problem::TooManyFiles),
+                    _ => Absent::Unreadable(Problem::ProcessGone),
                 };
                 self.insert(key, Image::absent(absent));
             }
         }
     }
 
-    fn look(
-        &mut self,
-        key: ProcessKey,
-        known: Option<facts::ImageIdentity>,
-        problems: &mut Problems,
-    ) -> Result<(), Refused> {
-        let folder = ProcFolder::open(&self.proc_root, key.pid)?;
-        let (stat, text) = consistent_maps(&folder)?;
-        if known.is_some_and(|identity| identity != stat.identity) {
-            return Err(Refused::Missing);
-        }
-        if known.is_none() {
-            if text.is_empty() && !stat.kernel_thread {
-                return Err(Refused::Missing); // exiting: its memory is gone
-            }
+    fn take(&mut self, key: ProcessKey, seen: Seen) -> Result<(), Refused> {
+        let stat = seen.stat;
+        if !self.images.contains_key(&key) {
             if stat.is_in_exec() {
                 // It would be remembered without its program. It is announced again when it has that.
                 return Ok(());
             }
-            self.settle_claims(key, stat, problems)?;
+            self.settle_claims(key, stat)?;
         }
         let mut image = self.images.remove(&key).unwrap_or_default();
         image.identity = Some(stat.identity);
-        self.refresh(key, &folder, &text, &mut image, problems);
+        image.text_hash = seen.text_hash;
+        image.root = image.root.or(seen.root);
+        if let Some(mappings) = seen.mappings {
+            image.update(mappings, self.max_mappings);
+        }
+        if let (Some(perf_map), PerfMap::None) = (seen.perf_map, &image.perf_map) {
+            self.perf_maps += usize::from(matches!(perf_map, PerfMap::Held(_)));
+            image.perf_map = perf_map;
+        }
         self.insert(key, image);
         Ok(())
     }
 
-    /// Two images of one pid cannot be the same program: the one with the lower `exec_id` had already been
+    /// Two images of one process cannot be the same program: the one with the lower `exec_id` had already been
     /// replaced when it was looked at.
-    fn settle_claims(
-        &mut self,
-        key: ProcessKey,
-        stat: Stat,
-        problems: &mut Problems,
-    ) -> Result<(), Refused> {
+    fn settle_claims(&mut self, key: ProcessKey, stat: Stat) -> Result<(), Refused> {
         for exec_id in self.exec_ids.get(&key.pid).into_iter().flatten() {
             let other = ProcessKey {
                 pid: key.pid,
@@ -179,7 +420,6 @@ impl Processes {
                 self.perf_maps -= 1;
             }
             *image = Image::default();
-            problems.add(Problem::ProcessGone);
         }
         Ok(())
     }
@@ -191,243 +431,9 @@ impl Processes {
         }
         self.images.insert(key, image);
     }
-
-    fn refresh(
-        &mut self,
-        key: ProcessKey,
-        folder: &ProcFolder,
-        text: &str,
-        image: &mut Image,
-        problems: &mut Problems,
-    ) {
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        let hash = hasher.finish();
-        if hash != image.text_hash {
-            image.text_hash = hash;
-            if image.root.is_none() {
-                image.root = folder.root().ok().map(|root| self.share_root(root));
-            }
-            let mappings = self.mappings(key, folder, text, image, problems);
-            image.update(mappings, self.max_mappings);
-        }
-        if matches!(image.perf_map, PerfMap::None) && image.may_have_jit() {
-            if self.perf_maps >= self.max_perf_maps {
-                problems.add(Problem::TooManyFiles);
-                image.perf_map = PerfMap::Refused;
-            } else {
-                image.perf_map = find_perf_map(folder, image, problems);
-            }
-            if matches!(image.perf_map, PerfMap::Held(_)) {
-                self.perf_maps += 1;
-            }
-        }
-    }
-
-    fn mappings(
-        &mut self,
-        key: ProcessKey,
-        folder: &ProcFolder,
-        text: &str,
-        image: &Image,
-        problems: &mut Problems,
-    ) -> Vec<Mapping> {
-        let mut mounts = None;
-        let mut found = Vec::new();
-        for line in maps::executable(text) {
-            if found.len() >= self.max_mappings {
-                problems.add(Problem::TooManyMappings);
-                break;
-            }
-            let content = match line.backing {
-                // A 32-bit process has another vDSO than ctprof.
-                Backing::Vdso if line.end <= u64::from(u32::MAX) => {
-                    Content::Special("[vdso]".into())
-                }
-                Backing::Vdso => Content::Vdso,
-                Backing::Anonymous => Content::Anonymous,
-                Backing::Special(name) => Content::Special(names::clean(name)),
-                Backing::File {
-                    device,
-                    inode,
-                    path,
-                } => match image.same(line.start, path) {
-                    Some(content) => content.clone(),
-                    None => {
-                        let range = (line.start, line.end);
-                        match self.hold(
-                            key,
-                            folder,
-                            image,
-                            range,
-                            (device, inode, path),
-                            &mut mounts,
-                        ) {
-                            Ok((file, path)) => Content::File { file, path },
-                            Err(problem) => {
-                                problems.add(problem);
-                                Content::Unheld { path: path.into() }
-                            }
-                        }
-                    }
-                },
-            };
-            found.push(Mapping {
-                start: line.start,
-                end: line.end,
-                offset: line.offset,
-                content,
-                instead_of: None,
-            });
-        }
-        found.sort_unstable_by_key(|mapping| mapping.start);
-        for (start, around) in maps::instead_of_files(text) {
-            let at = found.binary_search_by_key(&start, |mapping| mapping.start);
-            let (Ok(at), Some((line, _))) = (at, around.first()) else {
-                continue;
-            };
-            let Backing::File {
-                device,
-                inode,
-                path,
-            } = line.backing
-            else {
-                continue;
-            };
-            let range = (line.start, line.end);
-            let held = self.hold(
-                key,
-                folder,
-                image,
-                range,
-                (device, inode, path),
-                &mut mounts,
-            );
-            let neighbours = around.iter().map(|(line, is_code)| Neighbour {
-                start: line.start,
-                offset: line.offset,
-                is_code: *is_code,
-            });
-            match held {
-                Ok((file, path)) => {
-                    found[at].instead_of = Some(Arc::new(InsteadOf {
-                        file,
-                        path,
-                        neighbours: neighbours.collect(),
-                    }));
-                }
-                Err(problem) => problems.add(problem),
-            }
-        }
-        found
-    }
-
-    /// Holds a file that is mapped at `start..end`; gives its path as well.
-    fn hold(
-        &mut self,
-        key: ProcessKey,
-        folder: &ProcFolder,
-        image: &Image,
-        (start, end): (u64, u64),
-        (device, inode, path): ((u32, u32), u64, &str),
-        mounts: &mut Option<Mounts>,
-    ) -> Result<(Arc<HeldFile>, Arc<str>), Problem> {
-        let path: Arc<str> = Arc::from(path);
-        if let Some(file) = self.files.known(device, inode, &path) {
-            return Ok((file, path));
-        }
-        let mounts = mounts.get_or_insert_with(|| all_mounts(folder));
-        if !mounts.may_read(device, &path) {
-            return Err(Problem::FileOnFuse);
-        }
-        let link = map_file(&self.proc_root, key.pid, start, end);
-        let root = image.root.as_ref();
-        let debug_root = root.map(|root| Root::new(Arc::clone(root), mounts.fuse_points()));
-        let held = self
-            .files
-            .hold(&link, (device, inode, &path), (root, debug_root));
-        match held {
-            Ok(file) => Ok((file, path)),
-            Err(Refused::TooManyFiles) => Err(Problem::TooManyFiles),
-            Err(_) => Err(Problem::FileUnreadable),
-        }
-    }
-
-    /// One descriptor for all processes of a container.
-    fn share_root(&mut self, root: OwnedFd) -> Arc<OwnedFd> {
-        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-        let Ok(stat) = rustix::fs::statx(
-            root.as_fd(),
-            "",
-            flags,
-            StatxFlags::INO | StatxFlags::MNT_ID,
-        ) else {
-            return Arc::new(root);
-        };
-        let key = (
-            stat.stx_dev_major,
-            stat.stx_dev_minor,
-            stat.stx_ino,
-            stat.stx_mnt_id,
-        );
-        if let Some(shared) = self.roots.get(&key).and_then(Weak::upgrade) {
-            return shared;
-        }
-        self.roots.retain(|_, root| root.strong_count() > 0);
-        let root = Arc::new(root);
-        self.roots.insert(key, Arc::downgrade(&root));
-        root
-    }
 }
 
-/// The mappings and the image that they are of: read again if the process called `execve` in between.
-fn consistent_maps(folder: &ProcFolder) -> Result<(Stat, String), Refused> {
-    let mut before = folder.stat()?;
-    for _ in 0..3 {
-        let text = folder.maps()?;
-        let after = folder.stat()?;
-        if after == before {
-            return Ok((after, text));
-        }
-        before = after;
-    }
-    Err(Refused::Failed)
-}
-
-fn all_mounts(folder: &ProcFolder) -> Mounts {
-    let mut mounts = Mounts::default();
-    mounts.add(&folder.mountinfo().unwrap_or_default());
-    // Some kernels show the device of the layer below for overlayfs files; the host mounts that one.
-    mounts.add(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
-    mounts
-}
-
-fn map_file(proc_root: &Path, pid: u32, start: u64, end: u64) -> PathBuf {
-    proc_root.join(format!("{pid}/map_files/{start:x}-{end:x}"))
-}
-
-/// Looks for `/tmp/perf-PID.map` in the process' own root, where JIT compilers write it.
-fn find_perf_map(folder: &ProcFolder, image: &Image, problems: &mut Problems) -> PerfMap {
-    let (Some(root), Ok(status)) = (&image.root, folder.status()) else {
-        return PerfMap::None;
-    };
-    let path = format!("/tmp/perf-{}.map", status.namespace_pid);
-    let mut mounts = Mounts::default();
-    mounts.add(&folder.mountinfo().unwrap_or_default());
-    let root = Root::new(Arc::clone(root), mounts.fuse_points());
-    // `/tmp` may be a link within the container; what the process itself could make one is not followed.
-    let found = root.hold(Path::new(&path), Links::Refuse);
-    let problem = match found {
-        Ok(held) if held.stat.st_uid == 0 || status.uids.contains(&held.stat.st_uid) => {
-            return PerfMap::Held(held);
-        }
-        Ok(_) => Problem::PerfMapForeignOwner,
-        Err(Refused::Missing) => return PerfMap::None,
-        Err(Refused::NotRegular) => Problem::PerfMapNotRegular,
-        Err(Refused::Outside) => Problem::PerfMapOutside,
-        Err(Refused::TooManyFiles) => Problem::TooManyFiles,
-        Err(Refused::Denied | Refused::Failed) => Problem::PerfMapUnreadable,
-    };
-    problems.add(problem);
-    PerfMap::Refused
+/// A moment after which it is time to see whether a thread hangs.
+fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(50)
 }

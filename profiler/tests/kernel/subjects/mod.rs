@@ -15,6 +15,7 @@ mod lifecycle;
 mod losses;
 mod moves;
 mod namespaces;
+mod names;
 mod neighbour;
 mod on_cpu;
 mod options;
@@ -52,6 +53,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         counters::trials(),
         identity::trials(),
         moves::trials(),
+        names::trials(),
         quota::trials(),
         namespaces::trials(),
         neighbour::trials(),

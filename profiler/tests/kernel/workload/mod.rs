@@ -9,6 +9,7 @@
 //! - `events`: page faults, context switches, migrations
 //! - `lives`: threads and processes that are born and gone
 //! - `moved`: for whoever moves, stops or freezes it; processes that replace their program
+//! - `names`: what makes it hard to tell whose code runs
 //! - `paced`: threads that want the CPU at known moments
 //! - `policy`: scheduling policies
 
@@ -19,6 +20,7 @@ mod clock;
 mod events;
 mod lives;
 mod moved;
+mod names;
 mod paced;
 mod policy;
 
@@ -121,6 +123,12 @@ fn work(name: &str, options: &Options) -> Result<ExitCode> {
         "forks" => lives::forks(options)?,
         "moved" => moved::moved(options),
         "exec" => moved::exec(options)?,
+        "becomes" => return names::becomes(options),
+        "leaderless" => names::leaderless(options),
+        "brief" => names::brief(options)?,
+        "swapped" => names::swapped(options)?,
+        "mappings" => names::mappings(options)?,
+        "inherited" => names::inherited(options)?,
         "paced" => paced::paced(options),
         _ => {
             println!("no workload called {name:?}");
