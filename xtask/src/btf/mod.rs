@@ -71,7 +71,7 @@ const STRUCTS: &[(&str, &[&str])] = &[
     (
         "pt_regs",
         &[
-            "r10", "r9", "r8", "bp", "bx", "cx", "dx", "si", "di", "orig_ax", "ip",
+            "r10", "r9", "r8", "bp", "bx", "cx", "dx", "si", "di", "orig_ax", "ip", "sp",
         ],
     ),
 ];
