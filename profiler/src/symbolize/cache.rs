@@ -110,10 +110,10 @@ impl Cache {
         problems: &mut Problems,
     ) -> Vec<Option<u64>> {
         self.turn += 1;
-        let origin = Origin::Held(&instead.file);
+        let origin = Origin::Held(Arc::clone(&instead.file));
         let entry = self.entries.entry(origin.key()).or_insert_with(Entry::new);
         entry.turn = self.turn;
-        entry.learn(origin, &[], options, problems);
+        entry.learn(&origin, &[], options, problems);
         let binary = entry.binary.as_ref();
         let find = |address| binary?.offset_beside(&instead.neighbours, address);
         addresses.iter().map(|address| find(*address)).collect()

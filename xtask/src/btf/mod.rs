@@ -93,7 +93,7 @@ const STRUCTS: &[(&str, &[&str])] = &[
     (
         "pt_regs",
         &[
-            "r10", "r9", "r8", "bp", "bx", "cx", "dx", "ax", "si", "di", "orig_ax", "ip",
+            "r10", "r9", "r8", "bp", "bx", "cx", "dx", "ax", "si", "di", "orig_ax", "ip", "sp",
         ],
     ),
 ];
