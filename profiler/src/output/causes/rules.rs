@@ -103,7 +103,9 @@ fn throttled(it: &Evidence<'_>, ns: u64) -> String {
     );
     match it.container.cpu_quota_cores {
         Some(cores) => text.push_str(&format!("quota {cores:.2} CPU")),
-        None => text.push_str("by a quota above or below its cgroup, or a limit on real-time threads"),
+        None => {
+            text.push_str("by a quota above or below its cgroup, or a limit on real-time threads")
+        }
     }
     if it.window_ns > 0 {
         let threads = it.runnable_ns() as f64 / it.window_ns as f64;

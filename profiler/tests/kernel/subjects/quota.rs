@@ -325,7 +325,7 @@ fn real_time() -> Result {
     })?;
     let row = recording.row(cgroup.path())?;
     row.agrees_with_usage()?;
-    let waited = facts.get("wall_ns")? - facts.get("cpu_ns")?;
+    let waited = facts.get("wall_ns")?.saturating_sub(facts.get("ran_ns")?);
     let least = if by_group { 1_500_000_000 } else { 40_000_000 };
     ensure!(waited >= least, "waited for {waited} ns only");
     only_stopped(row, waited)
@@ -346,7 +346,7 @@ fn deadline() -> Result {
     })?;
     let row = recording.row(cgroup.path())?;
     row.agrees_with_usage()?;
-    let waited = facts.get("wall_ns")? - facts.get("cpu_ns")?;
+    let waited = facts.get("wall_ns")?.saturating_sub(facts.get("ran_ns")?);
     ensure!(waited >= 1_500_000_000, "waited for {waited} ns only");
     only_stopped(row, waited)
 }

@@ -18,7 +18,8 @@ const ROUND: u64 = 100;
 const UNIT: u64 = 500;
 
 /// Burns CPU on `--threads` threads for `--ms`: `--alpha` percent of the work in [`alpha`], the rest in
-/// [`beta`]. Prints the CPU time that the process has used, and that in `alpha`, and the sums over its threads of their lifetimes and of
+/// [`beta`]. Prints the CPU time that the process has used, and that in `alpha`, and the sums over its threads of their lifetimes, of
+/// their time on a CPU, and of
 /// their waits for a CPU. `--policy` is that of its threads; see [`policy`].
 ///
 /// An emulated CPU stands still whenever the machine's own scheduler runs something else, while the guest's
@@ -33,6 +34,7 @@ pub(super) fn burn(options: &Options) -> Result<()> {
     let alpha_share = options.number("--alpha", 70).min(100);
     let (stalled_ns, alpha_ns) = (AtomicU64::new(0), AtomicU64::new(0));
     let (wall_ns, delay_ns) = (AtomicU64::new(0), AtomicU64::new(0));
+    let ran_ns = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let burners = (0..threads).map(|_| {
             scope.spawn(|| {
@@ -61,6 +63,7 @@ pub(super) fn burn(options: &Options) -> Result<()> {
                 }
                 let spent = meter.end();
                 wall_ns.fetch_add(spent.wall_ns, Ordering::Relaxed);
+                ran_ns.fetch_add(spent.cpu_ns, Ordering::Relaxed);
                 // It had to wait before it could begin, too.
                 delay_ns.fetch_add(clock::delay_ns(), Ordering::Relaxed);
                 Ok::<_, std::io::Error>(())
@@ -74,6 +77,7 @@ pub(super) fn burn(options: &Options) -> Result<()> {
     println!("cpu_ns {}", cpu_time(ClockId::ProcessCPUTime).as_nanos());
     println!("alpha_ns {}", alpha_ns.into_inner());
     println!("wall_ns {}", wall_ns.into_inner());
+    println!("ran_ns {}", ran_ns.into_inner());
     println!("delay_ns {}", delay_ns.into_inner());
     if emulated() {
         println!("stalled_ns {}", stalled_ns.into_inner());
