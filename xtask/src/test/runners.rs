@@ -73,7 +73,7 @@ pub(super) fn fuzz() -> Result<Summary> {
     cmd::run(build.args(FUZZED.concat()))?;
     let results = std::thread::scope(|scope| {
         let threads = FUZZED.map(|target| scope.spawn(move || fuzz_program(target)));
-        threads.map(|thread| thread.join())
+        threads.map(std::thread::ScopedJoinHandle::join)
     });
     let mut summary = Summary::default();
     for result in results {
