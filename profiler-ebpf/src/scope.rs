@@ -1,16 +1,20 @@
 //! Whose is it: task -> slot, and slots for cgroups that are born while recording.
 
-use aya_ebpf::Global;
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use aya_ebpf::{Global, helpers::generated::bpf_loop};
+use core::{
+    ffi::c_void,
+    intrinsics::{AtomicOrdering, atomic_xadd},
+    ptr,
+};
 use ctprof_ebpf::abi::{
     loss::Loss,
-    scope::{RECORDED, SLOT_HOST, SLOT_KERNEL, is_recorded, slot},
+    scope::{RECORDED, SLOT_HOST, SLOT_KERNEL, is_recorded, is_shared, of_thread, slot},
 };
 
 use crate::{
     kernel::{self, Object},
     loss,
-    maps::{BORN, FREED, SCOPE},
+    maps::{BORN, FREED, RETURNED, SCOPE, SUBTREES, TAKEN},
 };
 
 #[unsafe(no_mangle)]
@@ -19,8 +23,13 @@ static RECORD_HOST: Global<u32> = Global::new(0);
 static FIRST_BORN: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static SLOTS: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static SHARE: Global<u32> = Global::new(0);
 
-/// The slot that a task belongs to, with its flags (see `ctprof_ebpf::abi::scope`).
+/// How far up a cgroup without a slot looks for one that has a slot.
+const LEVELS: u32 = 256;
+
+/// The slot that a task belongs to, with whether it is recorded (see `ctprof_ebpf::abi::scope`).
 #[inline(always)]
 pub(crate) fn find(task: Object) -> u32 {
     find_in(task, kernel::group(task))
@@ -33,11 +42,14 @@ pub(crate) fn find_in(task: Object, group: Object) -> u32 {
     if kernel::is_kernel_thread(task) {
         return SLOT_KERNEL | flags;
     }
-    let id = kernel::cgroup_id_of(group);
-    // SAFETY: values are written once, before the entry can be found.
-    match unsafe { SCOPE.get(id) } {
-        Some(value) => *value,
-        None => SLOT_HOST | flags,
+    let cgroup = kernel::cgroup_of(group);
+    // SAFETY: the slot of an entry never changes.
+    if let Some(value) = unsafe { SCOPE.get(kernel::cgroup_id(cgroup)) } {
+        return of_thread(*value);
+    }
+    match nearest(kernel::cgroup_address(group)) {
+        0 => SLOT_HOST | flags,
+        value => of_thread(value),
     }
 }
 
@@ -48,21 +60,122 @@ pub(crate) fn slot_of(task: Object) -> Option<u32> {
     is_recorded(value).then_some(slot(value))
 }
 
-/// Gives a newborn cgroup a slot if its parent has one, and records it if its parent is recorded.
-#[inline(always)]
-pub(crate) fn adopt(id: u64, parent: u64) -> Option<u32> {
-    // SAFETY: values are written once, before the entry can be found.
-    let parent = unsafe { SCOPE.get(parent) }?;
-    let flags = *parent & RECORDED;
-    let Some(slot) = free_slot() else {
-        loss::count(Loss::ScopeFull);
-        return None;
+/// A climb from a cgroup towards the root, as [`climb`] sees it.
+#[repr(C)]
+struct Climb {
+    cgroup: u64,
+    value: u32,
+    padding: u32,
+}
+
+/// The entry of the nearest cgroup above that has one; 0 if none has, which no entry is.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn nearest(cgroup: u64) -> u32 {
+    let mut climbing = Climb {
+        cgroup,
+        value: 0,
+        padding: 0,
     };
-    if SCOPE.insert(id, slot | flags, 0).is_err() {
-        loss::count(Loss::ScopeFull);
+    // SAFETY: the callback takes what it is given here.
+    unsafe {
+        bpf_loop(
+            LEVELS,
+            climb as *mut c_void,
+            ptr::from_mut(&mut climbing).cast(),
+            0,
+        )
+    };
+    // The callback has changed it behind the compiler's back.
+    // SAFETY: a reference to a live local.
+    unsafe { ptr::read_volatile(&raw const climbing.value) }
+}
+
+/// One level up; 1 ends the climb.
+extern "C" fn climb(_: u64, climbing: *mut Climb) -> i64 {
+    // SAFETY: `nearest` passes its own local.
+    let climbing = unsafe { &mut *climbing };
+    let Some((cgroup, id)) = kernel::above(climbing.cgroup) else {
+        return 1;
+    };
+    climbing.cgroup = cgroup;
+    // SAFETY: the slot of an entry never changes.
+    if let Some(value) = unsafe { SCOPE.get(id) } {
+        climbing.value = *value;
+        return 1;
+    }
+    0
+}
+
+/// Gives a newborn cgroup a slot if one above has one, and records it if that is recorded.
+///
+/// Births come one after the other: the kernel holds `cgroup_mutex`.
+#[inline(always)]
+pub(crate) fn adopt(cgroup: Object, id: u64) -> Option<u32> {
+    // SAFETY: the slot of an entry never changes.
+    let above = match unsafe { SCOPE.get(kernel::parent_cgroup_id(cgroup)) } {
+        Some(value) => *value,
+        None => match nearest(kernel::above(cgroup as u64)?.0) {
+            // Not even the root has an entry yet: the listing will find this one.
+            0 => return None,
+            // Which subtree it is of, only user space can tell.
+            value if is_shared(value) => {
+                loss::count(Loss::ScopeFull);
+                return None;
+            }
+            value => value,
+        },
+    };
+    let subtree = if is_shared(above) {
+        None
+    } else {
+        SUBTREES.get(slot(above)).copied()
+    };
+    if let Some(subtree) = subtree
+        && !take(subtree)
+    {
+        loss::count(Loss::SubtreeFull);
         return None;
     }
-    Some(slot)
+    let slot = free_slot();
+    if let Some(slot) = slot
+        && let Some(entry) = SUBTREES.get_ptr_mut(slot)
+        && {
+            // SAFETY: the pointer is to a live array element. Written before the entry can be found.
+            unsafe { *entry = subtree.unwrap_or(slot) };
+            SCOPE.insert(id, slot | above & RECORDED, 0).is_ok()
+        }
+    {
+        return Some(slot);
+    }
+    if let Some(subtree) = subtree
+        && let Some(taken) = TAKEN.get_ptr_mut(subtree)
+    {
+        // SAFETY: the pointer is to a live array element, which only births write to.
+        unsafe { *taken = (*taken).wrapping_sub(1) };
+    }
+    loss::count(Loss::ScopeFull);
+    None
+}
+
+/// Takes one of the slots that this subtree may have for newborns; false if it has them all.
+#[inline(always)]
+fn take(subtree: u32) -> bool {
+    let returned = RETURNED.get(subtree).copied().unwrap_or_default();
+    let Some(taken) = TAKEN.get_ptr_mut(subtree) else {
+        return false;
+    };
+    // SAFETY: the pointer is to a live array element, which only births write to.
+    unsafe {
+        // Both wrap in a life of years.
+        if (*taken).wrapping_sub(returned) >= SHARE.load() {
+            return false;
+        }
+        *taken = (*taken).wrapping_add(1);
+    }
+    true
 }
 
 /// A slot that no cgroup had yet; when there is none left, the one that has been free for longest.

@@ -41,6 +41,8 @@ pub const OFF_TASK_TGID: GlobalName = "OFF_TASK_TGID";
 pub const CGROUP_V1: GlobalName = "CGROUP_V1";
 /// Number of the hierarchy whose cgroups are watched, as in `/proc/self/cgroup`; 0 is cgroup v2.
 pub const HIERARCHY_ID: GlobalName = "HIERARCHY_ID";
+/// Most slots for newborn cgroups that one subtree may hold.
+pub const SHARE: GlobalName = "SHARE";
 /// 1 when threads outside every watched cgroup are recorded as `host`, and kernel threads as `kernel`.
 pub const RECORD_HOST: GlobalName = "RECORD_HOST";
 

@@ -235,4 +235,6 @@ pub mod visit {
     /// Charge what every thread has done so far, and go on; count the threads of every slot. The number of the visit
     /// is in `CONTROL[1]`.
     pub const SETTLE: u32 = 4;
+    /// Find out which threads are in a cgroup that was given a slot only now.
+    pub const LOOK_AGAIN: u32 = 5;
 }

@@ -14,7 +14,7 @@ pub enum Loss {
     UserStackUnreadable = 3,
     /// The kernel stack could not be read: the sample is counted without it.
     KernelStackUnreadable = 4,
-    /// A newborn cgroup found `SCOPE` full or no slot left: its samples count as its parent's.
+    /// A cgroup found no slot left: what it does counts as its parent's.
     ScopeFull = 5,
     /// A notice found the ring buffer full: a container's name or a process' binaries may be missing.
     EventDropped = 6,
@@ -32,11 +32,13 @@ pub enum Loss {
     CallMapFull = 12,
     /// A slow call found the ring buffer full, or too many came in one second: it is not shown.
     SlowCallDropped = 13,
+    /// A cgroup found the share of slots of its container, unit or user used up: what it does counts as its parent's.
+    SubtreeFull = 14,
 }
 
 impl Loss {
     /// How many causes there are.
-    pub const COUNT: u32 = 14;
+    pub const COUNT: u32 = 15;
 
     /// Each cause with the name it has in `summary.json` and in the report.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
@@ -54,6 +56,7 @@ impl Loss {
         (Self::SwitchMissed, "switch_missed"),
         (Self::CallMapFull, "call_map_full"),
         (Self::SlowCallDropped, "slow_call_dropped"),
+        (Self::SubtreeFull, "subtree_full"),
     ];
 }
 

@@ -4,6 +4,10 @@
 //! a *slot*. Every cgroup has a slot of its own; user space folds slots into containers by the cgroup's path,
 //! so the kernel half needs to know nothing about runtimes. Cgroups that are not recorded have slots as well:
 //! they may be the reason why others wait.
+//!
+//! Slots are limited, and whoever has been delegated a cgroup can create any number below it. Each such *subtree*
+//! (a container, a unit, a user's service manager) therefore has a share of the slots: when it is used up, further
+//! cgroups of the subtree have no entry here and count as the nearest cgroup above them that has one.
 
 /// Slot of processes that are in no known cgroup.
 pub const SLOT_HOST: u32 = 0;
@@ -22,11 +26,29 @@ pub const AUTOGROUP: u64 = 0;
 /// In a value of `SCOPE`, beside the slot: what happens there is recorded.
 pub const RECORDED: u32 = 1 << 31;
 
+/// In a value of `SCOPE`, beside the slot: a directory of the host, such as `/` or a slice. Only the host creates cgroups
+/// directly below it, so each of them is a subtree with a share of its own.
+pub const SHARED: u32 = 1 << 30;
+
 /// The slot in a value of `SCOPE`.
 #[inline(always)]
 #[must_use]
 pub const fn slot(value: u32) -> u32 {
-    value & !RECORDED
+    value & !(RECORDED | SHARED)
+}
+
+/// What threads carry of a value of `SCOPE`: the slot, and whether it is recorded.
+#[inline(always)]
+#[must_use]
+pub const fn of_thread(value: u32) -> u32 {
+    value & !SHARED
+}
+
+/// Whether cgroups born directly below are subtrees of their own.
+#[inline(always)]
+#[must_use]
+pub const fn is_shared(value: u32) -> bool {
+    value & SHARED != 0
 }
 
 /// Whether a value of `SCOPE` says that its cgroup is recorded.

@@ -171,14 +171,25 @@ pub(crate) fn exec_id(task: Object) -> u32 {
     read(task, OFF_TASK_EXEC.load())
 }
 
-/// Id of the cgroup that a thread with this [`group`] is in; 0 means the root (an autogroup has no cgroup).
+/// The cgroup that a thread with this [`group`] is in; its id is 0 for an autogroup, which has no cgroup.
 #[inline(always)]
-pub(crate) fn cgroup_id_of(group: Object) -> u64 {
-    cgroup_id(if CGROUP_V1.load() == 1 {
+pub(crate) fn cgroup_of(group: Object) -> Object {
+    if CGROUP_V1.load() == 1 {
         read(group, OFF_TG_CSS.load() + OFF_CSS_CGROUP.load())
     } else {
         read(group, OFF_CSET_DFL.load())
-    })
+    }
+}
+
+/// The same cgroup as a plain number, which can be handed to a global function.
+#[inline(always)]
+pub(crate) fn cgroup_address(group: Object) -> u64 {
+    let offset = if CGROUP_V1.load() == 1 {
+        OFF_TG_CSS.load() + OFF_CSS_CGROUP.load()
+    } else {
+        OFF_CSET_DFL.load()
+    };
+    probe(group as u64 + u64::from(offset))
 }
 
 /// Kernfs id of a cgroup: the inode number of its folder.
@@ -193,6 +204,18 @@ pub(crate) fn cgroup_id(cgroup: Object) -> u64 {
 pub(crate) fn parent_cgroup_id(cgroup: Object) -> u64 {
     let parent: Object = read(cgroup, OFF_CGROUP_SELF.load() + OFF_CSS_PARENT.load());
     cgroup_id(read(parent, OFF_CSS_CGROUP.load()))
+}
+
+/// The cgroup above, and its id, where the verifier cannot follow; `None` above the root.
+#[inline(always)]
+pub(crate) fn above(cgroup: u64) -> Option<(u64, u64)> {
+    let parent: u64 = probe(cgroup + u64::from(OFF_CGROUP_SELF.load() + OFF_CSS_PARENT.load()));
+    if parent == 0 {
+        return None;
+    }
+    let cgroup: u64 = probe(parent + u64::from(OFF_CSS_CGROUP.load()));
+    let node: u64 = probe(cgroup + u64::from(OFF_CGROUP_KN.load()));
+    Some((cgroup, probe(node + u64::from(OFF_KN_ID.load()))))
 }
 
 /// Whether a cgroup belongs to the watched hierarchy. Ids repeat across hierarchies.

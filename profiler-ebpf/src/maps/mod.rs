@@ -30,6 +30,20 @@ pub(crate) static SCOPE: HashMap<u64, u32> = HashMap::with_max_entries(8_192, 0)
 #[map]
 pub(crate) static BORN: Array<u32> = Array::with_max_entries(1, 0);
 
+/// Slot -> the slot of the subtree that its cgroup belongs to. The kernel half fills it at a birth, user space where it
+/// gives a slot, or knows better. Set at load.
+#[map]
+pub(crate) static SUBTREES: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Slot of a subtree -> slots for newborn cgroups that it has taken so far. Set at load.
+#[map]
+pub(crate) static TAKEN: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Slot of a subtree -> how many of them it has given back so far. User space alone writes it: neither side ever changes
+/// what the other counts. Set at load.
+#[map]
+pub(crate) static RETURNED: Array<u32> = Array::with_max_entries(1, 0);
+
 /// Slots whose cgroups are gone and whose figures user space has taken, the longest free first. Set at load.
 #[map]
 pub(crate) static FREED: Queue<u32> = Queue::with_max_entries(1, 0);

@@ -27,7 +27,7 @@ fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let id = kernel::cgroup_id(cgroup);
-    let Some(slot) = scope::adopt(id, kernel::parent_cgroup_id(cgroup)) else {
+    let Some(slot) = scope::adopt(cgroup, id) else {
         return 0;
     };
     debug!(&ctx, "cgroup {} born, slot {}", id, slot);

@@ -18,9 +18,11 @@ use crate::{
     calls,
     kernel::{self, Object},
     maps::{CONTROL, POPULATION, THREADS},
-    off_cpu, stack, threads,
+    off_cpu, scope as cgroups, stack, threads,
 };
 
+/// No group of the kernel's has this address.
+const UNKNOWN_GROUP: u64 = 1;
 /// A thread that had no event for this long may have none for much longer.
 const QUIET_NS: u64 = 1_000_000;
 /// A thread that has waited for a CPU this long is not only waiting for its turn.
@@ -46,6 +48,7 @@ extern "C" fn visit_tasks(ctx: *const Visit) -> i32 {
         visit::FOLLOW => follow(task),
         visit::CLOSE => close(task),
         visit::SETTLE => settle(task),
+        visit::LOOK_AGAIN => look_again(task),
         _ => {}
     }
     0
@@ -87,6 +90,24 @@ fn open(task: Object) {
         thread.kernel_stack = taken.key;
         thread.stack_flags |= flags::IN_KERNEL | stack::lost(&taken);
     }
+}
+
+/// Notes of a thread whose cgroup was given a slot only now that it is not known where it is: its next event, or a visit
+/// that follows, finds it there.
+#[inline(always)]
+fn look_again(task: Object) {
+    let Some(thread) = THREADS.get(task) else {
+        return;
+    };
+    // SAFETY: the pointer is to a live map value.
+    let thread = unsafe { &mut *thread };
+    // Without a group it is only being entered, and is looked up then.
+    if thread.group == 0 || cgroups::find(task) == thread.slot {
+        return;
+    }
+    // A hook that writes the group at this moment has just looked itself.
+    thread.group = UNKNOWN_GROUP;
+    calls::moved();
 }
 
 #[inline(always)]

@@ -187,6 +187,11 @@ impl LedgerMaps {
             .map_err(|error| failed("free a slot of the ledger", &error))
     }
 
+    /// Takes a slot back that was freed, if no cgroup has taken it meanwhile.
+    pub fn take_freed(&mut self) -> Option<u32> {
+        self.freed.pop(0).ok()
+    }
+
     /// What was charged to a slot so far; `None` if nothing ever was.
     ///
     /// # Errors

@@ -30,8 +30,8 @@ pub struct LoadPlan<'a> {
     pub hierarchy_id: u32,
     /// Record processes outside every known cgroup, and kernel threads.
     pub record_host: bool,
-    /// First slot for a cgroup born while recording, and slots in all.
-    pub slots: (u32, u32),
+    /// How many slots there are, and for whom.
+    pub slots: Slots,
     /// Slots of cgroups that are gone are given to others.
     pub reuse_slots: bool,
     /// How throttled time is told.
@@ -48,6 +48,17 @@ pub struct LoadPlan<'a> {
     pub stacks: u32,
     /// Let the kernel half log what it does.
     pub log: bool,
+}
+
+/// Slots of cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// The first one for a cgroup born while recording; those before are for the ones that exist.
+    pub first_born: u32,
+    /// Slots in all.
+    pub all: u32,
+    /// Most of those for newborns that one subtree may hold.
+    pub share: u32,
 }
 
 /// A state off the CPU as the kernel half knows it; 0 for the CPU, whose stacks are sampled.
@@ -237,7 +248,7 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
     let (confined, slow_stacks) = (u32::from(calls.confined), u32::from(calls.slow_stacks));
     let judge = u32::from(calls.judge);
     let judged = if calls.judge { JUDGED * 3 } else { 1 };
-    let reused = if plan.reuse_slots { plan.slots.1 } else { 1 };
+    let reused = if plan.reuse_slots { plan.slots.all } else { 1 };
     let cached_rows = if calls.view == view::OFF { 1 } else { CACHE };
     // aya-log's levels count from 1, error, to 5, trace; 0 is off.
     let log_level: u8 = if plan.log { 4 } else { 0 };
@@ -257,14 +268,18 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
         .override_global(layout::SLOW_NS, &calls.slow_ns, true)
         .override_global(layout::JUDGE, &judge, true)
         .override_global(layout::SLOW_STACKS, &slow_stacks, true)
-        .override_global(layout::FIRST_BORN, &plan.slots.0, true)
-        .override_global(layout::SLOTS, &plan.slots.1, true)
+        .override_global(layout::FIRST_BORN, &plan.slots.first_born, true)
+        .override_global(layout::SLOTS, &plan.slots.all, true)
+        .override_global(layout::SHARE, &plan.slots.share, true)
         // aya has no type for task storage; the kernel half alone uses it.
         .allow_unsupported_maps()
-        .map_max_entries("SCOPE", plan.slots.1)
-        .map_max_entries("ACCOUNTS", plan.slots.1)
-        .map_max_entries("WAITS", plan.slots.1)
-        .map_max_entries("STOPS", plan.slots.1)
+        .map_max_entries("SCOPE", plan.slots.all)
+        .map_max_entries("SUBTREES", plan.slots.all)
+        .map_max_entries("TAKEN", plan.slots.all)
+        .map_max_entries("RETURNED", plan.slots.all)
+        .map_max_entries("ACCOUNTS", plan.slots.all)
+        .map_max_entries("WAITS", plan.slots.all)
+        .map_max_entries("STOPS", plan.slots.all)
         .map_max_entries("FREED", reused)
         .map_max_entries("POPULATION", reused)
         .map_max_entries("COUNTS_A", plan.count_rows)

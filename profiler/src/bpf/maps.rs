@@ -27,44 +27,6 @@ unsafe impl aya::Pod for Plain<StackRecord> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Plain<Count> {}
 
-/// Cgroup id -> slot.
-pub struct ScopeMap(HashMap<Owned, u64, u32>);
-
-impl ScopeMap {
-    /// The object's scope.
-    ///
-    /// # Errors
-    /// The object has no such map.
-    pub fn of(kernel: &mut Kernel) -> Result<Self> {
-        kernel.take("SCOPE").map(Self)
-    }
-
-    /// Watches a cgroup under `slot`, unless the kernel half has already given it one: then that one.
-    ///
-    /// # Errors
-    /// The map is full or gone.
-    pub fn watch(&mut self, cgroup_id: u64, slot: u32) -> Result<u32> {
-        // BPF_NOEXIST: the kernel half may have adopted the cgroup at its birth.
-        match self.0.insert(cgroup_id, slot, 1) {
-            Ok(()) => Ok(slot),
-            Err(error) => self.0.get(&cgroup_id, 0).map_err(|_| {
-                Error::Failed(format!(
-                    "cannot watch cgroup {cgroup_id}: {}",
-                    describe(&error)
-                ))
-            }),
-        }
-    }
-}
-
-impl ScopeMap {
-    /// Forgets a cgroup: what a straggler does there counts as the host's.
-    pub fn forget(&mut self, cgroup_id: u64) {
-        // It may be gone already: then there is nothing to forget.
-        let _ = self.0.remove(&cgroup_id);
-    }
-}
-
 /// Sample counts and the stacks they refer to.
 pub struct SampleMaps {
     counts: [HashMap<Owned, Plain<CountKey>, Plain<Count>>; 2],

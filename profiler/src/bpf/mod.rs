@@ -10,13 +10,15 @@ mod maps;
 mod object;
 pub mod probes;
 mod sampler;
+mod scope;
 mod syscalls;
 
 pub use attach::ProbeState;
 pub use cost::{ProgramFigures, Statistics};
 pub use error::describe;
 pub use ledger::{LedgerMaps, SlotFigures};
-pub use loader::{CallPlan, Kernel, LoadPlan};
-pub use maps::{Events, KernelEvent, Losses, SampleMaps, ScopeMap};
+pub use loader::{CallPlan, Kernel, LoadPlan, Slots};
+pub use maps::{Events, KernelEvent, Losses, SampleMaps};
 pub use sampler::{Sampler, SamplingEvent, online_cpus, possible_cpus};
+pub use scope::ScopeMap;
 pub use syscalls::{CallLinks, CallMaps};

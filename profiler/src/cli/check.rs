@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Format;
 use super::output_error;
 use crate::bpf::probes::{self, Hook};
-use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, Sampler, SamplingEvent};
+use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, Sampler, SamplingEvent, Slots};
 use crate::host::btf::{Btf, FIELDS, Layout};
 use crate::host::capabilities::{self, Capabilities};
 use crate::host::cgroup::{Hierarchy, Version};
@@ -280,7 +280,11 @@ fn programs(
         cgroup_v1: hierarchy.version() == Version::V1,
         hierarchy_id: hierarchy.id(),
         record_host: true,
-        slots: (1, 2),
+        slots: Slots {
+            first_born: 1,
+            all: 2,
+            share: 1,
+        },
         reuse_slots: false,
         throttle: layout.throttle(),
         off_cpu_stacks: &StateGroup::ALL,

@@ -135,6 +135,13 @@ impl LedgerRun {
         kernel.visit(&probes::VISIT)
     }
 
+    /// Finds out which threads are in a cgroup that has a slot only now.
+    pub(super) fn look_again(&mut self, kernel: &mut Kernel) -> Result<()> {
+        self.maps.set_visit(visit::LOOK_AGAIN)?;
+        kernel.visit(&probes::VISIT)?;
+        self.follow(kernel)
+    }
+
     /// The quota periods in which a thread was stopped since the last call.
     pub(super) fn burnt_periods(&mut self) -> Result<Vec<u64>> {
         self.maps.drain_burnt()

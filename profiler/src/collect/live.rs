@@ -2,13 +2,14 @@
 //! others.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::ledger::DelayKey;
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
 use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 use tokio::io::unix::AsyncFd;
 
+use super::ledger::LedgerRun;
 use super::session::{cannot_wait, wait_on};
 use super::{Observer, RawCalls, RawLedger, Session, SessionPlan, WatchList};
 use crate::bpf::{Events, ProgramFigures, SlotFigures};
@@ -18,12 +19,23 @@ use crate::{Error, Result};
 /// How long a cgroup has been gone before its slot is given away: a wait that began before it went has long ended.
 const QUARANTINE: Duration = Duration::from_secs(5);
 
+/// How often the whole hierarchy is listed again, at most: for each 262,144 cgroups that takes a second.
+const RELIST: Duration = Duration::from_secs(15);
+/// And what part of the time that may take.
+const RELIST_PART: u32 = 50;
+
 /// The running ledger.
 #[derive(Debug)]
 pub struct Live<'a> {
     session: Session<'a>,
     events: AsyncFd<Events>,
     dropped: u64,
+    /// Cgroups that the kernel half gave no slot, as of the last try to give them one.
+    refused: u64,
+    /// There may be slots for those that have none.
+    has_room: bool,
+    /// When the hierarchy may be listed again.
+    relist: Instant,
     /// The last reading, for what has not changed since.
     last: RawLedger,
 }
@@ -89,6 +101,9 @@ impl<'a> Live<'a> {
             session,
             events: wait_on(events)?,
             dropped: 0,
+            refused: 0,
+            has_room: true,
+            relist: Instant::now(),
             last: RawLedger::default(),
         })
     }
@@ -108,22 +123,43 @@ impl<'a> Live<'a> {
         Ok(())
     }
 
-    /// Finds births and ends of cgroups whose notices were dropped, if any were.
+    /// Finds births and ends of cgroups whose notices were dropped, if any were, and gives those a slot that had none
+    /// where there are slots again.
     ///
     /// # Errors
     /// The hierarchy cannot be read.
     pub fn catch_up(&mut self) -> Result<()> {
         self.session.kernel.flush_log();
-        let dropped = self.lost()?.get("event_dropped").copied().unwrap_or(0);
-        if std::mem::replace(&mut self.dropped, dropped) == dropped {
+        let begun = Instant::now();
+        if begun < self.relist {
             return Ok(());
         }
+        let lost = self.lost()?;
+        let of = |cause: &str| lost.get(cause).copied().unwrap_or(0);
+        let (dropped, refused) = (of("event_dropped"), of("scope_full") + of("subtree_full"));
         let session = &mut self.session;
+        let is_short = session.watch.has_refused() || refused != self.refused;
+        if dropped == self.dropped && !(is_short && self.has_room) {
+            return Ok(());
+        }
+        self.dropped = dropped;
+        self.refused = refused;
+        self.has_room = false;
+        let before = session.scope.all();
+        let existing = session.plan.hierarchy.walk("/")?;
+        let mut maps = session.ledger.as_mut().map(LedgerRun::maps);
+        let new = session.watch.list(&mut session.scope, &existing, || {
+            maps.as_mut()?.take_freed()
+        })?;
         session
             .watch
-            .fill(&mut session.scope, session.plan.hierarchy)?;
-        let existing = session.plan.hierarchy.walk("/")?;
-        session.watch.keep_only(existing.iter().map(|it| it.id));
+            .keep_only(&session.scope, &before, &existing)?;
+        if let Some(ledger) = &mut session.ledger
+            && new > 0
+        {
+            ledger.look_again(&mut session.kernel)?;
+        }
+        self.relist = Instant::now() + RELIST.max(begun.elapsed() * RELIST_PART);
         Ok(())
     }
 
@@ -200,13 +236,13 @@ impl<'a> Live<'a> {
         };
         for slot in slots {
             let figures = maps.figures(slot)?;
-            let Some((id, path)) = session.watch.forget(slot) else {
+            let Some(path) = session.watch.forget(&mut session.scope, slot)? else {
                 continue;
             };
-            session.scope.forget(id);
             maps.clear(slot)?;
             maps.free(slot)?;
             self.last.slots.remove(&slot);
+            self.has_room = true;
             retirement.cgroups.push(Retired {
                 slot,
                 path,

@@ -4,6 +4,7 @@
 //! - `counters`: what perf counts for some cgroups
 //! - `samples`: what the kernel half counted, accumulated over the recording
 //! - `watch`: which cgroup has which slot
+//! - `shares`: how many slots there are, and how many of them a container may have
 //! - `syscalls`: the view of system calls: start, end, its rows
 //! - `start`: the plan of a recording, and loading the kernel half
 //! - `observer`: who is told what happens while recording
@@ -18,6 +19,7 @@ mod live;
 mod observer;
 mod samples;
 mod session;
+mod shares;
 mod start;
 mod syscalls;
 mod watch;

@@ -13,6 +13,7 @@ use super::ledger::LedgerRun;
 use super::observer::{Ended, Observer, SlowCallSeen, Snapshot};
 use super::start::{DRAIN_INTERVAL, SessionPlan, check, early, load, needed, rows};
 use super::syscalls::CallRun;
+use super::watch::Refused;
 use super::{RawCalls, RawLedger, Samples, WatchList};
 use crate::bpf::{Events, Kernel, KernelEvent, Losses, SampleMaps, Sampler, ScopeMap, probes};
 use crate::model::{ProcessKey, StateGroup, Unavailable};
@@ -30,11 +31,48 @@ pub struct Session<'a> {
     pub(super) ledger: Option<LedgerRun>,
     pub(super) calls: Option<CallRun>,
     pub(super) watch: WatchList,
+    refused: Refusals,
     pub(super) samples: Samples,
     pub(super) unavailable: Vec<Unavailable>,
     pub(super) unknown_events: u64,
     pub(super) started: Instant,
     pub(super) ended: Option<Duration>,
+}
+
+/// Cgroups without a slot when the recording began, for want of slots and of a share. From then on the kernel half counts
+/// those that are born and get none; what it counted during the listing may have got one there.
+#[derive(Clone, Copy, Debug)]
+struct Refusals([(&'static str, u64, u64); 2]);
+
+impl Refusals {
+    fn at_start(losses: &Losses, watch: &WatchList) -> Result<Self> {
+        let counted = losses.read()?;
+        let of = |name: &'static str, reason| {
+            let counted = counted.iter().find(|(cause, _)| *cause == name);
+            (
+                name,
+                counted.map_or(0, |(_, count)| *count),
+                watch.refused(reason),
+            )
+        };
+        let this = Self([
+            of("scope_full", Refused::Full),
+            of("subtree_full", Refused::Share),
+        ]);
+        for (cause, _, refused) in this.0.iter().filter(|(_, _, refused)| *refused > 0) {
+            tracing::warn!(
+                "{refused} cgroups have no figures of their own ({cause}): they count as the cgroup above them"
+            );
+        }
+        Ok(this)
+    }
+
+    fn correct(&self, lost: &mut BTreeMap<String, u64>) {
+        for (cause, before, refused) in self.0 {
+            let count = lost.entry(cause.to_owned()).or_default();
+            *count = count.saturating_sub(before) + refused;
+        }
+    }
 }
 
 /// What a recording brought home.
@@ -65,7 +103,7 @@ impl<'a> Session<'a> {
     /// The kernel refuses something that recording cannot do without.
     pub fn start(plan: SessionPlan<'a>) -> Result<Self> {
         let rows = plan.map_entries.unwrap_or_else(|| rows(plan.frequency_hz));
-        let mut watch = WatchList::new(plan.hierarchy.walk("/")?.len(), plan.roots, plan.endless);
+        let mut watch = WatchList::new(&plan.hierarchy.walk("/")?, plan.roots, plan.endless);
         let mut unavailable = Vec::new();
         let (mut kernel, throttle) = load(&plan, rows, watch.slots())?;
         let mut scope = ScopeMap::of(&mut kernel)?;
@@ -99,6 +137,7 @@ impl<'a> Session<'a> {
             check(probe, kernel.attach(probe), &mut unavailable)?;
         }
         watch.fill(&mut scope, plan.hierarchy)?;
+        let refused = Refusals::at_start(&losses, &watch)?;
         let ledger = ledger.filter(|ledger| ledger.attach(&mut kernel, &mut unavailable));
         Ok(Self {
             plan,
@@ -111,6 +150,7 @@ impl<'a> Session<'a> {
             ledger,
             calls,
             watch,
+            refused,
             samples: Samples::default(),
             unavailable,
             unknown_events: 0,
@@ -239,7 +279,7 @@ impl<'a> Session<'a> {
                         continue;
                     };
                     observer.cgroup_born(&path);
-                    self.watch.born(id, slot, path);
+                    self.watch.born(&mut self.scope, id, slot, path)?;
                 }
                 KernelEvent::CgroupGone { id } => self.watch.gone(id),
                 KernelEvent::Process {
@@ -348,7 +388,7 @@ impl<'a> Session<'a> {
             .map(|(cause, count)| (cause.to_owned(), count))
             .collect();
         lost.insert("unknown_event".to_owned(), self.unknown_events);
-        *lost.entry("scope_full".to_owned()).or_default() += self.watch.unwatched();
+        self.refused.correct(&mut lost);
         Ok(lost)
     }
 

@@ -7,7 +7,7 @@ use super::ledger::attach_throttle;
 use super::syscalls::call_probes;
 use super::watch::Endless;
 use crate::bpf::probes::{self, Probe};
-use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, SamplingEvent, possible_cpus};
+use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, SamplingEvent, Slots, possible_cpus};
 use crate::host::btf::{Layout, Throttle};
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::model::{StateGroup, Unavailable};
@@ -69,11 +69,7 @@ pub(super) fn rows(frequency_hz: u64) -> u32 {
 
 /// Loads the object. Where only hooks can tell throttled time, and the kernel refuses them, it is loaded again for
 /// the next best way: how it is told cannot change once the programs are verified.
-pub(super) fn load(
-    plan: &SessionPlan<'_>,
-    rows: u32,
-    slots: (u32, u32),
-) -> Result<(Kernel, Throttle)> {
+pub(super) fn load(plan: &SessionPlan<'_>, rows: u32, slots: Slots) -> Result<(Kernel, Throttle)> {
     let load = |throttle| {
         Kernel::load(&LoadPlan {
             layout: plan.layout,

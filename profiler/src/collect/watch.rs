@@ -1,22 +1,19 @@
 //! Which cgroup has which slot.
+//!
+//! How many cgroups there are is up to others: whoever has been delegated one can create any number below it. So a
+//! container's cgroups, or a user's, get no more slots than their share. A cgroup without a slot counts as the nearest
+//! one above that has one: that is the kernel half's rule, and nothing has to be remembered of it here but its id.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use ctprof_ebpf::abi::scope::{AUTOGROUP, RECORDED, SLOT_FIRST, slot};
+use ctprof_ebpf::abi::scope::{AUTOGROUP, RECORDED, SHARED, SLOT_FIRST, slot};
 
+use super::shares::{Shares, size};
 use crate::Result;
-use crate::bpf::ScopeMap;
-use crate::host::cgroup::{Hierarchy, is_at_or_below};
-
-/// Slots for cgroups that appear between counting them and watching them, and for those whose births go unnoticed.
-const SPARE: u32 = 64;
-/// The same where the host's whole life is still to come: an agent may start while many containers do.
-const SPARE_ENDLESS: u32 = 1_024;
-/// Least slots for cgroups born while recording.
-const LEAST_BORN: u32 = 2_048;
-/// Most slots: 4,096 containers with a pod or inner cgroup each, and as many again that come while recording.
-const MOST: u32 = 16_384;
+use crate::bpf::{ScopeMap, Slots};
+use crate::host::cgroup::{Cgroup, Hierarchy, is_at_or_below};
+use crate::host::containers::pattern::subtree;
 
 /// How a recording goes on for as long as the host does: slots of cgroups that are gone are given to others.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,42 +22,51 @@ pub struct Endless {
     pub born_slots: Option<u32>,
 }
 
+/// Why a cgroup has no slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is none left.
+    Full,
+    /// Its subtree has its share.
+    Share,
+}
+
 /// Every known cgroup by its slot; those that are gone stay, because samples refer to them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct WatchList {
     roots: Option<Vec<String>>,
-    first_born: u32,
-    /// Slots for cgroups born while recording, if not as many as fit.
-    born: Option<u32>,
-    paths: BTreeMap<u32, String>,
-    /// Cgroup ids; 0 as the slot where there was none free.
+    slots: Slots,
+    /// Id and path, by slot.
+    cgroups: BTreeMap<u32, (u64, String)>,
     ids: HashMap<u64, u32>,
-    /// Cgroups that are gone, by slot.
-    gone: BTreeMap<u32, (u64, Instant)>,
+    shares: Shares,
+    /// Cgroups without a slot.
+    refused: HashMap<u64, Refused>,
+    /// Cgroups that are gone, by slot, and since when.
+    gone: BTreeMap<u32, Instant>,
     given: u32,
-    unwatched: u64,
 }
 
 impl WatchList {
-    /// A list for a host with so many cgroups; `roots` are recorded with all below them, `None` is everything.
+    /// A list for a host with these cgroups; `roots` are recorded with all below them, `None` is everything.
     #[must_use]
-    pub fn new(cgroups: usize, roots: Option<&[String]>, endless: Option<Endless>) -> Self {
-        let cgroups = u32::try_from(cgroups).unwrap_or(u32::MAX);
-        let spare = endless.map_or(SPARE, |_| SPARE_ENDLESS);
+    pub fn new(cgroups: &[Cgroup], roots: Option<&[String]>, endless: Option<Endless>) -> Self {
         Self {
             roots: roots.map(<[String]>::to_vec),
-            first_born: SLOT_FIRST + cgroups.saturating_add(spare).min(MOST - LEAST_BORN),
-            born: endless.and_then(|endless| endless.born_slots),
-            ..Self::default()
+            slots: size(cgroups, endless),
+            cgroups: BTreeMap::new(),
+            ids: HashMap::new(),
+            shares: Shares::default(),
+            refused: HashMap::new(),
+            gone: BTreeMap::new(),
+            given: 0,
         }
     }
 
-    /// The first slot for a cgroup born while recording, and slots in all.
+    /// How many slots there are.
     #[must_use]
-    pub fn slots(&self) -> (u32, u32) {
-        let fitting = self.first_born.clamp(LEAST_BORN, MOST - self.first_born);
-        let born = self.born.unwrap_or(fitting).min(fitting);
-        (self.first_born, self.first_born + born)
+    pub const fn slots(&self) -> Slots {
+        self.slots
     }
 
     /// Whether what happens in this cgroup is recorded.
@@ -80,50 +86,132 @@ impl WatchList {
     /// # Errors
     /// The hierarchy or the scope map cannot be used.
     pub fn fill(&mut self, scope: &mut ScopeMap, hierarchy: &Hierarchy) -> Result<()> {
-        loop {
-            let before = self.ids.len();
-            for cgroup in hierarchy.walk("/")? {
-                if !self.ids.contains_key(&cgroup.id) {
-                    self.watch(scope, cgroup.id, cgroup.path)?;
-                }
-            }
-            if self.ids.len() == before {
-                return Ok(());
-            }
-        }
-    }
-
-    fn watch(&mut self, scope: &mut ScopeMap, id: u64, path: String) -> Result<()> {
-        let free = SLOT_FIRST + self.given;
-        if free >= self.first_born {
-            self.unwatched += 1;
-            self.ids.insert(id, 0);
-            return Ok(());
-        }
-        let flags = if self.is_recorded(&path) { RECORDED } else { 0 };
-        let slot_now = slot(scope.watch(id, free | flags)?);
-        if path == "/" {
-            // The kernel takes a thread out of its autogroup when it exits: it is to be in the same slot still.
-            scope.watch(AUTOGROUP, slot_now | flags)?;
-        }
-        self.given += u32::from(slot_now == free);
-        self.ids.insert(id, slot_now);
-        self.paths.insert(slot_now, path);
+        while self.list(scope, &hierarchy.walk("/")?, || None)? > 0 {}
         Ok(())
     }
 
-    /// The kernel half has entered a newborn cgroup.
-    pub fn born(&mut self, id: u64, slot: u32, path: String) {
+    /// Watches those of these cgroups that are not watched yet, as far as there are slots: unused ones, then those that
+    /// `freed` hands over. How many have a slot now that had none.
+    ///
+    /// # Errors
+    /// The scope map cannot be used.
+    pub fn list(
+        &mut self,
+        scope: &mut ScopeMap,
+        cgroups: &[Cgroup],
+        mut freed: impl FnMut() -> Option<u32>,
+    ) -> Result<usize> {
+        let mut new = 0;
+        for Cgroup { id, path } in cgroups {
+            if self.ids.contains_key(id) {
+                continue;
+            }
+            if self.watch(scope, *id, path, &mut freed)? {
+                new += 1;
+            }
+        }
+        Ok(new)
+    }
+
+    /// Whether the cgroup has a slot now.
+    fn watch(
+        &mut self,
+        scope: &mut ScopeMap,
+        id: u64,
+        path: &str,
+        freed: &mut impl FnMut() -> Option<u32>,
+    ) -> Result<bool> {
+        let place = match self.shares.place(path) {
+            Ok(place) => place,
+            Err(refused) => return self.adopted_or(scope, id, path, refused),
+        };
+        let unused = SLOT_FIRST + self.given;
+        let is_unused = unused < self.slots.first_born;
+        let Some(free) = is_unused
+            .then_some(unused)
+            .or_else(|| self.shares.spare.pop())
+            .or_else(freed)
+        else {
+            return self.adopted_or(scope, id, path, Refused::Full);
+        };
+        let is_directory = subtree(path).is_none();
+        let flags = if self.is_recorded(path) { RECORDED } else { 0 }
+            | if is_directory { SHARED } else { 0 };
+        let now = slot(scope.watch(id, free | flags, place)?);
+        if now != free {
+            // The kernel half was first.
+            self.born(scope, id, now, path.to_owned())?;
+            if !is_unused {
+                // Not given away after all: kept for the next one.
+                self.shares.spare.push(free);
+            }
+            return Ok(true);
+        }
+        if path == "/" {
+            // The kernel takes a thread out of its autogroup when it exits: it is to be in the same slot still.
+            scope.watch(AUTOGROUP, now | flags, None)?;
+        }
+        self.given += u32::from(is_unused);
+        self.shares.listed(id, now, path);
+        self.enter(id, now, path.to_owned());
+        Ok(true)
+    }
+
+    /// The kernel half may have given it a slot, without a notice of it.
+    fn adopted_or(
+        &mut self,
+        scope: &mut ScopeMap,
+        id: u64,
+        path: &str,
+        refused: Refused,
+    ) -> Result<bool> {
+        let Some(value) = scope.value(id) else {
+            self.refused.insert(id, refused);
+            return Ok(false);
+        };
+        self.born(scope, id, slot(value), path.to_owned())?;
+        Ok(true)
+    }
+
+    fn enter(&mut self, id: u64, slot: u32, path: String) {
+        self.refused.remove(&id);
         self.ids.insert(id, slot);
-        self.paths.insert(slot, path);
+        self.cgroups.insert(slot, (id, path));
+    }
+
+    /// The kernel half has entered a newborn cgroup.
+    ///
+    /// # Errors
+    /// The scope map cannot be used.
+    pub fn born(&mut self, scope: &mut ScopeMap, id: u64, slot: u32, path: String) -> Result<()> {
+        if self.ids.get(&id) == Some(&slot) {
+            return Ok(());
+        }
+        if subtree(&path).is_none() {
+            scope.share(id);
+        }
+        let charged = scope.subtree(slot)?;
+        if self
+            .shares
+            .born(id, slot, &path, charged, self.id_of(charged))
+        {
+            // The kernel half knows no names: it took a container for a part of the cgroup above.
+            scope.set_subtree(slot, slot)?;
+            scope.give_back(charged)?;
+        }
+        self.enter(id, slot, path);
+        Ok(())
+    }
+
+    fn id_of(&self, slot: u32) -> Option<u64> {
+        self.cgroups.get(&slot).map(|(id, _)| *id)
     }
 
     /// The cgroup was removed.
     pub fn gone(&mut self, id: u64) {
-        if let Some(slot) = self.ids.get(&id).copied().filter(|slot| *slot != 0) {
-            self.gone
-                .entry(slot)
-                .or_insert_with(|| (id, Instant::now()));
+        self.refused.remove(&id);
+        if let Some(slot) = self.ids.get(&id) {
+            self.gone.entry(*slot).or_insert_with(Instant::now);
         }
     }
 
@@ -143,43 +231,79 @@ impl WatchList {
     pub fn gone_for(&self, quiet: Duration) -> impl Iterator<Item = u32> {
         self.gone
             .iter()
-            .filter(move |(_, (_, since))| since.elapsed() >= quiet)
+            .filter(move |(_, since)| since.elapsed() >= quiet)
             .map(|(slot, _)| *slot)
     }
 
-    /// Forgets a removed cgroup: its id and path.
-    pub fn forget(&mut self, slot: u32) -> Option<(u64, String)> {
-        let (id, _) = self.gone.remove(&slot)?;
+    /// Forgets a removed cgroup, and frees its part of a share; its path.
+    ///
+    /// # Errors
+    /// The scope map cannot be used.
+    pub fn forget(&mut self, scope: &mut ScopeMap, slot: u32) -> Result<Option<String>> {
+        if self.gone.remove(&slot).is_none() {
+            return Ok(None);
+        }
+        let Some((id, path)) = self.cgroups.remove(&slot) else {
+            return Ok(None);
+        };
         self.ids.remove(&id);
-        Some((id, self.paths.remove(&slot)?))
+        scope.forget(id);
+        if let Some((subtree, subtree_id)) = self.shares.forget(id, &path)
+            && self.id_of(subtree) == Some(subtree_id)
+        {
+            scope.give_back(subtree)?;
+        }
+        scope.clear_share(slot)?;
+        Ok(Some(path))
     }
 
-    /// Finds out which cgroups were removed without a notice, from all that there are now.
-    pub fn keep_only(&mut self, existing: impl IntoIterator<Item = u64>) {
-        let existing: std::collections::HashSet<u64> = existing.into_iter().collect();
+    /// Finds out which cgroups were removed without a notice, from all that there are now, and which of those that had a
+    /// slot `before` that listing were even born without one.
+    ///
+    /// # Errors
+    /// The scope map cannot be used.
+    pub fn keep_only(
+        &mut self,
+        scope: &ScopeMap,
+        before: &[(u64, u32)],
+        existing: &[Cgroup],
+    ) -> Result<()> {
+        let existing: HashSet<u64> = existing.iter().map(|it| it.id).collect();
+        for (id, value) in before {
+            if !existing.contains(id) && !self.ids.contains_key(id) {
+                // Its path is not known any more, but whose it was.
+                let slot = slot(*value);
+                let above = scope.subtree(slot)?;
+                let path = self.path(above).unwrap_or("/").to_owned();
+                if let Some(above_id) = self.id_of(above) {
+                    self.shares.charged(*id, above, above_id);
+                }
+                self.enter(*id, slot, path);
+            }
+        }
+        self.refused.retain(|id, _| existing.contains(id));
         let missing: Vec<u64> = self
             .ids
-            .iter()
-            .filter(|(id, _)| !existing.contains(id))
-            .map(|(id, _)| *id)
+            .keys()
+            .filter(|id| !existing.contains(id))
+            .copied()
             .collect();
         for id in missing {
-            if self.ids.get(&id) == Some(&0) {
-                self.ids.remove(&id);
-            }
             self.gone(id);
         }
+        Ok(())
     }
 
     /// The cgroup's path of a slot.
     #[must_use]
     pub fn path(&self, slot: u32) -> Option<&str> {
-        self.paths.get(&slot).map(String::as_str)
+        self.cgroups.get(&slot).map(|(_, path)| path.as_str())
     }
 
     /// Every slot with its cgroup's path.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
-        self.paths.iter().map(|(slot, path)| (*slot, path.as_str()))
+        let cgroups = self.cgroups.iter();
+        cgroups.map(|(slot, (_, path))| (*slot, path.as_str()))
     }
 
     /// Every recorded slot with its cgroup's path.
@@ -187,9 +311,15 @@ impl WatchList {
         self.iter().filter(|(_, path)| self.is_recorded(path))
     }
 
-    /// Cgroups that found no free slot: what they do counts as the host's.
+    /// Known cgroups that have no slot for this reason: what they do counts for the one above.
     #[must_use]
-    pub const fn unwatched(&self) -> u64 {
-        self.unwatched
+    pub fn refused(&self, reason: Refused) -> u64 {
+        self.refused.values().filter(|it| **it == reason).count() as u64
+    }
+
+    /// Whether any known cgroup has no slot.
+    #[must_use]
+    pub fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
     }
 }

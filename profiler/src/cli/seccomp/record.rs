@@ -204,9 +204,13 @@ fn tell_container(container: &WatchedContainer) {
 }
 
 /// Causes for which calls may be missing.
-const LOSSES: [(&str, &str); 3] = [
+const LOSSES: [(&str, &str); 4] = [
     ("call_map_full", "the table of calls is full"),
     ("scope_full", "more cgroups than slots"),
+    (
+        "subtree_full",
+        "more cgroups in a container than slots for it",
+    ),
     ("event_dropped", "births of cgroups that were not told of"),
 ];
 

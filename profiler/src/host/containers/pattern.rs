@@ -116,6 +116,52 @@ pub fn place(path: &str) -> Place<'_> {
     }
 }
 
+/// A part of the tree that somebody other than the host may fill with cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subtree<'a> {
+    /// Path of its uppermost cgroup.
+    pub path: &'a str,
+    /// Cgroups below are rows of their own, not parts of one.
+    pub has_rows: bool,
+}
+
+/// The subtree that `path` is at or below: the outermost container, else the unit, else the uppermost plain cgroup. All
+/// that a user's service manager runs is one subtree, containers included: the user named them. `None` for directories
+/// of the host, in which only the host creates cgroups.
+#[must_use]
+pub fn subtree(path: &str) -> Option<Subtree<'_>> {
+    let mut end = 0;
+    let mut uppermost = None;
+    for name in path.split('/') {
+        end += name.len();
+        let so_far = &path[..end];
+        end += 1;
+        if is_user_manager(name) && uppermost.is_none() {
+            return Some(Subtree {
+                path: so_far,
+                has_rows: true,
+            });
+        }
+        if uppermost.is_none() && !name.is_empty() && !is_folder_name(name) {
+            uppermost = Some(so_far);
+        }
+    }
+    match place(path) {
+        Place::Container(containers) => containers.first().map(|outermost| Subtree {
+            path: outermost.path,
+            has_rows: false,
+        }),
+        Place::Unit { path, .. } => Some(Subtree {
+            path,
+            has_rows: false,
+        }),
+        Place::Plain { .. } | Place::Folder => uppermost.map(|path| Subtree {
+            path,
+            has_rows: true,
+        }),
+    }
+}
+
 /// Id and runtime of the container with a cgroup of this name.
 fn container_name<'a>(name: &'a str, parent: &str) -> Option<(&'a str, Option<&'static str>)> {
     if let Some(lxc) = name.strip_prefix("lxc.payload.") {
@@ -176,11 +222,60 @@ fn is_pod_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ContainerRef, Place, place};
+    use super::{ContainerRef, Place, place, subtree};
 
     const ID: &str = "fe5215765b75d118956d04673775e556590714c3bdaa76c21f888cb4a2cc4182";
     const OTHER: &str = "c23991f652b4704e991ee146d3957d8fedf7c817f68f78b766a8e0ff1acf834c";
     const UID: &str = "0f3c1d2e-5b6a-4c7d-8e9f-a0b1c2d3e4f5";
+
+    #[test]
+    fn subtrees_end_where_the_host_delegates() {
+        let docker = format!("/docker/{ID}");
+        let below_plain = format!("/team/{ID}");
+        let pod = format!(
+            "/kubepods.slice/kubepods-pod{}.slice",
+            UID.replace('-', "_")
+        );
+        let in_pod = format!("{pod}/cri-containerd-{ID}.scope");
+        let user = "/user.slice/user-1000.slice/user@1000.service";
+        for (path, expected) in [
+            ("/".to_owned(), None),
+            ("/docker".to_owned(), None),
+            ("/system.slice".to_owned(), None),
+            (pod, None),
+            (docker.clone(), Some((docker.clone(), false))),
+            (format!("{docker}/a/b"), Some((docker.clone(), false))),
+            // Whatever a container calls its cgroups, they are its own.
+            (
+                format!("{docker}/docker/{OTHER}"),
+                Some((docker.clone(), false)),
+            ),
+            (format!("{docker}/x.slice"), Some((docker, false))),
+            (format!("{in_pod}/x"), Some((in_pod, false))),
+            (format!("{below_plain}/a"), Some((below_plain, false))),
+            ("/team/a/b".to_owned(), Some(("/team".to_owned(), true))),
+            (
+                "/a.slice/team".to_owned(),
+                Some(("/a.slice/team".to_owned(), true)),
+            ),
+            (
+                "/system.slice/db.service/x".to_owned(),
+                Some(("/system.slice/db.service".to_owned(), false)),
+            ),
+            (user.to_owned(), Some((user.to_owned(), true))),
+            (
+                format!("{user}/app.slice/x.service"),
+                Some((user.to_owned(), true)),
+            ),
+            (
+                format!("{user}/user.slice/libpod-{ID}.scope"),
+                Some((user.to_owned(), true)),
+            ),
+        ] {
+            let found = subtree(&path).map(|it| (it.path.to_owned(), it.has_rows));
+            assert_eq!(found, expected, "{path}");
+        }
+    }
 
     /// (path up to the outermost container, its runtime)
     fn outermost(path: &str) -> Option<(String, Option<&'static str>)> {
