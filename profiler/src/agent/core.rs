@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::followed::FollowedStolen;
 use super::groups::Groups;
 use super::handle::Requests;
 use crate::Result;
@@ -112,9 +113,12 @@ pub async fn run(
         plan: plan.clone(),
         started: Instant::now(),
         last: None,
+        stolen: FollowedStolen::default(),
         statistics,
     };
     let _ = ready.send(true);
+    // What the kernel counted before does not count: its figures are compared with those of now.
+    core.reading()?;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut until_visit = TICKS_A_VISIT;
@@ -148,6 +152,7 @@ struct Core<'a> {
     plan: CorePlan,
     started: Instant,
     last: Option<(Instant, Arc<Reading>)>,
+    stolen: FollowedStolen,
     statistics: Option<Statistics>,
 }
 
@@ -173,7 +178,7 @@ impl Core<'_> {
         };
         self.put_away(&threads)?;
         reading.uptime = self.started.elapsed();
-        reading.stolen = stolen(&self.host);
+        reading.stolen = self.stolen.follow(stolen(&self.host));
         reading.lost = self.live.lost()?;
         reading.unavailable = self.live.unavailable().to_vec();
         reading.programs = self.programs();

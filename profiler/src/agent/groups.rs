@@ -1,12 +1,13 @@
 //! Folds slots into groups, and remembers what is gone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_IDLE, SLOT_KERNEL};
 
 use super::core::CorePlan;
 use super::culprits::OTHER;
+use super::followed::{Followed, Reported};
 use super::kept::Kept;
 use super::naming::{Named, Naming};
 use crate::aggregate::{Owners, container_ledgers, container_syscalls};
@@ -19,10 +20,15 @@ use crate::recording::CALL_NAMES;
 /// Slots of what is kept of groups: beyond those of the kernel half, within the 20 bits that a row of system calls has.
 const FIRST_KEPT: u32 = 1 << 19;
 
+/// Most cgroups of a row whose own figures are read: four files each, at every scrape.
+const MOST_FOLLOWED: usize = 64;
+
 /// All groups.
 pub(super) struct Groups<'a> {
     hierarchy: &'a Hierarchy,
     naming: Naming<'a>,
+    /// Cgroups that were born since the agent began.
+    born: HashSet<String>,
     kept: BTreeMap<GroupKey, Kept>,
     /// Time of groups that do not appear any more.
     gone_ns: BTreeMap<State, u64>,
@@ -44,6 +50,7 @@ impl<'a> Groups<'a> {
         Self {
             hierarchy,
             naming: Naming::new(plan.grouping, hierarchy, containers),
+            born: HashSet::new(),
             kept: BTreeMap::new(),
             gone_ns: BTreeMap::new(),
             ended: 0,
@@ -55,6 +62,7 @@ impl<'a> Groups<'a> {
     /// A cgroup was born: its runtime's files can be read now, and later perhaps not any more.
     pub(super) fn born(&mut self, path: &str) {
         self.naming.of(path);
+        self.born.insert(path.to_owned());
     }
 
     /// Looks for names that have come or changed.
@@ -111,6 +119,7 @@ impl<'a> Groups<'a> {
                 kept.keep(figures);
             }
             self.naming.forget(&cgroup.path);
+            self.born.remove(&cgroup.path);
         }
     }
 
@@ -206,7 +215,11 @@ impl<'a> Groups<'a> {
                 .tell(&delays, waited, plan.top_culprits, |name| {
                     existing.contains(name)
                 });
-            self.add_cgroup(&row, &mut quotas, &mut figures);
+            let mut followed = std::mem::take(&mut kept.followed);
+            self.add_cgroups(&row, &mut followed, &mut quotas, &mut figures);
+            if let Some(kept) = self.kept.get_mut(&row.key) {
+                kept.followed = followed;
+            }
             groups.push(Group {
                 key: row.key,
                 alive: row.alive,
@@ -270,28 +283,41 @@ impl<'a> Groups<'a> {
         container_syscalls(rows, calls.timed, CALL_NAMES, owners, containers);
     }
 
-    /// What the kernel itself counts for the cgroup, where the group is one cgroup and all below it.
-    fn add_cgroup(
+    /// The quota, where the group is one cgroup and all below it, and what the kernel counts for its cgroups.
+    fn add_cgroups(
         &self,
         row: &Row,
+        followed: &mut Followed,
         quotas: &mut HashMap<String, Option<f64>>,
         figures: &mut Container,
     ) {
-        let (1, Some(path)) = (row.owners.len(), row.owners.first()) else {
-            return;
-        };
-        figures.cpu_quota_cores = ancestors(path)
-            .filter_map(|path| match quotas.get(path) {
-                Some(known) => *known,
-                None => {
-                    let own = self.hierarchy.own_quota_cores(path);
-                    quotas.insert(path.to_owned(), own);
-                    own
-                }
-            })
-            .min_by(f64::total_cmp);
-        figures.cfs = self.hierarchy.cpu_figures(path);
-        figures.psi = self.hierarchy.pressure(path);
+        if let (1, Some(path)) = (row.owners.len(), row.owners.first()) {
+            figures.cpu_quota_cores = ancestors(path)
+                .filter_map(|path| match quotas.get(path) {
+                    Some(known) => *known,
+                    None => {
+                        let own = self.hierarchy.own_quota_cores(path);
+                        quotas.insert(path.to_owned(), own);
+                        own
+                    }
+                })
+                .min_by(f64::total_cmp);
+        }
+        if row.key.container != OTHER && row.owners.len() <= MOST_FOLLOWED {
+            followed.follow(row.owners.iter().filter_map(|it| self.report(it)).collect());
+        }
+        figures.cfs = followed.cfs;
+        figures.psi = followed.psi;
+    }
+
+    fn report(&self, path: &str) -> Option<Reported> {
+        Some(Reported {
+            id: self.hierarchy.lookup(path).ok()??.id,
+            path: path.to_owned(),
+            is_new: self.born.contains(path),
+            cfs: self.hierarchy.cpu_figures(path),
+            psi: self.hierarchy.pressure(path),
+        })
     }
 
     fn total(&self, groups: &[Group]) -> BTreeMap<State, u64> {

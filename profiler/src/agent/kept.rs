@@ -6,6 +6,7 @@ use std::time::Instant;
 use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 
 use super::culprits::Culprits;
+use super::followed::Followed;
 use crate::bpf::SlotFigures;
 use crate::collect::add_row;
 use crate::model::{ContainerIdentity, State};
@@ -23,6 +24,8 @@ pub(super) struct Kept {
     pub(super) calls: HashMap<CallKey, CallRow>,
     /// The culprits that are told by name.
     pub(super) culprits: Culprits,
+    /// What the kernel counts for its cgroups.
+    pub(super) followed: Followed,
     /// Time on the CPU as it was told: user, kernel.
     on_cpu_ns: (u64, u64),
     /// Since when it has no member; `None` while it has one.
@@ -51,6 +54,7 @@ impl Kept {
         for (key, more) in other.calls {
             add_row(self.calls.entry(key).or_default(), more);
         }
+        self.followed.absorb(other.followed);
         if self.on_cpu_ns == (0, 0) {
             self.on_cpu_ns = other.on_cpu_ns;
             self.culprits = other.culprits;

@@ -19,7 +19,7 @@ pub struct Reading {
     pub groups_ended: u64,
     /// Groups that found the limit reached: they count in the row named `other`.
     pub groups_refused: u64,
-    /// CPU time that the hypervisor and interrupts took from all threads since the host started; `None` where the
+    /// CPU time that the hypervisor and interrupts took from all threads since the agent began; `None` where the
     /// kernel does not say.
     pub stolen: Option<Stolen>,
     /// Cause -> count; every cause is there.
@@ -38,8 +38,8 @@ pub struct Group {
     /// It still exists. If not, this is one of its last appearances.
     pub alive: bool,
     /// Its figures. `identity` is that of its newest member, `threads` those alive now, `ledger.thread_time_ns` is
-    /// not kept, `ledger.delayed_by` is replaced by [`delayed_by`](Self::delayed_by), `psi` and `cfs` are sums since
-    /// its cgroups were created, and absent for groups that are more than one cgroup.
+    /// not kept, `ledger.delayed_by` is replaced by [`delayed_by`](Self::delayed_by), `psi` and `cfs` are sums
+    /// over all cgroups that it is or was made of, and absent where those are many.
     pub figures: Container,
     /// Who ran while its threads waited for a CPU, by name: the worst few, and `other` for the rest. Each only grows.
     pub delayed_by: Vec<(String, u64)>,

@@ -14,6 +14,10 @@ Made from the table in `profiler/src/agent/metrics/table`; `BLESS=1 cargo test -
 Times are in seconds of **thread time** unless said otherwise: four threads that wait for one second have waited for four.
 Counters begin at 0 when the agent starts, or when their row was born, and only grow. Both formats that Prometheus reads are
 served: OpenMetrics, and the classic text format.
+
+That holds for what the kernel itself counts for a cgroup (`cpu.stat`, PSI), too: what it counted before the agent began is
+left out, and a row goes on from its sum when a container restarts. What a cgroup counted between the last reading and its
+end is lost. Rows of more than 64 cgroups, and the row `other`, do not have these.
 ";
 
 const NOTES: &str = "

@@ -18,6 +18,10 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("agent::neighbours_between_two_scrapes", neighbours),
         privileged("agent::born_and_gone_between_two_scrapes", between),
         privileged("agent::slots_are_given_to_others", slots),
+        privileged(
+            "agent::counters_of_the_kernel_begin_at_0_and_never_fall",
+            restarts,
+        ),
     ]
 }
 
@@ -241,6 +245,69 @@ fn slots() -> Result {
     }
     let lost = last.get("ctprof_lost_events_total", &["cause=\"scope_full\""])?;
     ensure!(lost < 0.5, "{lost} cgroups found no slot");
+    agent.end()?;
+    Ok(())
+}
+
+/// What `cpu.stat` of a cgroup has, in the order of its metrics.
+fn periods(cgroup: &Cgroup) -> Result<f64> {
+    let stat = std::fs::read_to_string(cgroup.folder().join("cpu.stat"))?;
+    let line = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("nr_periods "));
+    Ok(line.ok_or("no nr_periods")?.trim().parse()?)
+}
+
+/// A cgroup that ran into its quota before the agent began, goes on, and is made anew at the same path.
+fn restarts() -> Result {
+    let parent = Cgroup::new("agent-restarts")?;
+    let run = |cgroup: &Cgroup| -> Result<f64> {
+        Program::start(Some(cgroup), &["burn", "--ms", "300"])?.end()?;
+        // Its timer fires once more when nobody is there.
+        sleep(Duration::from_millis(400));
+        periods(cgroup)
+    };
+    let web = parent.child("web")?;
+    web.limit(0.5)?;
+    // Somebody who only sleeps: the row is there from the beginning.
+    let asleep = Program::start(Some(&web), &["sleep", "--ms", "600000"])?;
+    let before = run(&web)?;
+    ensure!(before >= 3.0, "{before} periods");
+    let agent = Agent::start(&[])?;
+    let label = container(web.path());
+    let told = |last: &mut Option<Scrape>| -> Result<f64> {
+        // A reading is shared for half a second.
+        sleep(Duration::from_millis(600));
+        let scrape = agent.scrape()?;
+        if let Some(last) = &last {
+            scrape.grew_from(last)?;
+        }
+        let periods = scrape.get("ctprof_cfs_periods_total", &[&label])?;
+        *last = Some(scrape);
+        Ok(periods)
+    };
+    let mut last = None;
+    let first = told(&mut last)?;
+    ensure!(first < 0.5, "begins at {first}; the kernel says {before}");
+    let after = run(&web)?;
+    let second = told(&mut last)?;
+    ensure!(
+        (second - (after - before)).abs() < 0.5,
+        "{second} instead of {after} less {before}"
+    );
+    asleep.kill()?;
+    drop(web);
+    let web = parent.child("web")?;
+    web.limit(0.5)?;
+    let anew = run(&web)?;
+    let third = told(&mut last)?;
+    ensure!(
+        (third - (second + anew)).abs() < 0.5,
+        "{third} instead of {second} and {anew}"
+    );
+    drop(web);
+    let fourth = told(&mut last)?;
+    ensure!((fourth - third).abs() < 0.5, "{fourth} after {third}");
     agent.end()?;
     Ok(())
 }

@@ -236,7 +236,7 @@ pub(super) const CGROUP: &[Metric] = &[
     },
     Metric {
         name: "ctprof_pressure_seconds_total",
-        help: "Time in which some or all (full) tasks of the cgroup waited for a resource (PSI)",
+        help: "Time in which some or all (full) tasks of the cgroup waited for a resource (PSI); where a row is several cgroups, their sum",
         kind: Kind::Counter,
         unit: "seconds",
         labels: &[

@@ -28,7 +28,7 @@ pub(super) const METRICS: &[Metric] = &[
     },
     Metric {
         name: "ctprof_host_stolen_seconds_total",
-        help: "CPU time since the host started that no thread had, summed over CPUs",
+        help: "CPU time since the agent began that no thread had, summed over CPUs",
         kind: Kind::Counter,
         unit: "seconds",
         labels: &[label("by", "`hypervisor`, `interrupts`")],
