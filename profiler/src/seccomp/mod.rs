@@ -5,15 +5,18 @@
 //! - `write`: what was called to a profile
 //! - `read`: a profile's text, and what is wrong with it
 //! - `filter`: what a profile does to a call
+//! - `program`: a filter as the kernel takes it, for ctprof itself
 
 mod called;
 mod filter;
 mod needs;
+mod program;
 mod read;
 mod write;
 
 pub use called::{CallId, Called, called};
 pub use filter::{Denial, Filter, Verdict};
 pub use needs::is_needed;
+pub use program::{Rule, When, program};
 pub use read::{Misread, read};
 pub use write::{DefaultAction, Profile, to_json};
