@@ -6,17 +6,21 @@
 //! - `groups`: slots as the rows of a reading
 //! - `naming`: which row a cgroup belongs to
 //! - `kept`: what is remembered of a row
+//! - `followed`: what the kernel counts by itself, since the agent began
 //! - `culprits`: who is told by name
 //! - `settings`: what it can be told, and by whom
 //! - `service`: core and HTTP from start to end: signals, reload
 //! - `http`: what it answers
 //! - `web`: TLS and passwords
+//! - `confinement`: system calls that it gives up
 //! - `privileges`: what it may do, and what it gives up
 //! - `profiles`: recordings on demand
 //! - `self_figures`: what it knows of itself
 
+mod confinement;
 pub mod core;
 mod culprits;
+mod followed;
 mod groups;
 pub mod handle;
 pub mod http;

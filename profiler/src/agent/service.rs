@@ -11,7 +11,7 @@ use super::profiles::Profiler;
 use super::self_figures::Counted;
 use super::settings::{Layers, Resolved, Settings};
 use super::web::Web;
-use super::{CorePlan, channel, core, privileges};
+use super::{CorePlan, channel, confinement, core, privileges};
 use crate::host::Host;
 use crate::host::capabilities::Capabilities;
 use crate::recording::raise_file_limit;
@@ -61,6 +61,9 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Re
             let asked = tokio::select! {
                 () = attached(&mut is_attached), if !*open.borrow() => {
                     privileges::after_attaching(resolved.settings.profiles);
+                    if resolved.settings.seccomp {
+                        confinement::apply(resolved.settings.profiles);
+                    }
                     tracing::info!("ready: BPF programs are attached");
                     open.send_replace(true);
                     continue;
@@ -78,6 +81,7 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Re
             });
             match result {
                 Ok(web) => {
+                    web.inherit(&web_set.borrow());
                     web_set.send_replace(web);
                     plans.send_replace(core_plan(&resolved.settings, base));
                     settings.send_replace(Arc::new(resolved.settings.clone()));

@@ -46,7 +46,7 @@ impl Drop for Load {
 /// One request; the answers are short, so that one read has all of it or enough.
 fn request(mut stream: &TcpStream) -> Option<()> {
     stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .ok()?;
     let mut answer = [0; 16 * 1024];
     (stream.read(&mut answer).ok()? > 0).then_some(())

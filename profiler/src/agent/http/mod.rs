@@ -6,11 +6,13 @@
 //! - `scrape`: `/metrics`
 //! - `bodies`: what it answered last
 //! - `accept`: what a client can read
+//! - `host`: by which names it may be called
 //! - `profile`: `/debug/pprof/profile` and `/flamegraph`
 
 mod accept;
 mod answer;
 mod bodies;
+mod host;
 mod page;
 mod profile;
 mod scrape;
@@ -33,8 +35,10 @@ use super::settings::Settings;
 use super::web::{Verdict, Web};
 use super::{Handle, metrics};
 use crate::model::Reading;
+use crate::model::text::printable;
 use answer::line;
 pub use bodies::Bodies;
+use server::Peer;
 pub use server::{bind, serve};
 
 /// Longest time that a reading may take: beyond, something is wrong, and a scraper has given up.
@@ -121,8 +125,27 @@ async fn ready(State(app): State<App>) -> Response {
     }
 }
 
-/// Lets those in who have the right password, where there are passwords.
+/// Answers to any name of this host: probes, and what Prometheus reads by whatever name it knows.
+const PROBES: [&str; 2] = [PAGES[1], PAGES[2]];
+const METRICS: &str = PAGES[3];
+
+/// Lets those in who call this host by one of its names and have the right password, where there are passwords. Probes
+/// need neither: kubelet has no password, and they tell nothing.
 async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if PROBES.contains(&path) {
+        return next.run(request).await;
+    }
+    let settings = Arc::clone(&app.settings.borrow());
+    if (path != METRICS || !settings.web_host.is_empty())
+        && let Some(name) = host::foreign(request.uri(), request.headers(), &settings.web_host)
+    {
+        let name = printable(&name, 80);
+        let text = format!(
+            "this host is not called '{name}' here; use its address, or start the agent with --web-host NAME"
+        );
+        return line(StatusCode::FORBIDDEN, &text);
+    }
     let Some(users) = app.web.borrow().users.clone() else {
         return next.run(request).await;
     };
@@ -132,15 +155,22 @@ async fn admit(State(app): State<App>, request: Request, next: Next) -> Response
     }
     let header = request.headers().get(header::AUTHORIZATION);
     let verdict = match header {
-        Some(header) => users.check(header.as_bytes()).await,
+        Some(header) => {
+            let from = request.extensions().get::<Peer>();
+            let from = from.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0);
+            users.check(header.as_bytes(), from).await
+        }
         None => Verdict::Wrong,
     };
     match verdict {
         Verdict::Right => return next.run(request).await,
         Verdict::Wrong => {}
         Verdict::Busy => {
-            let text = "too many passwords are being checked; try again";
-            return line(StatusCode::SERVICE_UNAVAILABLE, text);
+            let text = "too many wrong passwords came from this address; try again in a second";
+            let mut response = line(StatusCode::TOO_MANY_REQUESTS, text);
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            return response;
         }
     }
     let mut response = line(StatusCode::UNAUTHORIZED, "a name and a password are needed");

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -60,6 +60,10 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
+/// Who is at the other end of a connection; in the extensions of its requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
 /// What each connection needs.
 #[derive(Clone)]
 struct Common {
@@ -79,7 +83,7 @@ pub async fn serve(listener: TcpListener, app: App, mut stopping: watch::Receive
     let connections = Connections::default();
     let mut tasks = JoinSet::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             biased;
             () = stopped(&mut stopping) => break,
             Some(_) = tasks.join_next() => {
@@ -87,7 +91,7 @@ pub async fn serve(listener: TcpListener, app: App, mut stopping: watch::Receive
                 continue;
             }
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // A peer that gave up is its own business; without files there is nothing but to wait.
                     tracing::debug!("accept: {error}");
@@ -105,7 +109,8 @@ pub async fn serve(listener: TcpListener, app: App, mut stopping: watch::Receive
         }
         guard(&stream);
         let place = connections.add();
-        tasks.spawn(accept(stream, place, common.clone()));
+        let peer = Peer(peer.ip());
+        tasks.spawn(accept(stream, peer, place, common.clone()));
         counted.count(|own| own.connections = tasks.len() as u64);
     }
     // Nobody new: the port is free for a successor.
@@ -130,14 +135,14 @@ fn guard(stream: &TcpStream) {
 }
 
 /// One connection from start to end.
-async fn accept(stream: TcpStream, place: Place, common: Common) {
+async fn accept(stream: TcpStream, peer: Peer, place: Place, common: Common) {
     let Some(tls) = common.web.borrow().tls.clone() else {
-        return connection(stream, place, common).await;
+        return connection(stream, peer, place, common).await;
     };
     tokio::select! {
         () = place.closed() => {}
         secured = tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream)) => match secured {
-            Ok(Ok(stream)) => connection(stream, place.clone(), common).await,
+            Ok(Ok(stream)) => connection(stream, peer, place.clone(), common).await,
             Ok(Err(error)) => tracing::debug!("TLS handshake: {error}"),
             Err(_) => tracing::debug!("TLS handshake: not done within {HANDSHAKE_LIMIT:?}"),
         },
@@ -145,11 +150,17 @@ async fn accept(stream: TcpStream, place: Place, common: Common) {
 }
 
 /// One connection, from its first request to its end.
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, place: Place, common: Common) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
+    place: Place,
+    common: Common,
+) {
     let mut stopping = common.stopping;
     let requests = Requests {
         router: common.router.into_service(),
         place: place.clone(),
+        peer,
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -185,6 +196,7 @@ fn ended(result: hyper::Result<()>) {
 struct Requests<S> {
     router: S,
     place: Place,
+    peer: Peer,
 }
 
 impl<B, S> Service<hyper::Request<B>> for Requests<S>
@@ -205,8 +217,9 @@ where
         self.router.poll_ready(context)
     }
 
-    fn call(&mut self, request: hyper::Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: hyper::Request<B>) -> Self::Future {
         let place = self.place.clone();
+        request.extensions_mut().insert(self.peer);
         place.busy(true);
         let answer = self.router.call(request);
         Box::pin(async move {

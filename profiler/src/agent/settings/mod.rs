@@ -48,6 +48,10 @@ pub struct Settings {
     pub max_profile_time: Duration,
     /// TLS and passwords.
     pub web_config: Option<PathBuf>,
+    /// Names by which requests may call this host, beside its own.
+    pub web_host: Vec<String>,
+    /// Give up system calls.
+    pub seccomp: bool,
     /// How messages are written.
     pub log_format: LogFormat,
     /// The kernel's type information, if not where the kernel publishes it.

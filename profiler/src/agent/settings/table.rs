@@ -218,6 +218,29 @@ pub const TABLE: &[Setting] = &[
         },
     },
     Setting {
+        name: "web-host",
+        kind: Kind::List("NAME"),
+        help: "Names by which browsers may call this host, beside its own; once set, /metrics has no other either",
+        default: "",
+        live: true,
+        set: |settings, text| {
+            let names = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+            settings.web_host = names.map(host_name).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "no-seccomp",
+        kind: Kind::Switch,
+        help: "Keep all system calls, instead of giving up those that the agent does not need once it has started",
+        default: "false",
+        live: false,
+        set: |settings, text| {
+            settings.seccomp = !switch(text)?;
+            Ok(())
+        },
+    },
+    Setting {
         name: "log-format",
         kind: Kind::Value("FORMAT"),
         help: "How messages are written to stderr: text or json",
@@ -261,6 +284,8 @@ impl Default for Settings {
             max_profiles: 0,
             max_profile_time: Duration::ZERO,
             web_config: None,
+            web_host: Vec::new(),
+            seccomp: true,
             log_format: LogFormat::Text,
             btf: None,
         };
@@ -324,6 +349,18 @@ fn choice<T: Copy>(text: &str, all: &[(T, &'static str)]) -> Result<T, String> {
             let near = hint(text, names.iter().copied(), "");
             format!("{} is none of {}{near}", quoted(text), names.join(", "))
         })
+}
+
+/// A name of a host, without a port.
+fn host_name(text: &str) -> Result<String, String> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if text.len() > 253 || !text.bytes().all(is_part) {
+        return Err(format!(
+            "{} is no name of a host; use a form such as node1.example.com, without a port",
+            quoted(text)
+        ));
+    }
+    Ok(text.trim_end_matches('.').to_ascii_lowercase())
 }
 
 fn path(text: &str) -> Option<PathBuf> {

@@ -2,8 +2,10 @@
 //!
 //! - `file`: the file, with its line numbers
 //! - `users`: names and passwords
+//! - `guesses`: how often an address may be wrong
 
 mod file;
+mod guesses;
 mod users;
 
 use std::path::Path;
@@ -30,6 +32,13 @@ impl Web {
     /// One line: the file, the line, the key, and what is wrong with it.
     pub fn read(path: Option<&Path>) -> Result<Self> {
         path.map_or_else(|| Ok(Self::default()), file::read)
+    }
+
+    /// Takes over what was learnt of clients before a reload.
+    pub fn inherit(&self, before: &Self) {
+        if let (Some(users), Some(before)) = (&self.users, &before.users) {
+            users.inherit(before);
+        }
     }
 
     /// Anyone who reaches the port may read it, or may read what somebody else reads.

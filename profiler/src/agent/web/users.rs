@@ -1,40 +1,37 @@
 //! Names and passwords.
+//!
+//! A bcrypt check is meant to take long, and anybody can ask for one. So wrong guesses cost whoever makes them: an address
+//! has one check at a time and few wrong ones (`guesses`), addresses take turns, those that were right before among
+//! themselves alone, and a header that was right once is never checked again. Checks run on threads of their own, not on
+//! the pool that `/metrics` is written on.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tokio::sync::{Mutex as Queue, Semaphore};
+use tokio::sync::{Mutex as Queue, oneshot};
 
-/// Credentials that are remembered: to check a password takes as long as a scrape.
+use super::guesses::{Guesses, Lane};
+
+/// Headers that are remembered: more than that are spellings of the same passwords.
 const REMEMBERED: usize = 64;
 
-/// Checks that may wait: beyond, whoever guesses keeps others waiting.
-const WAITING: usize = 8;
-
-/// What is compared for a name that does not exist, so that it takes as long as one that does. Of no password.
-const NOBODY: &str = "$2b$10$abcdefghijklmnopqrstuuKJ0tJ9b0u6vTqfWm9n8mB1pQ0k5c3W.";
-
 /// Who may ask, by bcrypt hashes.
+#[derive(Default)]
 pub struct Users {
     hashes: BTreeMap<String, String>,
-    /// `Authorization` headers that were right.
-    right: Mutex<HashSet<Vec<u8>>>,
-    /// One check at a time: guesses cannot take more than one CPU.
-    queue: Queue<()>,
-    waiting: Semaphore,
-}
-
-impl Default for Users {
-    fn default() -> Self {
-        Self {
-            hashes: BTreeMap::new(),
-            right: Mutex::default(),
-            queue: Queue::default(),
-            waiting: Semaphore::new(WAITING),
-        }
-    }
+    /// `Authorization` headers that were right, with the hash that they were right for.
+    right: Mutex<HashMap<Vec<u8>, String>>,
+    guesses: Guesses,
+    /// Addresses that were right before wait for each other alone.
+    known: Queue<()>,
+    unknown: Queue<()>,
+    /// Which hash a name that does not exist is compared with. Nobody can know, or find out: it is the same each time.
+    stand_in: RandomState,
 }
 
 /// What a check came to.
@@ -44,7 +41,7 @@ pub enum Verdict {
     Right,
     /// They are not.
     Wrong,
-    /// Too many others are being checked.
+    /// This address has guessed too often, or is being checked.
     Busy,
 }
 
@@ -53,49 +50,80 @@ impl Users {
         self.hashes.insert(name.to_owned(), hash.to_owned());
     }
 
-    /// Whether this `Authorization` header is of one of them.
-    pub async fn check(self: Arc<Self>, header: &[u8]) -> Verdict {
-        if self.remembers(header) {
+    /// Takes over which headers were right, where name and hash are still the same, and who has guessed.
+    pub fn inherit(&self, before: &Self) {
+        let mut right = lock(&self.right);
+        for (header, hash) in lock(&before.right).iter() {
+            if let Some((name, _)) = parse(header)
+                && self.hashes.get(&name) == Some(hash)
+            {
+                right.insert(header.clone(), hash.clone());
+            }
+        }
+        drop(right);
+        self.guesses.inherit(&before.guesses);
+    }
+
+    /// Whether this `Authorization` header, from this address, is of one of them.
+    pub async fn check(self: Arc<Self>, header: &[u8], from: IpAddr) -> Verdict {
+        if lock(&self.right).contains_key(header) {
             return Verdict::Right;
         }
         let Some((name, password)) = parse(header) else {
             return Verdict::Wrong;
         };
-        let Ok(_waiting) = self.waiting.try_acquire() else {
+        let Some(turn) = self.guesses.begin(from, Instant::now()) else {
             return Verdict::Busy;
         };
-        let _turn = self.queue.lock().await;
-        if self.remembers(header) {
-            return Verdict::Right;
-        }
+        let queue = match turn.lane() {
+            Lane::Known => &self.known,
+            Lane::Unknown => &self.unknown,
+        };
+        let _turn = queue.lock().await;
+        let (answer, answered) = oneshot::channel();
         let users = Arc::clone(&self);
-        // It is meant to take long: not on the thread that everything runs on.
-        let check = tokio::task::spawn_blocking(move || users.is_right(&name, &password));
-        if !check.await.unwrap_or(false) {
-            return Verdict::Wrong;
-        }
-        {
-            let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
-            if right.len() >= REMEMBERED {
-                right.clear();
+        let thread = std::thread::Builder::new().name("ctprof-password".to_owned());
+        let checked = thread.spawn(move || {
+            // Whoever asked may have gone.
+            let _ = answer.send(users.right_hash(&name, &password));
+        });
+        let hash = match checked {
+            Ok(_) => answered.await.unwrap_or(None),
+            Err(error) => {
+                tracing::warn!("cannot check a password: {error}");
+                return Verdict::Busy;
             }
-            right.insert(header.to_vec());
+        };
+        let Some(hash) = hash else {
+            return Verdict::Wrong;
+        };
+        turn.was_right();
+        let mut right = lock(&self.right);
+        if right.len() >= REMEMBERED {
+            right.clear();
         }
+        right.insert(header.to_vec(), hash);
         Verdict::Right
     }
 
-    fn remembers(&self, header: &[u8]) -> bool {
-        self.right
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(header)
+    /// The hash of this name, if the password is its. A name that does not exist takes as long as one that does: it is
+    /// compared with the hash of another.
+    fn right_hash(&self, name: &str, password: &[u8]) -> Option<String> {
+        let own = self.hashes.get(name);
+        let hash = match own {
+            Some(hash) => hash,
+            None => {
+                let number = self.stand_in.hash_one(name) % (self.hashes.len() as u64).max(1);
+                self.hashes.values().nth(usize::try_from(number).ok()?)?
+            }
+        };
+        let is_right = bcrypt::verify(password, hash).unwrap_or(false);
+        own.filter(|_| is_right).cloned()
     }
+}
 
-    fn is_right(&self, name: &str, password: &[u8]) -> bool {
-        let hash = self.hashes.get(name);
-        let is_right = bcrypt::verify(password, hash.map_or(NOBODY, String::as_str));
-        hash.is_some() && is_right.unwrap_or(false)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for Users {
@@ -115,4 +143,75 @@ fn parse(header: &[u8]) -> Option<(String, Vec<u8>)> {
     let password = name.split_off(colon + 1);
     name.pop();
     Some((String::from_utf8(name).ok()?, password))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Arc;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::super::guesses::BURST;
+    use super::{Users, Verdict};
+
+    fn users(passwords: &[(&str, &str)]) -> Users {
+        let mut users = Users::default();
+        for (name, password) in passwords {
+            let hash = bcrypt::hash_with_salt(password, 4, *b"sixteen bytes of").unwrap();
+            users.add(name, &hash.to_string());
+        }
+        users
+    }
+
+    fn header(name: &str, password: &str) -> Vec<u8> {
+        format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))).into_bytes()
+    }
+
+    fn check(users: &Arc<Users>, header: &[u8], last: u8) -> Verdict {
+        let from = IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(Arc::clone(users).check(header, from))
+    }
+
+    #[test]
+    fn who_guesses_keeps_nobody_else_out() {
+        let users = Arc::new(users(&[("me", "secret"), ("you", "other")]));
+        let right = header("me", "secret");
+        // There is one more guess a second, which this may take.
+        let refused = (0..100 * BURST).find(|number| {
+            let verdict = check(&users, &header("me", &number.to_string()), 1);
+            assert_ne!(verdict, Verdict::Right);
+            verdict == Verdict::Busy
+        });
+        assert!(refused.is_some_and(|after| after >= BURST), "{refused:?}");
+        assert_eq!(check(&users, &right, 2), Verdict::Right);
+        // What was right once is right from anywhere, whoever guesses there.
+        assert_eq!(check(&users, &right, 1), Verdict::Right);
+        assert_eq!(check(&users, &header("you", "other"), 3), Verdict::Right);
+    }
+
+    #[test]
+    fn names_that_do_not_exist_cost_a_whole_check() {
+        let users = users(&[("me", "secret")]);
+        assert!(users.right_hash("me", b"secret").is_some());
+        // Compared with the hash of `me`, which it fits, and refused all the same.
+        assert!(users.right_hash("nobody", b"secret").is_none());
+        assert!(Users::default().right_hash("nobody", b"").is_none());
+    }
+
+    #[test]
+    fn a_reload_forgets_what_has_changed_alone() {
+        let before = Arc::new(users(&[("me", "secret"), ("you", "other")]));
+        let (me, you) = (header("me", "secret"), header("you", "other"));
+        assert_eq!(check(&before, &me, 1), Verdict::Right);
+        assert_eq!(check(&before, &you, 1), Verdict::Right);
+        let after = users(&[("me", "secret"), ("you", "new")]);
+        after.inherit(&before);
+        let right = super::lock(&after.right);
+        assert!(right.contains_key(&me) && !right.contains_key(&you));
+    }
 }

@@ -72,6 +72,11 @@ impl Agent {
         Ok(self.running.as_ref().ok_or("this agent is not ours")?)
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        Ok(self.running()?.pid())
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> &str {
         &self.address
@@ -111,7 +116,7 @@ impl Agent {
     /// What `GET path` answers, with these headers (`Name: value\r\n`).
     pub(crate) fn ask(&self, path: &str, headers: &str) -> Result<Answer> {
         let request =
-            format!("GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n{headers}\r\n");
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
         Answer::parse(&self.send(request.as_bytes())?)
     }
 
@@ -120,7 +125,7 @@ impl Agent {
         let mut stream = TcpStream::connect(&self.address)?;
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: agent\r\nAccept: text/plain;version=0.0.4\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain;version=0.0.4\r\nConnection: close\r\n\r\n"
         )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

@@ -9,6 +9,7 @@ mod churn;
 mod command;
 mod counters;
 mod errors;
+mod http_fuzz;
 mod identity;
 mod lifecycle;
 mod losses;
@@ -21,6 +22,7 @@ mod scope;
 mod seccomp;
 mod service;
 mod serving;
+mod slots;
 mod syscalls;
 mod verifier;
 
@@ -41,6 +43,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     [
         on_cpu::trials(),
         scope::trials(),
+        slots::trials(),
         command::trials(),
         lifecycle::trials(),
         losses::trials(),
@@ -60,6 +63,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         options::trials(),
         agent::trials(),
         serving::trials(),
+        http_fuzz::trials(),
         service::trials(),
         verifier::trials(),
     ]

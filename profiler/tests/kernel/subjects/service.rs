@@ -26,6 +26,7 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("service::a_client_that_goes_away", client_gone),
         privileged("service::its_end_answers_what_is_asked", end),
         privileged("service::killed_it_leaves_nothing", killed),
+        privileged("service::it_gives_up_system_calls", confined),
     ]
 }
 
@@ -200,7 +201,7 @@ fn client_gone() -> Result {
     let agent = Agent::start(&[])?;
     let before = agent.holds()?;
     let mut stream = TcpStream::connect(agent.address())?;
-    stream.write_all(b"GET /flamegraph?seconds=60 HTTP/1.1\r\nHost: agent\r\n\r\n")?;
+    stream.write_all(b"GET /flamegraph?seconds=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
     let running = |expected: f64| {
         wait_for("the recording", || {
             let running = agent.scrape()?.get("ctprof_profiles_running", &[])?;
@@ -309,4 +310,51 @@ fn in_kernel() -> Result<BTreeSet<String>> {
         found.insert(format!("link_id {}", link.id()));
     }
     Ok(found)
+}
+
+/// Every thread has the filter, those of a recording, too, and it records all the same.
+fn confined() -> Result {
+    let filters = |agent: &Agent| -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for task in std::fs::read_dir(format!("/proc/{}/task", agent.pid()?))?.flatten() {
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            let line = status.lines().find(|line| line.starts_with("Seccomp:"));
+            found.extend(line.map(|line| line.trim_start_matches("Seccomp:").trim().to_owned()));
+        }
+        Ok(found)
+    };
+    let agent = Agent::start(&["--no-seccomp"])?;
+    // Whoever runs the tests may have a filter himself.
+    let own = filters(&agent)?;
+    let log = agent.end()?;
+    ensure!(!log.contains("seccomp filter is on"), "{log}");
+    let cgroup = Cgroup::new("confined")?;
+    let program = Program::start(Some(&cgroup), &["burn", "--ms", "600000"])?;
+    let page = format!("/flamegraph?seconds=3&cgroup={}", cgroup.path());
+    let agent = Agent::start(&[])?;
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            agent
+                .ask(&page, "")
+                .map_err(|it| it.message().unwrap_or("").to_owned())
+        });
+        wait_for("the recording", || {
+            Ok(agent.said().contains("recording /ctprof").then_some(()))
+        })?;
+        let all = filters(&agent)?;
+        ensure!(
+            all.len() >= 2 && all.iter().all(|it| it == "2"),
+            "{all:?}, and {own:?} without"
+        );
+        let answer = client.join().map_err(|_| "the client panicked")??;
+        ensure!(answer.code == 200, "{}", answer.head);
+        // Its functions have names: their files could be read.
+        ensure!(answer.text().contains("alpha"), "no alpha in the graph");
+        Ok::<_, libtest_mimic::Failed>(())
+    })?;
+    program.kill()?;
+    let log = agent.end()?;
+    ensure!(log.contains("a seccomp filter is on"), "{log}");
+    ensure!(!log.contains("panicked") && !log.contains("WARN"), "{log}");
+    Ok(())
 }

@@ -26,6 +26,8 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("serving::a_thousand_idle_connections", idle),
         privileged("serving::clients_that_do_not_read", slow),
         privileged("serving::tls_and_passwords", tls),
+        privileged("serving::foreign_names_are_refused", foreign),
+        privileged("serving::probes_and_guesses", guesses),
     ]
 }
 
@@ -144,7 +146,9 @@ fn bad_requests() -> Result {
         .refuses(404, "no running container xxx")?;
     let request = |line: &str, rest: &str| {
         agent
-            .send(format!("{line}\r\nHost: agent\r\nConnection: close\r\n{rest}\r\n").as_bytes())
+            .send(
+                format!("{line}\r\nHost: localhost\r\nConnection: close\r\n{rest}\r\n").as_bytes(),
+            )
             .and_then(|bytes| Answer::parse(&bytes))
     };
     let headers = "X-A: 1\r\n".repeat(100);
@@ -168,7 +172,7 @@ fn bad_requests() -> Result {
     }
     // A body that nobody asked for, longer than it says.
     let body = [
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n".as_slice(),
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n".as_slice(),
         &[b'x'; 1 << 20],
     ]
     .concat();
@@ -247,7 +251,7 @@ fn slow() -> Result {
     let mut deaf = Vec::new();
     for _ in 0..50 {
         let mut stream = TcpStream::connect(agent.address())?;
-        let requests = "GET /metrics HTTP/1.1\r\nHost: agent\r\n\r\n".repeat(200);
+        let requests = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200);
         stream.set_write_timeout(Some(Duration::from_millis(200)))?;
         let _ = stream.write_all(requests.as_bytes());
         deaf.push(stream);
@@ -310,7 +314,7 @@ fn tls() -> Result {
         ensure!(asks == (code == 401), "{}", answer.head);
     }
     // Plain HTTP is not answered.
-    let plain = agent.send(b"GET /metrics HTTP/1.1\r\nHost: agent\r\n\r\n")?;
+    let plain = agent.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
     ensure!(!plain.starts_with(b"HTTP"), "plain HTTP is answered");
     // A new password counts after a reload; the old one does not, although it was right a moment ago.
     let hash = hash_of("new")?;
@@ -330,6 +334,119 @@ fn tls() -> Result {
     );
     agent.end()?;
     Ok(())
+}
+
+/// A page from elsewhere whose name points here cannot record, nor read what a browser would show.
+fn foreign() -> Result {
+    let ask = |agent: &Agent, path: &str, host: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        Answer::parse(&agent.send(request.as_bytes())?)
+    };
+    let agent = Agent::start(&[])?;
+    for path in [
+        "/",
+        "/flamegraph?seconds=1",
+        "/debug/pprof/profile?seconds=1",
+    ] {
+        ask(&agent, path, "evil.example:9464")?
+            .refuses(403, "this host is not called 'evil.example:9464' here")?;
+    }
+    let absolute =
+        b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    Answer::parse(&agent.send(absolute)?)?.refuses(403, "not called 'evil.example' here")?;
+    for (path, host, code) in [
+        ("/", "127.0.0.1:9464", 200),
+        ("/", "[::1]", 200),
+        ("/", "localhost", 200),
+        // What Prometheus and kubelet call it, nobody here knows.
+        ("/metrics", "ctprof.ctprof.svc:9464", 200),
+        ("/healthz", "evil.example", 200),
+        ("/readyz", "evil.example", 200),
+    ] {
+        let answer = ask(&agent, path, host)?;
+        ensure!(answer.code == code, "{path} at {host}: {}", answer.code);
+    }
+    let made = agent.scrape()?.sum("ctprof_profiles_total", &[]);
+    ensure!(made < 0.5, "{made} recordings were made");
+    agent.end()?;
+    let agent = Agent::start(&["--web-host", "ctprof.ctprof.svc,Node1.example."])?;
+    for (path, host, code) in [
+        ("/", "node1.example:80", 200),
+        ("/metrics", "ctprof.ctprof.svc:9464", 200),
+        ("/metrics", "evil.example", 403),
+        ("/healthz", "evil.example", 200),
+    ] {
+        let answer = ask(&agent, path, host)?;
+        ensure!(answer.code == code, "{path} at {host}: {}", answer.code);
+    }
+    agent.end()?;
+    Ok(())
+}
+
+/// Probes need no password; who guesses from one address keeps others out neither by the checks nor by connections.
+fn guesses() -> Result {
+    let folder = TempDir::new()?;
+    let path = folder.path().join("web.yml");
+    std::fs::write(
+        &path,
+        format!("basic_auth_users:\n  prometheus: {}\n", hash_of("secret")?),
+    )?;
+    let agent = Agent::start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--web-config",
+        &path.display().to_string(),
+    ])?;
+    for page in ["/healthz", "/readyz"] {
+        let answer = agent.ask(page, "")?;
+        ensure!(answer.code == 200, "{page}: {}", answer.code);
+    }
+    // Each from 127.0.0.2 is a guess.
+    let port: u16 = agent
+        .address()
+        .rsplit(':')
+        .next()
+        .unwrap_or_default()
+        .parse()?;
+    let mut codes = std::collections::BTreeMap::new();
+    for _ in 0..40 {
+        let stream = from([127, 0, 0, 2], port)?;
+        *codes
+            .entry(code_of(stream, "bm9ib2R5OnNlY3JldA==")?)
+            .or_insert(0) += 1;
+    }
+    let (wrong, busy) = (codes.get(&401).copied(), codes.get(&429).copied());
+    ensure!(
+        wrong.unwrap_or(0) >= 10 && busy.unwrap_or(0) > 0,
+        "{codes:?}"
+    );
+    ensure!(codes.len() == 2, "{codes:?}");
+    // Another address gets in at once, and then the first one with the same password, too.
+    for address in [[127, 0, 0, 3], [127, 0, 0, 2]] {
+        let code = code_of(from(address, port)?, "cHJvbWV0aGV1czpzZWNyZXQ=")?;
+        ensure!(code == 200, "{address:?}: {code}");
+    }
+    agent.end()?;
+    Ok(())
+}
+
+/// A connection to the agent from this address of the loopback.
+fn from(address: [u8; 4], port: u16) -> Result<TcpStream> {
+    use rustix::net::{AddressFamily, SocketAddrV4, SocketType, bind, connect, socket};
+    let fd = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&fd, &SocketAddrV4::new(address.into(), 0))?;
+    connect(&fd, &SocketAddrV4::new([127, 0, 0, 1].into(), port))?;
+    Ok(TcpStream::from(fd))
+}
+
+fn code_of(mut stream: TcpStream, password: &str) -> Result<u16> {
+    write!(
+        stream,
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Basic {password}\r\n\r\n"
+    )?;
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    Ok(Answer::parse(&bytes)?.code)
 }
 
 fn hash_of(password: &str) -> Result<String> {
