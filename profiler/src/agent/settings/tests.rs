@@ -244,3 +244,55 @@ fn capabilities_table() -> String {
     }
     out
 }
+
+/// Whatever is in the files of settings and of the web configuration, it is taken or refused in one line.
+#[test]
+fn any_bytes_of_a_file() {
+    use std::time::{Duration, Instant};
+    let seconds = std::env::var("CTPROF_FUZZ_SECONDS").ok();
+    let seconds = seconds.and_then(|it| it.parse().ok()).unwrap_or(2);
+    let valid: [&[u8]; 2] = [
+        b"by = \"pod\"\nlabel = [\"image\"]\nlinger = \"5m\"\nmax_profiles = 2\nsyscalls = true\nweb_host = [\"a.example\"]\n",
+        b"tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\nbasic_auth_users:\n  me: $2y$04$abcdefghijklmnopqrstuv\n",
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |end: usize| {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 16) as usize % end.max(1)
+    };
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        let which = random(2);
+        let mut bytes = valid[which].to_vec();
+        for _ in 0..1 + random(6) {
+            let at = random(bytes.len());
+            match random(4) {
+                0 => bytes[at] = random(256) as u8,
+                1 => bytes.truncate(at),
+                2 => bytes.insert(at, b"[]{}:\"'\n\t#&*!|>%@`-$\0\xff"[random(22)]),
+                _ => {
+                    let more = bytes[at..].to_vec();
+                    bytes.extend(more);
+                }
+            }
+            if bytes.is_empty() {
+                bytes.push(b'=');
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let read = if which == 0 {
+            super::file::read(&path).map(|_| ())
+        } else {
+            crate::agent::web::Web::read(Some(&path)).map(|_| ())
+        };
+        if let Err(error) = read {
+            let text = error.to_string();
+            assert!(!text.contains('\n'), "{text:?} for {bytes:?}");
+        }
+    }
+}
