@@ -109,11 +109,7 @@ fn linux(release: &str, version: &str) -> Requirement {
         );
     };
     if number < NEEDED {
-        return Requirement::unmet(
-            ID,
-            format!("{detail} is too old"),
-            "use Linux 6.1 or later",
-        );
+        return Requirement::unmet(ID, format!("{detail} is too old"), "use Linux 6.1 or later");
     }
     if version.contains("PREEMPT_RT") && number < RT_NEEDED {
         return Requirement::unmet(

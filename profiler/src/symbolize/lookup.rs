@@ -248,7 +248,12 @@ impl Lookup<'_> {
             is_jit |= offsets.contains(&None);
             let all = all.into_iter().zip(offsets);
             let places: Vec<_> = all.filter_map(|(at, offset)| Some((at, offset?))).collect();
-            self.by_file(&Origin::Held(Arc::clone(&instead.file)), &instead.path, &places, found);
+            self.by_file(
+                &Origin::Held(Arc::clone(&instead.file)),
+                &instead.path,
+                &places,
+                found,
+            );
         }
         if is_jit && image.writes_jitdump() {
             self.problems.add(Problem::JitDump);

@@ -14,8 +14,8 @@ use super::maps::{self, Backing};
 use super::mounts::Mounts;
 use super::roots::Roots;
 use crate::model::ProcessKey;
-use crate::symbolize::problems::{Problem, Problems};
 use crate::symbolize::names;
+use crate::symbolize::problems::{Problem, Problems};
 use crate::symbolize::safe_open::{Links, Refused};
 use crate::symbolize::walk::Root;
 

@@ -35,7 +35,7 @@ pub(super) fn leaderless(options: &Options) {
     let milliseconds = options.number("--ms", 1000).to_string();
     let options = Options([("--ms".to_owned(), milliseconds)].into());
     std::thread::spawn(move || {
-        burn(&options);
+        let _ = burn(&options);
         // The runtime's own end waits for the first thread.
         let _ = std::io::stdout().flush();
         // SAFETY: ends the process; nothing after it is relied on.
