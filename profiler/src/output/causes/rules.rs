@@ -104,7 +104,7 @@ fn throttled(it: &Evidence<'_>, ns: u64) -> String {
     match it.container.cpu_quota_cores {
         Some(cores) => text.push_str(&format!("quota {cores:.2} CPU")),
         None => {
-            text.push_str("by a quota above or below its cgroup, or a limit on real-time threads")
+            text.push_str("by a quota above or below its cgroup, or a limit on real-time threads");
         }
     }
     if it.window_ns > 0 {
