@@ -146,7 +146,9 @@ fn uring() -> Result {
         "workers slept for {workers} ns, reads took {truth}: {}",
         row.describe()
     );
-    let rest = row.blocked_ns() - truth - workers - row.ns("blocked_sleep")?;
+    let rest = row
+        .blocked_ns()
+        .saturating_sub(truth + workers + row.ns("blocked_sleep")?);
     ensure!(
         rest < truth / 33 + 10_000_000,
         "{rest} ns for other reasons: {}",
