@@ -132,6 +132,8 @@ pub struct Symbolizer {
     seen_at: HashMap<ProcessKey, u64>,
     /// Process ids that were noticed at a moment until which not all records are there.
     too_new: Vec<(u32, u64)>,
+    /// Processes that were noticed within the pause after a look at them.
+    paused: HashSet<ProcessKey>,
     problems: Problems,
     /// Processes of which a problem is counted.
     told: HashSet<ProcessKey>,
@@ -153,6 +155,7 @@ impl Symbolizer {
             following: Following::default(),
             seen_at: HashMap::new(),
             too_new: Vec::new(),
+            paused: HashSet::new(),
             problems: Problems::default(),
             told: HashSet::new(),
             forgotten: 0,
@@ -168,16 +171,25 @@ impl Symbolizer {
     /// `parent` is the process that it was forked from, if both still have the image of then. Such a fork maps what its
     /// parent maps: one that is gone before it could be looked at, such as a subshell, is named through its parent.
     pub fn notice(&mut self, process: ProcessKey, parent: Option<ProcessKey>) {
-        self.take_in();
+        self.receive();
         if let Some(parent) = parent.filter(|parent| *parent != process) {
             if self.parents.len() < self.options.max_processes {
                 self.parents.insert(process, parent);
             }
-            if self.processes.image(parent).is_none() {
-                self.want(parent, None);
+            // What a parent has compiled may be younger than the look at it, and is the child's as well.
+            let may_lack_map = |image: &Image| matches!(image.perf_map, PerfMap::None);
+            if self.processes.image(parent).is_none_or(may_lack_map) {
+                self.want_soon(parent);
             }
         }
-        self.want(process, None);
+        self.want_soon(process);
+    }
+
+    /// Wants a look now, or as soon as the pause after the last one is over.
+    fn want_soon(&mut self, process: ProcessKey) {
+        if !self.want(process, None) && self.paused.len() < self.options.max_processes {
+            self.paused.insert(process);
+        }
     }
 
     /// As [`Symbolizer::notice`], of an image that ran at a moment of `CLOCK_MONOTONIC`: what
@@ -227,9 +239,17 @@ impl Symbolizer {
         self.processes.want(process, patience, pool, problems)
     }
 
-    /// Takes over what was found since the last call. Never waits.
-    pub fn take_in(&mut self) {
+    fn receive(&mut self) {
         self.processes.take_in(&self.pool, &mut self.problems);
+    }
+
+    /// Takes over what was found since the last call, and has those looked at again that were to be within a pause. To be
+    /// called now and then. Never waits.
+    pub fn take_in(&mut self) {
+        self.receive();
+        for process in std::mem::take(&mut self.paused) {
+            self.want_soon(process);
+        }
     }
 
     /// As [`Symbolizer::notice`], and waits until the process was looked at, but no longer than a second.
@@ -250,7 +270,7 @@ impl Symbolizer {
         processes: impl IntoIterator<Item = ProcessKey>,
         deadline: Instant,
     ) {
-        self.take_in();
+        self.receive();
         let patience = deadline.saturating_duration_since(Instant::now());
         let (mut wanted, mut late) = (HashSet::new(), Vec::new());
         for process in processes {
@@ -315,6 +335,7 @@ impl Symbolizer {
         self.parents.remove(&process);
         self.told.remove(&process);
         self.seen_at.remove(&process);
+        self.paused.remove(&process);
         self.processes.forget(process);
         self.forgotten += 1;
         if self.forgotten.is_multiple_of(FORGOTTEN_PER_SWEEP) {
@@ -343,7 +364,7 @@ impl Symbolizer {
         addresses: &BTreeMap<ProcessKey, Vec<u64>>,
         deadline: Option<Instant>,
     ) {
-        self.take_in();
+        self.receive();
         self.want_until(u64::MAX);
         let now = Instant::now();
         let for_files = deadline.map_or(PATIENCE, |deadline| {
