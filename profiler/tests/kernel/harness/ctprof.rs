@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal};
 
 use super::cgroup::Cgroup;
 use super::recording::Recording;
-use super::{Result, ensure, patience, wait_for};
+use super::{Result, emulated, ensure, patience, wait_for};
 
 /// The program that is tested.
 pub(crate) fn program() -> PathBuf {
@@ -54,7 +54,12 @@ impl Ctprof {
     /// `ctprof record --output DIR ARGS…`.
     pub(crate) fn record(output: &Path, args: &[&str]) -> Self {
         let mut this = Self::new(&["record", "--output"]);
-        this.command.arg(output).args(args);
+        this.command.arg(output);
+        if emulated() {
+            // What is named within a second here takes an emulated CPU longer.
+            this.command.args(["--names-within", "60s"]);
+        }
+        this.command.args(args);
         this
     }
 

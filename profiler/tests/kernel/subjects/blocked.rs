@@ -156,9 +156,10 @@ fn uring() -> Result {
     );
     let of_workers = recording.folded.state("blocked_other");
     let copied = of_workers.matching(|frame| frame.contains("pipe_read::") || frame == "main");
+    // All of their time would have it; the creator itself is in no call for a moment now and then.
     ensure!(
-        copied == 0,
-        "{copied} ns of workers with their creator's stack"
+        copied < workers / 100,
+        "{copied} of {workers} ns of workers with their creator's stack"
     );
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::output;
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
 use crate::harness::folded::Folded;
-use crate::harness::needs::privileged;
+use crate::harness::needs::{missing_privilege, privileged, skipping};
 use crate::harness::program::Program;
 use crate::harness::{Result, emulated, ensure};
 
@@ -14,7 +14,11 @@ pub(super) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         privileged("names::of_a_process_that_execs_after_its_forks", becomes),
         privileged("names::of_a_process_without_its_first_thread", leaderless),
-        privileged("names::of_processes_of_a_few_milliseconds", brief),
+        skipping("names::of_processes_of_a_few_milliseconds", brief, || {
+            missing_privilege().or_else(|| {
+                emulated().then(|| "a program's start takes an emulated CPU longer".into())
+            })
+        }),
         privileged("names::many_mappings_hold_nothing_up", mappings),
     ];
     if cfg!(target_arch = "x86_64") {
