@@ -66,29 +66,29 @@ impl Requirement {
     }
 }
 
-/// Every requirement of this host, in the order in which an unmet one is to be told.
-#[must_use]
-pub fn all(host: &Host) -> Vec<Requirement> {
-    vec![
+/// Every requirement of this host, in the order in which an unmet one is to be told, and the cgroup hierarchy that was
+/// found meanwhile.
+pub fn all(host: &Host) -> (Vec<Requirement>, Result<Hierarchy>) {
+    let hierarchy = Hierarchy::detect(host);
+    let all = vec![
         linux(&kernel::release(), &kernel::version()),
         privilege(host),
         user_namespace(host),
         pid_namespace(host),
         lockdown(host),
-        cgroups(host),
-    ]
+        cgroups(&hierarchy),
+    ];
+    (all, hierarchy)
 }
 
-/// Fails with the first requirement that is not met. `what` is what is to be done, such as "record".
+/// The cgroup hierarchy of a host that meets every requirement. `what` is what is to be done, such as "record".
 ///
 /// # Errors
-/// [`Error::Unsupported`]: one line with the cause and the remedy.
-pub fn require(host: &Host, what: &str) -> Result<()> {
-    match all(host)
-        .into_iter()
-        .find(|it| it.verdict == Verdict::Unmet)
-    {
-        None => Ok(()),
+/// [`Error::Unsupported`] with the first requirement that is not met: one line with the cause and the remedy.
+pub fn require(host: &Host, what: &str) -> Result<Hierarchy> {
+    let (all, hierarchy) = all(host);
+    match all.into_iter().find(|it| it.verdict == Verdict::Unmet) {
+        None => hierarchy,
         Some(unmet) => Err(Error::Unsupported(format!(
             "cannot {what}: {}; {}",
             unmet.detail,
@@ -221,9 +221,15 @@ fn lockdown(host: &Host) -> Requirement {
     }
 }
 
-fn cgroups(host: &Host) -> Requirement {
+/// What is missing inside a cgroup namespace, and what to do about it.
+pub const CGROUP_NAMESPACE: [&str; 2] = [
+    "seen from inside a cgroup namespace: what runs outside it counts as host",
+    "run ctprof in the host's cgroup namespace (docker run --cgroupns=host)",
+];
+
+fn cgroups(hierarchy: &Result<Hierarchy>) -> Requirement {
     const ID: &str = "cgroups";
-    let hierarchy = match Hierarchy::detect(host) {
+    let hierarchy = match hierarchy {
         Ok(hierarchy) => hierarchy,
         Err(error) => {
             let text = error.to_string();
@@ -240,13 +246,8 @@ fn cgroups(host: &Host) -> Requirement {
     };
     let place = hierarchy.mount_point().display();
     if hierarchy.is_namespaced() {
-        return Requirement::limited(
-            ID,
-            format!(
-                "{version} at {place}, seen from inside a cgroup namespace: what runs outside it counts as host"
-            ),
-            "run ctprof in the host's cgroup namespace (docker run --cgroupns=host)",
-        );
+        let [detail, remedy] = CGROUP_NAMESPACE;
+        return Requirement::limited(ID, format!("{version} at {place}, {detail}"), remedy);
     }
     Requirement::met(ID, format!("{version} at {place}"))
 }

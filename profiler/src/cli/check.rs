@@ -122,12 +122,10 @@ fn print(findings: &Findings) -> std::io::Result<()> {
 
 fn findings(btf_path: Option<&Path>) -> Vec<Finding> {
     let host = Host::default();
-    let mut all: Vec<Finding> = requirements::all(&host)
-        .into_iter()
-        .map(Finding::from)
-        .collect();
+    let (all, hierarchy) = requirements::all(&host);
+    let mut all: Vec<Finding> = all.into_iter().map(Finding::from).collect();
     let are_met = all.iter().all(|it| it.status != Status::Failed);
-    let hierarchy = Hierarchy::detect(&host).ok();
+    let hierarchy = hierarchy.ok();
     let layout = types(btf_path, hierarchy.as_ref(), &mut all);
     all.push(kernel_symbols(&host));
     match (hierarchy, layout) {

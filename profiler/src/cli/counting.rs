@@ -49,8 +49,7 @@ impl Counting {
         btf: Option<&Path>,
     ) -> Result<(Self, Containers, Option<RunningCommand>)> {
         let host = Host::default();
-        requirements::require(&host, name)?;
-        let hierarchy = Hierarchy::detect(&host)?;
+        let hierarchy = requirements::require(&host, name)?;
         let mut containers = Containers::new(&host, &hierarchy);
         let resolved = target::resolve(target, &host, &hierarchy, &mut containers)?;
         for note in &resolved.notes {

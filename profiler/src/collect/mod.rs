@@ -18,6 +18,7 @@ mod event_loop;
 mod ledger;
 mod live;
 mod observer;
+mod refusals;
 mod samples;
 mod session;
 mod shares;

@@ -11,13 +11,14 @@ use tokio::time::MissedTickBehavior;
 
 use super::ledger::LedgerRun;
 use super::observer::{Ended, Observer, SlowCallSeen, Snapshot};
+use super::refusals::Refusals;
 use super::side_band::SideBands;
 use super::start::{DRAIN_INTERVAL, SessionPlan, check, early, load, needed, rows};
 use super::syscalls::CallRun;
-use super::watch::Refused;
 use super::{RawCalls, RawLedger, Samples, WatchList};
 use crate::bpf::{Events, Kernel, KernelEvent, Losses, SampleMaps, Sampler, ScopeMap, probes};
 use crate::model::{ProcessKey, StateGroup, Unavailable};
+use crate::requirements::CGROUP_NAMESPACE;
 use crate::{Error, Result};
 
 /// Notices that are acted on before the event loop looks at the clock and at signals again.
@@ -58,42 +59,6 @@ pub struct Session<'a> {
     pub(super) ended: Option<Duration>,
 }
 
-/// Cgroups without a slot when the recording began, for want of slots and of a share. From then on the kernel half counts
-/// those that are born and get none; what it counted during the listing may have got one there.
-#[derive(Clone, Copy, Debug)]
-struct Refusals([(&'static str, u64, u64); 2]);
-
-impl Refusals {
-    fn at_start(losses: &Losses, watch: &WatchList) -> Result<Self> {
-        let counted = losses.read()?;
-        let of = |name: &'static str, reason| {
-            let counted = counted.iter().find(|(cause, _)| *cause == name);
-            (
-                name,
-                counted.map_or(0, |(_, count)| *count),
-                watch.refused(reason),
-            )
-        };
-        let this = Self([
-            of("scope_full", Refused::Full),
-            of("subtree_full", Refused::Share),
-        ]);
-        for (cause, _, refused) in this.0.iter().filter(|(_, _, refused)| *refused > 0) {
-            tracing::warn!(
-                "{refused} cgroups have no figures of their own ({cause}): they count as the cgroup above them"
-            );
-        }
-        Ok(this)
-    }
-
-    fn correct(&self, lost: &mut BTreeMap<String, u64>) {
-        for (cause, before, refused) in self.0 {
-            let count = lost.entry(cause.to_owned()).or_default();
-            *count = count.saturating_sub(before) + refused;
-        }
-    }
-}
-
 /// What a recording brought home.
 #[derive(Debug)]
 pub struct Recorded {
@@ -127,7 +92,7 @@ impl<'a> Session<'a> {
         if plan.hierarchy.is_namespaced() {
             unavailable.push(Unavailable {
                 view: "cgroups".to_owned(),
-                cause: "seen from inside a cgroup namespace: what runs outside it counts as host; run ctprof in the host's (docker run --cgroupns=host)".to_owned(),
+                cause: CGROUP_NAMESPACE.join("; "),
             });
         }
         let (mut kernel, throttle) = load(&plan, rows, watch.slots())?;

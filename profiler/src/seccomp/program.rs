@@ -67,34 +67,19 @@ pub fn program(rules: &[Rule]) -> Vec<sock_filter> {
         };
         let deny = fail(rule.error);
         // Each block ends with the number loaded again, where it has loaded anything else.
+        let compared = |index: u32, test: &[sock_filter]| {
+            let mut block = vec![load(ARGUMENTS + 8 * index)];
+            block.extend_from_slice(test);
+            block.extend([deny, load(NUMBER)]);
+            block
+        };
+        let masked = |bits| statement(BPF_ALU | BPF_AND | BPF_K, bits);
         let block = match rule.when {
             When::Always => vec![deny],
-            When::AnyBit(index, bits) => vec![
-                load(ARGUMENTS + 8 * index),
-                statement(BPF_ALU | BPF_AND | BPF_K, bits),
-                jump(BPF_JEQ, 0, 1, 0),
-                deny,
-                load(NUMBER),
-            ],
-            When::NoBit(index, bits) => vec![
-                load(ARGUMENTS + 8 * index),
-                statement(BPF_ALU | BPF_AND | BPF_K, bits),
-                jump(BPF_JEQ, 0, 0, 1),
-                deny,
-                load(NUMBER),
-            ],
-            When::Is(index, value) => vec![
-                load(ARGUMENTS + 8 * index),
-                jump(BPF_JEQ, value, 0, 1),
-                deny,
-                load(NUMBER),
-            ],
-            When::IsNot(index, value) => vec![
-                load(ARGUMENTS + 8 * index),
-                jump(BPF_JEQ, value, 1, 0),
-                deny,
-                load(NUMBER),
-            ],
+            When::AnyBit(index, bits) => compared(index, &[masked(bits), jump(BPF_JEQ, 0, 1, 0)]),
+            When::NoBit(index, bits) => compared(index, &[masked(bits), jump(BPF_JEQ, 0, 0, 1)]),
+            When::Is(index, value) => compared(index, &[jump(BPF_JEQ, value, 0, 1)]),
+            When::IsNot(index, value) => compared(index, &[jump(BPF_JEQ, value, 1, 0)]),
         };
         // Blocks have five instructions at most.
         code.push(jump(BPF_JEQ, number, 0, block.len() as u8));

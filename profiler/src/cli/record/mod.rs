@@ -20,7 +20,6 @@ use super::{duration, output_error};
 use crate::bpf::{CallPlan, SamplingEvent};
 use crate::collect::{Ended, SessionPlan, block_on};
 use crate::host::btf::Throttle;
-use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::host::{Host, kernel};
 use crate::model::StateGroup;
@@ -202,9 +201,8 @@ pub fn run(args: &RecordArgs, log: bool) -> Result<ExitCode> {
 
 async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let host = Host::default();
-    requirements::require(&host, "record")?;
+    let hierarchy = requirements::require(&host, "record")?;
     check_frequency(&host, args.frequency)?;
-    let hierarchy = Hierarchy::detect(&host)?;
     let mut containers = Containers::new(&host, &hierarchy);
     let resolved = target::resolve(&args.target, &host, &hierarchy, &mut containers)?;
     for note in &resolved.notes {

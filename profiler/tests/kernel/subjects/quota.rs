@@ -8,7 +8,7 @@ use super::{record, soon};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ledger::Row;
 use crate::harness::needs::privileged;
-use crate::harness::program::{Program, now_ns};
+use crate::harness::program::{Facts, Program, now_ns};
 use crate::harness::recording::Recording;
 use crate::harness::{Result, close_ns, emulated, ensure, tolerance};
 
@@ -323,12 +323,8 @@ fn real_time() -> Result {
         beside.end()?;
         Ok(facts)
     })?;
-    let row = recording.row(cgroup.path())?;
-    row.agrees_with_usage()?;
-    let waited = facts.get("wall_ns")?.saturating_sub(facts.get("ran_ns")?);
     let least = if by_group { 1_500_000_000 } else { 40_000_000 };
-    ensure!(waited >= least, "waited for {waited} ns only");
-    only_stopped(row, waited)
+    only_stopped(recording.row(cgroup.path())?, &facts, least)
 }
 
 /// 10 ms of 100, and another thread that wants every CPU.
@@ -344,15 +340,14 @@ fn deadline() -> Result {
         beside.end()?;
         Ok(facts)
     })?;
-    let row = recording.row(cgroup.path())?;
-    row.agrees_with_usage()?;
-    let waited = facts.get("wall_ns")?.saturating_sub(facts.get("ran_ns")?);
-    ensure!(waited >= 1_500_000_000, "waited for {waited} ns only");
-    only_stopped(row, waited)
+    only_stopped(recording.row(cgroup.path())?, &facts, 1_500_000_000)
 }
 
-/// What a thread has waited for was a stop, but for starting and ending, which it did as any other.
-fn only_stopped(row: Row<'_>, waited: u64) -> Result {
+/// What a thread has waited for, `least` ns or more, was a stop, but for starting and ending, which it did as any other.
+fn only_stopped(row: Row<'_>, facts: &Facts, least: u64) -> Result {
+    row.agrees_with_usage()?;
+    let waited = facts.get("wall_ns")?.saturating_sub(facts.get("ran_ns")?);
+    ensure!(waited >= least, "waited for {waited} ns only");
     let slack = slack_ns(waited);
     close_ns("throttled", row.ns("throttled")?, waited, 0.05, slack)?;
     ensure!(
