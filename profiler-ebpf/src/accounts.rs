@@ -66,19 +66,28 @@ impl Slot {
         }
     }
 
+    /// The part of a charge for which a limit on its class stopped the thread.
+    #[inline(always)]
+    pub(crate) fn limited(self, ns: u64) {
+        // SAFETY: the pointer is to this CPU's value.
+        unsafe { self.add(&raw mut (*self.account).limited_ns, ns) };
+    }
+
     /// A wait ended: how long it was, in all its parts.
     #[inline(always)]
     pub(crate) fn waited(self, clock: &Clock) {
+        let waited_ns = clock.waited_ns.get();
+        let stopped_ns = clock.stopped_ns.get();
         // SAFETY: the pointer is to this CPU's value.
         unsafe {
-            self.series(&raw mut (*self.account).waits, clock.waited_ns);
-            if clock.stopped_ns > 0 {
-                self.series(&raw mut (*self.account).stops, clock.stopped_ns);
+            self.series(&raw mut (*self.account).waits, waited_ns);
+            if stopped_ns > 0 {
+                self.series(&raw mut (*self.account).stops, stopped_ns);
             }
         }
-        count(&WAITS, self.number, clock.waited_ns);
-        if clock.stopped_ns > 0 {
-            count(&STOPS, self.number, clock.stopped_ns);
+        count(&WAITS, self.number, waited_ns);
+        if stopped_ns > 0 {
+            count(&STOPS, self.number, stopped_ns);
         }
     }
 

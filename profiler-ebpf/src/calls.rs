@@ -5,12 +5,11 @@
 //! long as its row is in the CPU's cache, one in a third array; switches, of which there are fewer, pay the rest.
 
 use core::{
-    cell::UnsafeCell,
     ffi::c_void,
     intrinsics::{AtomicOrdering, atomic_xadd},
 };
 
-use aya_ebpf::{Global, helpers::bpf_ktime_get_ns};
+use aya_ebpf::Global;
 use ctprof_ebpf::{
     abi::{
         ledger::Thread,
@@ -22,13 +21,15 @@ use ctprof_ebpf::{
         },
     },
     histogram,
+    shared::Shared,
 };
 
 use crate::{
     kernel::{self, Object},
     loss,
-    maps::{CALL_CACHE, CALLS, RUNNING, THREADS},
+    maps::{CALL_CACHE, CALLS, RUNNING},
     scope, slow, threads,
+    time::now_ns,
 };
 
 const BPF_NOEXIST: u64 = 1;
@@ -53,28 +54,15 @@ fn running() -> Option<&'static mut Running> {
 }
 
 /// Threads that were moved to another cgroup so far. In memory of the programs' own: no lookup.
-struct Moves(UnsafeCell<u32>);
-
-// SAFETY: it is read and written atomically only.
-unsafe impl Sync for Moves {}
-
 #[unsafe(no_mangle)]
-static MOVES: Moves = Moves(UnsafeCell::new(0));
-
-impl Moves {
-    #[inline(always)]
-    fn load(&self) -> u32 {
-        // SAFETY: an aligned word, which is read in one.
-        unsafe { self.0.get().read_volatile() }
-    }
-}
+static MOVES: Shared<u32> = Shared::new(0);
 
 /// A thread, or a whole process, was moved to another cgroup: whoever runs finds out anew where.
 #[inline(always)]
 pub(crate) fn moved() {
     if is_on() {
         // SAFETY: the address of a live word.
-        unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(MOVES.0.get(), 1) };
+        unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(MOVES.as_ptr(), 1) };
     }
 }
 
@@ -82,7 +70,7 @@ pub(crate) fn moved() {
 #[inline(always)]
 fn recorded(regs: Object) -> Option<&'static mut Running> {
     let running = running()?;
-    if running.call.registers != regs as u64 || running.moves != MOVES.load() {
+    if running.call.registers != regs as u64 || running.moves != MOVES.get() {
         find(running);
         running.call.registers = regs as u64;
     }
@@ -107,21 +95,18 @@ extern "C" fn find(running: *mut Running) -> u32 {
         // Calls were not followed until now.
         running.call.key = CallKey::UNKNOWN;
     }
-    running.moves = MOVES.load();
+    running.moves = MOVES.get();
     let group = kernel::group(task);
     running.group = group as u64;
     running.tid = tid;
-    match THREADS.get(task) {
+    match threads::get(task) {
         Some(thread) => {
-            // SAFETY: the pointer is to a live map value.
-            let thread = unsafe { &mut *thread };
-            // SAFETY: has no precondition.
-            let now_ns = unsafe { bpf_ktime_get_ns() };
+            let now_ns = now_ns();
             threads::follow_in(task, thread, group, now_ns);
             if is_another {
                 take_over(running, thread, now_ns);
             }
-            running.slot = thread.slot;
+            running.slot = thread.slot.get();
         }
         None => {
             if is_another {
@@ -136,10 +121,14 @@ extern "C" fn find(running: *mut Running) -> u32 {
 /// The call that a thread was in when it lost the CPU goes on. Its storage does not know any more until the next time:
 /// if that is not seen, the call is not known, instead of an older one.
 #[inline(always)]
-fn take_over(running: &mut Running, thread: &mut Thread, now_ns: u64) {
-    running.call = thread.call;
-    running.call.off_cpu_ns += now_ns.saturating_sub(thread.call.left_ns);
-    thread.call.key = CallKey::UNKNOWN;
+fn take_over(running: &mut Running, thread: &Thread, now_ns: u64) {
+    let call = thread.call.get();
+    running.call = call;
+    running.call.off_cpu_ns += now_ns.saturating_sub(call.left_ns);
+    thread.call.set(Call {
+        key: CallKey::UNKNOWN,
+        ..call
+    });
 }
 
 /// Key of a call that the current thread makes or returns from.
@@ -163,8 +152,7 @@ pub(crate) fn begins(regs: Object, number: u32) {
     };
     running.call.key = key_of(running, regs, number);
     running.call.off_cpu_ns = 0;
-    // SAFETY: has no precondition.
-    running.call.start_ns = unsafe { bpf_ktime_get_ns() };
+    running.call.start_ns = now_ns();
 }
 
 /// The current thread returns from a call.
@@ -191,8 +179,7 @@ pub(crate) fn returns(ctx: *mut c_void, regs: Object, result: i64) {
         return;
     }
     running.call.key = CallKey::NONE;
-    // SAFETY: has no precondition.
-    let ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(running.call.start_ns);
+    let ns = now_ns().saturating_sub(running.call.start_ns);
     let key = key.with_error(error);
     if slow::is_wanted(key, ns) {
         slow::send(ctx, regs, &raw const running.call, key.0, result);
@@ -218,8 +205,7 @@ fn unpaired(ctx: *mut c_void, regs: Object, error: u32, result: i64) {
         .with_kind(kind)
         .with_error(error);
     if slow::is_judged() && kind == kind::REFUSED {
-        // SAFETY: has no precondition.
-        running.call.start_ns = unsafe { bpf_ktime_get_ns() };
+        running.call.start_ns = now_ns();
         running.call.off_cpu_ns = 0;
         slow::send(ctx, regs, &raw const running.call, key.0, result);
     }
@@ -248,35 +234,37 @@ pub(crate) fn never_returns() {
 
 /// A thread was born, and will return from a call that it has not made.
 #[inline(always)]
-pub(crate) fn is_born(thread: *mut Thread) {
+pub(crate) fn is_born(thread: &Thread) {
     if is_on() {
-        // SAFETY: the caller's pointer is to a live map value.
-        unsafe { (*thread).call.key = CallKey::BORN };
+        thread.call.set(Call {
+            key: CallKey::BORN,
+            ..thread.call.get()
+        });
     }
 }
 
 /// A sleeping thread is in a call that had begun before the recording.
 #[inline(always)]
-pub(crate) fn began_before(thread: &mut Thread, now_ns: u64) {
-    if let Some((number, abi)) = of_code(thread.syscall)
+pub(crate) fn began_before(thread: &Thread, now_ns: u64) {
+    if let Some((number, abi)) = of_code(thread.syscall.get())
         && is_on()
-        && is_recorded(thread.slot)
+        && is_recorded(thread.slot.get())
     {
-        thread.call = Call {
-            key: CallKey::of(slot(thread.slot), number, abi, false).with_kind(kind::BEFORE),
+        thread.call.set(Call {
+            key: CallKey::of(slot(thread.slot.get()), number, abi, false).with_kind(kind::BEFORE),
             start_ns: now_ns,
             off_cpu_ns: 0,
             left_ns: now_ns,
-            registers: thread.call.registers,
-        };
+            ..thread.call.get()
+        });
     }
 }
 
 /// The recording ends while a thread that is off the CPU is in a call.
 #[inline(always)]
 pub(crate) fn is_open(thread: &Thread, now_ns: u64) {
-    let call = &thread.call;
-    if !is_on() || !call.key.is_call() || !is_recorded(thread.slot) {
+    let call = thread.call.get();
+    if !is_on() || !call.key.is_call() || !is_recorded(thread.slot.get()) {
         return;
     }
     let ns = now_ns.saturating_sub(call.start_ns);
@@ -296,34 +284,40 @@ pub(crate) fn is_open(thread: &Thread, now_ns: u64) {
 
 /// This thread leaves the CPU.
 #[inline(always)]
-pub(crate) fn loses_cpu(task: Object, thread: &mut Thread, now_ns: u64) {
+pub(crate) fn loses_cpu(task: Object, thread: &Thread, now_ns: u64) {
     if !is_on() {
         return;
     }
     if let Some(running) = running()
         && running.group != 0
     {
-        if running.tid == kernel::pid(task) {
-            thread.call = running.call;
+        let call = if running.tid == kernel::pid(task) {
+            running.call
         } else {
             // The switch to it was not seen.
-            thread.call.key = CallKey::UNKNOWN;
-        }
-        thread.call.left_ns = now_ns;
+            Call {
+                key: CallKey::UNKNOWN,
+                ..thread.call.get()
+            }
+        };
+        thread.call.set(Call {
+            left_ns: now_ns,
+            ..call
+        });
     }
 }
 
 /// This thread gets the CPU.
 #[inline(always)]
-pub(crate) fn gets_cpu(task: Object, thread: &mut Thread, now_ns: u64) {
+pub(crate) fn gets_cpu(task: Object, thread: &Thread, now_ns: u64) {
     if !is_on() {
         return;
     }
     if let Some(running) = running() {
         take_over(running, thread, now_ns);
-        running.moves = MOVES.load();
-        running.group = thread.group;
-        running.slot = thread.slot;
+        running.moves = MOVES.get();
+        running.group = thread.group.get();
+        running.slot = thread.slot.get();
         running.tid = kernel::pid(task);
     }
 }

@@ -5,7 +5,12 @@
 //! the phase and whatever the event, and opens the next at the same instant: so no time is lost and none counted
 //! twice, even if events are missed. A clock that goes back opens no interval in the past.
 
-use crate::abi::ledger::{reason, state};
+use core::cell::Cell;
+
+use crate::{
+    abi::ledger::{reason, state},
+    shared::Shared,
+};
 
 /// Values of [`Clock::phase`].
 pub mod phase {
@@ -19,21 +24,22 @@ pub mod phase {
     pub const BLOCKED: u32 = 3;
 }
 
-/// What a thread does, and since when.
+/// What a thread does, and since when. Events of a thread come one after the other, but for visits: what those look at
+/// first, to leave a thread alone that is busy, is [`Shared`].
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Clock {
     /// Parts of this wait that are closed already (the thread was moved to another queue): on the run queue.
-    pub waited_ns: u64,
+    pub waited_ns: Cell<u64>,
     /// Start of the open interval. Between the two that a wait begins with at 0: side by side, LLVM would have them
     /// cleared by a loop over 16 bytes.
-    pub since_ns: u64,
+    pub since_ns: Shared<u64>,
     /// As `waited_ns`: throttled.
-    pub stopped_ns: u64,
+    pub stopped_ns: Cell<u64>,
     /// One of [`phase`].
-    pub phase: u32,
+    pub phase: Shared<u32>,
     /// One of [`reason`], while blocked.
-    pub reason: u32,
+    pub reason: Cell<u32>,
 }
 
 const _: () = assert!(size_of::<Clock>() == 32);
@@ -64,35 +70,51 @@ impl Clock {
     #[must_use]
     pub const fn starting(now_ns: u64, phase: u32, reason: u32) -> Self {
         Self {
-            since_ns: now_ns,
-            waited_ns: 0,
-            stopped_ns: 0,
-            phase,
-            reason,
+            since_ns: Shared::new(now_ns),
+            waited_ns: Cell::new(0),
+            stopped_ns: Cell::new(0),
+            phase: Shared::new(phase),
+            reason: Cell::new(reason),
         }
+    }
+
+    /// Becomes this one. Until the last of it is written, the thread is out of the ledger if it was before.
+    #[inline(always)]
+    pub fn start(&self, from: &Self) {
+        self.waited_ns.set(from.waited_ns.get());
+        self.stopped_ns.set(from.stopped_ns.get());
+        self.reason.set(from.reason.get());
+        self.since_ns.set(from.since_ns.get());
+        self.phase.set(from.phase.get());
     }
 
     /// Whether the thread is in the ledger.
     #[inline(always)]
     #[must_use]
-    pub const fn is_in(&self) -> bool {
-        self.phase != phase::OUT
+    pub fn is_in(&self) -> bool {
+        self.phase.get() != phase::OUT
     }
 
     /// Whether the thread waits: then the caller should say how long it was throttled.
     #[inline(always)]
     #[must_use]
-    pub const fn is_runnable(&self) -> bool {
-        self.phase == phase::RUNNABLE
+    pub fn is_runnable(&self) -> bool {
+        self.phase.get() == phase::RUNNABLE
     }
 
     /// Closes the open interval and opens the next in the same phase. `throttled_ns` counts while runnable only,
     /// and never for more than the interval.
     #[inline(always)]
-    pub fn close(&mut self, now_ns: u64, throttled_ns: u64) -> Charge {
-        let ns = now_ns.saturating_sub(self.since_ns);
-        self.since_ns += ns;
-        match self.phase {
+    pub fn close(&self, now_ns: u64, throttled_ns: u64) -> Charge {
+        self.close_in(self.phase.get(), now_ns, throttled_ns)
+    }
+
+    #[inline(always)]
+    fn close_in(&self, phase: u32, now_ns: u64, throttled_ns: u64) -> Charge {
+        let since_ns = self.since_ns.get();
+        let ns = now_ns.saturating_sub(since_ns);
+        self.since_ns.set(since_ns + ns);
+        match phase {
             phase::ON_CPU => Charge {
                 state: state::ON_CPU,
                 ns,
@@ -100,24 +122,28 @@ impl Clock {
             },
             phase::RUNNABLE => {
                 let throttled_ns = if throttled_ns < ns { throttled_ns } else { ns };
-                self.waited_ns += ns - throttled_ns;
-                self.stopped_ns += throttled_ns;
+                self.waited_ns
+                    .set(self.waited_ns.get() + (ns - throttled_ns));
+                self.stopped_ns.set(self.stopped_ns.get() + throttled_ns);
                 Charge {
                     state: state::RUN_QUEUE,
                     ns: ns - throttled_ns,
                     throttled_ns,
                 }
             }
-            phase::BLOCKED => Charge {
-                state: state::BLOCKED
-                    + if self.reason < reason::COUNT {
-                        self.reason as usize
-                    } else {
-                        0
-                    },
-                ns,
-                throttled_ns: 0,
-            },
+            phase::BLOCKED => {
+                let reason = self.reason.get();
+                Charge {
+                    state: state::BLOCKED
+                        + if reason < reason::COUNT {
+                            reason as usize
+                        } else {
+                            0
+                        },
+                    ns,
+                    throttled_ns: 0,
+                }
+            }
             _ => Charge::default(),
         }
     }
@@ -125,11 +151,11 @@ impl Clock {
     /// The thread was woken: the sleep ends, a wait begins. `None` if it did not sleep: then nothing changes, as
     /// for the kernel, which reports wakeups of threads that are not yet asleep, too.
     #[inline(always)]
-    pub fn wake(&mut self, now_ns: u64) -> Option<Charge> {
-        if self.phase != phase::BLOCKED {
+    pub fn wake(&self, now_ns: u64) -> Option<Charge> {
+        if self.phase.get() != phase::BLOCKED {
             return None;
         }
-        let charge = self.close(now_ns, 0);
+        let charge = self.close_in(phase::BLOCKED, now_ns, 0);
         self.wait();
         Some(charge)
     }
@@ -139,51 +165,54 @@ impl Clock {
     /// Here and below, one that is out of the ledger stays out: the visit that ends a recording may have taken it out
     /// while a hook was at work on it.
     #[inline(always)]
-    pub fn switch_in(&mut self, now_ns: u64, throttled_ns: u64) -> Charge {
-        if !self.is_in() {
+    pub fn switch_in(&self, now_ns: u64, throttled_ns: u64) -> Charge {
+        let phase = self.phase.get();
+        if phase == phase::OUT {
             return Charge::default();
         }
-        let charge = self.close(now_ns, throttled_ns);
-        self.phase = phase::ON_CPU;
+        let charge = self.close_in(phase, now_ns, throttled_ns);
+        self.phase.set(phase::ON_CPU);
         charge
     }
 
     /// The thread lost its CPU although it could run on.
     #[inline(always)]
-    pub fn preempt(&mut self, now_ns: u64) -> Charge {
-        if !self.is_in() {
+    pub fn preempt(&self, now_ns: u64) -> Charge {
+        let phase = self.phase.get();
+        if phase == phase::OUT {
             return Charge::default();
         }
-        let charge = self.close(now_ns, 0);
+        let charge = self.close_in(phase, now_ns, 0);
         self.wait();
         charge
     }
 
     /// The thread gave its CPU away to sleep.
     #[inline(always)]
-    pub fn block(&mut self, now_ns: u64, reason: u32) -> Charge {
-        if !self.is_in() {
+    pub fn block(&self, now_ns: u64, reason: u32) -> Charge {
+        let phase = self.phase.get();
+        if phase == phase::OUT {
             return Charge::default();
         }
-        let charge = self.close(now_ns, 0);
-        self.phase = phase::BLOCKED;
-        self.reason = reason;
+        let charge = self.close_in(phase, now_ns, 0);
+        self.phase.set(phase::BLOCKED);
+        self.reason.set(reason);
         charge
     }
 
     /// The thread leaves the ledger: it ended, or the recording does.
     #[inline(always)]
-    pub fn leave(&mut self, now_ns: u64, throttled_ns: u64) -> Charge {
+    pub fn leave(&self, now_ns: u64, throttled_ns: u64) -> Charge {
         let charge = self.close(now_ns, throttled_ns);
-        self.phase = phase::OUT;
+        self.phase.set(phase::OUT);
         charge
     }
 
     #[inline(always)]
-    fn wait(&mut self) {
-        self.phase = phase::RUNNABLE;
-        self.waited_ns = 0;
-        self.stopped_ns = 0;
+    fn wait(&self) {
+        self.phase.set(phase::RUNNABLE);
+        self.waited_ns.set(0);
+        self.stopped_ns.set(0);
     }
 }
 
@@ -218,7 +247,7 @@ mod tests {
         ]
     }
 
-    fn apply(clock: &mut Clock, now_ns: u64, event: Event) -> Option<Charge> {
+    fn apply(clock: &Clock, now_ns: u64, event: Event) -> Option<Charge> {
         match event {
             Event::Wake => clock.wake(now_ns),
             Event::SwitchIn { throttled_ns } => Some(clock.switch_in(now_ns, throttled_ns)),
@@ -239,7 +268,7 @@ mod tests {
             first in phase::ON_CPU..=phase::BLOCKED,
             after in proptest::collection::vec((event(), 0_u64..900_000), 0..9),
         ) {
-            let mut clock = Clock::starting(start, first, reason::OTHER);
+            let clock = Clock::starting(start, first, reason::OTHER);
             let mut charged = 0;
             let mut latest = start;
             let mut add = |charge: Charge| {
@@ -248,7 +277,7 @@ mod tests {
                 charged += charge.ns + charge.throttled_ns;
             };
             for (event, now) in events {
-                if let Some(charge) = apply(&mut clock, now, event) {
+                if let Some(charge) = apply(&clock, now, event) {
                     latest = latest.max(now);
                     add(charge);
                 }
@@ -260,7 +289,7 @@ mod tests {
             prop_assert_eq!(clock.leave(500_000, 9), Charge::default(), "nothing is charged outside");
             // Whatever a hook was about to do with it when it was taken out.
             for (event, now) in after {
-                let charge = apply(&mut clock, now, event).unwrap_or_default();
+                let charge = apply(&clock, now, event).unwrap_or_default();
                 prop_assert_eq!(charge, Charge::default());
                 prop_assert_eq!(charge.began_ns(now), now);
                 prop_assert!(!clock.is_in());
@@ -275,7 +304,7 @@ mod tests {
             let mut expected = [0_u64; state::COUNT];
             let mut found = [0_u64; state::COUNT];
             let mut now = 1_000_000;
-            let mut clock = Clock::starting(now, phase::ON_CPU, 0);
+            let clock = Clock::starting(now, phase::ON_CPU, 0);
             let mut take = |charge: Charge| {
                 found[charge.state] += charge.ns;
                 found[state::THROTTLED] += charge.throttled_ns;
@@ -305,7 +334,7 @@ mod tests {
                 }
                 expected[state::RUN_QUEUE] += wait;
                 expected[state::THROTTLED] += throttled;
-                prop_assert_eq!((clock.waited_ns, clock.stopped_ns), (wait, throttled));
+                prop_assert_eq!((clock.waited_ns.get(), clock.stopped_ns.get()), (wait, throttled));
             }
             prop_assert_eq!(found, expected);
         }
@@ -313,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_wait_is_never_throttled_for_longer_than_it_took() {
-        let mut clock = Clock::starting(100, phase::RUNNABLE, 0);
+        let clock = Clock::starting(100, phase::RUNNABLE, 0);
         let charge = clock.switch_in(150, 1_000);
         assert_eq!((charge.ns, charge.throttled_ns), (0, 50));
         // A thread that runs is not throttled.
@@ -322,7 +351,7 @@ mod tests {
 
     #[test]
     fn an_unknown_reason_is_other() {
-        let mut clock = Clock::starting(0, phase::BLOCKED, 77);
+        let clock = Clock::starting(0, phase::BLOCKED, 77);
         let charges: Vec<Charge> = clock.wake(5).into_iter().collect();
         assert_eq!(charges[0].state, state::BLOCKED + reason::OTHER as usize);
     }

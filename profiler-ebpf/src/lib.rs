@@ -5,9 +5,13 @@
 //! or `enum` in a record, because the other half may be a different build and must survive a value it
 //! does not know.
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod abi;
 pub mod hash;
 pub mod histogram;
 pub mod ledger;
+pub mod opaque;
+pub mod shared;
 pub mod timeline;
+pub mod unwind;

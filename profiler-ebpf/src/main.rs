@@ -18,11 +18,15 @@ mod calls;
 #[cfg(target_arch = "bpf")]
 mod delays;
 #[cfg(target_arch = "bpf")]
+mod end;
+#[cfg(target_arch = "bpf")]
 mod kernel;
 #[cfg(target_arch = "bpf")]
 mod loss;
 #[cfg(target_arch = "bpf")]
 mod maps;
+#[cfg(target_arch = "bpf")]
+mod notices;
 #[cfg(target_arch = "bpf")]
 mod off_cpu;
 #[cfg(target_arch = "bpf")]
@@ -43,6 +47,12 @@ mod slow;
 mod stack;
 #[cfg(target_arch = "bpf")]
 mod threads;
+#[cfg(target_arch = "bpf")]
+mod time;
+#[cfg(target_arch = "bpf")]
+mod walk;
+#[cfg(target_arch = "bpf")]
+mod wanted;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

@@ -8,7 +8,7 @@ use ctprof_ebpf::abi::{
     count_key::{CountKey, flags},
     ledger::{Thread, state},
     scope,
-    stack::MAX_FRAMES,
+    wanted::bit,
 };
 
 use crate::{
@@ -16,36 +16,20 @@ use crate::{
     maps::BURNT,
     probes::processes,
     rows,
-    stack::{self, Place, Side},
+    stack::{self, Place},
+    time::now_ns,
+    wanted,
 };
 
 #[unsafe(no_mangle)]
-static STACK_STATES: Global<u32> = Global::new(0);
-#[unsafe(no_mangle)]
 static MIN_BLOCK_NS: Global<u64> = Global::new(0);
-
-/// Whether stacks of this slot are wanted.
-#[inline(always)]
-pub(crate) fn wanted(slot: u32) -> bool {
-    STACK_STATES.load() != 0 && scope::is_recorded(slot)
-}
-
-/// Whether stacks of this state are wanted.
-#[inline(always)]
-fn wanted_state(state: usize) -> bool {
-    let group = if state > state::BLOCKED {
-        state::BLOCKED
-    } else {
-        state
-    };
-    STACK_STATES.load() & (1 << group) != 0
-}
 
 /// Whether the stacks of a thread of this slot are wanted, that goes to sleep or could run on. What a thread slept in
 /// is what it waits with afterwards, so it is wanted for any state.
 #[inline(always)]
 pub(crate) fn wanted_as(slot: u32, blocks: bool) -> bool {
-    wanted(slot) && (blocks || wanted_state(state::RUN_QUEUE) || wanted_state(state::THROTTLED))
+    const WAITS: u32 = bit(state::RUN_QUEUE) | bit(state::THROTTLED);
+    wanted::off_cpu(slot) && (blocks || wanted::of(slot).states & WAITS != 0)
 }
 
 /// A process is announced when it has left the CPU 2, 8, 32, ... times: at first its libraries are not mapped yet,
@@ -58,75 +42,123 @@ fn is_milestone(leaves: u32) -> bool {
 
 /// Takes the stacks of the current thread, which is about to leave the CPU.
 #[inline(always)]
-pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &mut Thread) {
+pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &Thread) {
     // SAFETY: the helper writes as many bytes as it is told, all zeros where it fails.
-    unsafe { bpf_get_current_comm(thread.comm.as_mut_ptr().cast(), COMM_BYTES as u32) };
-    let in_kernel = stack::take(ctx, Side::Kernel, Place::Scheduler);
-    thread.kernel_stack = in_kernel.key;
-    thread.stack_flags = flags::IN_KERNEL | stack::lost(&in_kernel);
-    thread.user_stack = 0;
+    unsafe { bpf_get_current_comm(thread.comm.as_ptr().cast(), COMM_BYTES as u32) };
+    let in_kernel = stack::take(ctx, Place::Scheduler);
+    thread.kernel_stack.set(in_kernel.key);
+    let mut stack_flags = flags::IN_KERNEL | stack::lost(&in_kernel);
+    thread.user_stack.set(0);
     if kernel::has_user_half(task) {
         if !kernel::is_in_exec(task) {
-            let pointer = kernel::user_stack_pointer(task);
-            let in_user = stack::take_user(ctx, Place::Scheduler, pointer);
-            thread.user_stack = in_user.key;
-            thread.stack_flags |= stack::lost(&in_user);
+            let in_user = stack::take_user(ctx, task, Place::Scheduler);
+            thread.user_stack.set(in_user.key);
+            stack_flags |= stack::lost(&in_user);
             if in_user.unreadable || in_user.frames == 0 {
-                thread.stack_flags |= flags::USER_UNREADABLE;
+                stack_flags |= flags::USER_UNREADABLE;
             }
-            if in_user.frames == MAX_FRAMES {
-                thread.stack_flags |= flags::USER_CUT;
+            if in_user.is_cut {
+                stack_flags |= flags::USER_CUT;
             }
         }
         let image = kernel::exec_id(task).wrapping_add(1);
-        if thread.announced != image {
-            thread.announced = image;
-            thread.leaves = 0;
+        if thread.announced.get() != image {
+            thread.announced.set(image);
+            thread.leaves.set(0);
         }
-        thread.leaves = thread.leaves.saturating_add(1);
-        if is_milestone(thread.leaves) {
-            processes::announce_again(task, scope::slot(thread.slot));
+        let leaves = thread.leaves.get().saturating_add(1);
+        thread.leaves.set(leaves);
+        if is_milestone(leaves) {
+            processes::announce_again(task, scope::slot(thread.slot.get()));
+        } else if wanted::changes() {
+            // Whoever wants stacks now was not told then.
+            let slot = scope::slot(thread.slot.get());
+            processes::announce(task, slot, kernel::tgid(task), kernel::exec_id(task));
         }
     }
+    thread.stack_flags.set(stack_flags);
+}
+
+/// Takes the kernel half of the stack of a thread that does not run; its user half cannot be had. From the task iterator only.
+#[inline(always)]
+pub(crate) fn take_of(task: Object, thread: &Thread) {
+    thread.comm.set(kernel::comm(task));
+    let taken = stack::take_of(task);
+    thread.kernel_stack.set(taken.key);
+    thread.user_stack.set(0);
+    thread
+        .stack_flags
+        .set(flags::BEFORE | flags::IN_KERNEL | stack::lost(&taken));
+}
+
+/// A thread has no stacks that anybody wants: those of an earlier time would be taken for its own.
+#[inline(always)]
+pub(crate) fn forget(thread: &Thread) {
+    thread.kernel_stack.set(0);
+    thread.user_stack.set(0);
+    thread.stack_flags.set(flags::BEFORE);
 }
 
 /// Counts an interval that began with the stacks that the thread has.
 #[inline(always)]
 pub(crate) fn count(task: Object, thread: &Thread, state: usize, ns: u64) {
-    if ns == 0 || !wanted(thread.slot) || !wanted_state(state) {
+    count_part(task, thread, state, 1, ns);
+}
+
+/// The same of a part of such an interval, which counts so many times: only one of the parts should.
+#[inline(always)]
+pub(crate) fn count_part(task: Object, thread: &Thread, state: usize, times: u64, mut ns: u64) {
+    let slot = thread.slot.get();
+    let wanted = wanted::of(slot);
+    if wanted.states & bit(state) == 0 {
+        return;
+    }
+    if wanted::changes() {
+        let wanted_ns = now_ns().saturating_sub(wanted.since_ns);
+        if ns > wanted_ns {
+            ns = wanted_ns;
+        }
+    }
+    if ns == 0 {
         return;
     }
     let mut key = CountKey {
-        user_stack: thread.user_stack,
-        kernel_stack: thread.kernel_stack,
+        user_stack: thread.user_stack.get(),
+        kernel_stack: thread.kernel_stack.get(),
         period: 0,
-        slot: scope::slot(thread.slot),
+        slot: scope::slot(slot),
         tgid: kernel::tgid(task),
         exec_id: kernel::exec_id(task),
-        flags: thread.stack_flags,
+        flags: thread.stack_flags.get(),
         state: state as u32,
-        syscall: thread.syscall,
-        comm: thread.comm,
+        syscall: thread.syscall.get(),
+        comm: thread.comm.get(),
     };
+    if wanted::changes() && key.comm[0] == 0 {
+        // It went to sleep when nobody wanted its stacks, and not long enough ago for a visit to have taken them.
+        key.comm = kernel::comm(task);
+    }
     if ns < MIN_BLOCK_NS.load() {
         key.user_stack = 0;
         key.kernel_stack = 0;
         key.flags = flags::SHORT;
     }
-    rows::add(&key, ns);
+    rows::add(&key, times, ns);
 }
 
 /// Counts a wait that is over.
 #[inline(always)]
 pub(crate) fn count_wait(task: Object, thread: &Thread) {
-    if !wanted(thread.slot) {
+    if !wanted::off_cpu(thread.slot.get()) {
         return;
     }
-    count(task, thread, state::RUN_QUEUE, thread.clock.waited_ns);
-    if thread.clock.stopped_ns > 0 {
-        count(task, thread, state::THROTTLED, thread.clock.stopped_ns);
-        if thread.period != 0 {
-            let _ = BURNT.insert(thread.period, 1, 0);
+    count(task, thread, state::RUN_QUEUE, thread.clock.waited_ns.get());
+    let stopped_ns = thread.clock.stopped_ns.get();
+    if stopped_ns > 0 {
+        count(task, thread, state::THROTTLED, stopped_ns);
+        let period = thread.period.get();
+        if period != 0 {
+            let _ = BURNT.insert(period, 1, 0);
         }
     }
 }

@@ -35,17 +35,22 @@ const fn identity(queue: u64, cpu: u32) -> u64 {
 /// Remembers where a thread of these classes begins to wait. `is_passed_over` says whether its CPU goes to a thread of a
 /// lower class.
 #[inline(never)]
-pub(crate) fn queued(task: Object, thread: *mut Thread, now_ns: u64, is_passed_over: bool) -> u32 {
+pub(crate) fn queued(
+    task: Object,
+    thread: *const Thread,
+    now_ns: u64,
+    is_passed_over: bool,
+) -> u32 {
     // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
-    let Some(thread) = (unsafe { thread.as_mut() }) else {
+    let Some(thread) = (unsafe { thread.as_ref() }) else {
         return 0;
     };
-    thread.queued = queued::FREE;
+    thread.queued.set(queued::FREE);
     if kernel::has_deadline(task) {
         let in_ns = kernel::new_budget_in_ns(task);
         if in_ns > 0 {
-            thread.queued = queued::DEADLINE;
-            thread.queue = now_ns + in_ns;
+            thread.queued.set(queued::DEADLINE);
+            thread.queue.set(now_ns + in_ns);
         }
         return 0;
     }
@@ -53,16 +58,16 @@ pub(crate) fn queued(task: Object, thread: *mut Thread, now_ns: u64, is_passed_o
         return 0;
     };
     let queue = kernel::real_time_queue(task);
-    thread.queue = identity(queue, cpu);
+    thread.queue.set(identity(queue, cpu));
     let is_alone = kernel::real_time_threads(task) <= 1;
-    thread.queue_ns = begin(
+    thread.queue_ns.set(begin(
         queue,
         cpu,
         now_ns,
         u32::from(is_passed_over),
         u32::from(is_alone),
-    );
-    thread.queued = queued::REAL_TIME;
+    ));
+    thread.queued.set(queued::REAL_TIME);
     0
 }
 
@@ -89,14 +94,14 @@ extern "C" fn begin(queue: u64, cpu: u32, now_ns: u64, is_passed_over: u32, is_a
 
 /// A thread that waits is moved to another CPU.
 #[inline(never)]
-pub(crate) fn requeued(task: Object, thread: *mut Thread, cpu: u32, now_ns: u64) -> u32 {
+pub(crate) fn requeued(task: Object, thread: *const Thread, cpu: u32, now_ns: u64) -> u32 {
     // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
-    let Some(thread) = (unsafe { thread.as_mut() }) else {
+    let Some(thread) = (unsafe { thread.as_ref() }) else {
         return 0;
     };
     let queue = kernel::real_time_queue_on(kernel::real_time_queue(task), cpu);
-    thread.queue = identity(queue, cpu);
-    thread.queue_ns = both_ns(queue, cpu, now_ns);
+    thread.queue.set(identity(queue, cpu));
+    thread.queue_ns.set(both_ns(queue, cpu, now_ns));
     0
 }
 
@@ -107,16 +112,16 @@ pub(crate) fn stopped_ns(task: Object, thread: *const Thread, now_ns: u64) -> u6
     let Some(thread) = (unsafe { thread.as_ref() }) else {
         return 0;
     };
-    if thread.queued == queued::DEADLINE {
-        let until_ns = thread.queue.min(now_ns);
-        return until_ns.saturating_sub(thread.clock.since_ns);
+    if thread.queued.get() == queued::DEADLINE {
+        let until_ns = thread.queue.get().min(now_ns);
+        return until_ns.saturating_sub(thread.clock.since_ns.get());
     }
     let Some(cpu) = kernel::cpu(task) else {
         return 0;
     };
     let queue = kernel::real_time_queue(task);
-    if thread.queue == identity(queue, cpu) {
-        both_ns(queue, cpu, now_ns).saturating_sub(thread.queue_ns)
+    if thread.queue.get() == identity(queue, cpu) {
+        both_ns(queue, cpu, now_ns).saturating_sub(thread.queue_ns.get())
     } else {
         0
     }

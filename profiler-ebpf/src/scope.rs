@@ -14,11 +14,14 @@ use ctprof_ebpf::abi::{
 use crate::{
     kernel::{self, Object},
     loss,
-    maps::{BORN, FREED, RETURNED, SCOPE, SUBTREES, TAKEN},
+    maps::{BORN, CHOSEN, FREED, RETURNED, SCOPE, SUBTREES, TAKEN},
+    threads, wanted,
 };
 
 #[unsafe(no_mangle)]
 static RECORD_HOST: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static BY_PROCESS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static FIRST_BORN: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
@@ -35,9 +38,44 @@ pub(crate) fn find(task: Object) -> u32 {
     find_in(task, kernel::group(task))
 }
 
+/// Slot and flags of the chosen process that a thread, which is being entered, is of or descends from; 0 for none. A
+/// newborn one descends from its creator, which is the current thread. Visits, which enter the others, come to parents
+/// before children, but for process ids that have wrapped: user space chooses descendants as well.
+#[inline(always)]
+pub(crate) fn process_of(task: Object, is_born: bool) -> u32 {
+    if BY_PROCESS.load() == 0 {
+        return 0;
+    }
+    let of = if is_born { kernel::current() } else { task };
+    let above = if is_born { of } else { kernel::parent(task) };
+    if let Some(thread) = threads::get(above) {
+        // Does not change once the thread is in.
+        let value = thread.process.get();
+        if value != 0 {
+            return value;
+        }
+    }
+    // SAFETY: user space does not change entries while threads are entered.
+    let chosen = unsafe { CHOSEN.get(kernel::tgid(of)) };
+    chosen.copied().unwrap_or_default()
+}
+
+/// The same of a thread that is in the ledger.
+#[inline(always)]
+fn process(task: Object) -> Option<u32> {
+    if BY_PROCESS.load() == 0 {
+        return None;
+    }
+    let value = threads::get(task)?.process.get();
+    (value != 0).then_some(value)
+}
+
 /// The same of a task with this [`kernel::group`].
 #[inline(always)]
 pub(crate) fn find_in(task: Object, group: Object) -> u32 {
+    if let Some(value) = process(task) {
+        return value;
+    }
     let flags = if RECORD_HOST.load() == 1 { RECORDED } else { 0 };
     if kernel::is_kernel_thread(task) {
         return SLOT_KERNEL | flags;
@@ -145,6 +183,7 @@ pub(crate) fn adopt(cgroup: Object, id: u64) -> Option<u32> {
         && {
             // SAFETY: the pointer is to a live array element. Written before the entry can be found.
             unsafe { *entry = subtree.unwrap_or(slot) };
+            wanted::inherit(slot, above);
             SCOPE.insert(id, slot | above & RECORDED, 0).is_ok()
         }
     {

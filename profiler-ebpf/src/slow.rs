@@ -2,21 +2,20 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{
-    Global,
-    helpers::{bpf_get_current_comm, bpf_ktime_get_ns},
-};
+use aya_ebpf::{Global, helpers::bpf_get_current_comm};
 use ctprof_ebpf::abi::{
     event::SLOW_CALL,
     loss::Loss,
-    syscall::{Call, CallKey, SLOW_A_SECOND, SlowCall, SlowRate, abi},
+    syscall::{Call, CallKey, SLOW_A_SECOND, SLOW_RATES, SlowCall, SlowRate, abi},
 };
 
 use crate::{
     kernel::{self, Object},
     loss,
-    maps::{EVENTS, JUDGED_CALLS, SLOW_RATE},
-    stack::{self, Place, Side},
+    maps::{JUDGED_CALLS, SLOW_RATE},
+    notices,
+    stack::{self, Place},
+    time::now_ns,
 };
 
 #[unsafe(no_mangle)]
@@ -59,45 +58,41 @@ pub(crate) fn send(
     let Some(call) = (unsafe { call.as_ref() }) else {
         return 0;
     };
-    // SAFETY: has no precondition.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    if !is_allowed(now_ns) {
+    let now_ns = now_ns();
+    let key = CallKey(key);
+    if !is_allowed(now_ns, key.slot()) {
         loss::count(Loss::SlowCallDropped);
         return 0;
     }
+    let task = kernel::current();
     let user_stack = if SLOW_STACKS.load() == 1 {
-        stack::take(ctx, Side::User, Place::Call).key
+        stack::take_user(ctx, task, Place::Call).key
     } else {
         0
     };
-    let task = kernel::current();
-    let key = CallKey(key);
-    let Some(mut entry) = EVENTS.reserve::<SlowCall>(0) else {
-        loss::count(Loss::SlowCallDropped);
-        return 0;
-    };
-    entry.write(SlowCall {
-        kind: SLOW_CALL,
-        exec_id: kernel::exec_id(task),
-        key,
-        at_ns: now_ns,
-        ns: now_ns.saturating_sub(call.start_ns),
-        off_cpu_ns: call.off_cpu_ns,
-        result,
-        arguments: kernel::call_arguments(regs, key.abi() == abi::COMPAT),
-        user_stack,
-        tgid: kernel::tgid(task),
-        tid: kernel::pid(task),
-        comm: bpf_get_current_comm().unwrap_or_default(),
+    notices::send_as::<SlowCall>(Loss::SlowCallDropped, |entry| {
+        entry.write(SlowCall {
+            kind: SLOW_CALL,
+            exec_id: kernel::exec_id(task),
+            key,
+            at_ns: now_ns,
+            ns: now_ns.saturating_sub(call.start_ns),
+            off_cpu_ns: call.off_cpu_ns,
+            result,
+            arguments: kernel::call_arguments(regs, key.abi() == abi::COMPAT),
+            user_stack,
+            tgid: kernel::tgid(task),
+            tid: kernel::pid(task),
+            comm: bpf_get_current_comm().unwrap_or_default(),
+        });
     });
-    entry.submit(0);
     0
 }
 
-/// Whether this CPU may send one more in this second.
+/// Whether this CPU may send one more of this slot in this second.
 #[inline(always)]
-fn is_allowed(now_ns: u64) -> bool {
-    let Some(rate) = SLOW_RATE.get_ptr_mut(0) else {
+fn is_allowed(now_ns: u64, slot: u32) -> bool {
+    let Some(rate) = SLOW_RATE.get_ptr_mut(slot % SLOW_RATES) else {
         return false;
     };
     // SAFETY: this CPU's value; returns from system calls do not interrupt each other.

@@ -4,15 +4,21 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_stack, bpf_get_task_stack};
 use ctprof_ebpf::{
-    abi::{count_key::flags, loss::Loss, stack::MAX_FRAMES},
+    abi::{
+        count_key::flags,
+        loss::Loss,
+        stack::{CONTINUED, MAX_FRAMES, PART_FRAMES, PARTS, StackRecord, end},
+        unwind::image,
+    },
     hash,
 };
 
 use crate::{
-    kernel::Object,
+    kernel::{self, Object},
     loss,
-    maps::{SCRATCH, STACKS},
+    maps::{SCRATCH, STACKS, UNWOUND},
     saved::save_callers,
+    walk,
 };
 
 /// `BPF_F_USER_STACK` in the kernel's `bpf.h`.
@@ -41,36 +47,78 @@ pub(crate) enum Place {
     Call = 5,
 }
 
+impl Place {
+    /// The entry of `UNWOUND` for user stacks.
+    const fn unwound(self) -> u32 {
+        match self {
+            Self::Sample => 0,
+            Self::Scheduler => 1,
+            Self::Call => 2,
+        }
+    }
+}
+
 /// What became of a stack.
 pub(crate) struct Taken {
     /// Key in `STACKS`; 0 if there is none.
     pub(crate) key: u64,
-    /// Frames that the kernel returned.
+    /// Frames that it has.
     pub(crate) frames: usize,
+    /// There are more frames than could be taken.
+    pub(crate) is_cut: bool,
     /// The stack was read but could not be stored.
     pub(crate) lost: bool,
     /// The stack could not be read.
     pub(crate) unreadable: bool,
 }
 
-/// Takes one half of the current thread's stack. `ctx` is the context of the running program.
+/// Takes the kernel half of the current thread's stack. `ctx` is the context of the running program.
 #[inline(always)]
-pub(crate) fn take(ctx: *mut c_void, side: Side, place: Place) -> Taken {
-    take_with(ctx, side, place, 0)
+pub(crate) fn take(ctx: *mut c_void, place: Place) -> Taken {
+    take_with(ctx, Side::Kernel, place, 0, end::BY_FRAME_POINTER)
 }
 
-/// Takes the user half of the stack of the current thread, which left user mode with this stack pointer (0 if it cannot
-/// be told), and what unwinding by frame pointers skips.
+/// Takes the user half of the stack of the current thread: by tables, or where there are none, by frame pointers with what
+/// those skip.
 #[inline(always)]
-pub(crate) fn take_user(ctx: *mut c_void, place: Place, pointer: u64) -> Taken {
-    take_with(ctx, Side::User, place, pointer)
+pub(crate) fn take_user(ctx: *mut c_void, task: Object, place: Place) -> Taken {
+    let mut reached = end::BY_FRAME_POINTER;
+    if walk::is_on() {
+        let own = image(kernel::tgid(task), kernel::exec_id(task));
+        let mut walked = walk::walk_user(place.unwound(), own);
+        // A fork has mapped what its parent has, until it calls `execve`.
+        if walked as u32 == 0
+            && let Some((tgid, exec_id)) = kernel::same_parent(task)
+        {
+            walked = walk::walk_user(place.unwound(), image(tgid, exec_id));
+        }
+        let frames = walked as u32;
+        reached = (walked >> 32) as u32;
+        if frames > 0 {
+            let key = store_unwound(place.unwound(), frames, reached);
+            return Taken {
+                key,
+                frames: frames as usize,
+                is_cut: reached == end::TOO_DEEP,
+                lost: key == 0,
+                unreadable: false,
+            };
+        }
+    }
+    // A call's stack has only what is on it.
+    let pointer = match place {
+        Place::Call => 0,
+        Place::Sample | Place::Scheduler => kernel::user_stack_pointer(task),
+    };
+    take_with(ctx, Side::User, place, pointer, reached)
 }
 
 #[inline(always)]
-fn take_with(ctx: *mut c_void, side: Side, place: Place, pointer: u64) -> Taken {
+fn take_with(ctx: *mut c_void, side: Side, place: Place, pointer: u64, reached: u32) -> Taken {
     let mut taken = Taken {
         key: 0,
         frames: 0,
+        is_cut: false,
         lost: false,
         unreadable: false,
     };
@@ -92,7 +140,7 @@ fn take_with(ctx: *mut c_void, side: Side, place: Place, pointer: u64) -> Taken 
             flags,
         )
     };
-    finish(entry, bytes, pointer, &mut taken);
+    finish(entry, bytes, pointer, reached, &mut taken);
     taken
 }
 
@@ -102,6 +150,7 @@ pub(crate) fn take_of(task: Object) -> Taken {
     let mut taken = Taken {
         key: 0,
         frames: 0,
+        is_cut: false,
         lost: false,
         unreadable: false,
     };
@@ -118,17 +167,18 @@ pub(crate) fn take_of(task: Object) -> Taken {
             0,
         )
     };
-    finish(ITERATOR, bytes, 0, &mut taken);
+    finish(ITERATOR, bytes, 0, end::BY_FRAME_POINTER, &mut taken);
     taken
 }
 
 #[inline(always)]
-fn finish(entry: u32, bytes: i64, pointer: u64, taken: &mut Taken) {
+fn finish(entry: u32, bytes: i64, pointer: u64, reached: u32, taken: &mut Taken) {
     if bytes < 0 {
         taken.unreadable = true;
         return;
     }
     taken.frames = bytes as usize / size_of::<u64>();
+    taken.is_cut = taken.frames == MAX_FRAMES;
     if taken.frames > 0 {
         let frames = taken.frames as u64;
         let frames = if pointer == 0 {
@@ -136,7 +186,7 @@ fn finish(entry: u32, bytes: i64, pointer: u64, taken: &mut Taken) {
         } else {
             save_callers(entry, frames, pointer)
         };
-        taken.key = store_stack(entry, frames);
+        taken.key = store_stack(entry, frames as u32, reached);
         taken.lost = taken.key == 0;
     }
 }
@@ -147,19 +197,72 @@ pub(crate) fn lost(taken: &Taken) -> u32 {
     if taken.lost { flags::STACK_LOST } else { 0 }
 }
 
-/// Stores the stack in this scratch entry. Returns its key in `STACKS`, 0 if it is lost.
+/// Stores the stack in this scratch entry, which ends like that. Returns its key in `STACKS`, 0 if it is lost.
 ///
 /// A global function: see `main.rs`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn store_stack(entry: u32, frames: u64) -> u64 {
+extern "C" fn store_stack(entry: u32, frames: u32, reached: u32) -> u64 {
     let Some(record) = SCRATCH.get_ptr_mut(entry) else {
         return 0;
     };
     // SAFETY: the scratch entry belongs to this CPU; nobody else writes it while the program runs.
-    let record = unsafe { &mut *record };
+    store(unsafe { &mut *record }, frames, reached)
+}
+
+/// Stores the stack in this entry of `UNWOUND`, the outermost part first, for each has the key of the next. Returns the key
+/// of the innermost in `STACKS`, 0 if it is lost.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn store_unwound(entry: u32, frames: u32, reached: u32) -> u64 {
+    let mut key = 0;
+    let mut part = PARTS as u32;
+    while part > 0 {
+        part -= 1;
+        let before = part * PART_FRAMES as u32;
+        if before >= frames {
+            continue;
+        }
+        key = store_part(entry << 8 | part, frames - before, reached, key);
+        if key == 0 {
+            return 0;
+        }
+    }
+    key
+}
+
+/// Stores one part of such a stack, given the entry and, in the lowest byte, its number; it begins with so many frames
+/// left, and `next` is the key of the part that follows.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn store_part(place: u32, frames: u32, reached: u32, next: u64) -> u64 {
+    let part = place as usize & 0xff;
+    let Some(stack) = UNWOUND.get_ptr_mut(place >> 8) else {
+        return 0;
+    };
+    if part >= PARTS {
+        return 0;
+    }
+    // SAFETY: the entry belongs to this CPU and hook, and has such a part.
+    let record = unsafe { &mut *stack.cast::<StackRecord>().add(part) };
+    let (mut frames, mut reached) = (frames, reached);
+    if frames as usize > PART_FRAMES {
+        record.addresses[PART_FRAMES] = next;
+        frames = MAX_FRAMES as u32;
+        reached |= CONTINUED;
+    }
+    store(record, frames, reached)
+}
+
+#[inline(always)]
+fn store(record: &mut StackRecord, frames: u32, reached: u32) -> u64 {
     record.frames = frames;
-    let key = hash::stack(&record.addresses, frames as usize);
+    record.end = reached;
+    let key = hash::stack(record);
     // SAFETY: records are complete when inserted and never changed afterwards.
     if let Some(known) = unsafe { STACKS.get(key) } {
         if known.frames != frames || known.addresses[0] != record.addresses[0] {

@@ -2,12 +2,14 @@
 
 pub mod agent;
 pub mod aggregate;
+pub mod analysis;
 pub mod bpf;
 pub mod cli;
 pub mod collect;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fuzz;
+pub mod grouping;
 pub mod host;
 pub mod memory;
 pub mod model;
@@ -15,7 +17,9 @@ pub mod output;
 pub mod recording;
 pub mod requirements;
 pub mod seccomp;
+pub mod store;
 pub mod symbolize;
 pub mod target;
+pub mod unwind;
 
 pub use error::{Error, Result};

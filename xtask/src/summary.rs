@@ -19,10 +19,12 @@ const MOST_SECOND_TRIES: usize = 8;
 /// What one or several test programs reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// Tests that passed.
-    pub(crate) passed: usize,
+    /// Names of tests that passed.
+    pub(crate) passed: Vec<String>,
     /// Names of tests that failed.
     pub(crate) failed: Vec<String>,
+    /// Names of tests of which no outcome was seen; they count as failed.
+    pub(crate) unended: Vec<String>,
     /// Names of tests that failed and then passed, each with the number of the try; they count as passed.
     pub(crate) tried_again: Vec<(String, usize)>,
     /// Names of tests that did not run, each with the reason.
@@ -62,23 +64,22 @@ impl Summary {
             } else if let Some(reason) = line.strip_prefix(SKIPPED)
                 && let Some(name) = name.take()
             {
-                self.passed = self.passed.saturating_sub(1);
-                self.skip(&format!("{runner}: {name}"), reason);
+                let name = format!("{runner}: {name}");
+                self.passed.retain(|passed| *passed != name);
+                self.skip(&name, reason);
             }
         }
     }
 
     /// A test of which no outcome was seen before the next one, or the end.
     fn unfinished(&mut self, pending: &mut Option<String>) {
-        if let Some(name) = pending.take() {
-            self.failed.push(format!("{name} (did not end)"));
-        }
+        self.unended.extend(pending.take());
     }
 
     fn outcome(&mut self, pending: &mut Option<String>, text: &str) {
         let Some(name) = pending.take() else { return };
         if text == "ok" {
-            self.passed += 1;
+            self.passed.push(name);
         } else if text == "FAILED" {
             self.failed.push(name);
         } else if text == "ignored" {
@@ -95,41 +96,60 @@ impl Summary {
         self.skipped.push((name.to_owned(), reason.to_owned()));
     }
 
+    /// Whether nothing failed.
+    pub(crate) const fn is_good(&self) -> bool {
+        self.failed.is_empty() && self.unended.is_empty()
+    }
+
+    /// Whether the outcome of this test is known.
+    pub(crate) fn has_outcome(&self, name: &str) -> bool {
+        let mut names = self.passed.iter().chain(&self.failed);
+        names.any(|it| it == name) || self.skipped.iter().any(|(it, _)| it == name)
+    }
+
     /// Runs each failed test by itself, with `run(name)`, until it passes or has been tried so many times in all.
     ///
     /// Tests that compare a count of timer interrupts with CPU time fail now and then on a machine that others
-    /// keep busy; a defect fails each time. Many failures at once are no coincidence and stay.
+    /// keep busy; a defect fails each time. Many failures at once are no coincidence and stay. Those without an outcome are
+    /// tried in any case: they may have had no part in what ended their program.
     pub(crate) fn try_again(
         &mut self,
         runner: &str,
         tries: usize,
         mut run: impl FnMut(&str) -> anyhow::Result<Self>,
     ) -> anyhow::Result<()> {
-        if self.failed.len() > MOST_SECOND_TRIES {
-            return Ok(());
-        }
-        for failed in std::mem::take(&mut self.failed) {
-            let Some(name) = failed
+        let failed = if self.failed.len() > MOST_SECOND_TRIES {
+            Vec::new()
+        } else {
+            std::mem::take(&mut self.failed)
+        };
+        let unended = std::mem::take(&mut self.unended);
+        let failed = failed.into_iter().map(|name| (name, false));
+        for (failed, is_unended) in failed.chain(unended.into_iter().map(|name| (name, true))) {
+            let name = failed
                 .strip_prefix(runner)
-                .and_then(|rest| rest.strip_prefix(": "))
-            else {
-                self.failed.push(failed);
-                continue;
-            };
-            let mut good = None;
+                .and_then(|rest| rest.strip_prefix(": "));
+            let mut last = None;
             for number in 2..=tries {
+                let Some(name) = name else { break };
                 let again = run(name)?;
-                if again.failed.is_empty() && again.passed == 1 {
-                    good = Some(number);
+                let is_over = again.is_good() && again.has_outcome(&failed);
+                last = Some((number, again));
+                if is_over {
                     break;
                 }
             }
-            match good {
-                Some(number) => {
-                    self.passed += 1;
-                    self.tried_again.push((failed, number));
+            match last {
+                Some((number, again)) if again.is_good() && again.has_outcome(&failed) => {
+                    if !again.passed.is_empty() {
+                        self.tried_again.push((failed, number));
+                    }
+                    self.passed.extend(again.passed);
+                    self.skipped.extend(again.skipped);
                 }
-                None => self.failed.push(failed),
+                Some((_, again)) if again.failed.contains(&failed) => self.failed.push(failed),
+                None if !is_unended => self.failed.push(failed),
+                Some(_) | None => self.unended.push(failed),
             }
         }
         Ok(())
@@ -137,8 +157,9 @@ impl Summary {
 
     /// Adds the results of another runner.
     pub(crate) fn add(&mut self, other: Self) {
-        self.passed += other.passed;
+        self.passed.extend(other.passed);
         self.failed.extend(other.failed);
+        self.unended.extend(other.unended);
         self.tried_again.extend(other.tried_again);
         self.skipped.extend(other.skipped);
         self.times.extend(other.times);
@@ -161,10 +182,13 @@ impl Summary {
         for name in &self.failed {
             println!("FAILED: {name}");
         }
+        for name in &self.unended {
+            println!("FAILED: {name} (did not end)");
+        }
         println!(
             "{} passed, {} failed, {} skipped",
-            self.passed,
-            self.failed.len(),
+            self.passed.len(),
+            self.failed.len() + self.unended.len(),
             self.skipped.len()
         );
     }
@@ -198,7 +222,7 @@ mod tests {
                       test d ... ignored, needs root\ntest e ... ignored\ntest f ... ignored (no (real) BPF)\n\
                       test result: FAILED. 1 passed";
         let summary = Summary::parse("unit", output);
-        assert_eq!(summary.passed, 1);
+        assert_eq!(summary.passed.len(), 1);
         assert_eq!(summary.failed, ["unit: c"]);
         assert_eq!(
             summary.skipped,
@@ -217,7 +241,7 @@ mod tests {
                       ---- c stdout ----\n17 inputs\n\nsuccesses:\n    a::b\n    c\n\nfailures:\n\n\
                       ---- d stdout ----\nskipped: nothing\n\ntest result: FAILED.";
         let summary = Summary::parse("output", output);
-        assert_eq!(summary.passed, 1);
+        assert_eq!(summary.passed.len(), 1);
         assert_eq!(summary.failed, ["output: d"]);
         let skipped = ("output: a::b".to_owned(), "no chromium".to_owned());
         assert_eq!(summary.skipped, [skipped]);
@@ -241,7 +265,7 @@ mod tests {
                 .expect("no run fails");
             let all = [("vm: b".to_owned(), 2), ("vm: c".to_owned(), 3)];
             assert_eq!(summary.tried_again, all[..tries - 1]);
-            assert_eq!(summary.passed, tries);
+            assert_eq!(summary.passed.len(), tries);
             let failed = ["vm: b", "vm: c", "vm: d"];
             assert_eq!(summary.failed, failed[tries - 1..]);
         }
@@ -253,10 +277,34 @@ mod tests {
             "vm",
             "test a ... \n[ 1.0] kernel says\nok\ntest b ... x\ntest c ... y",
         );
-        assert_eq!(summary.passed, 1);
+        assert_eq!(summary.passed.len(), 1);
+        assert_eq!(summary.unended, ["vm: b", "vm: c"]);
+        assert!(!summary.is_good() && summary.failed.is_empty());
+    }
+
+    #[test]
+    fn what_did_not_end_is_tried_by_its_name() {
+        let mut summary =
+            Summary::parse("vm", "test a ... ok\ntest b ... \ntest c ... \ntest d ... ");
+        let mut tried = Vec::new();
+        summary
+            .try_again("vm", 3, |name| {
+                tried.push(name.to_owned());
+                let outcome = match name {
+                    "b" if tried.len() == 2 => "ok",
+                    "c" => "ignored (no kernel)",
+                    _ => "",
+                };
+                Ok(Summary::parse("vm", &format!("test {name} ... {outcome}")))
+            })
+            .expect("no run fails");
+        assert_eq!(tried, ["b", "b", "c", "d", "d"]);
+        assert_eq!(summary.passed, ["vm: a", "vm: b"]);
+        assert_eq!(summary.tried_again, [("vm: b".to_owned(), 3)]);
         assert_eq!(
-            summary.failed,
-            ["vm: b (did not end)", "vm: c (did not end)"]
+            summary.skipped,
+            [("vm: c".to_owned(), "no kernel".to_owned())]
         );
+        assert_eq!(summary.unended, ["vm: d"]);
     }
 }

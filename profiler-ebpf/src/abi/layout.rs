@@ -56,6 +56,9 @@ pub const SHARE: GlobalName = "SHARE";
 /// 1 when threads outside every watched cgroup are recorded as `host`, and kernel threads as `kernel`.
 pub const RECORD_HOST: GlobalName = "RECORD_HOST";
 
+/// 1 when user stacks are unwound by tables.
+pub const UNWIND: GlobalName = "UNWIND";
+
 /// `task_struct.pid`.
 pub const OFF_TASK_PID: GlobalName = "OFF_TASK_PID";
 /// `task_struct.comm`.
@@ -198,9 +201,11 @@ pub const ABSENT: u32 = u32::MAX;
 
 /// How time throttled is told from time on the run queue; see [`throttle`].
 pub const THROTTLE: GlobalName = "THROTTLE";
-/// Of which states off the CPU stacks are taken: bit 1 << RUN_QUEUE, THROTTLED or BLOCKED (any reason) of
+/// Of which states there may be stacks: bit 1 << ON_CPU, RUN_QUEUE, THROTTLED or BLOCKED (any reason) of
 /// [`super::ledger::state`].
 pub const STACK_STATES: GlobalName = "STACK_STATES";
+/// 1 when the `WANTED` map says whose stacks are wanted, and that may change while recording.
+pub const STACKS_BY_SLOT: GlobalName = "STACKS_BY_SLOT";
 /// Intervals shorter than this many ns are counted without their stacks.
 pub const MIN_BLOCK_NS: GlobalName = "MIN_BLOCK_NS";
 /// What the view of system calls wants: one of [`super::syscall::view`].
@@ -217,6 +222,14 @@ pub const SLOW_STACKS: GlobalName = "SLOW_STACKS";
 pub const OFF_TASK_TIFLAGS: GlobalName = "OFF_TASK_TIFLAGS";
 /// `task_struct.seccomp.mode`.
 pub const OFF_TASK_SECCOMP: GlobalName = "OFF_TASK_SECCOMP";
+/// `task_struct.seccomp.filter`.
+pub const OFF_TASK_FILTER: GlobalName = "OFF_TASK_FILTER";
+/// `seccomp_filter.prev`.
+pub const OFF_FILTER_PREV: GlobalName = "OFF_FILTER_PREV";
+/// `seccomp_filter.notif`.
+pub const OFF_FILTER_NOTIF: GlobalName = "OFF_FILTER_NOTIF";
+/// 1 when processes were chosen: their threads have a slot of their own.
+pub const BY_PROCESS: GlobalName = "BY_PROCESS";
 /// First slot for a cgroup born while recording.
 pub const FIRST_BORN: GlobalName = "FIRST_BORN";
 /// Slots that exist.

@@ -1,8 +1,9 @@
 //! The time ledger as it crosses the border: accounts of slots, threads, who delayed whom.
 
-use core::mem::offset_of;
+use core::{cell::Cell, mem::offset_of};
 
 use super::COMM_BYTES;
+use crate::shared::Shared;
 
 /// Positions in [`Account::time_ns`].
 pub mod state {
@@ -51,6 +52,8 @@ pub mod reason {
     pub const COMPLETION: u32 = 0x82;
     /// Of a file: it is made up by the kernel. A read of it waits for what the kernel has to say, or for the kernel itself.
     pub const PSEUDO_FILE: u32 = 0x83;
+    /// In the table of system calls: the call closes a file, which is in no table any more when it sleeps.
+    pub const CLOSES: u32 = 0x84;
 }
 
 /// Values of [`Thread::queued`]: what could stop a thread that waits, and what `queue` and `queue_ns` mean.
@@ -101,8 +104,11 @@ pub struct Account {
     /// Threads whose time has begun in this slot less those whose time has ended, wrapping. Over all CPUs 0 once every
     /// thread has left.
     pub present: u64,
+    /// The part of [`state::THROTTLED`] for which it was a limit on real-time or deadline threads that stopped them, and not
+    /// a quota.
+    pub limited_ns: u64,
     /// Always 0.
-    pub padding: [u64; 5],
+    pub padding: [u64; 4],
 }
 
 /// What one CPU has seen begin and end, each counted once its part of the bookkeeping is about to start or is done. Read
@@ -135,52 +141,69 @@ const _: () = assert!(offset_of!(Account, time_ns) + 8 * state::COUNT <= 3 * 64)
 
 /// What is known about a thread, in its task storage. What every switch and wakeup needs comes first: the kernel puts 8
 /// bytes of its own before it, so that 56 share a line of the CPU's cache with these.
+///
+/// Hooks on two CPUs may have the same thread in hand, so what they have is a shared reference, and its type says who writes
+/// to a field:
+///
+/// - [`Cell`]: the scheduler's hooks, which the kernel calls one after the other for one thread, under the lock of its run
+///   queue or of its wakeup; its parent, before any of them; and visits. A visit leaves threads alone that had an event a
+///   moment ago, but for the one after the end of the ledger, which is alone. One that is late all the same, or the thread
+///   early, may mix two events of it: the figures of one interval are wrong then, and none after it.
+/// - [`Shared`]: others as well. `group` and `slot` are written by whoever has `moving`, and `group` by a visit that wants
+///   them looked up anew; `moved_ns` by the hook of a move, on the mover's CPU; `moving` and `home` change by atomic
+///   exchange, once the thread is in.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Thread {
     /// What it does and since when.
     pub clock: crate::ledger::Clock,
     /// Identity of the cgroup that its slot was found for.
-    pub group: u64,
+    pub group: Shared<u64>,
     /// The file that its last blocking read or write was on, and the reason that follows; see [`FileReason`].
-    pub file: FileReason,
+    pub file: Cell<FileReason>,
     /// Slot, with its flags; see [`super::scope`].
-    pub slot: u32,
+    pub slot: Shared<u32>,
     /// What could stop this wait: one of [`queued`].
-    pub queued: u32,
+    pub queued: Cell<u32>,
     /// The queue that it waits on.
-    pub queue: u64,
+    pub queue: Cell<u64>,
     /// The queue's throttle clock when the wait, or this part of it, began.
-    pub queue_ns: u64,
+    pub queue_ns: Cell<u64>,
     /// When it was last moved to another cgroup; for a leader, when its whole process was.
-    pub moved_ns: u64,
+    pub moved_ns: Shared<u64>,
     /// What the scheduler's ticks had found it doing when its time in this slot began: user mode.
-    pub ticked_user_ns: u64,
+    pub ticked_user_ns: Cell<u64>,
     /// The same: in the kernel.
-    pub ticked_kernel_ns: u64,
+    pub ticked_kernel_ns: Cell<u64>,
     /// Stack with which it left the CPU.
-    pub user_stack: u64,
+    pub user_stack: Cell<u64>,
     /// See `user_stack`.
-    pub kernel_stack: u64,
+    pub kernel_stack: Cell<u64>,
     /// The system call that it is in, while it is not on a CPU and the view of system calls is on.
-    pub call: super::syscall::Call,
+    pub call: Cell<super::syscall::Call>,
     /// Quota period in which its wait began; see [`super::count_key::CountKey::period`].
-    pub period: u64,
+    pub period: Cell<u64>,
     /// The system call that it left the CPU in, as [`super::syscall::code_of`] has it; 0 for none.
-    pub syscall: u32,
+    pub syscall: Cell<u32>,
     /// Bits of [`super::count_key::flags`] of the stack.
-    pub stack_flags: u32,
+    pub stack_flags: Cell<u32>,
     /// Image that was last announced to user space, plus 1.
-    pub announced: u32,
+    pub announced: Cell<u32>,
     /// How often it has left the CPU since it has this image.
-    pub leaves: u32,
+    pub leaves: Cell<u32>,
     /// 1 while it is being entered, or its interval divided by a move.
-    pub moving: u32,
+    pub moving: Shared<u32>,
     /// Slot in whose account its time has begun and is to end, or [`NOWHERE`]. Whoever takes a slot out of here, at once
     /// with reading it, books that end, and nobody else does.
-    pub home: u32,
+    pub home: Shared<u32>,
+    /// The newest of its seccomp filters when it last slept in a call, by its address in the kernel; 0 for none.
+    pub filters: Cell<u64>,
+    /// 1 if one of these filters can have another process decide about a call (`SECCOMP_RET_USER_NOTIF`).
+    pub supervised: Cell<u32>,
+    /// Slot, with its flags, of the chosen process that it is of or descends from, wherever its cgroup is; 0 for none.
+    pub process: Cell<u32>,
     /// Its name when it left the CPU.
-    pub comm: [u8; COMM_BYTES],
+    pub comm: Cell<[u8; COMM_BYTES]>,
 }
 
 const _: () = assert!(offset_of!(Thread, queued) == 56 - 4);
@@ -268,11 +291,16 @@ pub mod visit {
     pub const OPEN: u32 = 1;
     /// Find out which threads are in another cgroup by now.
     pub const FOLLOW: u32 = 3;
-    /// Charge what every thread has done so far, and take it out.
+    /// Charge what every thread has done until the end, and take it out.
     pub const CLOSE: u32 = 2;
     /// Charge what every thread has done so far, and go on; count the threads of every slot. The number of the visit
     /// is in `CONTROL[1]`.
     pub const SETTLE: u32 = 4;
     /// Find out which threads are in a cgroup that was given a slot only now.
     pub const LOOK_AGAIN: u32 = 5;
+    /// Stacks are wanted of others from now on, or not any more: count what is open of those that are wanted, with the
+    /// stacks that they have, take stacks of those that sleep or wait without one, and forget those that nobody wants.
+    pub const STACKS: u32 = 7;
+    /// End the ledger. Once every hook that had begun before is through, [`CLOSE`] has all threads for itself.
+    pub const END: u32 = 6;
 }

@@ -8,6 +8,8 @@ pub mod loss;
 pub mod scope;
 pub mod stack;
 pub mod syscall;
+pub mod unwind;
+pub mod wanted;
 
 /// Length of a thread name, terminator included (`TASK_COMM_LEN` in the kernel's `sched.h`).
 pub const COMM_BYTES: usize = 16;

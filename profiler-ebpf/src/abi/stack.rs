@@ -1,5 +1,7 @@
 //! Stacks as the kernel half stores them.
 
+use super::unwind::MAX_UNWOUND;
+
 /// Frames of a stack that are kept: the kernel's own limit (`PERF_MAX_STACK_DEPTH`, 127).
 pub const MAX_FRAMES: usize = 127;
 
@@ -55,17 +57,49 @@ pub const fn of_saved(word: u64) -> Option<(u32, u64)> {
     Some((place * 8, word & ((1 << PLACE_SHIFT) - 1)))
 }
 
-/// Value of the `STACKS` map, keyed by [`crate::hash::stack`] of its addresses.
+/// Value of the `STACKS` map, keyed by [`crate::hash::stack`] of it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct StackRecord {
     /// How many of `addresses` are set.
-    pub frames: u64,
-    /// Instruction pointer first, then return addresses, leaf to root. In user stacks, [`saved`] ones may follow.
+    pub frames: u32,
+    /// Of a user stack, one of [`end`], and perhaps [`CONTINUED`].
+    pub end: u32,
+    /// Instruction pointer first, then return addresses, leaf to root. In user stacks that were unwound by frame pointers,
+    /// [`saved`] ones may follow; in one that is [`CONTINUED`], the last is a key.
     pub addresses: [u64; MAX_FRAMES],
 }
 
 const _: () = assert!(size_of::<StackRecord>() == 1024);
+
+/// A bit of [`StackRecord::end`]: the last of the addresses is the key of the record with the frames that follow.
+pub const CONTINUED: u32 = 1 << 31;
+
+/// Frames of a record that is [`CONTINUED`].
+pub const PART_FRAMES: usize = MAX_FRAMES - 1;
+
+/// Records that the deepest stack takes.
+pub const PARTS: usize = MAX_UNWOUND.div_ceil(PART_FRAMES);
+
+/// Why a user stack has no more frames.
+pub mod end {
+    /// It was unwound by frame pointers alone: only the functions on it can tell.
+    pub const BY_FRAME_POINTER: u32 = 0;
+    /// It is whole.
+    pub const ROOT: u32 = 1;
+    /// There was no table yet, of the process or of a file in it: unwound by frame pointers.
+    pub const NO_TABLE: u32 = 2;
+    /// The stack could not be read there: mostly a page that is not in memory.
+    pub const UNREADABLE: u32 = 3;
+    /// The function's description has a rule that tables cannot hold.
+    pub const UNKNOWN_RULE: u32 = 4;
+    /// It is deeper than [`MAX_UNWOUND`](crate::abi::unwind::MAX_UNWOUND).
+    pub const TOO_DEEP: u32 = 5;
+    /// The code has no description, and keeps no frame pointer: mostly that of a JIT compiler.
+    pub const NO_FRAME_POINTER: u32 = 6;
+    /// The description leads nowhere: the stack is damaged, or is not what the description says.
+    pub const BROKEN: u32 = 7;
+}
 
 #[cfg(test)]
 mod tests {

@@ -295,10 +295,14 @@ pub struct Running {
     pub padding: u32,
 }
 
-/// Slow calls that a CPU sends in a second; more are counted as dropped.
+/// Slow calls of a slot that a CPU sends in a second; more are counted as dropped.
 pub const SLOW_A_SECOND: u64 = 500;
 
-/// Slow calls that a CPU has sent in a second.
+/// Limits that there are for that: slots share one if they leave the same rest. A busy neighbour uses up its own, and mostly
+/// nobody else's.
+pub const SLOW_RATES: u32 = 256;
+
+/// Slow calls of a slot that a CPU has sent in a second.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlowRate {

@@ -232,7 +232,7 @@ pub(crate) fn is_in_exec(task: Object) -> bool {
 /// chance: that one's memory is not laid out like the orphan's.
 #[inline(always)]
 pub(crate) fn same_parent(task: Object) -> Option<(u32, u32)> {
-    let parent: Object = read(task, OFF_TASK_PARENT.load());
+    let parent = parent(task);
     let at_fork: u32 = read(task, OFF_TASK_PEXEC.load());
     let stack = stack_start(task);
     let is_same = execs(task) == at_fork
@@ -240,6 +240,12 @@ pub(crate) fn same_parent(task: Object) -> Option<(u32, u32)> {
         && stack != 0
         && stack == stack_start(parent);
     is_same.then(|| (tgid(parent), exec_id(parent)))
+}
+
+/// A thread of the process that created this one; of the nearest reaper above, if that has ended.
+#[inline(always)]
+pub(crate) fn parent(task: Object) -> Object {
+    read(task, OFF_TASK_PARENT.load())
 }
 
 /// The cgroup that a thread with this [`group`] is in; its id is 0 for an autogroup, which has no cgroup.

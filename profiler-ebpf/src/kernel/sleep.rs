@@ -1,16 +1,20 @@
 //! What a thread is in while it does not run its own code.
 
-use super::{Object, PF_KTHREAD, PF_WORKERS, flags, has, optional, probe, read, symbol};
+use super::{Object, PF_KTHREAD, PF_WORKERS, current, flags, has, optional, probe, read, symbol};
 use aya_ebpf::{Global, helpers::generated::bpf_task_pt_regs};
-use ctprof_ebpf::abi::{
-    layout::ABSENT,
-    syscall::{abi, code_of, numbered},
+use ctprof_ebpf::{
+    abi::{
+        layout::ABSENT,
+        syscall::{abi, code_of, numbered},
+    },
+    unwind::Registers,
 };
 
 optional! {
     OFF_TASK_STATUS, OFF_TASK_JOBCTL, OFF_TASK_IOWAIT, OFF_TASK_RESTART, OFF_REGS_NUMBER, OFF_REGS_RESULT,
     OFF_REGS_FIRST, OFF_TASK_TIFLAGS, OFF_TASK_SECCOMP, OFF_REGS_CX, OFF_REGS_IP, OFF_REGS_SI, OFF_REGS_DX,
-    OFF_REGS_R10, OFF_REGS_R8, OFF_REGS_R9, OFF_REGS_BX, OFF_REGS_BP, OFF_REGS_SP,
+    OFF_REGS_R10, OFF_REGS_R8, OFF_REGS_R9, OFF_REGS_BX, OFF_REGS_BP, OFF_REGS_SP, OFF_TASK_FILTER, OFF_FILTER_PREV,
+    OFF_FILTER_NOTIF,
 }
 // Numbers of calls: those of this machine.
 optional! { CALL_RESTART, CALL_POLL, CALL_FUTEX, CALL_NANOSLEEP, CALL_CLOCK_NANOSLEEP }
@@ -167,6 +171,23 @@ pub(crate) fn user_stack_pointer(task: Object) -> u64 {
     read(regs, OFF_REGS_SP.load())
 }
 
+/// The registers with which the current thread left user mode, as far as unwinding needs them; `None` where they cannot be
+/// told, or are not of 64 bits.
+#[inline(always)]
+pub(crate) fn user_registers() -> Option<Registers> {
+    let task = current();
+    if !has(&OFF_REGS_SP) || !has(&OFF_REGS_BP) || !has(&OFF_REGS_IP) || is_compat(task) {
+        return None;
+    }
+    // SAFETY: `task` is a task that the verifier tracks.
+    let regs: Object = unsafe { bpf_task_pt_regs(task.cast_mut().cast()) } as usize as Object;
+    Some(Registers {
+        ip: read(regs, OFF_REGS_IP.load()),
+        sp: read(regs, OFF_REGS_SP.load()),
+        bp: read(regs, OFF_REGS_BP.load()),
+    })
+}
+
 /// Whether it is in a 32-bit call, or on arm64, is a 32-bit thread.
 #[inline(always)]
 pub(crate) fn is_compat(task: Object) -> bool {
@@ -189,6 +210,47 @@ pub(crate) fn is_surely_native(regs: Object) -> bool {
 #[inline(always)]
 pub(crate) fn is_confined(task: Object) -> bool {
     has(&OFF_TASK_SECCOMP) && read::<u32>(task, OFF_TASK_SECCOMP.load()) == SECCOMP_MODE_FILTER
+}
+
+/// The newest seccomp filter of a thread, as an address to compare; null where it has none.
+#[inline(always)]
+pub(crate) fn newest_filter(task: Object) -> Object {
+    if is_confined(task) && has(&OFF_TASK_FILTER) {
+        read(task, OFF_TASK_FILTER.load())
+    } else {
+        core::ptr::null()
+    }
+}
+
+/// Whether another process decides about calls for one of a thread's filters.
+#[inline(always)]
+pub(crate) fn has_supervisor(task: Object) -> u32 {
+    if !has(&OFF_TASK_FILTER) || !has(&OFF_FILTER_PREV) || !has(&OFF_FILTER_NOTIF) {
+        return 0;
+    }
+    // Not through the pointer: it is no number to the verifier.
+    filters_have_supervisor(probe(task as u64 + u64::from(OFF_TASK_FILTER.load())))
+}
+
+/// The same for this filter and those before it.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn filters_have_supervisor(newest: u64) -> u32 {
+    /// A container has one or two, a systemd unit in it a dozen more.
+    const FILTERS: usize = 32;
+    let mut filter = newest;
+    for _ in 0..FILTERS {
+        if filter == 0 {
+            return 0;
+        }
+        if probe::<u64>(filter + u64::from(OFF_FILTER_NOTIF.load())) != 0 {
+            return 1;
+        }
+        filter = probe(filter + u64::from(OFF_FILTER_PREV.load()));
+    }
+    0
 }
 
 /// The number of the call in these registers.

@@ -31,26 +31,32 @@ pub(super) fn symbol(address: u64) -> [u8; NAME_BYTES] {
     name
 }
 
-/// What keeps a thread in a call on a path, if that is not the file system.
+/// What keeps a thread in a call, where no structure tells.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PathWait {
+pub(crate) enum Inside {
     /// Nothing that is known.
-    FileSystem,
-    /// The other end of a FIFO is not open yet.
+    Unknown,
+    /// Opens a FIFO, whose other end is not open yet.
     Fifo,
-    /// Another process decides about the call (`SECCOMP_RET_USER_NOTIF`).
+    /// Opens a file on which another process has a lease.
+    Lease,
+    /// Waits for another process to decide about the call (`SECCOMP_RET_USER_NOTIF`).
     Supervisor,
+    /// Releases a socket that was closed: it has data to send, and lingers.
+    Socket,
+    /// Releases another file that was closed.
+    Release,
 }
 
 /// Frames of the kernel stack that are looked at, those of the hook itself included.
 const FRAMES: usize = 24;
 
-/// Finds out what keeps a thread in a call on a path: the file is not in any table yet, so only the functions that it
-/// is in tell. `entry` is the scratch entry to use.
+/// Finds out what a thread does inside of a call that names no open file: only the functions that it is in tell. `entry`
+/// is the scratch entry to use.
 #[inline(always)]
-pub(crate) fn path_wait(task: Object, entry: u32) -> PathWait {
+pub(crate) fn inside(task: Object, entry: u32) -> Inside {
     let Some(record) = SCRATCH.get_ptr_mut(entry) else {
-        return PathWait::FileSystem;
+        return Inside::Unknown;
     };
     // SAFETY: the scratch entry belongs to this CPU, and the helper writes at most the given size.
     let bytes = unsafe {
@@ -62,21 +68,31 @@ pub(crate) fn path_wait(task: Object, entry: u32) -> PathWait {
         )
     };
     if bytes <= 0 {
-        return PathWait::FileSystem;
+        return Inside::Unknown;
     }
-    match path_wait_in(entry, bytes as u64 / size_of::<u64>() as u64) {
-        1 => PathWait::Fifo,
-        2 => PathWait::Supervisor,
-        _ => PathWait::FileSystem,
+    match inside_by_name(entry, bytes as u64 / size_of::<u64>() as u64) {
+        FIFO => Inside::Fifo,
+        LEASE => Inside::Lease,
+        SUPERVISOR => Inside::Supervisor,
+        SOCKET => Inside::Socket,
+        RELEASE => Inside::Release,
+        _ => Inside::Unknown,
     }
 }
 
-/// The same for this many addresses in the scratch entry.
+// What [`inside_by_name`] returns: a global function takes and gives numbers.
+const FIFO: u32 = 1;
+const LEASE: u32 = 2;
+const SUPERVISOR: u32 = 3;
+const SOCKET: u32 = 4;
+const RELEASE: u32 = 5;
+
+/// The same for this many addresses in the scratch entry, the innermost function first.
 ///
 /// A global function: see `main.rs`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn path_wait_in(entry: u32, frames: u64) -> u32 {
+extern "C" fn inside_by_name(entry: u32, frames: u64) -> u32 {
     let Some(record) = SCRATCH.get_ptr(entry) else {
         return 0;
     };
@@ -87,9 +103,13 @@ extern "C" fn path_wait_in(entry: u32, frames: u64) -> u32 {
         // SAFETY: the pointer is to a live map value, and the index is below the array's length.
         let name = symbol(unsafe { (*record).addresses[index] });
         match name {
-            [b'f', b'i', b'f', b'o', b'_', b'o', b'p', b'e', b'n', ..] => return 1,
+            [b'f', b'i', b'f', b'o', b'_', b'o', b'p', b'e', b'n', ..] => return FIFO,
+            [b'_', b'_', b'b', b'r', b'e', b'a', b'k', b'_', b'l', ..] => return LEASE,
             [b's', b'e', b'c', b'c', b'o', b'm', b'p', b'_', ..]
-            | [b'_', b'_', b's', b'e', b'c', b'c', b'o', b'm', b'p', ..] => return 2,
+            | [b'_', b'_', b's', b'e', b'c', b'c', b'o', b'm', b'p', ..] => return SUPERVISOR,
+            [b's', b'o', b'c', b'k', b'_', b'c', b'l', b'o', b's', ..]
+            | [b'_', b'_', b's', b'o', b'c', b'k', b'_', b'r', b'e', ..] => return SOCKET,
+            [b'_', b'_', b'f', b'p', b'u', b't', ..] => return RELEASE,
             _ => {}
         }
     }

@@ -1,8 +1,9 @@
 //! Every map of the object. Sizes marked "set at load" are computed by the loader from the plan.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
-    macros::map,
+    bindings::{BPF_F_INNER_MAP, BPF_F_NO_PREALLOC},
+    btf_maps::{self, ArrayOfMaps},
+    macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
 };
 use ctprof_ebpf::{
@@ -11,7 +12,9 @@ use ctprof_ebpf::{
         ledger::{Account, DelayKey, Present, SYSCALLS, Thread, ThrottleClock},
         loss::Loss,
         stack::StackRecord,
-        syscall::{CachedRow, CallKey, CallRow, Running, SlowRate},
+        syscall::{CachedRow, CallKey, CallRow, Running, SLOW_RATES, SlowRate},
+        unwind::{Block, Mappings},
+        wanted::Wanted,
     },
     histogram::BUCKETS,
     timeline::Timeline,
@@ -21,10 +24,17 @@ mod task_storage;
 
 use task_storage::TaskStorage;
 
+use crate::walk::Unwound;
+
 /// Cgroup id -> slot and flags. User space fills it, the kernel half adds cgroups that are born below a known
 /// one. Set at load.
 #[map]
 pub(crate) static SCOPE: HashMap<u64, u32> = HashMap::with_max_entries(8_192, 0);
+
+/// Process -> slot and flags of the chosen one that it is or descends from. User space fills it before threads are entered,
+/// and empties it afterwards: a process id may be another's later. Set at load.
+#[map]
+pub(crate) static CHOSEN: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 
 /// The next slot for a cgroup born while recording, counted from 0.
 #[map]
@@ -69,11 +79,31 @@ pub(crate) static ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static STACKS: HashMap<u64, StackRecord> = HashMap::with_max_entries(8_192, 0);
 
+/// Slot -> whose stacks are wanted, where that changes while recording. Set at load.
+#[map]
+pub(crate) static WANTED: Array<Wanted> = Array::with_max_entries(1, 0);
+
 /// Where a stack is assembled before it is stored: entry 0 for user, 1 for kernel, two more for the scheduler's
 /// hooks, which a sample may interrupt, one for the task iterator, which both may, one for system calls, and for samples
 /// and the scheduler one each for words of the stack.
 #[map]
 pub(crate) static SCRATCH: PerCpuArray<StackRecord> = PerCpuArray::with_max_entries(8, 0);
+
+/// Where user stacks are walked before they are stored: by samples, by the scheduler's hooks and by system calls.
+#[map]
+pub(crate) static UNWOUND: PerCpuArray<Unwound> = PerCpuArray::with_max_entries(3, 0);
+
+/// Number of a table -> its blocks. User space makes an array for each file, of the size that it takes.
+#[btf_map]
+pub(crate) static TABLES: ArrayOfMaps<TableBlocks, 1> = ArrayOfMaps::new();
+
+type TableBlocks = btf_maps::Array<Block, 1, { BPF_F_INNER_MAP as usize }>;
+
+/// (exec id, tgid) of a process image -> what it has mapped, where that is to be unwound by tables. Memory is taken as user
+/// space fills it, 8 KiB an entry. Set at load.
+#[map]
+pub(crate) static MAPPINGS: HashMap<u64, Mappings> =
+    HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 
 /// (exec id, tgid) of processes already announced. LRU: forgetting one only announces it again.
 #[map]
@@ -147,9 +177,9 @@ pub(crate) static CALL_CACHE: PerCpuArray<CachedRow> = PerCpuArray::with_max_ent
 #[map]
 pub(crate) static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(1, 0);
 
-/// How many slow calls this CPU has sent.
+/// How many slow calls of a slot this CPU has sent, by the rest of its number: see `SLOW_RATES`.
 #[map]
-pub(crate) static SLOW_RATE: PerCpuArray<SlowRate> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static SLOW_RATE: PerCpuArray<SlowRate> = PerCpuArray::with_max_entries(SLOW_RATES, 0);
 
 /// 1 for calls that the profile in question would deny. User space fills it. Set at load.
 #[map]

@@ -38,22 +38,23 @@ impl<T> TaskStorage<T> {
         }
     }
 
-    /// The value of this thread, if it has one.
+    /// The value of this thread, if it has one. Like any reference to a map's value it is good until the hook returns; others
+    /// have one as well, so what changes in it has to be in cells.
     #[inline(always)]
-    pub(crate) fn get(&self, task: Object) -> Option<*mut T> {
+    pub(crate) fn get<'a>(&self, task: Object) -> Option<&'a T> {
         self.lookup(task, 0)
     }
 
     /// The value of this thread, all zeros if it had none. Allocates: not under a scheduler's lock.
     #[inline(always)]
-    pub(crate) fn get_or_insert(&self, task: Object) -> Option<*mut T> {
+    pub(crate) fn get_or_insert<'a>(&self, task: Object) -> Option<&'a T> {
         self.lookup(task, CREATE)
     }
 
     #[inline(always)]
-    fn lookup(&self, task: Object, flags: u64) -> Option<*mut T> {
+    fn lookup<'a>(&self, task: Object, flags: u64) -> Option<&'a T> {
         // SAFETY: the map is of this type; without an initial value the kernel clears what it creates.
-        let value: *mut T = unsafe {
+        let value: *const T = unsafe {
             bpf_task_storage_get(
                 ptr::from_ref(self).cast_mut().cast(),
                 task.cast_mut().cast(),
@@ -62,6 +63,7 @@ impl<T> TaskStorage<T> {
             )
         }
         .cast();
-        (!value.is_null()).then_some(value)
+        // SAFETY: a live map value or NULL. The kernel frees values a grace period after their threads.
+        unsafe { value.as_ref() }
     }
 }

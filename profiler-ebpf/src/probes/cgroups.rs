@@ -1,21 +1,16 @@
 //! Births and ends of cgroups: a newborn below a watched cgroup is watched before its first process runs.
 
-use aya_ebpf::{
-    helpers::generated::bpf_probe_read_kernel_str, macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
-use core::ffi::c_char;
 use ctprof_ebpf::abi::{
-    event::{CGROUP_BORN, CGROUP_GONE, Event, PATH_BYTES},
-    loss::Loss,
+    event::{CGROUP_BORN, CGROUP_GONE},
     scope::slot,
 };
 
 use crate::{
     kernel::{self, Object},
-    loss,
-    maps::{EVENTS, SCOPE},
+    maps::SCOPE,
+    notices::{self, Notice},
     scope,
 };
 
@@ -31,29 +26,13 @@ fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
         return 0;
     };
     debug!(&ctx, "cgroup {} born, slot {}", id, slot);
-    let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
-        loss::count(Loss::EventDropped);
-        return 0;
+    let notice = || Notice {
+        kind: CGROUP_BORN,
+        slot,
+        id,
+        ..Notice::default()
     };
-    let event = entry.as_mut_ptr();
-    let path: *const c_char = ctx.arg(1);
-    // SAFETY: the entry is ours until it is submitted; the helper writes at most PATH_BYTES and ends
-    // the string with NUL.
-    unsafe {
-        (*event).kind = CGROUP_BORN;
-        (*event).slot = slot;
-        (*event).tgid = 0;
-        (*event).exec_id = 0;
-        (*event).parent_tgid = 0;
-        (*event).parent_exec_id = 0;
-        (*event).id = id;
-        bpf_probe_read_kernel_str(
-            (&raw mut (*event).path).cast(),
-            PATH_BYTES as u32,
-            path.cast(),
-        );
-    }
-    entry.submit(0);
+    notices::send_with_path(notice, ctx.arg(1));
     0
 }
 
@@ -70,22 +49,11 @@ fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
     let Some(value) = (unsafe { SCOPE.get(id) }) else {
         return 0;
     };
-    let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
-        loss::count(Loss::EventDropped);
-        return 0;
-    };
-    let event = entry.as_mut_ptr();
-    // SAFETY: the entry is ours until it is submitted.
-    unsafe {
-        (*event).kind = CGROUP_GONE;
-        (*event).slot = slot(*value);
-        (*event).tgid = 0;
-        (*event).exec_id = 0;
-        (*event).parent_tgid = 0;
-        (*event).parent_exec_id = 0;
-        (*event).id = id;
-        (*event).path[0] = 0;
-    }
-    entry.submit(0);
+    notices::send(|| Notice {
+        kind: CGROUP_GONE,
+        slot: slot(*value),
+        id,
+        ..Notice::default()
+    });
     0
 }

@@ -7,13 +7,14 @@ use ctprof_ebpf::abi::{
     count_key::{CountKey, flags},
     ledger::state,
     loss::Loss,
-    stack::MAX_FRAMES,
+    scope::RECORDED,
 };
 
 use super::processes;
 use crate::{
     kernel, loss, rows, scope,
-    stack::{self, Place, Side},
+    stack::{self, Place},
+    wanted,
 };
 
 /// Counts one sample of what this CPU is doing.
@@ -33,6 +34,9 @@ fn sample(ctx: &PerfEventContext) {
     let Some(slot) = scope::slot_of(task) else {
         return;
     };
+    if !wanted::on_cpu(slot | RECORDED) {
+        return;
+    }
     let mut key = CountKey {
         slot,
         tgid: kernel::tgid(task),
@@ -43,7 +47,7 @@ fn sample(ctx: &PerfEventContext) {
         ..CountKey::default()
     };
 
-    let in_kernel = stack::take(ctx.as_ptr(), Side::Kernel, Place::Sample);
+    let in_kernel = stack::take(ctx.as_ptr(), Place::Sample);
     if in_kernel.unreadable {
         loss::count(Loss::KernelStackUnreadable);
     }
@@ -59,13 +63,12 @@ fn sample(ctx: &PerfEventContext) {
             key.syscall = kernel::in_call(task);
         }
         if !(in_kernel.frames > 0 && kernel::is_in_exec(task)) {
-            let pointer = kernel::user_stack_pointer(task);
-            let in_user = stack::take_user(ctx.as_ptr(), Place::Sample, pointer);
+            let in_user = stack::take_user(ctx.as_ptr(), task, Place::Sample);
             if in_user.unreadable || in_user.frames == 0 {
                 loss::count(Loss::UserStackUnreadable);
                 key.flags |= flags::USER_UNREADABLE;
             }
-            if in_user.frames == MAX_FRAMES {
+            if in_user.is_cut {
                 key.flags |= flags::USER_CUT;
             }
             key.flags |= stack::lost(&in_user);
@@ -73,5 +76,5 @@ fn sample(ctx: &PerfEventContext) {
         }
         processes::announce(task, key.slot, key.tgid, key.exec_id);
     }
-    rows::add(&key, 0);
+    rows::add(&key, 1, 0);
 }

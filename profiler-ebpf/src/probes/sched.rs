@@ -3,9 +3,7 @@
 //! In these hooks `current` is not the thread that they are about: a wait belongs to the thread that is woken, or
 //! that gets the CPU.
 
-use aya_ebpf::{
-    EbpfContext, helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext,
-};
+use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use core::ffi::c_void;
 use ctprof_ebpf::{
     abi::{
@@ -21,10 +19,13 @@ use crate::{
     accounts::{From, Slot},
     calls,
     delays::{self, Wait},
+    end,
     kernel::{self, Object},
     loss,
-    maps::{CONTROL, THREADS},
+    maps::CONTROL,
     off_cpu, present, realtime, scope, stack, threads,
+    time::now_ns,
+    wanted,
 };
 
 /// A CPU passes from one thread to the next. Arguments: whether by force, previous, next, state of the previous.
@@ -33,8 +34,11 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     let forced = ctx.arg::<u64>(0) as u8 != 0;
     let previous: Object = ctx.arg(1);
     let next: Object = ctx.arg(2);
-    // SAFETY: has no precondition.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
+    if end::is_over() {
+        exits(previous);
+        return 0;
+    }
+    let now_ns = now_ns();
     let leaving = if kernel::pid(previous) == 0 {
         SLOT_IDLE
     } else {
@@ -45,17 +49,15 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
         delays::switch(now_ns, leaving, SLOT_IDLE);
         return 0;
     }
-    let Some(thread) = THREADS.get(next) else {
+    let Some(thread) = threads::get(next) else {
         calls::nobody_runs();
         delays::switch(now_ns, leaving, slot(scope::find(next)));
         return 0;
     };
-    // SAFETY: the pointer is to a live map value.
-    let thread = unsafe { &mut *thread };
     threads::follow(next, thread, now_ns);
     calls::gets_cpu(next, thread, now_ns);
-    delays::switch(now_ns, leaving, slot(thread.slot));
-    if thread.clock.phase == phase::BLOCKED {
+    delays::switch(now_ns, leaving, slot(thread.slot.get()));
+    if thread.clock.phase.get() == phase::BLOCKED {
         not_woken(thread);
     }
     switch_in(next, thread, now_ns);
@@ -65,18 +67,16 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
 /// Returns the slot whose time on the CPU ends.
 #[inline(always)]
 fn leave_cpu(ctx: *mut c_void, task: Object, next: Object, forced: bool, now_ns: u64) -> u32 {
-    let Some(thread) = THREADS.get(task) else {
+    let Some(thread) = threads::get(task) else {
         return slot(scope::find(task));
     };
-    // SAFETY: the pointer is to a live map value.
-    let thread = unsafe { &mut *thread };
     threads::follow(task, thread, now_ns);
     calls::loses_cpu(task, thread, now_ns);
-    let mut number = slot(thread.slot);
+    let mut number = slot(thread.slot.get());
     if !thread.clock.is_in() {
         return number;
     }
-    if thread.clock.phase != phase::ON_CPU {
+    if thread.clock.phase.get() != phase::ON_CPU {
         // It got the CPU without the kernel saying so: not before the last switch that was seen here.
         loss::count(Loss::SwitchMissed);
         got_cpu(task, thread, delays::last_switch_ns());
@@ -100,12 +100,14 @@ fn leave_cpu(ctx: *mut c_void, task: Object, next: Object, forced: bool, now_ns:
             0
         };
         // In one place, because the code for it is large.
-        if off_cpu::wanted_as(thread.slot, blocks) {
+        if off_cpu::wanted_as(thread.slot.get(), blocks) {
             if !blocks {
-                thread.period = kernel::quota_period(task);
-                thread.syscall = kernel::in_call(task);
+                thread.period.set(kernel::quota_period(task));
+                thread.syscall.set(kernel::in_call(task));
             }
             off_cpu::take(ctx, task, thread);
+        } else if wanted::changes() {
+            off_cpu::forget(thread);
         }
         if blocks {
             thread.clock.block(now_ns, reason)
@@ -117,7 +119,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, next: Object, forced: bool, now_ns:
         account.charge(charge);
         account.switched(blocks);
         if dies {
-            account.leaves(thread.clock.since_ns);
+            account.leaves(thread.clock.since_ns.get());
             threads::ticked(task, thread, account);
         }
     }
@@ -127,30 +129,58 @@ fn leave_cpu(ctx: *mut c_void, task: Object, next: Object, forced: bool, now_ns:
     number
 }
 
+/// A thread loses the CPU after the end of the ledger: if that is its last switch, visits may not see it any more.
+///
+/// A function of its own, as below.
+#[inline(never)]
+fn exits(task: Object) -> u32 {
+    if kernel::state(task) & kernel::TASK_DEAD == 0 {
+        return 0;
+    }
+    let Some(thread) = threads::get(task) else {
+        return 0;
+    };
+    if !thread.clock.is_in() {
+        return 0;
+    }
+    // A visit that comes to it now finds no home.
+    let Some(home) = threads::end(thread) else {
+        return 0;
+    };
+    let charge = thread.clock.leave(end::ns(), 0);
+    if let Some(account) = Slot::of(home, From::Scheduler) {
+        account.charge(charge);
+        account.ends(thread.clock.since_ns.get());
+        threads::ticked(task, thread, account);
+    }
+    present::ends();
+    0
+}
+
 /// A function of its own: the rare case should not stand in the way of the other.
 #[inline(never)]
-fn got_cpu(task: Object, thread: *mut Thread, now_ns: u64) -> u32 {
+fn got_cpu(task: Object, thread: *const Thread, now_ns: u64) -> u32 {
     // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
-    if let Some(thread) = unsafe { thread.as_mut() } {
+    if let Some(thread) = unsafe { thread.as_ref() } {
         switch_in(task, thread, now_ns);
     }
     0
 }
 
 #[inline(always)]
-fn switch_in(task: Object, thread: &mut Thread, now_ns: u64) {
+fn switch_in(task: Object, thread: &Thread, now_ns: u64) {
     if !thread.clock.is_in() {
         return;
     }
     let waited = thread.clock.is_runnable();
     let throttled_ns = threads::stopped_ns(task, thread, now_ns);
-    if thread.queued == queued::REAL_TIME {
+    if thread.queued.get() == queued::REAL_TIME {
         realtime::gets_cpu(task, now_ns);
     }
     let charge = thread.clock.switch_in(now_ns, throttled_ns);
-    let number = slot(thread.slot);
+    let number = slot(thread.slot.get());
     if let Some(account) = Slot::of(number, From::Scheduler) {
-        account.charge(charge);
+        threads::charge_wait(account, thread, charge);
         if waited {
             account.waited(&thread.clock);
         }
@@ -170,9 +200,9 @@ fn switch_in(task: Object, thread: &mut Thread, now_ns: u64) {
 
 /// A thread gets a CPU that slept, and nobody was seen to wake it.
 #[inline(always)]
-fn not_woken(thread: &mut Thread) {
-    if thread.queued == queued::FOUND_ASLEEP {
-        thread.queued = queued::FREE;
+fn not_woken(thread: &Thread) {
+    if thread.queued.get() == queued::FOUND_ASLEEP {
+        thread.queued.set(queued::FREE);
     } else {
         loss::count(Loss::WakeupMissed);
     }
@@ -182,27 +212,24 @@ fn not_woken(thread: &mut Thread) {
 #[btf_tracepoint(function = "sched_wakeup")]
 fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {
     let task: Object = ctx.arg(0);
-    let Some(thread) = THREADS.get(task) else {
+    let Some(thread) = threads::get(task) else {
         return 0;
     };
-    // SAFETY: the pointer is to a live map value.
-    let thread = unsafe { &mut *thread };
-    if thread.clock.phase != phase::BLOCKED {
+    if thread.clock.phase.get() != phase::BLOCKED || end::is_over() {
         return 0;
     }
-    // SAFETY: has no precondition.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let now_ns = now_ns();
     threads::follow(task, thread, now_ns);
     let Some(charge) = thread.clock.wake(now_ns) else {
         return 0;
     };
-    if let Some(account) = Slot::of(slot(thread.slot), From::Scheduler) {
+    if let Some(account) = Slot::of(slot(thread.slot.get()), From::Scheduler) {
         account.charge(charge);
     }
     threads::queued(task, thread, now_ns, || false);
-    if off_cpu::wanted(thread.slot) {
+    if wanted::off_cpu(thread.slot.get()) {
         off_cpu::count(task, thread, charge.state, charge.ns);
-        thread.period = kernel::quota_period(task);
+        thread.period.set(kernel::quota_period(task));
     }
     0
 }
@@ -211,14 +238,11 @@ fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_wakeup_new")]
 fn sched_wake_new(ctx: BtfTracePointContext) -> i32 {
     let task: Object = ctx.arg(0);
-    let Some(thread) = THREADS.get(task) else {
+    let Some(thread) = threads::get(task) else {
         return 0;
     };
-    // SAFETY: the pointer is to a live map value.
-    let thread = unsafe { &mut *thread };
-    if thread.clock.is_runnable() {
-        // SAFETY: has no precondition.
-        let now_ns = unsafe { bpf_ktime_get_ns() };
+    if thread.clock.is_runnable() && !end::is_over() {
+        let now_ns = now_ns();
         threads::queued(task, thread, now_ns, || false);
     }
     0
@@ -228,24 +252,21 @@ fn sched_wake_new(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_migrate_task")]
 fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
     let task: Object = ctx.arg(0);
-    let Some(thread) = THREADS.get(task) else {
+    let Some(thread) = threads::get(task) else {
         return 0;
     };
-    // SAFETY: the pointer is to a live map value.
-    let thread = unsafe { &mut *thread };
-    if !thread.clock.is_runnable() {
+    if !thread.clock.is_runnable() || end::is_over() {
         return 0;
     }
     let Some(cpu) = kernel::cpu(task) else {
         return 0;
     };
-    // SAFETY: has no precondition.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let now_ns = now_ns();
     let throttled_ns = threads::stopped_ns(task, thread, now_ns);
     let charge = thread.clock.close(now_ns, throttled_ns);
-    let number = slot(thread.slot);
+    let number = slot(thread.slot.get());
     if let Some(account) = Slot::of(number, From::Scheduler) {
-        account.charge(charge);
+        threads::charge_wait(account, thread, charge);
         account.migrated();
     }
     if charge.ns > 0 {
@@ -269,11 +290,10 @@ fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     present::begins();
     let is_open = matches!(
         CONTROL.get(0).copied(),
-        Some(visit::OPEN | visit::FOLLOW | visit::SETTLE)
+        Some(visit::OPEN | visit::FOLLOW | visit::SETTLE | visit::STACKS)
     );
-    // SAFETY: has no precondition.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    let clock = |_: &mut Thread| Clock::starting(now_ns, phase::RUNNABLE, 0);
+    let now_ns = now_ns();
+    let clock = |_: &Thread| Clock::starting(now_ns, phase::RUNNABLE, 0);
     match is_open.then(|| threads::enter(ctx.arg(0), clock, true)) {
         Some(Some(thread)) => calls::is_born(thread),
         _ => present::ends(),
@@ -290,9 +310,8 @@ fn cgroup_attach(ctx: BtfTracePointContext) -> i32 {
     }
     calls::moved();
     let task: Object = ctx.arg(2);
-    if let Some(thread) = THREADS.get(task) {
-        // SAFETY: has no precondition, and the pointer is to a live map value.
-        unsafe { (*thread).moved_ns = bpf_ktime_get_ns() };
+    if let Some(thread) = threads::get(task) {
+        thread.moved_ns.set(now_ns());
         // A thread that sleeps now may be moved once more before it wakes.
         processes::moved(task);
     }

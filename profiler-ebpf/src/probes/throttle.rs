@@ -2,13 +2,12 @@
 //! (before 6.6). Both functions are called with a group and the run queue of a CPU, under that queue's lock.
 
 use aya_ebpf::{
-    helpers::bpf_ktime_get_ns,
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
 use ctprof_ebpf::abi::{ledger::ThrottleClock, loss::Loss};
 
-use crate::{kernel, loss, maps::THROTTLES};
+use crate::{kernel, loss, maps::THROTTLES, time::now_ns};
 
 #[fentry(function = "tg_throttle_down")]
 fn stop_fentry(ctx: FEntryContext) -> i32 {
@@ -47,8 +46,7 @@ fn stop(group: u64, rq: u64) {
     if quotas != 0 {
         return;
     }
-    // SAFETY: has no precondition.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let now_ns = now_ns();
     if let Some(clock) = THROTTLES.get_ptr_mut(queue) {
         // SAFETY: the pointer is to a live map value, written under the queue's lock only.
         unsafe { (*clock).since_ns = now_ns };
@@ -71,11 +69,11 @@ fn release(group: u64, rq: u64) {
         return;
     }
     if let Some(clock) = THROTTLES.get_ptr_mut(queue) {
-        // SAFETY: the pointer is to a live map value, written under the queue's lock only; has no precondition.
+        // SAFETY: the pointer is to a live map value, written under the queue's lock only.
         unsafe {
             let since_ns = (*clock).since_ns;
             if since_ns != 0 {
-                (*clock).total_ns += bpf_ktime_get_ns().saturating_sub(since_ns);
+                (*clock).total_ns += now_ns().saturating_sub(since_ns);
                 (*clock).since_ns = 0;
             }
         }

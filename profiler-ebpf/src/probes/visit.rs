@@ -3,22 +3,25 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::bpf_seq_write;
 use ctprof_ebpf::{
     abi::{
         count_key::flags,
         ledger::{Thread, population, queued, state, visit},
         scope,
+        unwind::image,
     },
     ledger::phase,
 };
 
 use crate::{
     accounts::{From, Slot},
-    calls,
+    calls, end,
     kernel::{self, Object},
-    maps::{CONTROL, POPULATION, THREADS},
-    off_cpu, present, scope as cgroups, stack, threads,
+    maps::{CONTROL, POPULATION},
+    off_cpu, present, scope as cgroups, threads,
+    time::now_ns,
+    walk, wanted,
 };
 
 /// No group of the kernel's has this address.
@@ -31,8 +34,14 @@ const LONG_WAIT_NS: u64 = 1_000_000_000;
 /// `struct bpf_iter__task` in the kernel's BTF: two pointers, each in 8 bytes.
 #[repr(C)]
 struct Visit {
-    meta: *const c_void,
+    meta: *const Meta,
     task: Object,
+}
+
+/// The beginning of `struct bpf_iter_meta`.
+#[repr(C)]
+struct Meta {
+    seq: *const c_void,
 }
 
 #[unsafe(link_section = "iter/task")]
@@ -44,11 +53,16 @@ extern "C" fn visit_tasks(ctx: *const Visit) -> i32 {
         return 0;
     }
     match CONTROL.get(0).copied().unwrap_or_default() {
-        visit::OPEN => open(task),
+        visit::OPEN => {
+            open(task);
+            tell(ctx, task);
+        }
         visit::FOLLOW => follow(task),
+        visit::END => end::begin(),
         visit::CLOSE => close(task),
         visit::SETTLE => settle(task),
         visit::LOOK_AGAIN => look_again(task),
+        visit::STACKS => stacks(task),
         _ => {}
     }
     0
@@ -59,41 +73,60 @@ fn open(task: Object) {
     if kernel::state(task) & kernel::TASK_DEAD != 0 {
         return;
     }
-    // SAFETY: has no precondition.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    let clock = |thread: &mut Thread| threads::clock_of(task, thread, now_ns);
+    let now_ns = now_ns();
+    let clock = |thread: &Thread| threads::clock_of(task, thread, now_ns);
     present::begins();
     let Some(thread) = threads::enter(task, clock, false) else {
         present::ends();
         return;
     };
-    // SAFETY: the pointer is to a live map value.
-    let thread = unsafe { &mut *thread };
     // The visit may have been held up since it last looked, and a thread that was not in yet has no end booked.
     if kernel::state(task) & kernel::TASK_DEAD != 0 {
         if let Some(home) = threads::end(thread) {
             if let Some(account) = Slot::of(home, From::Process) {
                 account.charge(thread.clock.leave(now_ns, 0));
-                account.ends(thread.clock.since_ns);
+                account.ends(thread.clock.since_ns.get());
             }
             present::ends();
         }
         return;
     }
-    thread.stack_flags = flags::BEFORE;
+    thread.stack_flags.set(flags::BEFORE);
     if !kernel::is_on_cpu(task) {
         calls::began_before(thread, now_ns);
     }
     if thread.clock.is_runnable() {
         threads::queued(task, thread, now_ns, || false);
-    } else if thread.clock.phase == phase::BLOCKED {
-        thread.queued = queued::FOUND_ASLEEP;
+    } else if thread.clock.phase.get() == phase::BLOCKED {
+        thread.queued.set(queued::FOUND_ASLEEP);
     }
-    if !kernel::is_on_cpu(task) && off_cpu::wanted(thread.slot) {
-        thread.comm = kernel::comm(task);
-        let taken = stack::take_of(task);
-        thread.kernel_stack = taken.key;
-        thread.stack_flags |= flags::IN_KERNEL | stack::lost(&taken);
+    if !kernel::is_on_cpu(task) && wanted::off_cpu(thread.slot.get()) {
+        off_cpu::take_of(task, thread);
+    }
+}
+
+/// Tells user space of a process whose stacks are wanted: so its unwind tables are made before it is seen. What this
+/// writes, the visitor reads; there is room for any number.
+#[inline(always)]
+fn tell(ctx: *const Visit, task: Object) {
+    let tgid = kernel::tgid(task);
+    if !walk::is_on() || kernel::pid(task) != tgid || !kernel::has_user_half(task) {
+        return;
+    }
+    let is_wanted = threads::get(task).is_some_and(|it| wanted::processes(it.slot.get()));
+    if !is_wanted || wanted::changes() {
+        return;
+    }
+    let image = image(tgid, kernel::exec_id(task));
+    // SAFETY: the context is of this type, and the helper reads as many bytes as it is told.
+    unsafe {
+        let meta = (&raw const (*ctx).meta).read_volatile();
+        let seq = (&raw const (*meta).seq).read_volatile();
+        bpf_seq_write(
+            seq.cast_mut().cast(),
+            (&raw const image).cast(),
+            size_of_val(&image) as u32,
+        );
     }
 }
 
@@ -101,32 +134,27 @@ fn open(task: Object) {
 /// that follows, finds it there.
 #[inline(always)]
 fn look_again(task: Object) {
-    let Some(thread) = THREADS.get(task) else {
+    let Some(thread) = threads::get(task) else {
         return;
     };
-    // SAFETY: the pointer is to a live map value.
-    let thread = unsafe { &mut *thread };
     // Without a group it is only being entered, and is looked up then.
-    if thread.group == 0 || cgroups::find(task) == thread.slot {
+    if thread.group.get() == 0 || cgroups::find(task) == thread.slot.get() {
         return;
     }
     // A hook that writes the group at this moment has just looked itself.
-    thread.group = UNKNOWN_GROUP;
+    thread.group.set(UNKNOWN_GROUP);
     calls::moved();
 }
 
 #[inline(always)]
 fn follow(task: Object) {
-    let Some(thread) = THREADS.get(task) else {
+    let Some(thread) = threads::get(task) else {
         return;
     };
-    // SAFETY: the pointer is to a live map value.
-    let thread = unsafe { &mut *thread };
-    // SAFETY: has no precondition.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let now_ns = now_ns();
     // Any other thread is seen by a hook soon, and better not at the same moment.
-    let is_quiet = now_ns.saturating_sub(thread.clock.since_ns) > QUIET_NS;
-    if thread.clock.phase == phase::BLOCKED || thread.clock.is_in() && is_quiet {
+    let is_quiet = now_ns.saturating_sub(thread.clock.since_ns.get()) > QUIET_NS;
+    if thread.clock.phase.get() == phase::BLOCKED || thread.clock.is_in() && is_quiet {
         threads::follow(task, thread, now_ns);
     }
 }
@@ -134,22 +162,19 @@ fn follow(task: Object) {
 /// Charges the open interval of a thread that no event has closed for a while, and opens the next.
 #[inline(always)]
 fn settle(task: Object) {
-    let Some(thread) = THREADS.get(task) else {
+    let Some(thread) = threads::get(task) else {
         return;
     };
-    // SAFETY: the pointer is to a live map value.
-    let thread = unsafe { &mut *thread };
     if !thread.clock.is_in() {
         return;
     }
-    // SAFETY: has no precondition.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    let quiet_ns = now_ns.saturating_sub(thread.clock.since_ns);
+    let now_ns = now_ns();
+    let quiet_ns = now_ns.saturating_sub(thread.clock.since_ns.get());
     let waits = thread.clock.is_runnable();
     if quiet_ns > QUIET_NS {
         threads::follow(task, thread, now_ns);
     }
-    let Some(account) = Slot::of(scope::slot(thread.slot), From::Process) else {
+    let Some(account) = Slot::of(scope::slot(thread.slot.get()), From::Process) else {
         return;
     };
     // A wait is explained when it is over: only one that hardly ends is charged before.
@@ -159,34 +184,66 @@ fn settle(task: Object) {
         } else {
             0
         };
-        account.charge(thread.clock.close(now_ns, throttled_ns));
+        let charge = thread.clock.close(now_ns, throttled_ns);
+        threads::charge_wait(account, thread, charge);
         if waits {
             threads::queued(task, thread, now_ns, || false);
+        } else if charge.state >= state::BLOCKED && wanted::changes() {
+            off_cpu::count_part(task, thread, charge.state, 0, charge.ns);
         }
     }
     // A thread that waits now may have run all the time before.
     threads::ticked(task, thread, account);
     let visit = CONTROL.get(1).copied().unwrap_or_default();
-    if let Some(threads) = POPULATION.get_ptr_mut(scope::slot(thread.slot)) {
+    if let Some(threads) = POPULATION.get_ptr_mut(scope::slot(thread.slot.get())) {
         // SAFETY: the pointer is to a live map value, and there is one visit at a time.
         unsafe { *threads = population::add(*threads, visit) };
     }
 }
 
+/// What is wanted of others' stacks has changed, or is about to. Threads on the CPU bring their stacks when they leave it,
+/// and so do those that left it a moment ago soon.
 #[inline(always)]
-fn close(task: Object) {
-    let Some(thread) = THREADS.get(task) else {
+fn stacks(task: Object) {
+    let Some(thread) = threads::get(task) else {
         return;
     };
-    // SAFETY: the pointer is to a live map value.
-    let thread = unsafe { &mut *thread };
+    let sleeps = thread.clock.phase.get() == phase::BLOCKED;
+    if !sleeps && !thread.clock.is_runnable() {
+        return;
+    }
+    let now_ns = now_ns();
+    if now_ns.saturating_sub(thread.clock.since_ns.get()) <= QUIET_NS {
+        return;
+    }
+    threads::follow(task, thread, now_ns);
+    if !wanted::off_cpu(thread.slot.get()) {
+        off_cpu::forget(thread);
+        return;
+    }
+    if sleeps && let Some(account) = Slot::of(scope::slot(thread.slot.get()), From::Process) {
+        let charge = thread.clock.close(now_ns, 0);
+        account.charge(charge);
+        off_cpu::count(task, thread, charge.state, charge.ns);
+    }
+    if thread.kernel_stack.get() == 0 {
+        off_cpu::take_of(task, thread);
+    }
+}
+
+#[inline(always)]
+fn close(task: Object) {
+    let Some(thread) = threads::get(task) else {
+        return;
+    };
     if !thread.clock.is_in() {
         return;
     }
-    // SAFETY: has no precondition.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let now_ns = end::ns();
     threads::follow(task, thread, now_ns);
     let waits = thread.clock.is_runnable();
+    // As the hooks have it: the calls of threads that had a CPU at the end are kept by CPU.
+    let was_on_cpu = thread.clock.phase.get() == phase::ON_CPU;
     let throttled_ns = if waits {
         threads::stopped_ns(task, thread, now_ns)
     } else {
@@ -196,12 +253,12 @@ fn close(task: Object) {
         return;
     };
     let charge = thread.clock.leave(now_ns, throttled_ns);
-    if !kernel::is_on_cpu(task) {
+    if !was_on_cpu {
         calls::is_open(thread, now_ns);
     }
     if let Some(account) = Slot::of(home, From::Process) {
-        account.charge(charge);
-        account.ends(thread.clock.since_ns);
+        threads::charge_wait(account, thread, charge);
+        account.ends(thread.clock.since_ns.get());
         threads::ticked(task, thread, account);
     }
     present::ends();

@@ -1,7 +1,6 @@
 //! Keeps the ledger running and answers with readings.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,19 +9,20 @@ use tokio::time::MissedTickBehavior;
 
 use super::followed::FollowedStolen;
 use super::groups::Groups;
-use super::handle::Requests;
+use super::handle::{Request, Requests};
+use super::windows::{Windows, Witness};
 use crate::Result;
-use crate::bpf::{CallPlan, SamplingEvent, Statistics};
-use crate::collect::{Endless, Live, Observer, Samples, SessionPlan};
-use crate::host::Host;
-use crate::host::cgroup::Hierarchy;
-use crate::host::containers::Containers;
+use crate::bpf::{SamplingEvent, Statistics};
+use crate::collect::{Endless, Environment, Live, SessionPlan, Unwind};
 use crate::host::stolen::stolen;
-use crate::model::{Grouping, ProcessKey, ProgramCost, Reading};
-use crate::recording::layout;
+use crate::host::{Host, kernel};
+use crate::model::{Grouping, ProgramCost, Reading, StateGroup};
+use crate::target::Resolved;
 
 /// A reading is not made anew more often than this, however often somebody asks.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(500);
+/// Samples per second and CPU of windows with stacks; does not beat with timers that tick 100 times a second.
+const FREQUENCY_HZ: u64 = 99;
 /// How often names are looked for, and cgroups that are gone put away.
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks between two visits to the threads that nobody asked for: they are needed to put cgroups away.
@@ -31,10 +31,12 @@ const TICKS_A_VISIT: u32 = 5;
 /// What the core is to do.
 #[derive(Clone, Debug)]
 pub struct CorePlan {
-    /// The kernel's type information, if not where the kernel publishes it.
-    pub btf: Option<PathBuf>,
     /// By what rows are told apart.
     pub grouping: Grouping,
+    /// Windows with stacks may be asked for.
+    pub profiles: bool,
+    /// How their user stacks are unwound.
+    pub unwind: Unwind,
     /// Count system calls, too.
     pub syscalls: bool,
     /// Let the kernel measure what BPF programs cost.
@@ -54,8 +56,9 @@ pub struct CorePlan {
 impl Default for CorePlan {
     fn default() -> Self {
         Self {
-            btf: None,
             grouping: Grouping::default(),
+            profiles: false,
+            unwind: Unwind::Auto,
             syscalls: false,
             bpf_statistics: false,
             max_groups: 2_000,
@@ -73,43 +76,36 @@ impl Default for CorePlan {
 /// # Errors
 /// The kernel refuses something that the agent cannot do without.
 pub async fn run(
+    env: &Environment,
     mut plans: watch::Receiver<CorePlan>,
     mut requests: Requests,
     ready: watch::Sender<bool>,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let plan = plans.borrow_and_update().clone();
-    let host = Host::default();
-    let hierarchy = Hierarchy::detect(&host)?;
-    let layout = layout(plan.btf.as_deref(), &hierarchy)?;
     let statistics = plan.bpf_statistics.then(Statistics::enable).transpose()?;
-    let live = Live::start(SessionPlan {
-        layout: &layout,
-        btf: plan.btf.as_deref(),
-        hierarchy: &hierarchy,
-        roots: None,
-        event: SamplingEvent::CpuClock,
-        frequency_hz: 1,
-        map_entries: Some(1),
-        throttle: None,
-        stacks: &[],
-        min_block: Duration::ZERO,
-        calls: if plan.syscalls {
-            CallPlan::timed(hierarchy.walk("/")?.len())
-        } else {
-            CallPlan::default()
-        },
-        interval: None,
+    let everything = Resolved::default();
+    let session = SessionPlan {
+        event: SamplingEvent::best(),
+        frequency_hz: frequency(&env.host),
+        stacks: if plan.profiles { &StateGroup::ALL } else { &[] },
+        stacks_on_demand: plan.profiles,
+        unwind: plan.unwind,
+        calls: env.calls(plan.syscalls)?,
         endless: Some(Endless {
             born_slots: plan.born_slots,
         }),
         log: plan.log,
-    })?;
-    let groups = Groups::new(&plan, &hierarchy, Containers::new(&host, &hierarchy));
+        ..SessionPlan::new(env, &everything)
+    };
+    let (frequency_hz, event) = (session.frequency_hz, session.event);
+    let live = Live::start(session)?;
+    let groups = Groups::new(&plan, &env.hierarchy, env.containers());
     let mut core = Core {
-        host,
+        host: &env.host,
         live,
         groups,
+        windows: Windows::new(env.hierarchy.clone(), frequency_hz, event),
         plan: plan.clone(),
         started: Instant::now(),
         last: None,
@@ -124,21 +120,21 @@ pub async fn run(
     let mut until_visit = TICKS_A_VISIT;
     tokio::pin!(stop);
     loop {
-        let mut births = Births(&mut core.groups);
+        let mut witness = Witness {
+            groups: &mut core.groups,
+            windows: &mut core.windows,
+        };
         tokio::select! {
             () = &mut stop => return Ok(()),
-            Some(answer) = requests.next() => {
-                // Whoever asked may have gone.
-                let _ = answer.send(core.reading()?);
-            }
-            result = core.live.happens(&mut births) => result?,
+            Some(request) = requests.next() => core.answer(request)?,
+            result = core.live.happens(&mut witness) => result?,
             _ = ticks.tick() => {
                 until_visit = until_visit.checked_sub(1).unwrap_or(TICKS_A_VISIT);
                 core.tick(until_visit == 0)?;
             }
             Ok(()) = plans.changed() => {
                 core.plan = plans.borrow_and_update().clone();
-                core.groups.regroup(core.plan.grouping);
+                core.groups.reload(&core.plan);
                 core.last = None;
             }
         }
@@ -146,9 +142,10 @@ pub async fn run(
 }
 
 struct Core<'a> {
-    host: Host,
+    host: &'a Host,
     live: Live<'a>,
     groups: Groups<'a>,
+    windows: Windows,
     plan: CorePlan,
     started: Instant,
     last: Option<(Instant, Arc<Reading>)>,
@@ -157,6 +154,18 @@ struct Core<'a> {
 }
 
 impl Core<'_> {
+    fn answer(&mut self, request: Request) -> Result<()> {
+        // Whoever asked may have gone.
+        match request {
+            Request::Reading(answer) => _ = answer.send(self.reading()?),
+            Request::Begin(begin) => self.windows.begin(&mut self.live, *begin),
+            Request::End(id, answer) => {
+                let _ = answer.send(self.windows.end(&mut self.live, id));
+            }
+        }
+        Ok(())
+    }
+
     /// The figures of now, or those of a moment ago.
     fn reading(&mut self) -> Result<Arc<Reading>> {
         if let Some((at, reading)) = &self.last
@@ -173,12 +182,12 @@ impl Core<'_> {
         self.groups.refresh();
         let (mut reading, threads) = {
             let (settled, watch) = self.live.settle()?;
-            let reading = self.groups.read(&settled, watch, &self.plan);
+            let reading = self.groups.read(&settled, watch);
             (reading, settled.threads)
         };
         self.put_away(&threads)?;
         reading.uptime = self.started.elapsed();
-        reading.stolen = self.stolen.follow(stolen(&self.host));
+        reading.stolen = self.stolen.follow(stolen(self.host));
         reading.lost = self.live.lost()?;
         reading.unavailable = self.live.unavailable().to_vec();
         reading.programs = self.programs();
@@ -187,6 +196,7 @@ impl Core<'_> {
 
     fn tick(&mut self, visit: bool) -> Result<()> {
         self.live.catch_up()?;
+        self.windows.end_forgotten(&mut self.live)?;
         self.groups.refresh();
         if visit && self.live.watch().has_gone() {
             let threads = self.live.visit()?;
@@ -198,8 +208,7 @@ impl Core<'_> {
     /// Takes over what cgroups that are gone did; `threads` are those of the last visit.
     fn put_away(&mut self, threads: &HashMap<u32, u32>) -> Result<()> {
         let retirement = self.live.retire(threads)?;
-        self.groups
-            .retire(retirement, self.live.watch(), &self.plan);
+        self.groups.retire(&retirement, self.live.watch());
         Ok(())
     }
 
@@ -219,15 +228,10 @@ impl Core<'_> {
     }
 }
 
-/// Names newborn cgroups while their runtime's files are there.
-struct Births<'g, 'a>(&'g mut Groups<'a>);
-
-impl Observer for Births<'_, '_> {
-    fn process_seen(&mut self, _: ProcessKey, _: Option<ProcessKey>, _: u64) {}
-
-    fn cgroup_born(&mut self, path: &str) {
-        self.0.born(path);
+/// perf lowers its own limit when interrupts take long.
+fn frequency(host: &Host) -> u64 {
+    match kernel::sysctl(host, "kernel/perf_event_max_sample_rate") {
+        Some(limit) if limit > 0 => FREQUENCY_HZ.min(limit.unsigned_abs()),
+        _ => FREQUENCY_HZ,
     }
-
-    fn drained(&mut self, _: Duration, _: &Samples) {}
 }

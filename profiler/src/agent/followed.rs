@@ -5,17 +5,21 @@
 //! its creation, and a row keeps its sum when one cgroup takes the place of another.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::host::cgroup::cpu::figures_between;
 use crate::host::cgroup::pressure::pressure_between;
 use crate::host::stolen::stolen_between;
 use crate::model::{CfsFigures, Psi, Stall, Stolen};
 
+/// A cgroup in which nobody did anything for so long has no period of a quota in progress: they last a second at most, and
+/// one goes on when everybody has gone to sleep.
+const AT_REST: Duration = Duration::from_secs(3);
+
 /// What the kernel says of a cgroup at one moment, since it was created.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Reported {
-    /// Path of the cgroup.
-    pub(super) path: String,
     /// Its kernfs id: another one at the same path is another cgroup.
     pub(super) id: u64,
     /// It was created since the agent began.
@@ -26,60 +30,116 @@ pub(super) struct Reported {
     pub(super) psi: Option<Psi>,
 }
 
-/// Counters of a row.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Followed {
-    last: HashMap<String, Reported>,
-    /// The sum; absent until a cgroup of the row had any.
-    pub(super) cfs: Option<CfsFigures>,
-    /// The same of stall times.
-    pub(super) psi: Option<Psi>,
+/// What is new of a cgroup; absent what it does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Increase {
+    cfs: Option<CfsFigures>,
+    psi: Option<Psi>,
 }
 
-impl Followed {
-    /// Adds what is new of each cgroup that the row has now.
-    pub(super) fn follow(&mut self, now: Vec<Reported>) {
-        let mut last = std::mem::take(&mut self.last);
-        for mut now in now {
-            let before = last.remove(&now.path);
-            let is_another = before.as_ref().is_some_and(|before| before.id != now.id);
-            let before = before.filter(|_| !is_another);
-            // One that took another's place since the last reading is as new as one whose birth was seen.
-            let from_nothing = before.is_none() && (now.is_new || is_another);
-            if let Some(cfs) = now.cfs {
-                let then = before.as_ref().and_then(|before| before.cfs);
-                let then = then.unwrap_or(if from_nothing {
-                    CfsFigures::default()
-                } else {
-                    cfs
-                });
-                add_cfs(self.cfs.get_or_insert_default(), figures_between(then, cfs));
-            }
-            if let Some(psi) = now.psi {
-                let then = before.as_ref().and_then(|before| before.psi);
-                let then = then.unwrap_or(if from_nothing { nothing_of(psi) } else { psi });
-                add_psi(self.psi.get_or_insert_default(), then, psi);
-            }
-            // A file that cannot be read for once is no reason to forget what it said.
-            if let Some(before) = before {
-                now.cfs = now.cfs.or(before.cfs);
-                now.psi = now.psi.or(before.psi);
-            }
-            self.last.insert(now.path.clone(), now);
+impl Increase {
+    /// Adds it to the sums of a row.
+    pub(super) fn add_to(self, cfs: &mut Option<CfsFigures>, psi: &mut Option<Psi>) {
+        if let Some(more) = self.cfs {
+            add_cfs(cfs.get_or_insert_default(), more);
+        }
+        if let Some(more) = self.psi {
+            add_psi(psi.get_or_insert_default(), more);
         }
     }
 
-    /// Takes over the counters of a row that has another name now.
-    pub(super) fn absorb(&mut self, other: Self) {
-        if let Some(cfs) = other.cfs {
-            add_cfs(self.cfs.get_or_insert_default(), cfs);
+    fn is_nothing(self) -> bool {
+        let Self { cfs, psi } = self;
+        cfs.is_none_or(|it| it.periods + it.throttled_periods + it.throttled_ns == 0)
+            && psi.is_none_or(|it| it == nothing_of(it))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    reported: Reported,
+    /// When it was last seen to do anything.
+    active: Instant,
+    /// It has not done anything for a while, and its counters stand still: they are as they were until it does.
+    at_rest: bool,
+}
+
+/// Every cgroup whose counters are followed.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    last: HashMap<Arc<str>, Last>,
+}
+
+impl Followed {
+    /// Whether the counters of a cgroup have to be read; `is_active` says whether anybody in it did anything since the last
+    /// time.
+    pub(super) fn is_due(&mut self, path: &str, is_active: bool, now: Instant) -> bool {
+        let Some(last) = self.last.get_mut(path) else {
+            return true;
+        };
+        if is_active {
+            (last.active, last.at_rest) = (now, false);
         }
-        if let Some(psi) = other.psi {
-            add_psi(self.psi.get_or_insert_default(), nothing_of(psi), psi);
+        !last.at_rest
+    }
+
+    /// What is new of a cgroup; `now` is `None` where its counters were not due.
+    pub(super) fn advance(
+        &mut self,
+        path: &Arc<str>,
+        now: Option<Reported>,
+        at: Instant,
+    ) -> Increase {
+        let before = self.last.get(path).copied();
+        let Some(mut now) = now else {
+            // A row that has it only now has its counters, at 0.
+            return before.map_or_else(Increase::default, |it| Increase {
+                cfs: it.reported.cfs.map(|_| CfsFigures::default()),
+                psi: it.reported.psi.map(nothing_of),
+            });
+        };
+        let same = before.filter(|before| before.reported.id == now.id);
+        // One that took another's place since the last reading is as new as one whose birth was seen.
+        let from_nothing = same.is_none() && (now.is_new || before.is_some());
+        let cfs = now.cfs.map(|cfs| {
+            let then = same.and_then(|before| before.reported.cfs);
+            let then = then.unwrap_or(if from_nothing {
+                CfsFigures::default()
+            } else {
+                cfs
+            });
+            figures_between(then, cfs)
+        });
+        let psi = now.psi.map(|psi| {
+            let then = same.and_then(|before| before.reported.psi);
+            let then = then.unwrap_or(if from_nothing { nothing_of(psi) } else { psi });
+            // A resource whose file came since has no beginning: it counts from now.
+            let then = Psi {
+                cpu: then.cpu.or(psi.cpu),
+                io: then.io.or(psi.io),
+                memory: then.memory.or(psi.memory),
+            };
+            pressure_between(then, psi)
+        });
+        let increase = Increase { cfs, psi };
+        // A file that cannot be read for once is no reason to forget what it said.
+        if let Some(before) = same {
+            now.cfs = now.cfs.or(before.reported.cfs);
+            now.psi = now.psi.or(before.reported.psi);
         }
-        for (path, reported) in other.last {
-            self.last.entry(path).or_insert(reported);
-        }
+        let active = same.map_or(at, |before| before.active);
+        let last = Last {
+            reported: now,
+            active,
+            at_rest: increase.is_nothing() && at - active >= AT_REST,
+        };
+        self.last.insert(Arc::clone(path), last);
+        increase
+    }
+
+    /// Forgets all other cgroups.
+    pub(super) fn keep_only(&mut self, is_kept: impl Fn(&str) -> bool) {
+        self.last.retain(|path, _| is_kept(path));
     }
 }
 
@@ -95,14 +155,7 @@ fn add_cfs(sum: &mut CfsFigures, more: CfsFigures) {
     }
 }
 
-/// A resource whose file came since has no beginning: it counts from now.
-fn add_psi(sum: &mut Psi, then: Psi, now: Psi) {
-    let then = Psi {
-        cpu: then.cpu.or(now.cpu),
-        io: then.io.or(now.io),
-        memory: then.memory.or(now.memory),
-    };
-    let more = pressure_between(then, now);
+fn add_psi(sum: &mut Psi, more: Psi) {
     for (sum, more) in [
         (&mut sum.cpu, more.cpu),
         (&mut sum.io, more.io),
@@ -147,12 +200,14 @@ impl FollowedStolen {
 
 #[cfg(test)]
 mod tests {
-    use super::{Followed, FollowedStolen, Reported};
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::{AT_REST, Followed, FollowedStolen, Increase, Reported};
     use crate::model::{CfsFigures, Psi, Stall, Stolen};
 
-    fn reported(path: &str, id: u64, is_new: bool, count: u64) -> Reported {
-        Reported {
-            path: path.to_owned(),
+    fn reported(path: &str, id: u64, is_new: bool, count: u64) -> (Arc<str>, Reported) {
+        let reported = Reported {
             id,
             is_new,
             cfs: Some(CfsFigures {
@@ -168,16 +223,25 @@ mod tests {
                 }),
                 ..Psi::default()
             }),
-        }
+        };
+        (Arc::from(path), reported)
     }
 
-    /// Periods after each of these readings; the other counters say the same.
-    fn periods(readings: Vec<Vec<Reported>>) -> Vec<u64> {
+    /// Periods of one row after each of these readings; the other counters say the same.
+    fn periods(readings: Vec<Vec<(Arc<str>, Reported)>>) -> Vec<u64> {
         let mut followed = Followed::default();
+        let (mut cfs, mut psi) = (None, None);
+        let now = Instant::now();
         let told = readings.into_iter().map(|reading| {
-            followed.follow(reading);
-            let cfs = followed.cfs.unwrap_or_default();
-            let stall = followed.psi.unwrap_or_default().cpu.unwrap_or_default();
+            for (path, reported) in &reading {
+                assert!(followed.is_due(path, false, now));
+                followed
+                    .advance(path, Some(*reported), now)
+                    .add_to(&mut cfs, &mut psi);
+            }
+            followed.keep_only(|path| reading.iter().any(|(it, _)| **it == *path));
+            let cfs = cfs.unwrap_or_default();
+            let stall = psi.unwrap_or_default().cpu.unwrap_or_default();
             assert_eq!(cfs.throttled_ns, cfs.periods * 1_000);
             assert_eq!(
                 (stall.some_ns, stall.full_ns),
@@ -186,6 +250,39 @@ mod tests {
             cfs.periods
         });
         told.collect()
+    }
+
+    #[test]
+    fn a_cgroup_at_rest_is_not_read_until_somebody_does_something() {
+        let mut followed = Followed::default();
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut read = |seconds, is_active, count| {
+            let (path, now) = reported("/a", 1, true, count);
+            let due = followed.is_due(&path, is_active, at(seconds));
+            let now = due.then_some(now);
+            let (mut cfs, mut psi) = (None, None);
+            followed
+                .advance(&path, now, at(seconds))
+                .add_to(&mut cfs, &mut psi);
+            (due, cfs.map(|it: CfsFigures| it.periods))
+        };
+        assert_eq!(read(0, true, 10), (true, Some(10)));
+        // A period was in progress.
+        assert_eq!(read(1, false, 11), (true, Some(1)));
+        assert_eq!(read(2, false, 11), (true, Some(0)));
+        // Nobody runs, but a counter moves: io_uring waits count as pressure.
+        assert_eq!(read(5, false, 12), (true, Some(1)));
+        assert_eq!(read(6, false, 12), (true, Some(0)));
+        assert_eq!(read(20, false, 12), (false, Some(0)));
+        assert_eq!(read(21, true, 15), (true, Some(3)));
+        assert_eq!(read(22, false, 15), (true, Some(0)));
+        assert_eq!(read(21 + AT_REST.as_secs(), false, 15), (true, Some(0)));
+        assert_eq!(read(40, false, 15), (false, Some(0)));
+        assert_eq!(
+            followed.advance(&Arc::from("/b"), None, at(41)),
+            Increase::default()
+        );
     }
 
     #[test]
@@ -261,25 +358,12 @@ mod tests {
     #[test]
     fn what_cannot_be_read_for_once_is_made_up_for() {
         let mut gap = reported("/a", 1, false, 0);
-        (gap.cfs, gap.psi) = (None, None);
+        (gap.1.cfs, gap.1.psi) = (None, None);
         let at = |count| vec![reported("/a", 1, false, count)];
         assert_eq!(
             periods(vec![at(10), at(20), vec![gap], at(50)]),
             [0, 10, 10, 40]
         );
-    }
-
-    #[test]
-    fn a_row_that_gets_another_name_keeps_its_counters() {
-        let (mut old, mut new) = (Followed::default(), Followed::default());
-        old.follow(vec![reported("/a", 1, true, 12)]);
-        new.follow(vec![reported("/b", 2, true, 30)]);
-        new.absorb(old);
-        new.follow(vec![
-            reported("/a", 1, true, 15),
-            reported("/b", 2, true, 30),
-        ]);
-        assert_eq!(new.cfs.unwrap().periods, 12 + 30 + 3);
     }
 
     #[test]

@@ -1,35 +1,28 @@
-//! Recordings on demand: profiles and flame graphs of what runs now.
-//!
-//! Each is a recording of its own, as `ctprof record` makes one, with its own BPF programs and on a thread of its
-//! own: the ledger of the agent goes on beside it, undisturbed. When nobody waits for the answer any more, the
-//! recording ends.
+//! Profiles and flame graphs of what runs now, on demand: windows with stacks out of the agent's one session. When nobody
+//! waits for the answer any more, its window ends.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use super::handle::Handle;
 use super::self_figures::Counted;
 use super::settings::Settings;
-use crate::bpf::{CallPlan, SamplingEvent};
-use crate::collect::{Ended, SessionPlan, block_on};
-use crate::host::cgroup::Hierarchy;
-use crate::host::containers::Containers;
-use crate::host::{Host, kernel};
-use crate::model::{Profile, StateGroup};
+use crate::analysis::View;
+use crate::collect::Environment;
+use crate::grouping::Naming;
+use crate::model::{Grouping, StateGroup, Window};
 use crate::output::flamegraph::{self, Graph};
-use crate::output::{View, pprof};
-use crate::recording::{Recording, layout};
-use crate::target::{self, TargetArgs};
+use crate::output::pprof;
+use crate::target::TargetArgs;
 use crate::{Error, Result};
-
-/// Samples per second and CPU; does not beat with timers that tick 100 times a second.
-const FREQUENCY_HZ: u64 = 99;
 
 /// Makes recordings. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Profiler {
+    env: Arc<Environment>,
+    core: Handle,
     settings: watch::Receiver<Arc<Settings>>,
     counted: Counted,
     stopping: watch::Receiver<bool>,
@@ -68,11 +61,15 @@ impl Profiler {
     /// `stopping` ends recordings early, when the agent ends: they answer with what they have.
     #[must_use]
     pub const fn new(
+        env: Arc<Environment>,
+        core: Handle,
         settings: watch::Receiver<Arc<Settings>>,
         counted: Counted,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
+            env,
+            core,
             settings,
             counted,
             stopping,
@@ -84,39 +81,69 @@ impl Profiler {
     /// # Errors
     /// See [`Refusal`].
     pub async fn profile(&self, wanted: Wanted) -> Result<Vec<u8>, Refusal> {
-        let settings = Arc::clone(&self.settings.borrow());
-        let slot = Slot::take(&self.counted, settings.max_profiles as u64)?;
-        let (answer, answered) = oneshot::channel();
-        // Held as long as somebody waits.
-        let (_waiting, gone) = oneshot::channel::<()>();
-        let (btf, stopping) = (settings.btf.clone(), self.stopping.clone());
-        let thread = std::thread::Builder::new().name("ctprof-profile".to_owned());
-        let started = thread.spawn(move || {
-            let result = record(&wanted, btf.as_deref(), gone, stopping);
-            slot.end(&result);
-            let _ = answer.send(result);
-        });
-        started.map_err(|error| {
-            Refusal::Failed(Error::Failed(format!("cannot start a recording: {error}")))
-        })?;
-        match answered.await {
-            Ok(Ok(Some(bytes))) => Ok(bytes),
-            Ok(Err(error)) => Err(Refusal::Failed(error)),
-            Ok(Ok(None)) | Err(_) => Err(Refusal::Failed(Error::Failed(
-                "the recording broke off; the agent's log may say why".to_owned(),
-            ))),
+        let most = self.settings.borrow().max_profiles as u64;
+        let slot = Slot::take(&self.counted, most)?;
+        let result = self.record(wanted, &slot).await;
+        slot.end(if result.is_ok() { "done" } else { "failed" });
+        result.map_err(Refusal::Failed)
+    }
+
+    async fn record(&self, wanted: Wanted, slot: &Arc<Slot>) -> Result<Vec<u8>> {
+        let Wanted { target, time, form } = wanted;
+        let env = Arc::clone(&self.env);
+        let (targets, naming) = on_thread(slot, move || {
+            let (targets, containers) = env.resolve(&target)?;
+            let naming = Naming::new(Grouping::Container, env.hierarchy.clone(), containers);
+            Ok((targets, naming))
+        })
+        .await?;
+        let what = targets.describe();
+        let running = self.core.begin(targets, stacks(form), naming).await?;
+        tracing::info!("recording {what} for {time:?}");
+        let mut stopping = self.stopping.clone();
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
         }
+        let finished = self.core.end(running).await?;
+        on_thread(slot, move || draw(&finished.profile(), form)).await
     }
 }
 
+/// Does what takes time away from the event loop. It may outlive whoever waits for it, and keeps the right to run until
+/// then.
+async fn on_thread<T: Send + 'static>(
+    slot: &Arc<Slot>,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (answer, answered) = oneshot::channel();
+    let slot = Arc::clone(slot);
+    std::thread::Builder::new()
+        .name("ctprof-profile".to_owned())
+        .spawn(move || {
+            let result = work();
+            drop(slot);
+            // Whoever asked may have gone.
+            let _ = answer.send(result);
+        })
+        .map_err(|error| Error::Failed(format!("cannot start a recording: {error}")))?;
+    answered.await.unwrap_or_else(|_| {
+        Err(Error::Failed(
+            "the recording broke off; the agent's log may say why".to_owned(),
+        ))
+    })
+}
+
 /// The right to run one recording.
+#[derive(Debug)]
 struct Slot {
     counted: Counted,
-    outcome: &'static str,
+    /// Never set if nobody waited for its end.
+    outcome: OnceLock<&'static str>,
 }
 
 impl Slot {
-    fn take(counted: &Counted, most: u64) -> Result<Self, Refusal> {
+    fn take(counted: &Counted, most: u64) -> Result<Arc<Self>, Refusal> {
         let mut free = false;
         counted.count(|own| {
             free = own.profiles_running < most;
@@ -126,90 +153,28 @@ impl Slot {
                 *own.profiles.entry("refused").or_default() += 1;
             }
         });
-        let slot = || Self {
-            counted: counted.clone(),
-            // What it stays if the thread does not come to its end.
-            outcome: "failed",
+        let slot = || {
+            Arc::new(Self {
+                counted: counted.clone(),
+                outcome: OnceLock::new(),
+            })
         };
         free.then(slot).ok_or(Refusal::Busy(most))
     }
 
-    fn end(mut self, result: &Result<Option<Vec<u8>>>) {
-        self.outcome = match result {
-            Ok(Some(_)) => "done",
-            Ok(None) => "cancelled",
-            Err(_) => "failed",
-        };
+    fn end(&self, outcome: &'static str) {
+        let _ = self.outcome.set(outcome);
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let outcome = self.outcome;
+        let outcome = self.outcome.get().copied().unwrap_or("cancelled");
         self.counted.count(|own| {
             own.profiles_running -= 1;
             *own.profiles.entry(outcome).or_default() += 1;
         });
     }
-}
-
-/// Records from start to end. `None` when nobody waits for it any more.
-fn record(
-    wanted: &Wanted,
-    btf: Option<&Path>,
-    mut gone: oneshot::Receiver<()>,
-    mut stopping: watch::Receiver<bool>,
-) -> Result<Option<Vec<u8>>> {
-    let host = Host::default();
-    let hierarchy = Hierarchy::detect(&host)?;
-    let mut containers = Containers::new(&host, &hierarchy);
-    let resolved = target::resolve(&wanted.target, &host, &hierarchy, &mut containers)?;
-    let layout = layout(btf, &hierarchy)?;
-    let roots: Vec<String> = resolved.roots.into_iter().map(|root| root.cgroup).collect();
-    let recording = Recording::begin(
-        SessionPlan {
-            layout: &layout,
-            btf,
-            hierarchy: &hierarchy,
-            roots: (!roots.is_empty()).then_some(&roots),
-            event: SamplingEvent::best(),
-            frequency_hz: frequency(&host),
-            map_entries: None,
-            throttle: None,
-            stacks: stacks(wanted.form),
-            min_block: Duration::ZERO,
-            calls: CallPlan::default(),
-            interval: None,
-            endless: None,
-            log: false,
-        },
-        containers,
-    )?;
-    tracing::info!(
-        "recording {} for {:?}",
-        describe(&wanted.target),
-        wanted.time
-    );
-    let mut is_gone = false;
-    let finished = block_on(recording.run(
-        Some(wanted.time),
-        async {
-            tokio::select! {
-                _ = &mut gone => is_gone = true,
-                _ = stopping.wait_for(|stopping| *stopping) => {}
-            }
-            Ended::Interrupted
-        },
-        |_, _| (),
-    ))?;
-    if is_gone {
-        tracing::info!(
-            "the client is gone: its recording of {} ended",
-            describe(&wanted.target)
-        );
-        return Ok(None);
-    }
-    draw(&finished.profile(), wanted.form).map(Some)
 }
 
 /// The states whose stacks are needed.
@@ -224,19 +189,11 @@ const fn stacks(form: Form) -> &'static [StateGroup] {
     }
 }
 
-/// perf lowers its own limit when interrupts take long.
-fn frequency(host: &Host) -> u64 {
-    match kernel::sysctl(host, "kernel/perf_event_max_sample_rate") {
-        Some(limit) if limit > 0 => FREQUENCY_HZ.min(limit.unsigned_abs()),
-        _ => FREQUENCY_HZ,
-    }
-}
-
-fn draw(profile: &Profile, form: Form) -> Result<Vec<u8>> {
-    let (view, order) = View::of(profile);
+fn draw(window: &Window, form: Form) -> Result<Vec<u8>> {
+    let (view, order) = View::of(window);
     let mut out = Vec::new();
     let written = match form {
-        Form::Pprof => pprof::write(profile, &view.summary, &order, &mut out),
+        Form::Pprof => pprof::write(window, &view.summary, &order, &mut out),
         Form::Graph(graph) => {
             let all: Vec<usize> = (0..order.len()).collect();
             let options = flamegraph::Options {
@@ -248,19 +205,4 @@ fn draw(profile: &Profile, form: Form) -> Result<Vec<u8>> {
     };
     written.map_err(|error| Error::Failed(format!("cannot draw the recording: {error}")))?;
     Ok(out)
-}
-
-fn describe(target: &TargetArgs) -> String {
-    let names: Vec<&str> = target
-        .container
-        .iter()
-        .chain(&target.pod)
-        .chain(&target.cgroup)
-        .map(String::as_str)
-        .collect();
-    if names.is_empty() {
-        "everything".to_owned()
-    } else {
-        crate::model::text::printable(&names.join(", "), 200)
-    }
 }

@@ -12,9 +12,8 @@ use super::self_figures::Counted;
 use super::settings::{Layers, Resolved, Settings};
 use super::web::Web;
 use super::{CorePlan, channel, confinement, core, privileges};
-use crate::host::Host;
+use crate::collect::Environment;
 use crate::recording::raise_file_limit;
-use crate::requirements;
 use crate::{Error, Result};
 
 /// Runs the agent until SIGTERM or SIGINT. SIGHUP has it read its settings again. `base` is what no setting says.
@@ -22,7 +21,8 @@ use crate::{Error, Result};
 /// # Errors
 /// A missing privilege or kernel feature, an address that cannot be used.
 pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Result<()> {
-    requirements::require(&Host::default(), "run the agent")?;
+    let btf = resolved.settings.btf.as_deref();
+    let env = Arc::new(Environment::detect("run the agent", btf)?);
     let web = Web::read(resolved.settings.web_config.as_deref())?;
     privileges::before_attaching(resolved.settings.bpf_statistics);
     let listener = http::bind(resolved.settings.listen).await?;
@@ -42,16 +42,22 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Re
     tell_address(address, &web);
     let (web_set, web_seen) = watch::channel(web);
     let app = App {
-        handle,
+        handle: handle.clone(),
         ready: is_open,
         settings: settings_seen.clone(),
         web: web_seen,
-        profiler: Profiler::new(settings_seen, counted.clone(), stopping.clone()),
+        profiler: Profiler::new(
+            Arc::clone(&env),
+            handle.clone(),
+            settings_seen,
+            counted.clone(),
+            stopping.clone(),
+        ),
         counted: counted.clone(),
         bodies: Bodies::default(),
     };
 
-    let core = core::run(plan, requests, attach, async {
+    let core = core::run(&env, plan, requests, attach, async {
         // Its sender is only dropped with this whole future.
         let _ = ended.await;
     });
@@ -142,8 +148,9 @@ fn reload(layers: &Layers, resolved: &mut Resolved) -> Result<Web> {
 
 fn core_plan(settings: &Settings, base: &CorePlan) -> CorePlan {
     CorePlan {
-        btf: settings.btf.clone(),
         grouping: settings.grouping,
+        profiles: settings.profiles,
+        unwind: settings.unwind,
         syscalls: settings.syscalls,
         bpf_statistics: settings.bpf_statistics,
         max_groups: settings.max_containers,

@@ -41,7 +41,7 @@ pub fn balance(container: &mut Container) {
 }
 
 /// `whole * share / all`, without overflow.
-pub(super) fn part(whole: u64, share: u64, all: u64) -> u64 {
+pub(crate) fn part(whole: u64, share: u64, all: u64) -> u64 {
     if all == 0 {
         return 0;
     }

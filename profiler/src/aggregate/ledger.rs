@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ctprof_ebpf::abi::ledger::{Account, reason, state};
+use ctprof_ebpf::abi::ledger::{Account, Series, reason, state};
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_IDLE, SLOT_KERNEL};
 use ctprof_ebpf::histogram::{BUCKETS, bounds};
 
@@ -12,7 +12,7 @@ use crate::collect::RawLedger;
 use crate::model::{Bucket, Container, Culprit, Delay, Histogram, Ledger, State};
 
 /// The state with this number at the border.
-pub(super) const fn state_of(number: usize, in_kernel: bool) -> State {
+pub(crate) const fn state_of(number: usize, in_kernel: bool) -> State {
     match number {
         state::ON_CPU if in_kernel => State::OnCpuKernel,
         state::ON_CPU => State::OnCpuUser,
@@ -82,6 +82,7 @@ pub fn container_ledgers(
         ledger.voluntary_switches += account.voluntary;
         ledger.involuntary_switches += account.involuntary;
         ledger.migrations += account.migrations;
+        ledger.limited_ns += account.limited_ns;
         let waits = (
             account.waits.count,
             account.waits.sum_ns,
@@ -171,6 +172,27 @@ fn measured(raw: &RawLedger) -> impl Iterator<Item = State> {
         State::OnCpuUser | State::OnCpuKernel | State::RunQueue | State::BlockedOther => true,
         _ => raw.tells_reasons,
     })
+}
+
+/// The histogram of these buckets; `None` where nothing was counted. `sums` are over all of its values.
+pub(crate) fn histogram(buckets: Option<&[u64; BUCKETS]>, sums: Series) -> Histogram {
+    let used = buckets.into_iter().flatten().enumerate();
+    Histogram {
+        count: sums.count,
+        sum_ns: sums.sum_ns,
+        max_ns: sums.max_ns,
+        buckets: used
+            .filter(|(_, count)| **count > 0)
+            .map(|(index, count)| {
+                let (from_ns, to_ns) = bounds(index);
+                Bucket {
+                    from_ns,
+                    to_ns,
+                    count: *count,
+                }
+            })
+            .collect(),
+    }
 }
 
 fn add(to: &mut Histogram, buckets: &[u64; BUCKETS], (count, sum_ns, max_ns): (u64, u64, u64)) {

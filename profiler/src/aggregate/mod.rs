@@ -1,4 +1,4 @@
-//! Raw samples + containers + symbols -> [`crate::model::Profile`]. Pure functions.
+//! Raw samples + containers + symbols -> [`crate::model::Window`]. Pure functions.
 //!
 //! - `addresses`: which addresses need a name
 //! - `stacks`: rows of raw samples and intervals as stacks of containers
@@ -17,5 +17,7 @@ mod syscalls;
 pub use self::syscalls::{CallNames, container_syscalls};
 pub use addresses::{Addresses, Names, kernel_call_sites, user_call_sites};
 pub use balance::balance;
+pub(crate) use balance::part;
 pub use ledger::{container_ledgers, retain_rows};
+pub(crate) use ledger::{histogram, state_of};
 pub use stacks::{Owners, Placeholders, container_stacks, scheduler_frames};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ctprof_ebpf::abi::count_key::{CountKey, flags};
 use ctprof_ebpf::abi::ledger::state;
 use ctprof_ebpf::abi::scope::SLOT_KERNEL;
+use ctprof_ebpf::abi::stack::end;
 use foldhash::{HashMap as FastMap, HashMapExt as _};
 
 use super::addresses::{Names, image, kernel_call_sites, saved_call_sites, user_call_sites};
@@ -14,7 +15,10 @@ use super::skipped::user_frames;
 use crate::collect::Samples;
 use crate::host::syscalls;
 use crate::model::text::printable;
-use crate::model::{Container, Frame, FrameId, FrameKind, FrameTable, Stack, State, stand_in};
+use crate::model::{
+    Container, Cut, Frame, FrameId, FrameKind, FrameTable, Resolved, Stack, StackQuality, State,
+    stand_in,
+};
 
 /// Longest thread name: the kernel keeps 15 bytes.
 const THREAD_NAME_CHARS: usize = 16;
@@ -54,7 +58,7 @@ impl Placeholders {
         let mut named = |name: &str| {
             frames.intern(Frame {
                 function: name.into(),
-                kind: FrameKind::User,
+                kind: FrameKind::StandIn,
                 module: None,
                 address: 0,
                 inlined: false,
@@ -132,14 +136,17 @@ pub fn container_stacks(
             ownerless += if is_sample { count.count } else { 0 };
             continue;
         };
-        let (mut stack, reaches_root) = frames(samples, names, key, placeholders.skipped);
+        let (mut stack, cut) = frames(samples, names, key, placeholders.skipped);
         let mut ns = count.ns;
         if is_sample {
-            rate(container, key, count.count, reaches_root);
+            rate(&mut container.quality, key, count.count, cut);
             container.samples += count.count;
             ns = count.count * period_ns;
         } else {
             skip_scheduler(&mut stack, scheduler);
+            if key.flags & (flags::SHORT | flags::BEFORE) == 0 {
+                rate(&mut container.wait_quality, key, ns, cut);
+            }
         }
         if key.flags & flags::SHORT != 0 {
             stack = vec![placeholders.short];
@@ -183,25 +190,32 @@ pub fn container_stacks(
     ownerless
 }
 
-/// Counts how far the stack of these samples reaches.
-fn rate(container: &mut Container, key: &CountKey, count: u64, reaches_root: bool) {
-    let quality = &mut container.quality;
-    match () {
-        () if key.flags & (flags::USER_UNREADABLE | flags::STACK_LOST) != 0 => {
+/// Counts how far the stack of these samples, or of a wait of so many ns, reaches, which is cut for this reason.
+fn rate(quality: &mut StackQuality, key: &CountKey, count: u64, cut: Option<Cut>) {
+    let cut = if key.flags & flags::USER_CUT == 0 {
+        cut
+    } else {
+        Some(Cut::TooDeep)
+    };
+    match cut {
+        _ if key.flags & (flags::USER_UNREADABLE | flags::STACK_LOST) != 0 => {
             quality.unreadable += count;
         }
-        () if reaches_root && key.flags & flags::USER_CUT == 0 => quality.complete += count,
-        () => quality.truncated += count,
+        None => quality.complete += count,
+        Some(cut) => {
+            quality.truncated += count;
+            quality.cut.add(cut, count);
+        }
     }
 }
 
-/// Frames of a row, leaf first, and whether they reach the function where the thread began.
+/// Frames of a row, leaf first, and why they do not reach the function where the thread began.
 fn frames(
     samples: &Samples,
     names: &Names,
     key: &CountKey,
     skipped: FrameId,
-) -> (Vec<FrameId>, bool) {
+) -> (Vec<FrameId>, Option<Cut>) {
     let kernel = kernel_call_sites(samples, key);
     let user = user_call_sites(samples, key);
     let mut frames = Vec::with_capacity(kernel.size_hint().0 + user.size_hint().1.unwrap_or(0));
@@ -210,14 +224,56 @@ fn frames(
             frames.extend_from_slice(&resolved.frames);
         }
     }
+    let end = samples.end(key.user_stack);
     let outermost = names.user.get(&image(key)).and_then(|known| {
-        let saved: Vec<(u32, u64)> = saved_call_sites(samples, key).collect();
-        user_frames(user, &saved, known, skipped, &mut frames)
+        if matches!(end, end::BY_FRAME_POINTER | end::NO_TABLE) {
+            let saved: Vec<(u32, u64)> = saved_call_sites(samples, key).collect();
+            user_frames(user, &saved, known, skipped, &mut frames)
+        } else {
+            unwound_frames(user, known, &mut frames)
+        }
     });
     // A kernel thread has no user half: its kernel stack is unwound to the end by the kernel itself.
-    let reaches_root =
-        key.slot == SLOT_KERNEL || outermost.is_some_and(|resolved| resolved.is_root);
-    (frames, reaches_root)
+    let reaches_root = key.slot == SLOT_KERNEL
+        || end == end::ROOT
+        || outermost.is_some_and(|resolved| resolved.is_root);
+    let cut = (!reaches_root).then_some(match end {
+        end::NO_TABLE => Cut::NoTableYet,
+        end::UNREADABLE => Cut::NotResident,
+        end::UNKNOWN_RULE => Cut::UnknownRule,
+        end::TOO_DEEP => Cut::TooDeep,
+        end::NO_FRAME_POINTER => Cut::NoFramePointer,
+        end::BROKEN => Cut::Broken,
+        _ => Cut::FramePointers,
+    });
+    (frames, cut)
+}
+
+/// Adds the frames of a user stack that was unwound by tables, and returns the outermost one.
+///
+/// Of the functions that start a thread or `main` the innermost is the root, as it is of stacks that were unwound by frame
+/// pointers, which hardly get behind it: one program has one root.
+fn unwound_frames<'a>(
+    addresses: impl Iterator<Item = u64>,
+    known: &'a FastMap<u64, Resolved>,
+    frames: &mut Vec<FrameId>,
+) -> Option<&'a Resolved> {
+    let found = addresses
+        .enumerate()
+        .filter_map(|(depth, address)| Some((depth, known.get(&address)?)))
+        // What code without a description had in its frame pointer.
+        .take_while(|(depth, resolved)| *depth == 0 || resolved.is_code);
+    let mut stack: Vec<&Resolved> = found.map(|(_, resolved)| resolved).collect();
+    while let [.., before, last] = stack.as_slice()
+        && before.is_root
+        && last.is_root
+    {
+        stack.pop();
+    }
+    for resolved in &stack {
+        frames.extend_from_slice(&resolved.frames);
+    }
+    stack.pop()
 }
 
 fn thread_name(comm: &[u8; 16]) -> Arc<str> {
@@ -233,10 +289,14 @@ mod tests {
     use std::collections::HashSet;
 
     use ctprof_ebpf::abi::count_key::{Count, CountKey, flags};
+    use ctprof_ebpf::abi::stack::end;
 
     use super::{Names, Owners, Placeholders, container_stacks};
     use crate::collect::Samples;
-    use crate::model::{CallerAt, Container, FrameId, FrameTable, ProcessKey, Resolved, State};
+    use crate::collect::samples::tests::record;
+    use crate::model::{
+        CallerAt, Container, Cut, FrameId, FrameTable, ProcessKey, Resolved, State,
+    };
 
     fn resolved(frames: &[u32], is_root: bool) -> Resolved {
         Resolved {
@@ -258,7 +318,7 @@ mod tests {
     #[test]
     fn noise_behind_the_last_real_caller_is_cut() {
         let mut samples = Samples::default();
-        samples.add_stack(1, &[0x100, 0x201, 0x301]);
+        samples.add_stack(1, &record(&[0x100, 0x201, 0x301], 0));
         samples.add_counts([(
             CountKey {
                 user_stack: 1,
@@ -297,10 +357,60 @@ mod tests {
     }
 
     #[test]
+    fn unwound_stacks_have_one_root_and_say_why_they_end() {
+        let mut samples = Samples::default();
+        samples.add_stack(1, &record(&[0x100, 0x201, 0x301, 0x401], end::ROOT));
+        samples.add_stack(2, &record(&[0x100, 0x201, 0x501], end::NO_FRAME_POINTER));
+        for user_stack in [1, 2] {
+            let key = CountKey {
+                user_stack,
+                ..CountKey::default()
+            };
+            samples.add_counts([(key, of(user_stack))]);
+        }
+        let mut names = Names::default();
+        let user = names
+            .user
+            .entry(ProcessKey { pid: 0, exec_id: 0 })
+            .or_default();
+        user.insert(0x100, resolved(&[1], false));
+        user.insert(0x200, resolved(&[2], false));
+        user.insert(0x300, resolved(&[3], true));
+        user.insert(0x400, resolved(&[4], true));
+        user.insert(
+            0x500,
+            Resolved {
+                is_code: false,
+                ..resolved(&[5], false)
+            },
+        );
+        let mut containers = [Container::default()];
+
+        container_stacks(
+            &samples,
+            &names,
+            &Owners([(0, 0)].into()),
+            1,
+            placeholders(),
+            &HashSet::new(),
+            &mut containers,
+        );
+
+        let container = &containers[0];
+        let mut frames: Vec<_> = container.stacks.iter().map(|it| &it.frames).collect();
+        frames.sort_unstable();
+        let ids = |ids: &[u32]| ids.iter().map(|id| FrameId(*id)).collect::<Vec<_>>();
+        assert_eq!(frames, [&ids(&[1, 2]), &ids(&[1, 2, 3])]);
+        assert_eq!(container.quality.complete, 1);
+        let cut = container.quality.cut.sorted();
+        assert_eq!(cut, [(Cut::NoFramePointer, 2)]);
+    }
+
+    #[test]
     fn samples_become_stacks_of_their_container() {
         let mut samples = Samples::default();
-        samples.add_stack(1, &[0x100, 0x201]);
-        samples.add_stack(2, &[0xffff_0000]);
+        samples.add_stack(1, &record(&[0x100, 0x201], 0));
+        samples.add_stack(2, &record(&[0xffff_0000], 0));
         let key = CountKey {
             user_stack: 1,
             slot: 5,

@@ -1,6 +1,7 @@
 //! Attaching, with an outcome that says why.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::num::NonZero;
 use std::sync::Mutex;
 use std::thread;
@@ -142,8 +143,8 @@ pub(super) fn attach_link(ebpf: &mut Ebpf, probe: &Probe) -> Result<BtfTracePoin
         .map_err(|error| describe(&error))
 }
 
-/// Runs a loaded program for every thread that there is.
-pub(super) fn visit(ebpf: &mut Ebpf, probe: &Probe) -> Result<(), String> {
+/// Runs a loaded program for every thread that there is, and returns what it wrote.
+pub(super) fn visit(ebpf: &mut Ebpf, probe: &Probe) -> Result<Vec<u8>, String> {
     let program = ebpf
         .program_mut(probe.program)
         .ok_or_else(|| format!("the BPF object has no program {}", probe.program))?;
@@ -153,9 +154,11 @@ pub(super) fn visit(ebpf: &mut Ebpf, probe: &Probe) -> Result<(), String> {
         .and_then(|id| program.take_link(id))
         .map_err(|error| describe(&error))?;
     let mut run = link.into_file().map_err(|error| describe(&error))?;
-    // The program writes nothing: the first read runs it to the end.
-    std::io::copy(&mut run, &mut std::io::sink()).map_err(|error| error.to_string())?;
-    Ok(())
+    // A read runs it until it has written as much, or has come to the end.
+    let mut written = Vec::new();
+    run.read_to_end(&mut written)
+        .map_err(|error| error.to_string())?;
+    Ok(written)
 }
 
 fn typed<'a, T>(program: &'a mut Program) -> Result<T, ProgramError>

@@ -8,13 +8,15 @@ use aya::programs::tp_btf::BtfTracePointLink;
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, maps::MapData};
 use aya_log::EbpfLogger;
 use ctprof_ebpf::abi::layout;
-use ctprof_ebpf::abi::ledger::state;
 use ctprof_ebpf::abi::syscall::{CACHE, JUDGED, view};
+use ctprof_ebpf::abi::unwind::{MAX_IMAGES, MAX_TABLES, of_image};
 
-use super::{attach, batch::Retries, describe, object::OBJECT, probes, probes::Probe};
+use super::{
+    attach, batch::Retries, describe, object::OBJECT, probes, probes::Probe, wanted::bits,
+};
 use crate::host::btf::{Layout, Throttle};
 use crate::host::{self, kernel};
-use crate::model::StateGroup;
+use crate::model::{ProcessKey, StateGroup};
 use crate::{Error, Result};
 
 /// Everything the kernel half has to know before it is verified.
@@ -30,14 +32,20 @@ pub struct LoadPlan<'a> {
     pub hierarchy_id: u32,
     /// Record processes outside every known cgroup, and kernel threads.
     pub record_host: bool,
+    /// How many processes have a slot of their own.
+    pub processes: usize,
     /// How many slots there are, and for whom.
     pub slots: Slots,
     /// Slots of cgroups that are gone are given to others.
     pub reuse_slots: bool,
     /// How throttled time is told.
     pub throttle: Throttle,
-    /// Of which states off the CPU stacks are taken.
-    pub off_cpu_stacks: &'a [StateGroup],
+    /// Of which states stacks are taken.
+    pub stack_states: &'a [StateGroup],
+    /// A map says whose, and that changes.
+    pub stacks_by_slot: bool,
+    /// User stacks are unwound by tables.
+    pub unwind: bool,
     /// Intervals shorter than this are counted without their stacks.
     pub min_block_ns: u64,
     /// The view of system calls.
@@ -59,16 +67,6 @@ pub struct Slots {
     pub all: u32,
     /// Most of those for newborns that one subtree may hold.
     pub share: u32,
-}
-
-/// A state off the CPU as the kernel half knows it; 0 for the CPU, whose stacks are sampled.
-const fn bit(group: StateGroup) -> u32 {
-    match group {
-        StateGroup::OnCpu => 0,
-        StateGroup::RunQueue => 1 << state::RUN_QUEUE,
-        StateGroup::Throttled => 1 << state::THROTTLED,
-        StateGroup::Blocked => 1 << state::BLOCKED,
-    }
 }
 
 /// What the view of system calls wants of the kernel half; by default nothing.
@@ -104,6 +102,9 @@ impl CallPlan {
         }
     }
 }
+
+/// Chosen processes and their descendants that there may be when a recording begins.
+const CHOSEN: u32 = 65_536;
 
 /// The loaded object. Dropping it detaches and unloads everything: nothing is pinned.
 pub struct Kernel {
@@ -183,14 +184,19 @@ impl Kernel {
         attach::attach_link(&mut self.ebpf, probe)
     }
 
-    /// Runs a probe that visits threads.
+    /// Runs a probe that visits threads. Returns the process images that it tells of.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn visit(&mut self, probe: &Probe) -> Result<()> {
-        attach::visit(&mut self.ebpf, probe).map_err(|cause| {
+    pub fn visit(&mut self, probe: &Probe) -> Result<Vec<ProcessKey>> {
+        let written = attach::visit(&mut self.ebpf, probe).map_err(|cause| {
             Error::Failed(format!("cannot visit the threads of this host: {cause}"))
-        })
+        })?;
+        let images = written.as_chunks().0.iter();
+        let images = images.map(|image| of_image(u64::from_ne_bytes(*image)));
+        Ok(images
+            .map(|(pid, exec_id)| ProcessKey { pid, exec_id })
+            .collect())
     }
 
     /// Passes what the kernel half logged on to this process' log.
@@ -253,13 +259,24 @@ fn types(path: Option<&Path>) -> Result<Btf> {
 fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
     let (cgroup_v1, record_host) = (u32::from(plan.cgroup_v1), u32::from(plan.record_host));
     let throttle = plan.throttle.value();
-    let stack_states = plan
-        .off_cpu_stacks
-        .iter()
-        .fold(0_u32, |bits, group| bits | bit(*group));
+    let stack_states = bits(plan.stack_states);
     let calls = &plan.calls;
+    let by_process = u32::from(plan.processes > 0);
+    let processes = if plan.processes > 0 { CHOSEN } else { 1 };
     let (confined, slow_stacks) = (u32::from(calls.confined), u32::from(calls.slow_stacks));
     let judge = u32::from(calls.judge);
+    let stacks_by_slot = u32::from(plan.stacks_by_slot);
+    let wanted = if plan.stacks_by_slot {
+        plan.slots.all
+    } else {
+        1
+    };
+    let unwind = u32::from(plan.unwind);
+    let (tables, images) = if plan.unwind {
+        (MAX_TABLES, MAX_IMAGES)
+    } else {
+        (1, 1)
+    };
     let judged = if calls.judge { JUDGED * 3 } else { 1 };
     let reused = if plan.reuse_slots { plan.slots.all } else { 1 };
     let cached_rows = if calls.view == view::OFF { 1 } else { CACHE };
@@ -275,17 +292,21 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
         .override_global(aya_log::LEVEL, &log_level, false)
         .override_global(layout::THROTTLE, &throttle, true)
         .override_global(layout::STACK_STATES, &stack_states, true)
+        .override_global(layout::STACKS_BY_SLOT, &stacks_by_slot, true)
+        .override_global(layout::UNWIND, &unwind, true)
         .override_global(layout::MIN_BLOCK_NS, &plan.min_block_ns, true)
         .override_global(layout::CALL_VIEW, &calls.view, true)
         .override_global(layout::CALL_CONFINED, &confined, true)
         .override_global(layout::SLOW_NS, &calls.slow_ns, true)
         .override_global(layout::JUDGE, &judge, true)
         .override_global(layout::SLOW_STACKS, &slow_stacks, true)
+        .override_global(layout::BY_PROCESS, &by_process, true)
         .override_global(layout::FIRST_BORN, &plan.slots.first_born, true)
         .override_global(layout::SLOTS, &plan.slots.all, true)
         .override_global(layout::SHARE, &plan.slots.share, true)
         // aya has no type for task storage; the kernel half alone uses it.
         .allow_unsupported_maps()
+        .map_max_entries("CHOSEN", processes)
         .map_max_entries("SCOPE", plan.slots.all)
         .map_max_entries("SUBTREES", plan.slots.all)
         .map_max_entries("TAKEN", plan.slots.all)
@@ -294,6 +315,9 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
         .map_max_entries("WAITS", plan.slots.all)
         .map_max_entries("STOPS", plan.slots.all)
         .map_max_entries("FREED", reused)
+        .map_max_entries("WANTED", wanted)
+        .map_max_entries("TABLES", tables)
+        .map_max_entries("MAPPINGS", images)
         .map_max_entries("POPULATION", reused)
         .map_max_entries("COUNTS_A", plan.count_rows)
         .map_max_entries("COUNTS_B", plan.count_rows)

@@ -91,13 +91,9 @@ impl SampleMaps {
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn drain_stacks(&mut self, mut take: impl FnMut(u64, &[u64])) -> Result<()> {
+    pub fn drain_stacks(&mut self, mut take: impl FnMut(u64, &StackRecord)) -> Result<()> {
         batch::drain(&mut self.stacks, &self.retries, |key, Plain(record)| {
-            let frames = usize::try_from(record.frames).unwrap_or(usize::MAX);
-            take(
-                key,
-                record.addresses.get(..frames).unwrap_or(&record.addresses),
-            );
+            take(key, &record);
         })
         .map_err(|error| failed("read the stacks", &error))
     }

@@ -12,6 +12,8 @@ pub mod probes;
 mod sampler;
 mod scope;
 mod syscalls;
+mod unwind;
+mod wanted;
 
 pub use attach::ProbeState;
 pub use cost::{ProgramFigures, Statistics};
@@ -22,3 +24,5 @@ pub use maps::{Events, KernelEvent, Losses, SampleMaps};
 pub use sampler::{Sampler, SamplingEvent, online_cpus, possible_cpus};
 pub use scope::ScopeMap;
 pub use syscalls::{CallLinks, CallMaps};
+pub use unwind::UnwindMaps;
+pub use wanted::{WantedMap, bits as state_bits};

@@ -1,7 +1,7 @@
 //! Typed access to the maps that say which cgroup has which slot.
 
 use aya::maps::{Array, HashMap};
-use ctprof_ebpf::abi::scope::{AUTOGROUP, SHARED, slot};
+use ctprof_ebpf::abi::scope::{AUTOGROUP, RECORDED, SHARED, is_recorded, slot};
 
 use super::loader::Owned;
 use super::maps::failed;
@@ -15,6 +15,7 @@ const ONLY_KNOWN: u64 = 2;
 /// Cgroup id -> slot, and the slots that each subtree holds.
 pub struct ScopeMap {
     slots: HashMap<Owned, u64, u32>,
+    chosen: HashMap<Owned, u32, u32>,
     subtrees: Array<Owned, u32>,
     taken: Array<Owned, u32>,
     returned: Array<Owned, u32>,
@@ -28,6 +29,7 @@ impl ScopeMap {
     pub fn of(kernel: &mut Kernel) -> Result<Self> {
         Ok(Self {
             slots: kernel.take("SCOPE")?,
+            chosen: kernel.take("CHOSEN")?,
             subtrees: kernel.take("SUBTREES")?,
             taken: kernel.take("TAKEN")?,
             returned: kernel.take("RETURNED")?,
@@ -58,6 +60,43 @@ impl ScopeMap {
     #[must_use]
     pub fn value(&self, cgroup_id: u64) -> Option<u32> {
         self.slots.get(&cgroup_id, 0).ok()
+    }
+
+    /// Records what happens in a cgroup from now on, and in those born below it. True if it was not recorded before.
+    ///
+    /// # Errors
+    /// The map is gone.
+    pub fn record(&mut self, cgroup_id: u64) -> Result<bool> {
+        let Some(value) = self.value(cgroup_id).filter(|value| !is_recorded(*value)) else {
+            return Ok(false);
+        };
+        match self.slots.insert(cgroup_id, value | RECORDED, ONLY_KNOWN) {
+            // It may be gone meanwhile: then nothing happens there any more.
+            Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(true),
+            Err(error) => Err(failed("write the scope", &error)),
+        }
+    }
+
+    /// Gives the threads of a process this slot when they are entered, and the children that they have from then on.
+    ///
+    /// # Errors
+    /// The map is full or gone.
+    pub fn choose(&mut self, pid: u32, slot: u32) -> Result<()> {
+        self.chosen
+            .insert(pid, slot | RECORDED, 0)
+            .map_err(|error| failed("choose a process", &error))
+    }
+
+    /// Threads are entered: a process that gets the id of a chosen one is not that one.
+    pub fn all_chosen(&mut self) {
+        let pids: Vec<u32> = self
+            .chosen
+            .keys()
+            .filter_map(std::result::Result::ok)
+            .collect();
+        for pid in pids {
+            let _ = self.chosen.remove(&pid);
+        }
     }
 
     /// Says that cgroups born directly below this one are subtrees of their own.

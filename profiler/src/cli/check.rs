@@ -201,6 +201,7 @@ fn programs(
         cgroup_v1: hierarchy.version() == Version::V1,
         hierarchy_id: hierarchy.id(),
         record_host: true,
+        processes: 0,
         slots: Slots {
             first_born: 1,
             all: 2,
@@ -208,7 +209,9 @@ fn programs(
         },
         reuse_slots: false,
         throttle: layout.throttle(),
-        off_cpu_stacks: &StateGroup::ALL,
+        stack_states: &StateGroup::ALL,
+        stacks_by_slot: true,
+        unwind: true,
         min_block_ns: 0,
         calls: CallPlan {
             view: view::TIMES,

@@ -9,30 +9,26 @@ use tokio::signal::unix::{Signal, SignalKind};
 
 use super::record::command::RunningCommand;
 use super::record::{listen, say};
-use crate::bpf::{CallPlan, SamplingEvent};
-use crate::collect::{Ended, Observer, Recorded, Session, SessionPlan};
-use crate::host::Host;
-use crate::host::btf::Layout;
+use crate::Result;
+use crate::bpf::CallPlan;
+use crate::collect::{Ended, Environment, Observer, Recorded, Session, SessionPlan};
+use crate::grouping::Naming;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
-use crate::recording::layout;
-use crate::target::{self, TargetArgs};
-use crate::{Result, requirements};
+use crate::model::Grouping;
+use crate::target::{Resolved, TargetArgs};
 
 /// Whose calls, resolved on this host.
 pub(super) struct Counting {
-    /// The chosen cgroups; `None` for everything.
-    roots: Option<Vec<String>>,
-    hierarchy: Hierarchy,
-    layout: Layout,
+    env: Environment,
+    targets: Resolved,
     what: String,
     interrupt: Signal,
     terminate: Signal,
 }
 
 /// How they are counted.
-pub(super) struct Plan<'a> {
-    pub(super) btf: Option<&'a Path>,
+pub(super) struct Plan {
     pub(super) calls: CallPlan,
     pub(super) interval: Option<Duration>,
     /// Stacks that are held between two drains.
@@ -48,33 +44,19 @@ impl Counting {
         command: &[OsString],
         btf: Option<&Path>,
     ) -> Result<(Self, Containers, Option<RunningCommand>)> {
-        let host = Host::default();
-        let hierarchy = requirements::require(&host, name)?;
-        let mut containers = Containers::new(&host, &hierarchy);
-        let resolved = target::resolve(target, &host, &hierarchy, &mut containers)?;
-        for note in &resolved.notes {
+        let env = Environment::detect(name, btf)?;
+        let (mut targets, containers) = env.resolve(target)?;
+        for note in &targets.notes {
             say(note);
         }
-        let layout = layout(btf, &hierarchy)?;
-        let command = RunningCommand::prepare(command, &hierarchy)?;
-        let labels = resolved.roots.iter().map(|root| root.label.as_str());
-        let labels = labels.collect::<Vec<_>>().join(", ");
-        let (roots, what) = match &command {
-            Some(command) => (
-                Some(vec![command.cgroup().to_owned()]),
-                command.name().to_owned(),
-            ),
-            None if resolved.roots.is_empty() => (None, "everything".to_owned()),
-            None => {
-                let roots = resolved.roots.iter().map(|root| root.cgroup.clone());
-                (Some(roots.collect()), labels)
-            }
-        };
+        let command = RunningCommand::prepare(command, &env.hierarchy)?;
+        if let Some(command) = &command {
+            targets = Resolved::of_cgroup(command.cgroup(), command.name());
+        }
         let counting = Self {
-            roots,
-            hierarchy,
-            layout,
-            what,
+            what: targets.describe(),
+            targets,
+            env,
             // From here on Ctrl-C ends the counting, not the process.
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
@@ -88,46 +70,40 @@ impl Counting {
         self
     }
 
-    /// How many cgroups this host has.
-    pub(super) fn cgroups(&self) -> Result<usize> {
-        Ok(self.hierarchy.walk("/")?.len())
+    /// What tells rows apart.
+    pub(super) fn naming(&self, grouping: Grouping, containers: Containers) -> Naming {
+        Naming::new(grouping, self.env.hierarchy.clone(), containers)
     }
 
-    /// Counts, for `limit` at most, or until what is counted is `gone`. `make` gets the roots and the session before
-    /// it begins.
+    /// How many cgroups this host has.
+    pub(super) fn cgroups(&self) -> Result<usize> {
+        self.env.cgroups()
+    }
+
+    /// Counts, for `limit` at most, or until what is counted is `gone`. `make` gets the session before it begins.
     pub(super) async fn run<O: Observer>(
         self,
-        plan: Plan<'_>,
+        plan: Plan,
         limit: Option<Duration>,
         mut command: Option<&mut RunningCommand>,
         gone: impl AsyncFnOnce(&Hierarchy),
-        make: impl FnOnce(Option<Vec<String>>, &mut Session<'_>) -> Result<O>,
+        make: impl FnOnce(&mut Session<'_>) -> Result<O>,
     ) -> Result<(O, Recorded, Ended)> {
         let Self {
-            roots,
-            hierarchy,
-            layout,
+            env,
+            targets,
             what,
             mut interrupt,
             mut terminate,
         } = self;
         let mut session = Session::start(SessionPlan {
-            layout: &layout,
-            btf: plan.btf,
-            hierarchy: &hierarchy,
-            roots: roots.as_deref(),
-            event: SamplingEvent::CpuClock,
-            frequency_hz: 1,
             map_entries: Some(plan.stacks),
-            stacks: &[],
-            min_block: Duration::ZERO,
             calls: plan.calls,
             interval: plan.interval,
-            throttle: None,
-            endless: None,
             log: plan.log,
+            ..SessionPlan::new(&env, &targets)
         })?;
-        let mut observer = make(roots.clone(), &mut session)?;
+        let mut observer = make(&mut session)?;
         session.open()?;
         session.require_calls()?;
         if let Some(command) = &mut command {
@@ -143,7 +119,7 @@ impl Counting {
             tokio::select! {
                 _ = interrupt.recv() => Ended::Interrupted,
                 _ = terminate.recv() => Ended::Terminated,
-                () = gone(&hierarchy) => Ended::TargetsGone,
+                () = gone(&env.hierarchy) => Ended::TargetsGone,
                 () = async {
                     match command {
                         Some(command) => command.exited().await,

@@ -7,7 +7,9 @@ pub mod duration;
 pub mod ps;
 pub mod record;
 pub mod report;
+mod rows;
 pub mod seccomp;
+mod slow_calls;
 pub mod syscalls;
 
 use std::io::{IsTerminal, Write};

@@ -7,13 +7,13 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::Format;
+use crate::analysis::View;
+use crate::analysis::summary::{ContainerSummary, Summary};
 use crate::model::text::printable;
 use crate::output::flamegraph::{self, Graph};
 use crate::output::report::{self, Options};
-use crate::output::summary::{ContainerSummary, Summary};
-use crate::output::{View, reader};
 use crate::target::nearest;
-use crate::{Error, Result};
+use crate::{Error, Result, store};
 
 /// Longest list of names in an error.
 const MAX_HINT_CHARS: usize = 400;
@@ -58,7 +58,7 @@ impl ValueEnum for Graph {
 
 /// Reads the recording and prints it to stdout.
 pub fn run(args: &ReportArgs) -> Result<()> {
-    let view = reader::read(&args.dir)?;
+    let (view, _) = View::of(&store::read(&args.dir)?);
     let only = if args.container.is_empty() {
         None
     } else {

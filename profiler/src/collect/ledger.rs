@@ -11,7 +11,7 @@ use crate::bpf::probes::{self, Probe};
 use crate::bpf::{Kernel, LedgerMaps, ProbeState, SlotFigures};
 use crate::host::btf::{Layout, Throttle};
 use crate::host::syscalls;
-use crate::model::Unavailable;
+use crate::model::{ProcessKey, Unavailable, ViewId};
 
 /// How long a ledger that is closed waits for threads to end.
 const LAST_ENDS: Duration = Duration::from_millis(300);
@@ -33,6 +33,34 @@ pub struct RawLedger {
 }
 
 impl RawLedger {
+    /// What was counted between an earlier reading and this one. Threads have not left: their lifetime is what the states say.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let slots = self.slots.iter().map(|(slot, now)| {
+            let figures = before
+                .slots
+                .get(slot)
+                .map_or_else(|| now.clone(), |then| now.since(then));
+            (*slot, figures.of_unended())
+        });
+        let mut delays: HashMap<DelayKey, u64> = HashMap::new();
+        for (key, ns) in &self.delays {
+            *delays.entry(*key).or_default() += ns;
+        }
+        for (key, ns) in &before.delays {
+            if let Some(sum) = delays.get_mut(key) {
+                *sum = sum.saturating_sub(*ns);
+            }
+        }
+        delays.retain(|_, ns| *ns > 0);
+        Self {
+            slots: slots.collect(),
+            delays: delays.into_iter().collect(),
+            tells_throttled: self.tells_throttled,
+            tells_reasons: self.tells_reasons,
+        }
+    }
+
     /// Time of the threads of each slot, in whatever state.
     #[must_use]
     pub fn thread_time_ns(&self) -> HashMap<u32, u64> {
@@ -84,18 +112,18 @@ impl LedgerRun {
         }
         match throttle {
             Throttle::Unknown => unavailable.push(Unavailable {
-                view: "throttled".to_owned(),
+                view: ViewId::THROTTLED,
                 cause: "this kernel does not say when a quota stops a thread: throttled time is part of the run queue".to_owned(),
             }),
             Throttle::ByPelt => unavailable.push(Unavailable {
-                view: "throttled.exact".to_owned(),
+                view: ViewId::THROTTLED_EXACT,
                 cause: probes::THROTTLE[0][0].without.to_owned(),
             }),
             Throttle::ByThread | Throttle::ByQueue | Throttle::ByHook => {}
         }
         if !layout.tells_syscalls() {
             unavailable.push(Unavailable {
-                view: "blocked_reasons".to_owned(),
+                view: ViewId::BLOCKED_REASONS,
                 cause: "this kernel does not say which system call a thread sleeps in: all blocked time is \"other\"".to_owned(),
             });
         }
@@ -128,8 +156,8 @@ impl LedgerRun {
         true
     }
 
-    /// Enters every thread that there is: the ledger begins.
-    pub(super) fn open(&mut self, kernel: &mut Kernel) -> Result<()> {
+    /// Enters every thread that there is: the ledger begins. Returns the processes whose stacks are wanted.
+    pub(super) fn open(&mut self, kernel: &mut Kernel) -> Result<Vec<ProcessKey>> {
         self.maps.set_visit(visit::OPEN)?;
         kernel.visit(&probes::VISIT)
     }
@@ -140,7 +168,7 @@ impl LedgerRun {
             return Ok(());
         }
         self.maps.set_visit(visit::FOLLOW)?;
-        kernel.visit(&probes::VISIT)
+        kernel.visit(&probes::VISIT).map(drop)
     }
 
     /// Finds out which threads are in a cgroup that has a slot only now.
@@ -155,12 +183,19 @@ impl LedgerRun {
         self.maps.drain_burnt()
     }
 
-    /// Charges what every thread has done since its last event: but for a few that no visit sees, nothing is charged after
-    /// this.
-    pub(super) fn close(&mut self, kernel: &mut Kernel) -> Result<()> {
+    /// Ends the ledger: nothing that happens after this counts.
+    pub(super) fn end(&mut self, kernel: &mut Kernel) -> Result<()> {
         self.closed = true;
+        self.maps.set_visit(visit::END)?;
+        kernel.visit(&probes::VISIT).map(drop)
+    }
+
+    /// After [`end`](Self::end): charges what every thread had done by then since its last event, but for a few that no visit
+    /// sees.
+    pub(super) fn close(&mut self, kernel: &mut Kernel) -> Result<()> {
+        grace_period();
         self.maps.set_visit(visit::CLOSE)?;
-        kernel.visit(&probes::VISIT)
+        kernel.visit(&probes::VISIT).map(drop)
     }
 
     /// After [`close`](Self::close): waits for the end of threads that are on their way out, which the kernel shows to no
@@ -182,7 +217,7 @@ impl LedgerRun {
         self.visits = self.visits.wrapping_add(1).max(1);
         self.maps.number_visit(self.visits)?;
         self.maps.set_visit(visit::SETTLE)?;
-        kernel.visit(&probes::VISIT)
+        kernel.visit(&probes::VISIT).map(drop)
     }
 
     /// The figures of these slots and the delay matrix, as they are now.
@@ -203,6 +238,19 @@ impl LedgerRun {
         Ok(raw)
     }
 
+    /// Whose stacks are wanted has changed, or is about to: counts what is open of those that are wanted now, and takes or
+    /// forgets the stacks of threads that do not run.
+    pub(super) fn stacks(&mut self, kernel: &mut Kernel) -> Result<()> {
+        self.maps.set_visit(visit::STACKS)?;
+        kernel.visit(&probes::VISIT).map(drop)
+    }
+
+    /// Whether any thread's time goes on in this slot.
+    pub(super) fn has_threads(&self, slot: u32) -> Result<bool> {
+        let figures = self.maps.figures(slot)?;
+        Ok(figures.is_some_and(|figures| figures.account.present != 0))
+    }
+
     /// Threads by slot at the last [`settle`](Self::settle); slots without any are absent.
     pub(super) fn population(&self) -> Result<HashMap<u32, u32>> {
         self.maps.population(self.visits)
@@ -211,6 +259,23 @@ impl LedgerRun {
     /// The maps, to take slots out of them.
     pub(super) const fn maps(&mut self) -> &mut LedgerMaps {
         &mut self.maps
+    }
+}
+
+/// Waits until every BPF program that runs now is through: `membarrier(2)` with this command is the kernel's
+/// `synchronize_rcu()`. Where there is none (`CONFIG_MEMBARRIER`, `nohz_full`), a pause longer than any program runs.
+pub(super) fn grace_period() {
+    // SAFETY: the call has no effect on memory.
+    let failed = unsafe {
+        libc::syscall(
+            libc::SYS_membarrier,
+            libc::MEMBARRIER_CMD_GLOBAL,
+            0_u32,
+            0_i32,
+        )
+    };
+    if failed != 0 {
+        thread::sleep(LONGEST_PAUSE);
     }
 }
 
@@ -239,14 +304,14 @@ fn done(state: ProbeState) -> Result<(), String> {
 
 fn without(probe: &Probe, cause: &str) -> Unavailable {
     Unavailable {
-        view: probe.id.to_owned(),
+        view: ViewId::new(probe.id),
         cause: format!("{}: {cause}", probe.without),
     }
 }
 
 fn no_ledger(cause: &str) -> Unavailable {
     Unavailable {
-        view: "ledger".to_owned(),
+        view: ViewId::LEDGER,
         cause: format!("no time ledger, only on-CPU samples: {cause}"),
     }
 }

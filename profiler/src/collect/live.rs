@@ -4,17 +4,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use ctprof_ebpf::abi::ledger::DelayKey;
-use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
-use tokio::io::unix::AsyncFd;
-
 use super::ledger::LedgerRun;
-use super::session::{Left, cannot_wait, wait_on};
+use super::pace::Pace;
+use super::session::causes_of;
 use super::{Observer, RawCalls, RawLedger, Session, SessionPlan, WatchList};
-use crate::bpf::{Events, ProgramFigures, SlotFigures};
-use crate::model::Unavailable;
+use crate::bpf::{ProgramFigures, SlotFigures};
+use crate::model::{Unavailable, ViewId};
 use crate::{Error, Result};
+use ctprof_ebpf::abi::ledger::DelayKey;
+use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 
 /// How long a cgroup has been gone before its slot is given away: a wait that began before it went has long ended.
 const QUARANTINE: Duration = Duration::from_secs(5);
@@ -27,8 +25,8 @@ const RELIST_PART: u32 = 50;
 /// The running ledger.
 #[derive(Debug)]
 pub struct Live<'a> {
-    session: Session<'a>,
-    events: AsyncFd<Events>,
+    pub(super) session: Session<'a>,
+    pace: Pace,
     dropped: u64,
     /// Cgroups that the kernel half gave no slot, as of the last try to give them one.
     refused: u64,
@@ -37,7 +35,7 @@ pub struct Live<'a> {
     /// When the hierarchy may be listed again.
     relist: Instant,
     /// The last reading, for what has not changed since.
-    last: RawLedger,
+    pub(super) last: RawLedger,
 }
 
 /// The ledger at one moment.
@@ -82,24 +80,15 @@ impl<'a> Live<'a> {
         let mut session = Session::start(plan)?;
         session.open()?;
         if session.ledger.is_none() {
-            let causes: Vec<&str> = session
-                .unavailable
-                .iter()
-                .filter(|it| it.view == "ledger")
-                .map(|it| it.cause.as_str())
-                .collect();
             return Err(Error::Unsupported(format!(
                 "{}; run `ctprof check` for what is missing",
-                causes.join("; ")
+                causes_of(&session.unavailable, &ViewId::LEDGER)
             )));
         }
-        let events = session
-            .events
-            .take()
-            .ok_or_else(|| Error::Failed("the recording has no notices".to_owned()))?;
+        let pace = session.pace()?;
         Ok(Self {
             session,
-            events: wait_on(events)?,
+            pace,
             dropped: 0,
             refused: 0,
             has_room: true,
@@ -108,19 +97,12 @@ impl<'a> Live<'a> {
         })
     }
 
-    /// Waits for the kernel's next notices and acts on them. Cancel-safe.
+    /// Waits for the next thing that happens, and acts on it. Cancel-safe.
     ///
     /// # Errors
-    /// They cannot be read any more.
+    /// A map cannot be read any more.
     pub async fn happens(&mut self, observer: &mut impl Observer) -> Result<()> {
-        let mut ready = self
-            .events
-            .readable_mut()
-            .await
-            .map_err(|error| cannot_wait(&error))?;
-        if self.session.take_events(ready.get_inner_mut(), observer)? == Left::Nothing {
-            ready.clear_ready();
-        }
+        self.session.step(&mut self.pace, observer).await?;
         Ok(())
     }
 
@@ -130,7 +112,6 @@ impl<'a> Live<'a> {
     /// # Errors
     /// The hierarchy cannot be read.
     pub fn catch_up(&mut self) -> Result<()> {
-        self.session.kernel.flush_log();
         let begun = Instant::now();
         if begun < self.relist {
             return Ok(());
@@ -147,7 +128,7 @@ impl<'a> Live<'a> {
         self.refused = refused;
         self.has_room = false;
         let before = session.scope.all();
-        let existing = session.plan.hierarchy.walk("/")?;
+        let existing = session.plan.env.hierarchy.walk("/")?;
         let mut maps = session.ledger.as_mut().map(LedgerRun::maps);
         let new = session.watch.list(&mut session.scope, &existing, || {
             maps.as_mut()?.take_freed()
@@ -191,11 +172,7 @@ impl<'a> Live<'a> {
             Some(calls) => Some(calls.read()?),
             None => None,
         };
-        let slots: Vec<u32> = [SLOT_HOST, SLOT_KERNEL]
-            .into_iter()
-            .chain(session.watch.iter().map(|(slot, _)| slot))
-            .collect();
-        self.last = ledger.read(slots.into_iter(), &self.last)?;
+        self.last = ledger.read(session.watch.every_slot(), &self.last)?;
         let settled = Settled {
             ledger: &self.last,
             calls,
@@ -218,6 +195,13 @@ impl<'a> Live<'a> {
             .watch
             .gone_for(QUARANTINE)
             .filter(|slot| !threads.contains_key(slot))
+            // What a window in the making holds is still read.
+            .filter(|slot| {
+                !session
+                    .takes
+                    .as_ref()
+                    .is_some_and(|takes| takes.wants(*slot))
+            })
             .collect();
         if slots.is_empty() {
             return Ok(Retirement::default());
@@ -241,6 +225,9 @@ impl<'a> Live<'a> {
                 continue;
             };
             maps.clear(slot)?;
+            if let Some(takes) = &mut session.takes {
+                takes.forget(slot)?;
+            }
             maps.free(slot)?;
             self.last.slots.remove(&slot);
             self.has_room = true;
@@ -264,7 +251,10 @@ impl<'a> Live<'a> {
     /// # Errors
     /// The counters cannot be read.
     pub fn lost(&self) -> Result<BTreeMap<String, u64>> {
-        self.session.lost()
+        let lost = self.session.lost()?.into_iter();
+        Ok(lost
+            .map(|(loss, count)| (loss.name().to_owned(), count))
+            .collect())
     }
 
     /// What this kernel could not give.

@@ -6,34 +6,51 @@
 //! - `watch`: which cgroup has which slot
 //! - `shares`: how many slots there are, and how many of them a container may have
 //! - `syscalls`: the view of system calls: start, end, its rows
+//! - `environment`: what a session finds on this host before anything is loaded
 //! - `start`: the plan of a recording, and loading the kernel half
 //! - `observer`: who is told what happens while recording
 //! - `event_loop`: what a session runs on
 //! - `side_band`: what happens to processes, as the kernel writes it down
-//! - `session`: the recording itself: attach, drain on an interval, stop
+//! - `session`: the recording itself: attach, drain on an interval
+//! - `pace`: what it waits for
+//! - `chosen`: what turns out to be meant while it goes on, and whether anything of it is left
+//! - `end`: its end, and what it brought home
 //! - `live`: a recording without an end
+//! - `takes`: windows with stacks that are taken out of it
+//! - `on_demand`: their beginning and end
+//! - `unwinding`: tells the kernel half how to unwind user stacks
 
+mod chosen;
 mod counters;
+mod end;
+mod environment;
 mod event_loop;
 mod ledger;
 mod live;
 mod observer;
+mod on_demand;
+mod pace;
 mod refusals;
-mod samples;
+pub(crate) mod samples;
 mod session;
 mod shares;
 mod side_band;
 mod start;
 mod syscalls;
+mod takes;
+mod unwinding;
 mod watch;
 
 pub use counters::{Counted, Counters};
+pub use end::Recorded;
+pub use environment::Environment;
 pub use event_loop::block_on;
 pub use ledger::RawLedger;
 pub use live::{Live, Retired, Retirement, Settled};
 pub use observer::{Ended, Observer, SlowCallSeen, Snapshot};
 pub use samples::Samples;
-pub use session::{Recorded, Session};
-pub use start::SessionPlan;
+pub use session::Session;
+pub use start::{SessionPlan, Unwind};
 pub use syscalls::{RawCalls, add_row};
+pub use takes::TakeId;
 pub use watch::{Endless, WatchList};

@@ -7,7 +7,8 @@ use ctprof_ebpf::abi::syscall::SlowCall;
 
 use super::{RawCalls, Samples, WatchList};
 use crate::Result;
-use crate::model::{ProcessKey, SideBand};
+use crate::model::{ContainerIdentity, ProcessKey, SideBand};
+use crate::unwind::News;
 
 /// Who is told what happens while recording.
 pub trait Observer {
@@ -18,8 +19,14 @@ pub trait Observer {
     /// What happened to the processes of the host, in order; all of it before [`process_seen`](Self::process_seen) of a
     /// later moment.
     fn happened(&mut self, _: Vec<SideBand>) {}
-    /// A cgroup was created inside the scope.
-    fn cgroup_born(&mut self, path: &str);
+    /// What the kernel half has to be told to unwind the stacks of the processes that were seen.
+    fn unwind_news(&mut self) -> Vec<News> {
+        Vec::new()
+    }
+    /// Whoever was told has forgotten it: all of it is news again.
+    fn unwind_anew(&mut self) {}
+    /// A cgroup was created: who its owner is, as far as that is known now.
+    fn cgroup_born(&mut self, path: &str) -> ContainerIdentity;
     /// An interval is over.
     ///
     /// # Errors
@@ -34,8 +41,16 @@ pub trait Observer {
     fn slow_call(&mut self, _: &SlowCallSeen<'_>) -> Result<()> {
         Ok(())
     }
-    /// The maps were drained.
-    fn drained(&mut self, elapsed: Duration, samples: &Samples);
+    /// The event loop has done something, which it does ten times a second at least: what waits for a moment to come may be
+    /// said now. Must not wait for a container.
+    ///
+    /// # Errors
+    /// What it has to say cannot be written: this ends the recording.
+    fn turn(&mut self) -> Result<()> {
+        Ok(())
+    }
+    /// The maps were drained. Returns the containers whose names have become known since the last time.
+    fn drained(&mut self, elapsed: Duration, samples: &Samples) -> Vec<ContainerIdentity>;
 }
 
 /// What was counted since the recording began, while it goes on.
@@ -73,6 +88,6 @@ pub enum Ended {
     Terminated,
     /// The command that it was to record has exited.
     CommandExited,
-    /// Every cgroup that it was to record is gone.
+    /// Everything that it was to record is gone.
     TargetsGone,
 }

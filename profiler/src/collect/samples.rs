@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use bytes::{Bytes, BytesMut};
 use ctprof_ebpf::abi::count_key::{Count, CountKey};
 use ctprof_ebpf::abi::ledger::state;
+use ctprof_ebpf::abi::stack::{CONTINUED, PARTS, StackRecord, end};
 use foldhash::HashMap;
 
 use crate::Result;
@@ -19,9 +20,36 @@ pub struct Samples {
     counts: HashMap<CountKey, Count>,
     burnt: HashSet<u64>,
     on_cpu: u64,
+    /// Each with how it ends before its addresses.
     stacks: HashMap<u64, Bytes>,
     /// Stacks of one drain share one buffer: an allocation a drain instead of one a stack.
     buffer: BytesMut,
+}
+
+/// One record of a stack.
+#[derive(Clone, Copy)]
+struct Part<'a>(&'a [u8]);
+
+impl<'a> Part<'a> {
+    fn words(self) -> impl ExactSizeIterator<Item = u64> + 'a {
+        self.0.chunks_exact(ADDRESS).map(|chunk| {
+            let mut word = [0; ADDRESS];
+            word.copy_from_slice(chunk);
+            u64::from_ne_bytes(word)
+        })
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "it was 32 bits")]
+    fn end(self) -> u32 {
+        self.words().next().unwrap_or_default() as u32
+    }
+
+    /// The key of the record with the frames that follow.
+    fn next(self) -> Option<u64> {
+        (self.end() & CONTINUED != 0)
+            .then(|| self.words().last())
+            .flatten()
+    }
 }
 
 impl Samples {
@@ -43,6 +71,25 @@ impl Samples {
         let rows = maps.finish()?;
         self.add_counts(rows);
         self.add_stacks(maps)
+    }
+
+    /// The stacks of these, without any row: for rows that are to come.
+    #[must_use]
+    pub(super) fn stacks_alone(&self) -> Self {
+        Self {
+            stacks: self.stacks.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes over those of these rows that are `meant`, and what they refer to.
+    pub(super) fn absorb(&mut self, new: &Self, meant: impl Fn(&CountKey) -> bool) {
+        let rows = new.counts().filter(|(key, _)| meant(key));
+        self.add_counts(rows.map(|(key, count)| (*key, count)));
+        self.add_burnt(new.burnt.iter().copied());
+        for (key, stack) in &new.stacks {
+            self.stacks.entry(*key).or_insert_with(|| stack.clone());
+        }
     }
 
     /// Adds rows, as the kernel half counted them.
@@ -68,11 +115,15 @@ impl Samples {
         self.burnt.contains(&period)
     }
 
-    /// Adds one stack, leaf first.
-    pub fn add_stack(&mut self, key: u64, addresses: &[u64]) {
+    /// Adds one record.
+    pub fn add_stack(&mut self, key: u64, record: &StackRecord) {
         if self.stacks.contains_key(&key) {
             return;
         }
+        let frames = usize::try_from(record.frames).unwrap_or(usize::MAX);
+        let addresses = record.addresses.get(..frames).unwrap_or(&record.addresses);
+        self.buffer
+            .extend_from_slice(&u64::from(record.end).to_ne_bytes());
         for address in addresses {
             self.buffer.extend_from_slice(&address.to_ne_bytes());
         }
@@ -80,7 +131,7 @@ impl Samples {
     }
 
     fn add_stacks(&mut self, maps: &mut SampleMaps) -> Result<()> {
-        maps.drain_stacks(|key, addresses| self.add_stack(key, addresses))
+        maps.drain_stacks(|key, record| self.add_stack(key, record))
     }
 
     /// Every row.
@@ -88,13 +139,28 @@ impl Samples {
         self.counts.iter().map(|(key, count)| (key, *count))
     }
 
+    /// The records that a stack consists of, the innermost first.
+    fn parts(&self, key: u64) -> impl Iterator<Item = Part<'_>> {
+        let part = |key| Some(Part(self.stacks.get(&key)?));
+        std::iter::successors(part(key), move |before: &Part<'_>| part(before.next()?)).take(PARTS)
+    }
+
     /// The addresses of a stack, leaf first; empty for key 0 and for a stack that was lost.
     pub fn addresses(&self, key: u64) -> impl Iterator<Item = u64> + '_ {
-        let bytes: &[u8] = self.stacks.get(&key).map_or(&[], |bytes| bytes);
-        bytes.chunks_exact(ADDRESS).map(|chunk| {
-            let mut address = [0; ADDRESS];
-            address.copy_from_slice(chunk);
-            u64::from_ne_bytes(address)
+        self.parts(key).flat_map(|part| {
+            let words = part.words();
+            let end = words.len() - usize::from(part.end() & CONTINUED != 0);
+            words.take(end).skip(1)
+        })
+    }
+
+    /// How a user stack ends: one of [`end`](ctprof_ebpf::abi::stack::end). One whose outermost part was lost is too deep.
+    #[must_use]
+    pub fn end(&self, key: u64) -> u32 {
+        let last = self.parts(key).last();
+        last.map_or(end::BY_FRAME_POINTER, |part| match part.end() {
+            end if end & CONTINUED == 0 => end,
+            _ => end::TOO_DEEP,
         })
     }
 
@@ -118,18 +184,53 @@ impl Samples {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use ctprof_ebpf::abi::stack::{CONTINUED, MAX_FRAMES, StackRecord, end};
+
     use super::Samples;
+
+    /// A record of these addresses.
+    pub(crate) fn record(addresses: &[u64], end: u32) -> StackRecord {
+        let mut all = [0; MAX_FRAMES];
+        all[..addresses.len()].copy_from_slice(addresses);
+        StackRecord {
+            frames: addresses.len() as u32,
+            end,
+            addresses: all,
+        }
+    }
 
     #[test]
     fn a_stack_comes_back_as_it_went_in() {
         let mut samples = Samples::default();
-        samples.add_stack(7, &[3, u64::MAX, 1]);
-        samples.add_stack(9, &[4]);
-        samples.add_stack(7, &[8, 8]);
+        samples.add_stack(7, &record(&[3, u64::MAX, 1], end::ROOT));
+        samples.add_stack(9, &record(&[4], 0));
+        samples.add_stack(7, &record(&[8, 8], 0));
         assert_eq!(samples.addresses(7).collect::<Vec<_>>(), [3, u64::MAX, 1]);
+        assert_eq!(samples.end(7), end::ROOT);
         assert_eq!(samples.addresses(9).collect::<Vec<_>>(), [4]);
         assert_eq!(samples.addresses(0).count(), 0);
         assert_eq!(samples.stacks.len(), 2);
+    }
+
+    #[test]
+    fn parts_are_one_stack() {
+        let mut samples = Samples::default();
+        samples.add_stack(1, &record(&[10, 11, 2], end::ROOT | CONTINUED));
+        samples.add_stack(2, &record(&[12, 3], end::ROOT | CONTINUED));
+        assert_eq!(samples.addresses(1).collect::<Vec<_>>(), [10, 11, 12]);
+        assert_eq!(samples.end(1), end::TOO_DEEP, "its last part is missing");
+        samples.add_stack(3, &record(&[13], end::ROOT));
+        assert_eq!(samples.addresses(1).collect::<Vec<_>>(), [10, 11, 12, 13]);
+        assert_eq!(samples.end(1), end::ROOT);
+    }
+
+    #[test]
+    fn a_circle_of_parts_ends() {
+        let mut samples = Samples::default();
+        samples.add_stack(1, &record(&[10, 1], CONTINUED));
+        assert!(samples.addresses(1).count() < 10);
+        samples.add_stack(2, &record(&[], CONTINUED));
+        assert_eq!(samples.addresses(2).count(), 0);
     }
 }

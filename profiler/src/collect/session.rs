@@ -1,23 +1,25 @@
-//! The recording itself: load, attach, drain on an interval, stop.
+//! The recording itself: load, attach, drain on an interval.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
 use ctprof_ebpf::abi::syscall::CallKey;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::time::MissedTickBehavior;
 
 use super::ledger::LedgerRun;
 use super::observer::{Ended, Observer, SlowCallSeen, Snapshot};
+use super::pace::{Pace, Step, cannot_wait};
 use super::refusals::Refusals;
 use super::side_band::SideBands;
-use super::start::{DRAIN_INTERVAL, SessionPlan, check, early, load, needed, rows};
+use super::start::{SessionPlan, check, early, load, needed, rows_of};
 use super::syscalls::CallRun;
-use super::{RawCalls, RawLedger, Samples, WatchList};
-use crate::bpf::{Events, Kernel, KernelEvent, Losses, SampleMaps, Sampler, ScopeMap, probes};
-use crate::model::{ProcessKey, StateGroup, Unavailable};
+use super::takes::Takes;
+use super::unwinding::Unwinding;
+use super::{RawLedger, Samples, WatchList};
+use crate::bpf::{
+    self, Events, Kernel, KernelEvent, SampleMaps, Sampler, ScopeMap, UnwindMaps, WantedMap, probes,
+};
+use crate::host::{Host, clock};
+use crate::model::{ProcessKey, StateGroup, Unavailable, ViewId};
 use crate::requirements::CGROUP_NAMESPACE;
 use crate::{Error, Result};
 
@@ -27,13 +29,12 @@ const EVENTS_PER_TURN: usize = 256;
 /// Turns after the end: the ring holds about 480 notices.
 const LAST_TURNS: usize = 4;
 
-/// How often the records of what happens to processes are read: their rings hold what 2,000 programs a second and CPU write
-/// in that time.
-const SIDE_BAND_INTERVAL: Duration = Duration::from_millis(100);
+/// Processes that are looked at because they are there when a recording begins; others are when they are first seen.
+const FOUND_AT_START: usize = 1_024;
 
 /// Whether there are more notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
+enum Left {
     Nothing,
     More,
 }
@@ -44,40 +45,29 @@ pub struct Session<'a> {
     pub(super) kernel: Kernel,
     pub(super) scope: ScopeMap,
     pub(super) maps: SampleMaps,
-    pub(super) losses: Losses,
+    pub(super) losses: bpf::Losses,
     pub(super) events: Option<Events>,
     pub(super) sampler: Option<Sampler>,
     pub(super) ledger: Option<LedgerRun>,
     pub(super) calls: Option<CallRun>,
     pub(super) watch: WatchList,
-    refused: Refusals,
+    pub(super) refused: Refusals,
     pub(super) samples: Samples,
+    /// Where stacks are taken on demand.
+    pub(super) takes: Option<Takes>,
     pub(super) unavailable: Vec<Unavailable>,
     pub(super) unknown_events: u64,
-    side_bands: SideBands,
+    pub(super) side_bands: SideBands,
+    /// Where user stacks are unwound by tables.
+    pub(super) unwinding: Option<Unwinding>,
+    /// Processes that were there at the start, until they are told of.
+    pub(super) found: Vec<ProcessKey>,
     pub(super) started: Instant,
     pub(super) ended: Option<Duration>,
-}
-
-/// What a recording brought home.
-#[derive(Debug)]
-pub struct Recorded {
-    /// Samples and stacks.
-    pub samples: Samples,
-    /// The ledger's figures; `None` where there is no ledger.
-    pub ledger: Option<RawLedger>,
-    /// System calls; `None` where there is no such view.
-    pub calls: Option<RawCalls>,
-    /// Slots and cgroups.
-    pub watch: WatchList,
-    /// Cause -> count; every cause is there.
-    pub lost: BTreeMap<String, u64>,
-    /// What this kernel could not give.
-    pub unavailable: Vec<Unavailable>,
-    /// Time from the first sample to the last.
-    pub window: Duration,
-    /// CPUs sampled.
-    pub cpus: usize,
+    /// The same moment by `CLOCK_MONOTONIC`.
+    pub(super) ended_ns: u64,
+    /// Since when nothing of what was chosen exists.
+    pub(super) gone_since: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -86,20 +76,24 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The kernel refuses something that recording cannot do without.
     pub fn start(plan: SessionPlan<'a>) -> Result<Self> {
-        let rows = plan.map_entries.unwrap_or_else(|| rows(plan.frequency_hz));
-        let mut watch = WatchList::new(&plan.hierarchy.walk("/")?, plan.roots, plan.endless);
+        let hierarchy = &plan.env.hierarchy;
+        let mut watch = WatchList::new(&hierarchy.walk("/")?, plan.targets, plan.endless);
         let mut unavailable = Vec::new();
-        if plan.hierarchy.is_namespaced() {
+        if hierarchy.is_namespaced() {
             unavailable.push(Unavailable {
-                view: "cgroups".to_owned(),
+                view: ViewId::CGROUPS,
                 cause: CGROUP_NAMESPACE.join("; "),
             });
         }
-        let (mut kernel, throttle) = load(&plan, rows, watch.slots())?;
+        let (mut kernel, throttle) = load(&plan, rows_of(&plan), watch.slots())?;
         let mut scope = ScopeMap::of(&mut kernel)?;
         let maps = SampleMaps::of(&mut kernel)?;
-        let losses = Losses::of(&mut kernel)?;
+        let losses = bpf::Losses::of(&mut kernel)?;
+        let takes = plan.stacks_on_demand.then(|| WantedMap::of(&mut kernel));
+        let takes = takes.transpose()?.map(Takes::new);
         let events = Events::of(&mut kernel)?;
+        let unwinding = plan.unwinds().then(|| UnwindMaps::of(&mut kernel));
+        let unwinding = unwinding.transpose()?.map(Unwinding::new);
 
         let mut ready = Vec::new();
         kernel.load_probes(&needed(&plan));
@@ -112,7 +106,7 @@ impl<'a> Session<'a> {
             let probe = &probes::ON_CPU;
             check(probe, kernel.load_probe(probe), &mut unavailable)?;
         }
-        let ledger = LedgerRun::load(&mut kernel, plan.layout, throttle, &mut unavailable)?;
+        let ledger = LedgerRun::load(&mut kernel, &plan.env.layout, throttle, &mut unavailable)?;
 
         let calls = if ledger.is_some() {
             CallRun::load(&mut kernel, &plan.calls, &mut unavailable)?
@@ -121,15 +115,26 @@ impl<'a> Session<'a> {
         };
 
         kernel.all_loaded();
-        let side_bands = side_bands(&plan, &mut unavailable);
+        let side_bands = if plan.stacks.is_empty() || plan.stacks_on_demand {
+            SideBands::default()
+        } else {
+            side_bands(&mut unavailable)
+        };
 
         // Births of cgroups come first, so that none falls between them and the listing.
         for probe in ready {
             check(probe, kernel.attach(probe), &mut unavailable)?;
         }
-        watch.fill(&mut scope, plan.hierarchy)?;
+        watch.fill(&mut scope, hierarchy)?;
+        watch.choose(&mut scope, &plan.targets.processes)?;
         let refused = Refusals::at_start(&losses, &watch)?;
         let ledger = ledger.filter(|ledger| ledger.attach(&mut kernel, &mut unavailable));
+        if ledger.is_none() && !plan.targets.processes.is_empty() {
+            return Err(Error::Unsupported(format!(
+                "cannot record a process alone: {}; choose its container",
+                causes_of(&unavailable, &ViewId::LEDGER)
+            )));
+        }
         Ok(Self {
             plan,
             kernel,
@@ -143,11 +148,16 @@ impl<'a> Session<'a> {
             watch,
             refused,
             samples: Samples::default(),
+            takes,
             unavailable,
             unknown_events: 0,
             side_bands,
+            unwinding,
+            found: Vec::new(),
             started: Instant::now(),
             ended: None,
+            ended_ns: 0,
+            gone_since: None,
         })
     }
 
@@ -157,13 +167,8 @@ impl<'a> Session<'a> {
     /// The kernel refuses something that recording cannot do without.
     pub fn open(&mut self) -> Result<()> {
         self.started = Instant::now();
-        if self.plan.stacks.contains(&StateGroup::OnCpu) {
-            let plan = &self.plan;
-            self.sampler = Some(Sampler::start(
-                &mut self.kernel,
-                plan.event,
-                plan.frequency_hz,
-            )?);
+        if self.plan.stacks.contains(&StateGroup::OnCpu) && self.takes.is_none() {
+            self.sample()?;
         }
         if let Some(ledger) = &mut self.ledger {
             let calls = self.calls.take();
@@ -171,9 +176,37 @@ impl<'a> Session<'a> {
                 calls.and_then(|calls| calls.attach(&mut self.kernel, &mut self.unavailable));
             // Before the first thread is entered: the window holds everything that is charged.
             self.started = Instant::now();
-            ledger.open(&mut self.kernel)?;
+            let is_by_process = !self.plan.targets.processes.is_empty();
+            if is_by_process {
+                // From here on, whom a process creates is seen by the kernel half.
+                self.watch
+                    .choose_descendants(&mut self.scope, &Host::default())?;
+            }
+            self.found = ledger.open(&mut self.kernel)?;
+            if is_by_process {
+                self.scope.all_chosen();
+            }
         }
         Ok(())
+    }
+
+    /// Begins to sample.
+    pub(super) fn sample(&mut self) -> Result<()> {
+        let plan = &self.plan;
+        let sampler = Sampler::start(&mut self.kernel, plan.event, plan.frequency_hz)?;
+        self.sampler = Some(sampler);
+        Ok(())
+    }
+
+    /// What a session that is open waits for.
+    ///
+    /// # Errors
+    /// It has been taken already, or the system refuses.
+    pub(super) fn pace(&mut self) -> Result<Pace> {
+        let Some(events) = self.events.take() else {
+            return Err(Error::Failed("the recording has already ended".to_owned()));
+        };
+        Pace::of(events)
     }
 
     /// Records until `stop` resolves, `duration` has passed since the start, or every target is gone.
@@ -186,14 +219,11 @@ impl<'a> Session<'a> {
         stop: impl Future<Output = Ended>,
         observer: &mut impl Observer,
     ) -> Result<Ended> {
-        let Some(events) = self.events.take() else {
-            return Err(Error::Failed("the recording has already ended".to_owned()));
-        };
-        let mut events = wait_on(events)?;
-        let mut ticks = tokio::time::interval(DRAIN_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut side_ticks = tokio::time::interval(SIDE_BAND_INTERVAL);
-        side_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = self.pace()?;
+        let now_ns = clock::monotonic_ns();
+        for process in self.found.drain(..).take(FOUND_AT_START) {
+            observer.process_seen(process, None, now_ns);
+        }
         let period = self.plan.interval.unwrap_or(Duration::MAX);
         let mut snapshots = tokio::time::interval_at(far(period), period);
         snapshots.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -207,18 +237,12 @@ impl<'a> Session<'a> {
                 biased;
                 ended = &mut stop => break ended,
                 () = &mut deadline => break Ended::InTime,
-                _ = ticks.tick() => {
-                    self.tick(observer)?;
-                    if self.targets_are_gone()? {
-                        break Ended::TargetsGone;
-                    }
-                }
-                _ = side_ticks.tick() => self.take_side_band(observer, false),
                 _ = snapshots.tick() => self.snapshot(observer)?,
-                ready = events.readable_mut() => {
-                    let mut ready = ready.map_err(|error| cannot_wait(&error))?;
-                    if self.take_events(ready.get_inner_mut(), observer)? == Left::Nothing {
-                        ready.clear_ready();
+                stepped = self.step(&mut pace, observer) => {
+                    let stepped = stepped?;
+                    observer.turn()?;
+                    if stepped == Step::Tick && self.targets_are_gone()? {
+                        break Ended::TargetsGone;
                     }
                 }
             }
@@ -226,7 +250,7 @@ impl<'a> Session<'a> {
         self.stop()?;
         self.take_side_band(observer, true);
         // What came until now, and no more: others of the host go on.
-        let mut events = events.into_inner();
+        let mut events = pace.events.into_inner();
         for _ in 0..LAST_TURNS {
             if self.take_events(&mut events, observer)? == Left::Nothing {
                 break;
@@ -235,16 +259,70 @@ impl<'a> Session<'a> {
         Ok(ended)
     }
 
+    /// Waits for the next thing that happens, and acts on it. Cancel-safe.
+    ///
+    /// # Errors
+    /// A map cannot be read any more.
+    pub(super) async fn step(
+        &mut self,
+        pace: &mut Pace,
+        observer: &mut impl Observer,
+    ) -> Result<Step> {
+        tokio::select! {
+            biased;
+            _ = pace.ticks.tick() => {
+                self.tick(observer)?;
+                Ok(Step::Tick)
+            }
+            _ = pace.unwind_ticks.tick(), if self.unwinds() => {
+                self.tell_unwinding(observer);
+                Ok(Step::Other)
+            }
+            _ = pace.side_ticks.tick() => {
+                self.side_bands.follow_cpus();
+                self.take_side_band(observer, false);
+                Ok(Step::Other)
+            }
+            ready = pace.events.readable_mut() => {
+                let mut ready = ready.map_err(|error| cannot_wait(&error))?;
+                if self.take_events(ready.get_inner_mut(), observer)? == Left::Nothing {
+                    ready.clear_ready();
+                }
+                Ok(Step::Other)
+            }
+        }
+    }
+
     fn tick(&mut self, observer: &mut impl Observer) -> Result<()> {
         self.kernel.flush_log();
-        self.samples.drain(&mut self.maps)?;
-        if let Some(ledger) = &mut self.ledger {
-            self.samples.add_burnt(ledger.burnt_periods()?);
-        }
+        self.drain()?;
         if let Some(sampler) = &mut self.sampler {
             sampler.follow_cpus(&mut self.kernel)?;
         }
-        observer.drained(self.started.elapsed(), &self.samples);
+        let mut has_more = false;
+        for identity in observer.drained(self.started.elapsed(), &self.samples) {
+            has_more |= self.include(&identity.cgroup, &identity)?;
+        }
+        self.look_again(has_more)
+    }
+
+    /// Takes over what was counted since the last drain, but for where nobody wants it.
+    pub(super) fn drain(&mut self) -> Result<()> {
+        if self.takes.as_ref().is_some_and(Takes::is_empty) {
+            return Ok(());
+        }
+        let mut new = Samples::default();
+        let samples = match &self.takes {
+            Some(_) => &mut new,
+            None => &mut self.samples,
+        };
+        samples.drain(&mut self.maps)?;
+        if let Some(ledger) = &mut self.ledger {
+            samples.add_burnt(ledger.burnt_periods()?);
+        }
+        if let Some(takes) = &mut self.takes {
+            takes.give(&new, &self.watch);
+        }
         Ok(())
     }
 
@@ -256,6 +334,22 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether there may be something to tell of unwinding, or to take back.
+    fn unwinds(&self) -> bool {
+        let Some(unwinding) = &self.unwinding else {
+            return false;
+        };
+        let takes = self.takes.as_ref();
+        takes.is_none_or(|takes| !takes.is_empty()) || unwinding.has_told()
+    }
+
+    /// Has the kernel half unwind the stacks of what has become known since the last time.
+    fn tell_unwinding(&mut self, observer: &mut impl Observer) {
+        if let Some(unwinding) = &mut self.unwinding {
+            unwinding.tell(observer.unwind_news());
+        }
+    }
+
     fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
         let Some(calls) = &mut self.calls else {
             return Ok(());
@@ -263,9 +357,8 @@ impl<'a> Session<'a> {
         let thread_time_ns = match &mut self.ledger {
             Some(ledger) => {
                 ledger.settle(&mut self.kernel)?;
-                let slots = self.watch.iter().map(|(slot, _)| slot);
-                let slots = [SLOT_HOST, SLOT_KERNEL].into_iter().chain(slots);
-                Some(ledger.read(slots, &RawLedger::default())?.thread_time_ns())
+                let figures = ledger.read(self.watch.every_slot(), &RawLedger::default())?;
+                Some(figures.thread_time_ns())
             }
             None => None,
         };
@@ -279,14 +372,11 @@ impl<'a> Session<'a> {
 
     /// Acts on the kernel's notices, on so many at once: whoever makes the kernel send them without an end keeps neither
     /// the clock nor signals waiting.
-    pub(super) fn take_events(
-        &mut self,
-        events: &mut Events,
-        observer: &mut impl Observer,
-    ) -> Result<Left> {
+    fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) -> Result<Left> {
         // Before the notices: whoever is told of a process knows what it had mapped by then.
         self.take_side_band(observer, false);
         let mut moved = false;
+        let mut has_more = false;
         let mut left = Left::More;
         for _ in 0..EVENTS_PER_TURN {
             let Some(event) = events.take() else {
@@ -295,12 +385,16 @@ impl<'a> Session<'a> {
             };
             match event {
                 KernelEvent::CgroupBorn { id, slot, path } => {
-                    let Some(path) = self.plan.hierarchy.path_from_kernel(&path) else {
+                    let Some(path) = self.plan.env.hierarchy.path_from_kernel(&path) else {
                         // Out of sight from this cgroup namespace: its samples count as unknown.
                         continue;
                     };
-                    observer.cgroup_born(&path);
-                    self.watch.born(&mut self.scope, id, slot, path)?;
+                    let identity = observer.cgroup_born(&path);
+                    has_more |= self.watch.born(&mut self.scope, id, slot, path.clone())?;
+                    if let Some(takes) = &mut self.takes {
+                        takes.born(slot, &path, clock::monotonic_ns())?;
+                    }
+                    has_more |= self.include(&path, &identity)?;
                 }
                 KernelEvent::CgroupGone { id } => self.watch.gone(id),
                 KernelEvent::Process {
@@ -331,40 +425,8 @@ impl<'a> Session<'a> {
         if let (Some(ledger), true) = (&mut self.ledger, moved) {
             ledger.follow(&mut self.kernel)?;
         }
+        self.look_again(has_more)?;
         Ok(left)
-    }
-
-    fn targets_are_gone(&self) -> Result<bool> {
-        let Some(roots) = self.plan.roots else {
-            return Ok(false);
-        };
-        for root in roots {
-            if self.plan.hierarchy.lookup(root)?.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Nothing is sampled or charged after this.
-    fn stop(&mut self) -> Result<()> {
-        if self.ended.is_some() {
-            return Ok(());
-        }
-        if let Some(calls) = &mut self.calls {
-            calls.detach();
-        }
-        if let Some(ledger) = &mut self.ledger {
-            ledger.close(&mut self.kernel)?;
-        }
-        if let Some(sampler) = &mut self.sampler {
-            sampler.stop(&mut self.kernel);
-        }
-        self.ended = Some(self.started.elapsed());
-        match &mut self.ledger {
-            Some(ledger) => ledger.wait_for_ends(&mut self.kernel),
-            None => Ok(()),
-        }
     }
 
     /// Has these calls, which a profile would deny, sent one by one. Before [`open`](Self::open).
@@ -386,70 +448,25 @@ impl<'a> Session<'a> {
         if self.calls.is_some() {
             return Ok(());
         }
-        let causes: Vec<String> = self
-            .unavailable
-            .iter()
-            .filter(|it| matches!(it.view.as_str(), "syscalls" | "ledger"))
-            .map(|it| it.cause.clone())
-            .collect();
+        let causes =
+            [ViewId::SYSCALLS, ViewId::LEDGER].map(|view| causes_of(&self.unavailable, &view));
+        let causes: Vec<String> = causes.into_iter().filter(|it| !it.is_empty()).collect();
         Err(Error::Unsupported(format!(
             "cannot count system calls: {}; run `ctprof check` for what is missing",
             causes.join("; ")
         )))
     }
 
+    /// When nothing was recorded any more; `None` while it goes on.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Instant> {
+        Some(self.started + self.ended?)
+    }
+
     /// Every cgroup that is watched so far.
     #[must_use]
     pub const fn watch(&self) -> &WatchList {
         &self.watch
-    }
-
-    /// What was lost so far: cause -> count; every cause is there.
-    pub(super) fn lost(&self) -> Result<BTreeMap<String, u64>> {
-        let mut lost: BTreeMap<String, u64> = self
-            .losses
-            .read()?
-            .into_iter()
-            .map(|(cause, count)| (cause.to_owned(), count))
-            .collect();
-        lost.insert("unknown_event".to_owned(), self.unknown_events);
-        lost.insert("program_missed".to_owned(), self.kernel.missed_runs());
-        lost.insert("map_read_again".to_owned(), self.kernel.batch_retries());
-        lost.insert("mapping_dropped".to_owned(), self.side_bands.lost());
-        self.refused.correct(&mut lost);
-        Ok(lost)
-    }
-
-    /// Brings in what is left and unloads everything.
-    ///
-    /// # Errors
-    /// A map cannot be read.
-    pub fn finish(mut self) -> Result<Recorded> {
-        self.stop()?;
-        self.samples.finish(&mut self.maps)?;
-        let ledger = match self.ledger.take() {
-            Some(mut ledger) => {
-                self.samples.add_burnt(ledger.burnt_periods()?);
-                let slots = [SLOT_HOST, SLOT_KERNEL].into_iter();
-                let watched = self.watch.iter().map(|(slot, _)| slot);
-                Some(ledger.read(slots.chain(watched), &RawLedger::default())?)
-            }
-            None => None,
-        };
-        let calls = self.calls.take().map(CallRun::finish).transpose()?;
-        self.kernel.flush_log();
-        let lost = self.lost()?;
-        drop(self.scope);
-        Ok(Recorded {
-            samples: self.samples,
-            ledger,
-            calls,
-            watch: self.watch,
-            lost,
-            unavailable: self.unavailable,
-            window: self.ended.unwrap_or_else(|| self.started.elapsed()),
-            cpus: self.sampler.as_ref().map_or(0, Sampler::cpus),
-        })
     }
 }
 
@@ -461,14 +478,18 @@ impl std::fmt::Debug for Session<'_> {
     }
 }
 
-/// The records of what happens to processes, where anything has stacks and the kernel lets them be had.
-fn side_bands(plan: &SessionPlan<'_>, unavailable: &mut Vec<Unavailable>) -> SideBands {
-    if plan.stacks.is_empty() {
-        return SideBands::default();
-    }
+/// Why a view is not available.
+pub(super) fn causes_of(unavailable: &[Unavailable], view: &ViewId) -> String {
+    let causes = unavailable.iter().filter(|it| it.view == *view);
+    let causes: Vec<&str> = causes.map(|it| it.cause.as_str()).collect();
+    causes.join("; ")
+}
+
+/// The records of what happens to processes, where the kernel lets them be had.
+pub(super) fn side_bands(unavailable: &mut Vec<Unavailable>) -> SideBands {
     SideBands::open().unwrap_or_else(|cause| {
         unavailable.push(Unavailable {
-            view: "mappings".to_owned(),
+            view: ViewId::MAPPINGS,
             cause: format!(
                 "processes that exit before they can be looked at have no names, and libraries that take each other's place \
                  may go unnoticed: {cause}"
@@ -476,17 +497,6 @@ fn side_bands(plan: &SessionPlan<'_>, unavailable: &mut Vec<Unavailable>) -> Sid
         });
         SideBands::default()
     })
-}
-
-/// Has the event loop wait for notices.
-pub(super) fn wait_on(events: Events) -> Result<AsyncFd<Events>> {
-    // SAFETY: `Events` owns its descriptor, always names the same one, and lives in the `AsyncFd`.
-    unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }
-        .map_err(|error| cannot_wait(&error))
-}
-
-pub(super) fn cannot_wait(error: &impl std::fmt::Display) -> Error {
-    Error::Failed(format!("cannot wait for kernel events: {error}"))
 }
 
 /// This long from now; a year from now if that is beyond the clock.

@@ -24,10 +24,10 @@ const SHARE_OF_ROWS: u32 = MOST / 4;
 /// What part of the slots for newborns a subtree may have; [`SHARE`] if that is more.
 const PART_OF_BORN: u32 = 4;
 
-/// Slots for a host with these cgroups.
-pub(super) fn size(cgroups: &[Cgroup], endless: Option<Endless>) -> Slots {
+/// Slots for a host with these cgroups, and for so many chosen processes.
+pub(super) fn size(cgroups: &[Cgroup], processes: usize, endless: Option<Endless>) -> Slots {
     let mut shares = Shares::default();
-    let mut wanted = 0;
+    let mut wanted = u32::try_from(processes).unwrap_or(MOST);
     for Cgroup { id, path } in cgroups {
         if wanted < MOST && shares.place(path).is_ok() {
             shares.listed(*id, 0, path);
@@ -35,7 +35,7 @@ pub(super) fn size(cgroups: &[Cgroup], endless: Option<Endless>) -> Slots {
         }
     }
     let spare = endless.map_or(SPARE, |_| SPARE_ENDLESS);
-    let first_born = (SLOT_FIRST + wanted + spare).min(MOST - LEAST_BORN);
+    let first_born = (SLOT_FIRST + wanted.min(MOST) + spare).min(MOST - LEAST_BORN);
     let fitting = first_born.max(LEAST_BORN).min(MOST - first_born);
     let born = endless
         .and_then(|endless| endless.born_slots)
@@ -49,7 +49,7 @@ pub(super) fn size(cgroups: &[Cgroup], endless: Option<Endless>) -> Slots {
 }
 
 /// How a cgroup came to its slot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Held {
     /// User space found it; of the subtree with this id.
     Listed(u64),
@@ -58,7 +58,7 @@ enum Held {
 }
 
 /// What the subtrees hold.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Shares {
     /// Subtrees that have a slot, by path.
     subtrees: HashMap<String, Share>,
@@ -68,7 +68,7 @@ pub(super) struct Shares {
     pub(super) spare: Vec<u32>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Share {
     id: u64,
     slot: u32,
@@ -202,7 +202,7 @@ mod tests {
             (31_000, MOST - LEAST_BORN, MOST),
             (262_144, MOST - LEAST_BORN, MOST),
         ] {
-            let slots = size(&flat(cgroups), None);
+            let slots = size(&flat(cgroups), 0, None);
             assert_eq!(
                 (slots.first_born, slots.all),
                 (first_born, all),
@@ -211,7 +211,7 @@ mod tests {
             assert_eq!(slots.share, ((all - first_born) / 4).max(SHARE));
         }
         let born_slots = Some(8);
-        let few = size(&flat(10), Some(Endless { born_slots }));
+        let few = size(&flat(10), 0, Some(Endless { born_slots }));
         assert_eq!((few.first_born, few.all), (3 + 11 + 1_024, 1_038 + 8));
     }
 
@@ -219,11 +219,12 @@ mod tests {
     fn what_one_container_creates_needs_no_more_than_its_share() {
         let below = (0..20_000).map(|number| format!("/docker/{ID}/{number}"));
         let all = ["/docker".to_owned(), format!("/docker/{ID}")];
-        let slots = size(&tree(all.into_iter().chain(below)), None);
+        let slots = size(&tree(all.into_iter().chain(below)), 0, None);
         assert_eq!(slots.first_born, 3 + 3 + SHARE + 64);
         let below = (0..20_000).map(|number| format!("/team/{number}"));
         let slots = size(
             &tree(std::iter::once("/team".to_owned()).chain(below)),
+            0,
             None,
         );
         assert_eq!(slots.first_born, 3 + 2 + SHARE_OF_ROWS + 64);

@@ -1,16 +1,17 @@
 //! What a recording needs before it can begin: its plan, and the loaded kernel half.
 
-use std::path::Path;
 use std::time::Duration;
 
+use super::Environment;
 use super::ledger::attach_throttle;
 use super::syscalls::call_probes;
 use super::watch::Endless;
 use crate::bpf::probes::{self, Probe};
 use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, SamplingEvent, Slots, possible_cpus};
-use crate::host::btf::{Layout, Throttle};
-use crate::host::cgroup::{Hierarchy, Version};
-use crate::model::{StateGroup, Unavailable};
+use crate::host::btf::Throttle;
+use crate::host::cgroup::Version;
+use crate::model::{StateGroup, Unavailable, ViewId};
+use crate::target::Resolved;
 use crate::{Error, Result};
 
 /// How often the kernel's maps are emptied while recording.
@@ -18,17 +19,24 @@ pub(super) const DRAIN_INTERVAL: Duration = Duration::from_millis(500);
 /// Least and most rows of a half of the counts, and stacks: 1 MiB to 17 MiB, and 8 MiB to 128 MiB.
 const ROWS: (u64, u64) = (8_192, 131_072);
 
+/// How user stacks are unwound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Unwind {
+    /// By tables made from the frame descriptions (`.eh_frame`) of programs and libraries, by frame pointers where there are
+    /// none.
+    #[default]
+    Auto,
+    /// By frame pointers alone: programs that keep none have stacks of a few frames.
+    FramePointer,
+}
+
 /// What to record, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionPlan<'a> {
-    /// Offsets of kernel fields.
-    pub layout: &'a Layout,
-    /// The kernel's type information, if not where the kernel publishes it.
-    pub btf: Option<&'a Path>,
-    /// The watched hierarchy.
-    pub hierarchy: &'a Hierarchy,
-    /// Cgroups to watch with all below them; `None` for the whole host.
-    pub roots: Option<&'a [String]>,
+    /// What this host has.
+    pub env: &'a Environment,
+    /// What to record.
+    pub targets: &'a Resolved,
     /// What triggers samples.
     pub event: SamplingEvent,
     /// Samples per second and CPU.
@@ -37,6 +45,10 @@ pub struct SessionPlan<'a> {
     pub map_entries: Option<u32>,
     /// Of which states stacks are taken; the CPU's are sampled. Without any there is the ledger alone.
     pub stacks: &'a [StateGroup],
+    /// Nobody's stacks are taken until somebody asks for them: see [`Takes`](super::takes::Takes).
+    pub stacks_on_demand: bool,
+    /// How user stacks are unwound.
+    pub unwind: Unwind,
     /// Intervals off the CPU shorter than this are counted without their stacks.
     pub min_block: Duration,
     /// The view of system calls.
@@ -51,16 +63,52 @@ pub struct SessionPlan<'a> {
     pub log: bool,
 }
 
-impl SessionPlan<'_> {
+impl<'a> SessionPlan<'a> {
+    /// The ledger of these targets alone, without an end.
+    #[must_use]
+    pub fn new(env: &'a Environment, targets: &'a Resolved) -> Self {
+        Self {
+            env,
+            targets,
+            event: SamplingEvent::CpuClock,
+            frequency_hz: 1,
+            map_entries: None,
+            stacks: &[],
+            stacks_on_demand: false,
+            unwind: Unwind::FramePointer,
+            min_block: Duration::ZERO,
+            calls: CallPlan::default(),
+            interval: None,
+            throttle: None,
+            endless: None,
+            log: false,
+        }
+    }
+
+    /// Whether user stacks are unwound by tables.
+    pub(super) fn unwinds(&self) -> bool {
+        self.unwind == Unwind::Auto && self.has_stacks()
+    }
+
     /// Whether anything of this recording has stacks.
     pub(super) const fn has_stacks(&self) -> bool {
         !self.stacks.is_empty() || self.calls.slow_stacks
     }
 }
 
+/// Rows that a plan needs: none without stacks.
+pub(super) fn rows_of(plan: &SessionPlan<'_>) -> u32 {
+    let needed = if plan.has_stacks() {
+        rows(plan.frequency_hz)
+    } else {
+        1
+    };
+    plan.map_entries.unwrap_or(needed)
+}
+
 /// Rows that hold what can be new between two drains: a sample brings at most one row and two stacks, and
 /// the half that rests holds one interval while the other fills for the next.
-pub(super) fn rows(frequency_hz: u64) -> u32 {
+fn rows(frequency_hz: u64) -> u32 {
     let cpus = possible_cpus() as u64;
     let interval = DRAIN_INTERVAL.as_millis() as u64;
     let rows = (cpus * frequency_hz * interval * 4 / 1000).clamp(ROWS.0, ROWS.1);
@@ -70,17 +118,21 @@ pub(super) fn rows(frequency_hz: u64) -> u32 {
 /// Loads the object. Where only hooks can tell throttled time, and the kernel refuses them, it is loaded again for
 /// the next best way: how it is told cannot change once the programs are verified.
 pub(super) fn load(plan: &SessionPlan<'_>, rows: u32, slots: Slots) -> Result<(Kernel, Throttle)> {
+    let env = plan.env;
     let load = |throttle| {
         Kernel::load(&LoadPlan {
-            layout: plan.layout,
-            btf: plan.btf,
-            cgroup_v1: plan.hierarchy.version() == Version::V1,
-            hierarchy_id: plan.hierarchy.id(),
-            record_host: plan.roots.is_none(),
+            layout: &env.layout,
+            btf: env.btf.as_deref(),
+            cgroup_v1: env.hierarchy.version() == Version::V1,
+            hierarchy_id: env.hierarchy.id(),
+            record_host: plan.targets.is_everything(),
+            processes: plan.targets.processes.len(),
             slots,
             reuse_slots: plan.endless.is_some(),
             throttle,
-            off_cpu_stacks: plan.stacks,
+            stack_states: plan.stacks,
+            stacks_by_slot: plan.stacks_on_demand,
+            unwind: plan.unwinds(),
             min_block_ns: u64::try_from(plan.min_block.as_nanos()).unwrap_or(u64::MAX),
             calls: plan.calls,
             count_rows: rows,
@@ -88,13 +140,13 @@ pub(super) fn load(plan: &SessionPlan<'_>, rows: u32, slots: Slots) -> Result<(K
             log: plan.log,
         })
     };
-    let throttle = plan.throttle.unwrap_or_else(|| plan.layout.throttle());
+    let throttle = plan.throttle.unwrap_or_else(|| env.layout.throttle());
     let mut kernel = load(throttle)?;
     if throttle == Throttle::ByHook
         && let Err(cause) = attach_throttle(&mut kernel)
     {
         tracing::debug!("throttled time by the load-tracking clock: {cause}");
-        let throttle = plan.layout.pelt();
+        let throttle = env.layout.pelt();
         return Ok((load(throttle)?, throttle));
     }
     Ok((kernel, throttle))
@@ -103,7 +155,7 @@ pub(super) fn load(plan: &SessionPlan<'_>, rows: u32, slots: Slots) -> Result<(K
 /// The programs that a recording needs, those that take the kernel longest to verify first.
 pub(super) fn needed(plan: &SessionPlan<'_>) -> Vec<&'static Probe> {
     let mut needed = Vec::new();
-    if plan.layout.lacks_for_ledger.is_none() {
+    if plan.env.layout.lacks_for_ledger.is_none() {
         needed.extend(&probes::LEDGER[..1]);
         needed.push(&probes::VISIT);
         needed.extend(call_probes(&plan.calls));
@@ -147,7 +199,7 @@ pub(super) fn check(
         )));
     }
     unavailable.push(Unavailable {
-        view: probe.id.to_owned(),
+        view: ViewId::new(probe.id),
         cause: format!("{}: {cause}", probe.without),
     });
     Ok(false)

@@ -7,8 +7,7 @@ use ctprof_ebpf::abi::syscall::{CallKey, CallRow, view};
 use crate::Result;
 use crate::bpf::probes::{self, Probe};
 use crate::bpf::{CallLinks, CallMaps, CallPlan, Kernel, ProbeState};
-use crate::host::clock;
-use crate::model::Unavailable;
+use crate::model::{Unavailable, ViewId};
 
 /// Every row of system calls, by its key.
 #[derive(Clone, Debug, Default)]
@@ -154,14 +153,15 @@ impl CallRun {
         Ok(taken)
     }
 
-    /// The same, after the hooks were detached and the ledger was closed, with the calls that have not returned.
-    pub(super) fn finish(mut self) -> Result<RawCalls> {
+    /// The same, after the hooks were detached and the ledger was closed at this moment of `CLOCK_MONOTONIC`, with the calls
+    /// that had not returned by then.
+    pub(super) fn finish(mut self, ended_ns: u64) -> Result<RawCalls> {
         self.detach();
         self.read()?;
         let last = &mut self.last;
         if last.timed {
             self.maps
-                .read_running(clock::monotonic_ns(), |key, row| last.add(key, row))?;
+                .read_running(ended_ns, |key, row| last.add(key, row))?;
         }
         Ok(self.last)
     }
@@ -169,7 +169,7 @@ impl CallRun {
 
 fn no_calls(cause: &str) -> Unavailable {
     Unavailable {
-        view: "syscalls".to_owned(),
+        view: ViewId::SYSCALLS,
         cause: cause.to_owned(),
     }
 }

@@ -7,13 +7,18 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use ctprof_ebpf::abi::scope::{AUTOGROUP, RECORDED, SHARED, SLOT_FIRST, slot};
+use ctprof_ebpf::abi::scope::{
+    AUTOGROUP, RECORDED, SHARED, SLOT_FIRST, SLOT_HOST, SLOT_KERNEL, slot,
+};
 
 use super::shares::{Shares, size};
-use crate::Result;
 use crate::bpf::{ScopeMap, Slots};
+use crate::host::Host;
 use crate::host::cgroup::{Cgroup, Hierarchy, is_at_or_below};
+use crate::host::containers::ProcessPath;
 use crate::host::containers::pattern::subtree;
+use crate::target::{Resolved, TargetProcess};
+use crate::{Error, Result};
 
 /// How a recording goes on for as long as the host does: slots of cgroups that are gone are given to others.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,10 +37,12 @@ pub enum Refused {
 }
 
 /// Every known cgroup by its slot; those that are gone stay, because samples refer to them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WatchList {
     roots: Option<Vec<String>>,
     slots: Slots,
+    /// Id of a chosen process, and what stands for its path, by slot.
+    processes: BTreeMap<u32, (u32, String)>,
     /// Id and path, by slot.
     cgroups: BTreeMap<u32, (u64, String)>,
     ids: HashMap<u64, u32>,
@@ -48,12 +55,14 @@ pub struct WatchList {
 }
 
 impl WatchList {
-    /// A list for a host with these cgroups; `roots` are recorded with all below them, `None` is everything.
+    /// A list for a host with these cgroups, of which the targets are recorded.
     #[must_use]
-    pub fn new(cgroups: &[Cgroup], roots: Option<&[String]>, endless: Option<Endless>) -> Self {
+    pub fn new(cgroups: &[Cgroup], targets: &Resolved, endless: Option<Endless>) -> Self {
+        let roots = targets.roots.iter().map(|root| root.cgroup.clone());
         Self {
-            roots: roots.map(<[String]>::to_vec),
-            slots: size(cgroups, endless),
+            roots: (!targets.is_everything()).then(|| roots.collect()),
+            slots: size(cgroups, targets.processes.len(), endless),
+            processes: BTreeMap::new(),
             cgroups: BTreeMap::new(),
             ids: HashMap::new(),
             shares: Shares::default(),
@@ -63,10 +72,93 @@ impl WatchList {
         }
     }
 
+    /// The same cgroups, of which others are recorded.
+    #[must_use]
+    pub(super) fn of_roots(&self, roots: Option<Vec<String>>) -> Self {
+        Self {
+            roots,
+            ..self.clone()
+        }
+    }
+
     /// How many slots there are.
     #[must_use]
     pub const fn slots(&self) -> Slots {
         self.slots
+    }
+
+    /// Cgroups that are recorded with all below them: those that were chosen, and those that turned out to be meant;
+    /// `None` for everything.
+    #[must_use]
+    pub fn roots(&self) -> Option<&[String]> {
+        self.roots.as_deref()
+    }
+
+    /// Records a cgroup with all below it from now on. True if something was not recorded before.
+    ///
+    /// # Errors
+    /// The scope map cannot be used.
+    pub fn record(&mut self, scope: &mut ScopeMap, root: &str) -> Result<bool> {
+        if self.is_recorded(root) {
+            return Ok(false);
+        }
+        if let Some(roots) = &mut self.roots {
+            roots.push(root.to_owned());
+        }
+        let below = self.cgroups.values();
+        let below = below.filter(|(_, path)| is_at_or_below(path, root));
+        let mut is_new = false;
+        for (id, _) in below {
+            is_new |= scope.record(*id)?;
+        }
+        Ok(is_new)
+    }
+
+    /// Gives each chosen process a slot, once the cgroups have theirs.
+    ///
+    /// # Errors
+    /// The scope map cannot be used, or there are too many processes.
+    pub fn choose(&mut self, scope: &mut ScopeMap, processes: &[TargetProcess]) -> Result<()> {
+        for process in processes {
+            let slot = SLOT_FIRST + self.given;
+            if slot >= self.slots.first_born {
+                return Err(Error::Failed(format!(
+                    "cannot record process {}: this host has too many cgroups to leave room for it; choose its container",
+                    process.pid
+                )));
+            }
+            scope.choose(process.pid, slot)?;
+            self.given += 1;
+            let path = ProcessPath::new(process.pid).into_path();
+            self.processes.insert(slot, (process.pid, path));
+        }
+        Ok(())
+    }
+
+    /// Gives the processes that descend from chosen ones the same slots, just before threads are entered.
+    ///
+    /// # Errors
+    /// The scope map cannot be used.
+    pub fn choose_descendants(&self, scope: &mut ScopeMap, host: &Host) -> Result<()> {
+        // One that was chosen itself keeps its own.
+        let mut seen: HashSet<u32> = self.processes.values().map(|(pid, _)| *pid).collect();
+        for (slot, (pid, _)) in &self.processes {
+            let mut left = vec![*pid];
+            while let Some(parent) = left.pop() {
+                for child in host.children(parent) {
+                    if seen.insert(child) {
+                        scope.choose(child, *slot)?;
+                        left.push(child);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Slots of chosen processes.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        self.processes.keys().copied()
     }
 
     /// Whether what happens in this cgroup is recorded.
@@ -181,12 +273,15 @@ impl WatchList {
 
     /// The kernel half has entered a newborn cgroup.
     ///
+    /// True if it is recorded only from now on: the one above was not yet when it was born.
+    ///
     /// # Errors
     /// The scope map cannot be used.
-    pub fn born(&mut self, scope: &mut ScopeMap, id: u64, slot: u32, path: String) -> Result<()> {
+    pub fn born(&mut self, scope: &mut ScopeMap, id: u64, slot: u32, path: String) -> Result<bool> {
         if self.ids.get(&id) == Some(&slot) {
-            return Ok(());
+            return Ok(false);
         }
+        let is_late = self.is_recorded(&path) && scope.record(id)?;
         if subtree(&path).is_none() {
             scope.share(id);
         }
@@ -200,7 +295,7 @@ impl WatchList {
             scope.give_back(charged)?;
         }
         self.enter(id, slot, path);
-        Ok(())
+        Ok(is_late)
     }
 
     fn id_of(&self, slot: u32) -> Option<u64> {
@@ -294,21 +389,34 @@ impl WatchList {
         Ok(())
     }
 
-    /// The cgroup's path of a slot.
+    /// The cgroup's path of a slot, or what stands for it.
     #[must_use]
     pub fn path(&self, slot: u32) -> Option<&str> {
-        self.cgroups.get(&slot).map(|(_, path)| path.as_str())
+        let cgroup = self.cgroups.get(&slot).map(|(_, path)| path);
+        cgroup
+            .or_else(|| self.processes.get(&slot).map(|(_, path)| path))
+            .map(String::as_str)
     }
 
-    /// Every slot with its cgroup's path.
+    /// Every slot with its cgroup's path, or what stands for it.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
         let cgroups = self.cgroups.iter();
-        cgroups.map(|(slot, (_, path))| (*slot, path.as_str()))
+        let processes = self.processes.iter();
+        cgroups
+            .map(|(slot, (_, path))| (*slot, path.as_str()))
+            .chain(processes.map(|(slot, (_, path))| (*slot, path.as_str())))
     }
 
-    /// Every recorded slot with its cgroup's path.
+    /// Every slot, those of `host` and `kernel` among them.
+    pub fn every_slot(&self) -> impl Iterator<Item = u32> {
+        let watched = self.iter().map(|(slot, _)| slot);
+        [SLOT_HOST, SLOT_KERNEL].into_iter().chain(watched)
+    }
+
+    /// Every recorded slot with its cgroup's path, or what stands for it.
     pub fn recorded(&self) -> impl Iterator<Item = (u32, &str)> {
-        self.iter().filter(|(_, path)| self.is_recorded(path))
+        self.iter()
+            .filter(|(_, path)| ProcessPath::is(path) || self.is_recorded(path))
     }
 
     /// Known cgroups that have no slot for this reason: what they do counts for the one above.

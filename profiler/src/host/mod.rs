@@ -1,5 +1,6 @@
 //! Facts about this host, no policy.
 
+pub mod aside;
 pub mod btf;
 pub mod capabilities;
 pub mod cgroup;

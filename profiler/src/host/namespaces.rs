@@ -35,6 +35,13 @@ pub fn of_process(pid: u32, kind: &str) -> Option<u64> {
     parse(link.to_str()?)
 }
 
+/// The namespace that processes of the host are in: of its first process, else of its first kernel thread, which the
+/// first namespaces never lose. The first process may hold privileges that we do not, and be out of sight for that.
+#[must_use]
+pub fn of_host(kind: &str) -> Option<u64> {
+    of_process(1, kind).or_else(|| of_process(2, kind))
+}
+
 /// The namespace that the first process of a cgroup is in; `None` without a process.
 #[must_use]
 pub fn of_cgroup(hierarchy: &Hierarchy, path: &str, kind: &str) -> Option<u64> {

@@ -124,12 +124,12 @@ const REASONS: &[(u32, &[&str])] = &[
             "pwritev2",
             "sendfile",
             "vmsplice",
-            "close",
             "ioctl",
             "copy_file_range",
         ],
     ),
     (reason::SPLICES, &["splice", "tee"]),
+    (reason::CLOSES, &["close", "close_range", "dup2", "dup3"]),
     (reason::COMPLETION, &["io_uring_enter"]),
     (
         reason::NET,

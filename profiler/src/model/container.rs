@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{Counters, Ledger, Psi, Stack, State, Syscall};
+use super::{Counters, Cuts, Ledger, Psi, Stack, State, Syscall};
 
 /// The Kubernetes pod that a container belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pod {
     /// Namespace of the pod.
     pub namespace: String,
@@ -16,13 +16,13 @@ pub struct Pod {
 }
 
 /// Who a container is. Every string is free of control characters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ContainerIdentity {
     /// The runtime's id in full; empty for a plain cgroup, `host` and `kernel`.
     pub id: String,
     /// The name users know; the cgroup path where there is none.
     pub name: String,
-    /// `docker`, `containerd`, `cri-o`, `podman`, `lxc`, `systemd`, `cgroup`, `host` or `kernel`.
+    /// `docker`, `containerd`, `cri-o`, `podman`, `lxc`, `systemd`, `cgroup`, `process`, `host` or `kernel`.
     pub runtime: String,
     /// Image reference, empty if not known.
     pub image: String,
@@ -32,13 +32,41 @@ pub struct ContainerIdentity {
     pub cgroup: String,
 }
 
+/// What [`ContainerIdentity::runtime`] says of a process that is a row by itself.
+const PROCESS: &str = "process";
+
+impl ContainerIdentity {
+    /// A container, not a service, a plain cgroup or a process.
+    #[must_use]
+    pub fn is_container(&self) -> bool {
+        !matches!(self.runtime.as_str(), "systemd" | "cgroup" | PROCESS) || !self.id.is_empty()
+    }
+
+    /// A process that was chosen by itself; `within` is its container, or whatever its cgroup is.
+    #[must_use]
+    pub fn of_process(pid: u32, name: &str, within: Self) -> Self {
+        Self {
+            id: String::new(),
+            name: format!("{name}[{pid}]"),
+            runtime: PROCESS.to_owned(),
+            ..within
+        }
+    }
+
+    /// A process that was chosen by itself: the figures of its cgroup are not its own.
+    #[must_use]
+    pub fn is_process(&self) -> bool {
+        self.runtime == PROCESS
+    }
+}
+
 /// The cgroup's own figures over the window, from `cpu.stat` (and `cpuacct.usage` on v1).
 ///
 /// Throttled time here is a sum of run-queue time over CPUs, not thread time: it may exceed the window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CfsFigures {
     /// CPU time used; `None` where nothing counts it (a cgroup in v1's cpu hierarchy alone).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub usage_ns: Option<u64>,
     /// Enforcement periods that passed.
     pub periods: u64,
@@ -48,25 +76,39 @@ pub struct CfsFigures {
     pub throttled_ns: u64,
     /// Sum over CPUs of the time during which its queue was stopped, by a quota of its own or of a cgroup above, from
     /// `cpu.stat.local`; `None` where the kernel has none (before 6.6, and cgroup v1).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub throttled_local_ns: Option<u64>,
     /// Periods in which the cgroup used more than its quota, out of what it had saved up (`cpu.max.burst`).
-    #[serde(default)]
     pub bursts: u64,
     /// CPU time that it used beyond its quota in them.
-    #[serde(default)]
     pub burst_ns: u64,
 }
 
-/// How far the stacks of a container reach, in samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How far the stacks of a container reach: in samples, or in ns of waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StackQuality {
     /// Reached a function where threads begin, or a kernel thread's root.
     pub complete: u64,
-    /// Ended early (code without frame pointers) or were deeper than 127 frames.
+    /// Ended before.
     pub truncated: u64,
     /// Could not be read at all.
     pub unreadable: u64,
+    /// Why those that are truncated are.
+    pub cut: Cuts,
+}
+
+impl StackQuality {
+    /// What does not reach the start of its thread.
+    #[must_use]
+    pub const fn incomplete(&self) -> u64 {
+        self.truncated.saturating_add(self.unreadable)
+    }
+
+    /// All that has a stack, of any quality.
+    #[must_use]
+    pub const fn all(&self) -> u64 {
+        self.complete.saturating_add(self.incomplete())
+    }
 }
 
 /// One container and everything measured about it.
@@ -94,6 +136,8 @@ pub struct Container {
     pub samples: u64,
     /// How far the stacks reach.
     pub quality: StackQuality,
+    /// The same of its waits that have stacks, in ns.
+    pub wait_quality: StackQuality,
     /// The stacks, in no particular order.
     pub stacks: Vec<Stack>,
 }

@@ -17,6 +17,9 @@ pub struct Ledger {
     pub involuntary_switches: u64,
     /// Moves of its threads from one CPU to another while they waited for one.
     pub migrations: u64,
+    /// The part of its throttled time for which it was a limit on real-time or deadline threads that stopped them, and
+    /// not a CPU quota.
+    pub limited_ns: u64,
     /// Waits for a CPU, throttled time taken out.
     pub run_queue_latency: Histogram,
     /// How long a thread was stopped by a quota each time.
@@ -83,16 +86,17 @@ impl Histogram {
     /// value. `None` without any value.
     #[must_use]
     pub fn quantile_ns(&self, share: f64) -> Option<u64> {
-        let total: u64 = self.buckets.iter().map(|bucket| bucket.count).sum();
+        let counts = self.buckets.iter().map(|bucket| bucket.count);
+        let total = counts.fold(0, u64::saturating_add);
         if total == 0 {
             return None;
         }
         let rank = ((share * total as f64).ceil() as u64).clamp(1, total);
-        let mut seen = 0;
+        let mut seen: u64 = 0;
         self.buckets
             .iter()
             .find(|bucket| {
-                seen += bucket.count;
+                seen = seen.saturating_add(bucket.count);
                 seen >= rank
             })
             .map(|bucket| (bucket.from_ns + (bucket.to_ns - bucket.from_ns) / 2).min(self.max_ns))

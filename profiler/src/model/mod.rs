@@ -1,21 +1,30 @@
-//! What a recording is, as plain data. Imports nothing of ours: every other folder may import it.
+//! What is measured, as plain data: a [`Window`]. Imports nothing of ours: every other folder may import it.
 
 pub mod container;
+pub mod cut;
+pub mod group;
 pub mod ledger;
+pub mod loss;
+mod merge;
 pub mod pressure;
-pub mod profile;
 pub mod reading;
 pub mod side_band;
 pub mod stack;
 pub mod state;
+mod sums;
 pub mod syscall;
 pub mod text;
+pub mod units;
+pub mod view;
+pub mod window;
 
 pub use container::{CfsFigures, Container, ContainerIdentity, Pod, StackQuality};
+pub use cut::{Cut, Cuts};
+pub use group::{Delayer, Fixed, GroupKey, RESERVED};
 pub use ledger::{Bucket, Culprit, Delay, Histogram, Ledger};
+pub use loss::{Loss, Losses};
 pub use pressure::{Counters, Psi, Stall};
-pub use profile::{Profile, Stolen, Unavailable, Unnamed};
-pub use reading::{Group, GroupKey, Grouping, ProgramCost, Reading};
+pub use reading::{Group, Grouping, ProgramCost, Reading};
 pub use side_band::{CodeFile, Happened, MappedCode, SideBand};
 pub use stack::{
     CallerAt, Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,
@@ -23,3 +32,5 @@ pub use stack::{
 };
 pub use state::{State, StateGroup};
 pub use syscall::{Latency, LatencyBucket, Syscall};
+pub use view::{Unavailable, ViewId};
+pub use window::{RowKey, Stolen, Unnamed, Window};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Container, State, Stolen, Unavailable};
+use super::{Container, Delayer, GroupKey, State, Stolen, Unavailable};
 
 /// The figures of everything that is watched, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -11,9 +11,9 @@ pub struct Reading {
     /// Time since the agent began to count.
     pub uptime: Duration,
     /// One row a group of the chosen kind (container, cgroup, pod or namespace), `host` and `kernel` among them.
-    /// No two have the same [`Group::key`]. Figures are sums since the agent began, or since the group was born.
+    /// No two have the same [`Group::key`]. Figures are sums since the row began, and only grow while it is there.
     pub groups: Vec<Group>,
-    /// Time of all threads of the host by state, groups that are long gone included.
+    /// Time of all threads of the host by state: the sum of all rows and of those that are gone.
     pub total_ns: BTreeMap<State, u64>,
     /// Groups that ended since the agent began.
     pub groups_ended: u64,
@@ -39,25 +39,11 @@ pub struct Group {
     pub alive: bool,
     /// Its figures. `identity` is that of its newest member, `threads` those alive now, `ledger.thread_time_ns` is
     /// not kept, `ledger.delayed_by` is replaced by [`delayed_by`](Self::delayed_by), `psi` and `cfs` are sums
-    /// over all cgroups that it is or was made of, and absent where those are many.
+    /// over all cgroups that hold its members or did, and absent where those are many.
     pub figures: Container,
-    /// Who ran while its threads waited for a CPU, by name: the worst few, and `other` for the rest. Each only grows.
-    pub delayed_by: Vec<(String, u64)>,
-}
-
-/// The labels of a group; empty strings where it has none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GroupKey {
-    /// Name of the container, service or cgroup; `host` and `kernel` as well. In a grouping by pod or namespace: empty.
-    pub container: String,
-    /// Kubernetes pod.
-    pub pod: String,
-    /// Kubernetes namespace.
-    pub namespace: String,
-    /// Path of the cgroup, in the grouping by cgroup only.
-    pub cgroup: String,
-    /// Inode number of the kernel namespace, in a grouping by namespace only.
-    pub kernel_namespace: String,
+    /// Who ran while its threads waited for a CPU: a few by name, no label twice. Sums to its run-queue time; each only
+    /// grows for as long as it is there.
+    pub delayed_by: Vec<(Delayer, u64)>,
 }
 
 /// What one BPF program has cost.
@@ -71,7 +57,7 @@ pub struct ProgramCost {
     pub runs: Option<(u64, Duration)>,
 }
 
-/// By what the rows of a reading are told apart.
+/// By what rows are told apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Grouping {
     /// Containers, services, and plain cgroups that hold threads.
@@ -87,16 +73,39 @@ pub enum Grouping {
     PidNamespace,
     /// Mount namespaces.
     MountNamespace,
+    /// User namespaces.
+    UserNamespace,
 }
 
 impl Grouping {
     /// Every grouping with its name on the command line.
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::Container, "container"),
         (Self::Cgroup, "cgroup"),
         (Self::Pod, "pod"),
         (Self::NetworkNamespace, "netns"),
         (Self::PidNamespace, "pidns"),
         (Self::MountNamespace, "mntns"),
+        (Self::UserNamespace, "userns"),
     ];
+
+    /// Kernel namespaces.
+    #[must_use]
+    pub const fn is_namespace(self) -> bool {
+        !matches!(self, Self::Container | Self::Cgroup | Self::Pod)
+    }
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(grouping, _)| *grouping == self);
+        found.map_or("", |(_, name)| name)
+    }
+
+    /// The grouping with this [`name`](Self::name).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(_, other)| *other == name);
+        found.map(|(grouping, _)| *grouping)
+    }
 }

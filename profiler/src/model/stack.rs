@@ -1,7 +1,9 @@
 //! Symbolized stacks, stored once and referred to by number.
 
-use foldhash::HashMap;
+use std::cmp::Ordering;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::State;
 
@@ -46,6 +48,8 @@ pub enum FrameKind {
     User,
     /// The kernel and its modules.
     Kernel,
+    /// No code: its name, one of [`stand_in`]'s, says why frames are not there.
+    StandIn,
 }
 
 /// A mapped file: executable, library, vDSO, JIT region or the kernel.
@@ -180,4 +184,17 @@ pub struct Stack {
     pub syscall: Option<Arc<str>>,
     /// On-CPU in a quota period that ended throttled: this stack burnt the quota.
     pub burnt_quota: bool,
+}
+
+impl Stack {
+    /// The order in which stacks are equal that are one: everything counts but what was counted on them.
+    #[must_use]
+    pub fn order(&self, other: &Self) -> Ordering {
+        let key = |it: &Self| (it.state, it.pid, it.burnt_quota);
+        key(self)
+            .cmp(&key(other))
+            .then_with(|| self.thread.cmp(&other.thread))
+            .then_with(|| self.syscall.cmp(&other.syscall))
+            .then_with(|| self.frames.cmp(&other.frames))
+    }
 }

@@ -1,9 +1,9 @@
 //! The states of a thread that ctprof tells apart.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// What a thread was doing. At every instant it is in exactly one of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Running its own code.

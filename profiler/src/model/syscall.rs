@@ -60,11 +60,12 @@ impl Latency {
     /// calls take about the same time, and within the bucket's width everywhere. `None` without any call.
     #[must_use]
     pub fn quantile_ns(&self, share: f64) -> Option<u64> {
-        let total: u64 = self.buckets.iter().map(|bucket| bucket.count).sum();
+        let counts = self.buckets.iter().map(|bucket| bucket.count);
+        let total = counts.fold(0, u64::saturating_add);
         let rank = ((share * total as f64).ceil() as u64).clamp(1, total.max(1));
-        let mut seen = 0;
+        let mut seen: u64 = 0;
         let bucket = self.buckets.iter().find(|bucket| {
-            seen += bucket.count;
+            seen = seen.saturating_add(bucket.count);
             seen >= rank
         })?;
         bucket.sum_ns.checked_div(bucket.count)
@@ -75,7 +76,8 @@ impl Syscall {
     /// Calls that returned an error.
     #[must_use]
     pub fn failed(&self) -> u64 {
-        self.errors.iter().map(|(_, count)| count).sum()
+        let counts = self.errors.iter().map(|(_, count)| *count);
+        counts.fold(0, u64::saturating_add)
     }
 
     /// Time on a CPU; `None` where no times were taken.

@@ -1,5 +1,7 @@
 //! Makes names that a container controls safe to show.
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 /// `text` with every control character (escape codes, newlines, NUL, C1, bidirectional overrides) as `?`,
 /// cut after `max_chars` characters with `…`.
 ///
@@ -33,6 +35,25 @@ pub fn markup(text: &str) -> String {
             c => out.push(c),
         }
     }
+    out
+}
+
+/// `text` in at most `width` character cells, with `…` at the end where something is missing.
+#[must_use]
+pub fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut used = 1;
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        out.push(c);
+    }
+    out.push('…');
     out
 }
 

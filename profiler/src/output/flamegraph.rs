@@ -22,9 +22,9 @@ use inferno::flamegraph as inferno_graph;
 use inferno_graph::color::{BackgroundColor, PaletteMap};
 use inferno_graph::{Direction, TextTruncateDirection};
 
-use super::View;
-use super::states::ViewState;
-use super::summary::ContainerSummary;
+use crate::analysis::View;
+use crate::analysis::states::ViewState;
+use crate::analysis::summary::ContainerSummary;
 use crate::model::State;
 pub use graph::Graph;
 use svg::{Extras, Scale};

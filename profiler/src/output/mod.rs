@@ -1,51 +1,23 @@
-//! What a recording becomes: one file per format, and the report on the terminal.
-//!
-//! A profile is first put in the terms of its files ([`View`]: the summary and the stacks by name). The
-//! graphs and the report are made from that alone, so that `ctprof report` shows a recording exactly as
-//! `ctprof record` did.
+//! What a window becomes: one file per format, and the report on the terminal. Nothing here is read back.
 
-pub mod blame;
-pub mod causes;
-pub mod directory;
 pub mod flamegraph;
 pub mod folded;
-pub mod functions;
-pub mod names;
 pub mod notes;
 pub mod pprof;
-pub mod reader;
 pub mod report;
-pub mod stacks;
-pub mod states;
 pub mod summary;
 pub mod syscalls;
 pub mod table;
-pub mod threads;
-pub mod units;
 
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::model::Profile;
+use crate::analysis::View;
+use crate::model::Window;
+use crate::store::directory::{BURNT_QUOTA, CALLS, FOLDED, NewFile, PPROF, STORE, SUMMARY};
+use crate::store::{self, RecordingDir};
 use crate::{Error, Result};
-pub use directory::RecordingDir;
-use directory::{BURNT_QUOTA, CALLS, FOLDED, NewFile, PPROF, SUMMARY};
 use flamegraph::Graph;
-use stacks::Stacks;
-use summary::Summary;
-
-/// A recording as the report and the graphs see it.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// Everything but the stacks.
-    pub summary: Summary,
-    /// The stacks by name.
-    pub stacks: Stacks,
-    /// Those on-CPU stacks among them that burnt a quota.
-    pub burnt_quota: Stacks,
-    /// Those stacks of threads in a system call, whose outermost frame is the call.
-    pub calls: Stacks,
-}
 
 /// A file that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,37 +39,21 @@ pub struct Written {
     pub view: View,
 }
 
-impl View {
-    /// The view of a profile, and the containers' order in it as positions in the profile.
-    #[must_use]
-    pub fn of(profile: &Profile) -> (Self, Vec<usize>) {
-        let (summary, order) = Summary::of(profile);
-        let view = Self {
-            stacks: Stacks::of(profile, &order),
-            burnt_quota: Stacks::of_burnt_quota(profile, &order),
-            calls: Stacks::of_calls(profile, &order),
-            summary,
-        };
-        (view, order)
-    }
-
-    /// The containers' labels, in order.
-    #[must_use]
-    pub fn labels(&self) -> Vec<&str> {
-        self.summary
-            .containers
-            .iter()
-            .map(|container| container.label.as_str())
-            .collect()
-    }
-}
-
 /// Writes every file of the recording.
 ///
 /// A file that cannot be written leaves no part of itself behind; the others are kept, and the error names
 /// both.
-pub fn write_all(dir: &RecordingDir, profile: &Profile) -> Result<Written> {
-    let (view, order) = View::of(profile);
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write_all(dir: &RecordingDir, window: &Window) -> Result<Written> {
+    // First, while there is room: what they hold is worth more than any other file.
+    let (stored, (view, order)) = std::thread::scope(|scope| {
+        let stored = scope.spawn(|| write_file(dir, STORE, |out| store::write(window, out)));
+        let view = View::of(window);
+        (joined(stored, dir, STORE), view)
+    });
+    let summary = write_file(dir, SUMMARY, |out| summary::write(&view.summary, out));
     let all: Vec<usize> = (0..order.len()).collect();
     let graph = |graph: Graph| {
         let options = flamegraph::Options {
@@ -108,13 +64,11 @@ pub fn write_all(dir: &RecordingDir, profile: &Profile) -> Result<Written> {
             flamegraph::write(graph, &view, options, out)
         })
     };
-    // First, while there is room: what it says is worth more than any other file.
-    let summary = write_file(dir, SUMMARY, |out| view.summary.write(out));
     // The largest two beside the graphs, which take most memory: one after the other.
     let results = std::thread::scope(|scope| {
         let pprof = scope.spawn(|| {
             write_file(dir, PPROF, |out| {
-                pprof::write(profile, &view.summary, &order, out)
+                pprof::write(window, &view.summary, &order, out)
             })
         });
         let folded = scope.spawn(|| {
@@ -123,7 +77,7 @@ pub fn write_all(dir: &RecordingDir, profile: &Profile) -> Result<Written> {
             })
         });
         let graphs: Vec<_> = Graph::ALL.into_iter().map(graph).collect();
-        let mut results = vec![summary, joined(folded, dir, FOLDED)];
+        let mut results = vec![summary, stored, joined(folded, dir, FOLDED)];
         for (name, part) in [(BURNT_QUOTA, &view.burnt_quota), (CALLS, &view.calls)] {
             if !part.is_empty() {
                 results.push(write_file(dir, name, |out| {

@@ -1,10 +1,9 @@
 //! What a reader must know to trust a recording, in words: losses, stacks that end early, and why there is
 //! nothing to see.
 
-use super::summary::{ContainerSummary, Summary};
-use super::units;
-use crate::model::Unavailable;
+use crate::analysis::summary::{ContainerSummary, Summary};
 use crate::model::text::printable;
+use crate::model::{Loss, StackQuality, Unavailable, units};
 
 /// A list of containers is spelt out up to this many characters.
 const MAX_NAMES: usize = 48;
@@ -15,71 +14,89 @@ const MAX_CAUSE: usize = 300;
 /// Below this share stacks that end early are not worth a line.
 const NOTABLE_PERCENT: u64 = 5;
 
-/// Causes under `lost` that cost nothing: a switch that was missed is repaired with the next one.
-const HARMLESS: [&str; 1] = ["switch_missed"];
+/// What a count of a cause means to a reader.
+enum Kind {
+    /// Nothing: it was repaired.
+    Harmless,
+    /// Events were dropped.
+    Dropped,
+    /// Something else, which these words say of one and of several.
+    Check([&'static str; 2]),
+}
 
-/// Causes whose count is not one of events that were dropped, with what it means: one, several.
-const CHECKS: [(&str, [&str; 2]); 5] = [
-    (
-        "ledger_residual",
-        [
+const fn kind(loss: Loss) -> Kind {
+    match loss {
+        // Repaired with the next one.
+        Loss::SwitchMissed => Kind::Harmless,
+        Loss::LedgerResidual => Kind::Check([
             "row has states that do not add up to its thread time",
             "rows have states that do not add up to their thread time",
-        ],
-    ),
-    (
-        "thread_end_missed",
-        [
+        ]),
+        Loss::ThreadEndMissed => Kind::Check([
             "thread had not ended 300 ms after the recording: its lifetime is what its states say",
             "threads had not ended 300 ms after the recording: their lifetimes are what their states say",
-        ],
-    ),
-    (
-        "wakeup_missed",
-        [
+        ]),
+        Loss::WakeupMissed => Kind::Check([
             "wakeup was not seen: that wait for a CPU counts as blocked",
             "wakeups were not seen: those waits for a CPU count as blocked",
-        ],
-    ),
-    (
-        "program_missed",
-        [
+        ]),
+        Loss::ProgramMissed => Kind::Check([
             "event came while the CPU was handling another in the same BPF program: it is not counted",
             "events came while the CPU was handling another in the same BPF program: they are not counted",
-        ],
-    ),
-    (
-        "map_read_again",
-        [
+        ]),
+        Loss::MapReadAgain => Kind::Check([
             "read of a BPF map was tried again, because a CPU was writing to it: nothing is lost",
             "reads of BPF maps were tried again, because a CPU was writing to them: nothing is lost",
-        ],
-    ),
-];
+        ]),
+        Loss::DescriptorLate => Kind::Check([
+            "slow call has the number of a file descriptor, and what it is was not found out in time",
+            "slow calls have the numbers of file descriptors, and what these are was not found out in time",
+        ]),
+        Loss::StackLate => Kind::Check([
+            "slow call has functions without names, because its process could not be read in time",
+            "slow calls have functions without names, because their processes could not be read in time",
+        ]),
+        Loss::AccountMissing
+        | Loss::CallMapFull
+        | Loss::CountMapFull
+        | Loss::DelayMapFull
+        | Loss::EventDropped
+        | Loss::KernelStackUnreadable
+        | Loss::MappingDropped
+        | Loss::ScopeFull
+        | Loss::SlowCallDropped
+        | Loss::StackCollision
+        | Loss::StackMapFull
+        | Loss::SubtreeFull
+        | Loss::ThreadUntracked
+        | Loss::ThrottleMapFull
+        | Loss::UnknownEvent
+        | Loss::UnknownSlot
+        | Loss::UserStackUnreadable => Kind::Dropped,
+    }
+}
 
 /// Each cause of loss that has a count: `12 events lost: stack map full`.
 #[must_use]
 pub fn losses(summary: &Summary) -> Vec<String> {
     lost(summary)
-        .map(|(cause, count)| {
-            let words = CHECKS.iter().find(|(name, _)| name == cause);
-            match words {
-                Some((_, [one, _])) if *count == 1 => format!("1 {one}"),
-                Some((_, [_, several])) => format!("{} {several}", units::count(*count)),
-                None => format!(
-                    "{} lost: {}",
-                    units::counted(*count, "event"),
-                    printable(&cause.replace('_', " "), MAX_CAUSE)
-                ),
-            }
+        .filter_map(|(loss, count)| match kind(loss) {
+            Kind::Harmless => None,
+            Kind::Check([one, _]) if count == 1 => Some(format!("1 {one}")),
+            Kind::Check([_, several]) => Some(format!("{} {several}", units::count(count))),
+            Kind::Dropped => Some(format!(
+                "{} lost: {}",
+                units::counted(count, "event"),
+                loss.name().replace('_', " ")
+            )),
         })
         .collect()
 }
 
-/// What cost something, or ought to be 0.
-fn lost(summary: &Summary) -> impl Iterator<Item = (&String, &u64)> {
-    let all = summary.lost.iter();
-    all.filter(|(cause, count)| **count > 0 && !HARMLESS.contains(&cause.as_str()))
+/// Causes that have a count.
+fn lost(summary: &Summary) -> impl Iterator<Item = (Loss, u64)> {
+    let all = summary.lost.iter().map(|(loss, count)| (*loss, *count));
+    all.filter(|(_, count)| *count > 0)
 }
 
 /// CPU time that the hypervisor took, where it is more than a hundredth of the CPUs' time.
@@ -122,8 +139,8 @@ pub fn losses_in_short(summary: &Summary) -> Option<String> {
         return losses.pop();
     }
     let dropped = lost(summary)
-        .filter(|(cause, _)| !CHECKS.iter().any(|(name, _)| name == cause))
-        .fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
+        .filter(|(loss, _)| matches!(kind(*loss), Kind::Dropped))
+        .fold(0, |sum: u64, (_, count)| sum.saturating_add(count));
     Some(match dropped {
         0 => units::counted(losses.len() as u64, "warning"),
         dropped => format!("{} lost", units::counted(dropped, "event")),
@@ -137,33 +154,50 @@ pub fn incomplete_stacks<'a>(
 ) -> Option<String> {
     let (incomplete, all) = containers.fold((0_u64, 0_u64), |(incomplete, all), container| {
         (
-            incomplete.saturating_add(container.incomplete_stacks()),
-            all.saturating_add(container.stack_samples()),
+            incomplete.saturating_add(container.stacks.incomplete()),
+            all.saturating_add(container.stacks.all()),
         )
     });
     (incomplete > 0).then(|| format!("{} of stacks end early", units::percent(incomplete, all)))
 }
 
-/// The containers whose stacks often end early, each as a line that says what that means.
+/// The containers whose stacks often end early, each as a line that says why: of samples, and of time that was waited.
 #[must_use]
 pub fn containers_with_incomplete_stacks<'a>(
     containers: impl Iterator<Item = &'a ContainerSummary>,
 ) -> Vec<String> {
-    containers
-        .filter(|container| {
-            let all = container.stack_samples();
-            all > 0
-                && container.incomplete_stacks().saturating_mul(100)
-                    >= all.saturating_mul(NOTABLE_PERCENT)
-        })
-        .map(|container| {
-            format!(
-                "{}: {} of stacks end early (code without frame pointers); their callers are missing",
-                container.label,
-                units::percent(container.incomplete_stacks(), container.stack_samples())
-            )
-        })
-        .collect()
+    let mut lines = Vec::new();
+    for container in containers {
+        let samples = incomplete(&container.stacks);
+        let waits = incomplete(&container.wait_stacks);
+        let of = |what: &str, (share, causes): (String, String)| {
+            let label = &container.label;
+            format!("{label}: {share} of {what} end early, their callers are missing: {causes}")
+        };
+        lines.extend(samples.map(|it| of("stacks", it)));
+        lines.extend(waits.map(|it| of("the time waited has stacks that", it)));
+    }
+    lines
+}
+
+/// The share of what ends early, and why, if it is worth a line.
+fn incomplete(quality: &StackQuality) -> Option<(String, String)> {
+    let (incomplete, all) = (quality.incomplete(), quality.all());
+    let is_notable =
+        all > 0 && incomplete.saturating_mul(100) >= all.saturating_mul(NOTABLE_PERCENT);
+    if !is_notable {
+        return None;
+    }
+    let causes = quality.cut.sorted().into_iter().map(|(cut, count)| {
+        let share = units::percent(count, all);
+        format!("{share} {}", cut.explain())
+    });
+    let unreadable = (quality.unreadable > 0).then(|| {
+        let share = units::percent(quality.unreadable, all);
+        format!("{share} could not be read")
+    });
+    let causes: Vec<String> = causes.chain(unreadable).collect();
+    Some((units::percent(incomplete, all), causes.join("; ")))
 }
 
 /// The containers that a recording with a ledger has none for, as a line.
@@ -188,7 +222,7 @@ pub fn containers_without_ledger<'a>(
 pub fn unavailable(summary: &Summary) -> Vec<String> {
     let mut causes: Vec<(&str, Vec<String>)> = Vec::new();
     for Unavailable { view, cause } in &summary.unavailable {
-        let view = printable(view, MAX_CAUSE);
+        let view = printable(view.as_str(), MAX_CAUSE);
         match causes.iter_mut().find(|(known, _)| known == cause) {
             Some((_, views)) => views.push(view),
             None => causes.push((cause, vec![view])),

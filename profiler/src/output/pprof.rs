@@ -1,6 +1,6 @@
 //! `profile.pb.gz`: pprof, which `go tool pprof` and every profile store read.
 //!
-//! One sample for each stack of the profile, with the labels that filter it, and one for each state with time that
+//! One sample for each stack of the window, with the labels that filter it, and one for each state with time that
 //! no stack accounts for, so that the values add up to the containers' times. Samples are written one at a
 //! time: two encoded messages one after the other are their merge (protobuf's encoding guide), so the
 //! largest part of the file is never in memory at once.
@@ -14,9 +14,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
-use super::summary::Summary;
-use super::{names, notes, stacks};
-use crate::model::{ContainerIdentity, Profile, Stack, StateGroup, stand_in};
+use super::notes;
+use crate::analysis::summary::Summary;
+use crate::analysis::{names, stacks};
+use crate::model::{ContainerIdentity, Stack, StateGroup, Window, stand_in};
 use proto::{Label, Sample, ValueType};
 use tables::{Locations, Strings};
 
@@ -39,9 +40,9 @@ const fn time_type(group: StateGroup) -> usize {
     }
 }
 
-/// Writes the profile, compressed. `order` is the containers' order in the summary.
+/// Writes the window, compressed. `order` is the containers' order in the summary.
 pub fn write(
-    profile: &Profile,
+    window: &Window,
     summary: &Summary,
     order: &[usize],
     out: impl Write,
@@ -50,7 +51,7 @@ pub fn write(
     // default for a tenth more bytes.
     let mut out = GzEncoder::new(out, Compression::fast());
     let mut strings = Strings::new();
-    let mut locations = Locations::new(&profile.frames);
+    let mut locations = Locations::new(&window.frames);
     let keys = Keys::new(&mut strings);
     let mut sample = Sample {
         value: vec![0; 1 + TIME_TYPES.len()],
@@ -58,7 +59,7 @@ pub fn write(
     };
     let mut piece = Vec::with_capacity(2 * PIECE_BYTES);
     for position in order {
-        let container = &profile.containers[*position];
+        let container = &window.rows[*position];
         let labels = keys.container_labels(&container.identity, &mut strings);
         for stack in &container.stacks {
             sample.location_id.clear();

@@ -17,11 +17,13 @@ mod shown;
 use std::io::Write;
 use std::path::Path;
 
-use super::causes::Causes;
-use super::summary::Summary;
-use super::{View, directory, functions, notes, units};
-use crate::model::StateGroup;
+use super::{notes, summary};
+use crate::analysis::causes::Causes;
+use crate::analysis::summary::Summary;
+use crate::analysis::{View, functions};
 use crate::model::text::printable;
+use crate::model::{StateGroup, units};
+use crate::store::directory;
 use detail::Detail;
 use shown::Shown;
 
@@ -120,7 +122,7 @@ pub fn print_json(view: &View, options: &Options<'_>, out: &mut impl Write) -> s
             only.contains(&(position - 1))
         });
     }
-    summary.write(out)
+    summary::write(&summary, out)
 }
 
 fn selected(summary: &Summary, only: Option<&[usize]>) -> Vec<usize> {

@@ -1,20 +1,21 @@
-//! Raw samples to a profile: whose they are, what their addresses are called.
+//! Raw samples to a window: whose they are, what their addresses are called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
-
-use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
 
 use super::beside::{self, Figures};
 use crate::aggregate::{
-    Addresses, CallNames, Names, Owners, Placeholders, balance, container_ledgers,
-    container_stacks, container_syscalls, retain_rows, scheduler_frames,
+    Addresses, CallNames, Names, Placeholders, balance, container_ledgers, container_stacks,
+    container_syscalls, retain_rows, scheduler_frames,
 };
-use crate::collect::{Counted, Recorded, SessionPlan, WatchList};
-use crate::host::cgroup::is_at_or_below;
-use crate::host::containers::Containers;
+use crate::bpf::SamplingEvent;
+use crate::collect::{Counted, Recorded, WatchList};
+use crate::grouping::{Naming, owners};
+use crate::host::cgroup::Hierarchy;
+use crate::host::containers::{Containers, ProcessPath};
 use crate::host::{kernel, syscalls};
-use crate::model::{Container, ContainerIdentity, FrameTable, Profile, Unavailable, Unnamed};
+use crate::model::{FrameTable, Loss, Unavailable, Unnamed, ViewId, Window};
 use crate::symbolize::Symbolizer;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
@@ -26,37 +27,38 @@ pub const CALL_NAMES: CallNames = CallNames {
     error: syscalls::error_name,
 };
 
-/// Everything a profile is made of.
-pub(super) struct Input<'a> {
-    pub(super) plan: SessionPlan<'a>,
+/// Everything a window is made of.
+pub(super) struct Input {
+    pub(super) hierarchy: Hierarchy,
+    pub(super) frequency_hz: u64,
+    pub(super) event: SamplingEvent,
     pub(super) start_unix: Duration,
     pub(super) recorded: Recorded,
     pub(super) before: Figures,
     pub(super) after: Figures,
     pub(super) counted: Option<Counted>,
-    pub(super) containers: Containers,
+    pub(super) naming: Naming,
     pub(super) symbolizer: Symbolizer,
     /// When everything has to have its name.
     pub(super) deadline: Instant,
 }
 
-/// Puts the profile together.
-pub(super) fn profile(input: Input<'_>) -> Profile {
+/// Puts the window together.
+pub(super) fn profile(input: Input) -> Window {
     let Input {
-        plan,
+        hierarchy,
+        frequency_hz,
+        event,
         start_unix,
         recorded,
         before,
         after,
         counted,
-        containers: mut known,
+        mut naming,
         mut symbolizer,
         deadline,
     } = input;
-    let SessionPlan {
-        hierarchy, roots, ..
-    } = plan;
-    known.retry();
+    naming.settle();
     let mut frames = FrameTable::default();
     let names = symbolize(
         Addresses::of(&recorded.samples),
@@ -64,27 +66,27 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         deadline,
         &mut frames,
     );
-    let (owners, mut containers) = owners(&recorded.watch, roots, &mut known);
+    let (owners, mut containers) = owners(&recorded.watch, &mut naming);
     let placeholders = Placeholders::of(&mut frames);
     let ownerless = container_stacks(
         &recorded.samples,
         &names,
         &owners,
-        NS_PER_SECOND / plan.frequency_hz,
+        NS_PER_SECOND / frequency_hz,
         placeholders,
         &scheduler_frames(&frames),
         &mut containers,
     );
     let mut lost = recorded.lost;
     if let Some(raw) = &recorded.ledger {
-        let elsewhere = elsewhere(&recorded.watch, &mut known);
+        let elsewhere = elsewhere(&recorded.watch, naming.containers());
         let unended = container_ledgers(
             raw,
             &owners,
             |slot| elsewhere.get(&slot).cloned(),
             &mut containers,
         );
-        lost.insert("thread_end_missed".to_owned(), unended);
+        lost.insert(Loss::ThreadEndMissed, unended);
     }
     if let Some(calls) = &recorded.calls {
         container_syscalls(
@@ -98,19 +100,14 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
     for container in &mut containers {
         balance(container);
     }
-    let cgroups: Vec<String> = containers
-        .iter()
-        .map(|it| it.identity.cgroup.clone())
-        .collect();
-    let has_rows_below = |cgroup: &str| {
-        cgroups
-            .iter()
-            .any(|other| other != cgroup && is_at_or_below(other, cgroup))
-    };
+    let cgroups = containers.iter().map(|it| it.identity.cgroup.clone());
+    let cgroups: BTreeSet<String> = cgroups.collect();
     for container in &mut containers {
         let path = &container.identity.cgroup;
         if !path.is_empty() {
             container.cpu_quota_cores = hierarchy.quota_cores(path);
+        }
+        if !path.is_empty() && !container.identity.is_process() {
             container.cfs = after.cpu_since(&before, path);
             container.psi = after.psi_since(&before, path);
         }
@@ -120,7 +117,7 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
         // The threads of `host` are not counted: its cgroups hold the kernel's, too.
         if let Some(container) = owner
             .and_then(|owner| containers.get_mut(*owner))
-            .filter(|container| !container.identity.cgroup.is_empty())
+            .filter(|it| !it.identity.cgroup.is_empty() && !it.identity.is_process())
         {
             let threads = container.threads.get_or_insert_default();
             *threads += after.threads(path);
@@ -131,7 +128,8 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
     retain_rows(&mut containers, |it| {
         let cgroup = &it.identity.cgroup;
         let is_fixed = cgroup.is_empty();
-        let is_chosen = roots.is_some() && !has_rows_below(cgroup);
+        let is_chosen = recorded.watch.roots().is_some()
+            && (it.identity.is_process() || !is_any_below(&cgroups, cgroup));
         let is_alive = it.samples > 0
             || it.time_ns.values().any(|ns| *ns > 0)
             || it.threads.is_some_and(|threads| threads > 0);
@@ -140,37 +138,52 @@ pub(super) fn profile(input: Input<'_>) -> Profile {
     let mut unavailable = recorded.unavailable;
     if let Some(cause) = hierarchy.missing_pressure() {
         unavailable.push(Unavailable {
-            view: "psi".to_owned(),
+            view: ViewId::PSI,
             cause: format!("no stall times: {cause}"),
         });
     }
     match &counted {
         Some(counted) => unavailable.extend(beside::give(counted, &mut containers)),
+        None if !beside::can_count(naming.grouping()) => unavailable.push(Unavailable {
+            view: ViewId::COUNTERS,
+            cause: format!(
+                "no counters by {}: perf counts a cgroup with all below it",
+                naming.grouping().name()
+            ),
+        }),
         None => unavailable.push(Unavailable {
-            view: "counters".to_owned(),
+            view: ViewId::COUNTERS,
             cause: "no counters with --no-stacks: they make every switch between containers dearer"
                 .to_owned(),
         }),
     }
-    lost.insert("unknown_slot".to_owned(), ownerless);
+    lost.insert(Loss::UnknownSlot, ownerless);
     let off = containers.iter().filter(|it| it.residual_ns() != Some(0));
     let off = off.filter(|it| it.ledger.is_some()).count();
-    lost.insert("ledger_residual".to_owned(), off as u64);
-    Profile {
+    lost.insert(Loss::LedgerResidual, off as u64);
+    Window {
         ctprof_version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: kernel::release(),
         start_unix_ns: u64::try_from(start_unix.as_nanos()).unwrap_or(u64::MAX),
-        window_ns: u64::try_from(recorded.window.as_nanos()).unwrap_or(u64::MAX),
-        frequency_hz: plan.frequency_hz,
-        event: plan.event.name().to_owned(),
+        duration_ns: u64::try_from(recorded.window.as_nanos()).unwrap_or(u64::MAX),
+        frequency_hz,
+        event: event.name().to_owned(),
         cpus: recorded.cpus as u64,
         stolen: beside::stolen_since(before.stolen, after.stolen),
         lost,
         unavailable,
         unnamed: unnamed(&symbolizer),
-        containers,
+        rows: containers,
         frames,
     }
+}
+
+/// Whether any of these paths lies below `path`. By looking at the first that may: there are as many rows as cgroups.
+fn is_any_below(all: &BTreeSet<String>, path: &str) -> bool {
+    let above = format!("{}/", path.trim_end_matches('/'));
+    let from = (Bound::Excluded(above.as_str()), Bound::Unbounded);
+    let first = all.range::<str, _>(from).next();
+    first.is_some_and(|first| first.starts_with(&above))
 }
 
 fn unnamed(symbolizer: &Symbolizer) -> Vec<Unnamed> {
@@ -192,10 +205,7 @@ fn symbolize(
     frames: &mut FrameTable,
 ) -> Names {
     let mut names = Names::default();
-    let kernel = symbolizer.kernel(&addresses.kernel, frames);
-    names
-        .kernel
-        .extend(addresses.kernel.into_iter().zip(kernel));
+    symbolizer.begin_kernel();
     // Once more: a process that still lives may have mapped libraries and compiled code since. Most of the time is for
     // their files.
     symbolizer.drop_waiting();
@@ -203,6 +213,10 @@ fn symbolize(
     let for_looks = deadline.saturating_duration_since(now) / 3;
     symbolizer.look_again(addresses.user.keys().copied(), now + for_looks);
     symbolizer.read_ahead(&addresses.user, Some(deadline));
+    let kernel = symbolizer.kernel(&addresses.kernel, frames);
+    names
+        .kernel
+        .extend(addresses.kernel.into_iter().zip(kernel));
     for (process, user) in addresses.user {
         let resolved = symbolizer.user(process, &user, frames);
         names
@@ -216,7 +230,7 @@ fn symbolize(
 fn elsewhere(watch: &WatchList, names: &mut Containers) -> BTreeMap<u32, String> {
     watch
         .iter()
-        .filter(|(_, path)| !watch.is_recorded(path))
+        .filter(|(_, path)| !ProcessPath::is(path) && !watch.is_recorded(path))
         .filter_map(|(slot, path)| {
             let owner = names.owner(path)?;
             Some((slot, names.identify(&owner).name.clone()))
@@ -224,67 +238,17 @@ fn elsewhere(watch: &WatchList, names: &mut Containers) -> BTreeMap<u32, String>
         .collect()
 }
 
-/// Folds slots into containers: rows of the profile, and which slot belongs to which.
-#[must_use]
-pub fn owners(
-    watch: &WatchList,
-    roots: Option<&[String]>,
-    names: &mut Containers,
-) -> (Owners, Vec<Container>) {
-    let mut owners = Owners::default();
-    let mut rows: Vec<Container> = Vec::new();
-    let mut known: BTreeMap<String, usize> = BTreeMap::new();
-    if roots.is_none() {
-        for (slot, name) in [(SLOT_HOST, "host"), (SLOT_KERNEL, "kernel")] {
-            owners.0.insert(slot, rows.len());
-            rows.push(row(ContainerIdentity {
-                name: name.to_owned(),
-                runtime: name.to_owned(),
-                ..ContainerIdentity::default()
-            }));
-        }
-    }
-    for (slot, path) in watch.recorded() {
-        let Some(owner) = owner(path, roots, names) else {
-            // A folder of the host, such as `/`: who runs there is in no container.
-            owners.0.insert(slot, SLOT_HOST as usize);
-            continue;
-        };
-        let index = *known.entry(owner).or_insert_with_key(|owner| {
-            rows.push(row(names.identify(owner)));
-            rows.len() - 1
-        });
-        owners.0.insert(slot, index);
-    }
-    (owners, rows)
-}
+#[cfg(test)]
+mod tests {
+    use super::is_any_below;
 
-fn row(identity: ContainerIdentity) -> Container {
-    Container {
-        identity,
-        ..Container::default()
-    }
-}
-
-/// The cgroup whose row `path` belongs to; `None` for the host's.
-///
-/// A chosen cgroup is one row with all below it, but containers and services below it keep rows of their own.
-#[must_use]
-pub fn owner(path: &str, roots: Option<&[String]>, names: &mut Containers) -> Option<String> {
-    let owner = names.owner(path);
-    let Some(roots) = roots else {
-        return owner;
-    };
-    let root = roots
-        .iter()
-        .filter(|root| is_at_or_below(path, root))
-        .max_by_key(|root| root.len())?;
-    match owner {
-        Some(owner)
-            if is_at_or_below(&owner, root) && names.identify(&owner).runtime != "cgroup" =>
-        {
-            Some(owner)
+    #[test]
+    fn below_is_below_and_not_beside() {
+        let all = ["", "/a", "/a-b", "/a/b", "/c"].map(str::to_owned).into();
+        let below = ["/", "/a"];
+        for path in ["/", "/a", "/a-b", "/a/b", "/c", "/d"] {
+            assert_eq!(is_any_below(&all, path), below.contains(&path), "{path}");
         }
-        _ => Some(root.clone()),
+        assert!(!is_any_below(&["/".to_owned()].into(), "/"));
     }
 }

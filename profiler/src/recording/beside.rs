@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::collect::{Counted, Counters, WatchList};
+use crate::grouping::Naming;
 use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::host::cgroup::cpu::figures_between;
 use crate::host::cgroup::pressure::pressure_between;
-use crate::host::containers::Containers;
+use crate::host::containers::ProcessPath;
 use crate::host::stolen::{stolen, stolen_between};
-use crate::model::{CfsFigures, Container, Psi, Stolen, Unavailable};
+use crate::model::{CfsFigures, Container, Grouping, Psi, Stolen, Unavailable};
 
 /// CPU time that was taken from all threads between two readings.
 pub(super) fn stolen_since(before: Option<Stolen>, after: Option<Stolen>) -> Option<Stolen> {
@@ -74,17 +75,26 @@ impl Figures {
     }
 }
 
+/// Whether rows of this kind are cgroups with all that is below them, which is what perf counts.
+pub(super) const fn can_count(grouping: Grouping) -> bool {
+    matches!(grouping, Grouping::Container | Grouping::Pod)
+}
+
 /// Opens counters for everything that will have a row of its own: chosen cgroups, containers and services.
 pub(super) fn counters<'a>(
     hierarchy: &'a Hierarchy,
     watch: &WatchList,
-    roots: Option<&[String]>,
-    names: &mut Containers,
+    naming: &mut Naming,
 ) -> Counters<'a> {
-    let mut paths: Vec<String> = roots.map(<[String]>::to_vec).unwrap_or_default();
+    let mut paths: Vec<String> = watch.roots().map(<[String]>::to_vec).unwrap_or_default();
     let mut seen: BTreeSet<String> = paths.iter().cloned().collect();
     for (_, path) in watch.recorded() {
-        if let Some(owner) = names.owner(path)
+        let owner = match naming.grouping() {
+            Grouping::Pod => naming.of(path).holder.as_deref().map(str::to_owned),
+            _ => naming.containers().owner(path),
+        };
+        if let Some(owner) = owner
+            && !ProcessPath::is(&owner)
             && seen.insert(owner.clone())
         {
             paths.push(owner);
@@ -96,10 +106,13 @@ pub(super) fn counters<'a>(
 /// Hands the counters to their containers; returns what could not be counted.
 pub(super) fn give(counted: &Counted, containers: &mut [Container]) -> Vec<Unavailable> {
     for container in &mut *containers {
-        container.counters = counted.of(&container.identity.cgroup);
+        if !container.identity.is_process() {
+            container.counters = counted.of(&container.identity.cgroup);
+        }
     }
     let paths = containers
         .iter()
+        .filter(|it| !it.identity.is_process())
         .map(|it| it.identity.cgroup.as_str())
         .filter(|path| !path.is_empty());
     counted.unavailable(paths)

@@ -3,32 +3,36 @@
 use std::time::Duration;
 
 use crate::collect::{Counted, Counters, Observer, Samples};
-use crate::host::containers::Containers;
-use crate::model::{ProcessKey, SideBand};
+use crate::grouping::Naming;
+use crate::model::{ContainerIdentity, ProcessKey, SideBand};
 use crate::symbolize::{Options, Symbolizer};
+use crate::unwind::News;
 
 /// Follows a recording.
 pub(super) struct Live<'a, P> {
-    containers: Containers,
+    naming: Naming,
     symbolizer: Symbolizer,
     counters: Option<Counters<'a>>,
     progress: P,
 }
 
 impl<'a, P: FnMut(Duration, u64)> Live<'a, P> {
-    pub(super) fn new(containers: Containers, counters: Option<Counters<'a>>, progress: P) -> Self {
+    pub(super) fn new(naming: Naming, counters: Option<Counters<'a>>, progress: P) -> Self {
         Self {
-            containers,
-            symbolizer: Symbolizer::new(Options::default()),
+            naming,
+            symbolizer: Symbolizer::new(Options {
+                unwind: true,
+                ..Options::default()
+            }),
             counters,
             progress,
         }
     }
 
     /// Stops the counters, and hands over what was gathered.
-    pub(super) fn end(self) -> (Containers, Symbolizer, Option<Counted>) {
+    pub(super) fn end(self) -> (Naming, Symbolizer, Option<Counted>) {
         let counted = self.counters.map(Counters::stop);
-        (self.containers, self.symbolizer, counted)
+        (self.naming, self.symbolizer, counted)
     }
 }
 
@@ -41,17 +45,24 @@ impl<P: FnMut(Duration, u64)> Observer for Live<'_, P> {
         self.symbolizer.happened(records);
     }
 
-    fn cgroup_born(&mut self, path: &str) {
-        // Now, because a short-lived container takes its runtime's files with it.
-        self.containers.identify(path);
+    fn unwind_news(&mut self) -> Vec<News> {
+        self.symbolizer.unwind_news()
     }
 
-    fn drained(&mut self, elapsed: Duration, samples: &Samples) {
+    fn unwind_anew(&mut self) {
+        self.symbolizer.unwind_anew();
+    }
+
+    fn cgroup_born(&mut self, path: &str) -> ContainerIdentity {
+        self.naming.born(path)
+    }
+
+    fn drained(&mut self, elapsed: Duration, samples: &Samples) -> Vec<ContainerIdentity> {
         self.symbolizer.take_in();
-        self.containers.retry();
         if let Some(counters) = &mut self.counters {
             counters.follow_cpus();
         }
         (self.progress)(elapsed, samples.total());
+        self.naming.settle()
     }
 }

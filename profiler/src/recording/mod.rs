@@ -1,33 +1,30 @@
-//! One recording from its plan to its profile: of `ctprof record`, and of an agent that is asked for a profile.
+//! One recording from its plan to its window: of `ctprof record`, and of an agent that is asked for a profile.
 //!
 //! - `live`: what is done while recording: names, binaries
+//! - `on_demand`: a recording out of a session that goes on
 //! - `beside`: what the kernel itself counts for each cgroup
-//! - `assemble`: raw samples to a profile
+//! - `assemble`: raw samples to a window
+//! - `deadline`: when names have to be there
 
 mod assemble;
 mod beside;
+mod deadline;
 mod live;
+mod on_demand;
 
-use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::Result;
 use crate::collect::{Counters, Ended, Session, SessionPlan};
-use crate::host::btf::{Btf, Layout};
-use crate::host::cgroup::{Hierarchy, Version};
+use crate::grouping::Naming;
 use crate::host::containers::Containers;
-use crate::host::kernel;
-use crate::model::Profile;
-use crate::{Error, Result};
-pub use assemble::{CALL_NAMES, owner, owners};
+use crate::model::{Grouping, Window};
+pub use assemble::CALL_NAMES;
 use beside::Figures;
 use live::Live;
-
-/// How long looking at processes and reading their files may take after the end: with what else there is to do, an
-/// answer comes within a second. An unoptimised build reads ten times as slowly.
-pub const NAMES_WITHIN: Duration =
-    Duration::from_millis(if cfg!(debug_assertions) { 120_000 } else { 700 });
+pub use on_demand::OnDemand;
 
 /// A recording that has begun. Dropping it detaches everything.
 pub struct Recording<'a> {
@@ -35,9 +32,9 @@ pub struct Recording<'a> {
     start_unix: Duration,
     session: Session<'a>,
     counters: Option<Counters<'a>>,
-    containers: Containers,
+    naming: Naming,
     before: Figures,
-    names_within: Duration,
+    names_within: Option<Duration>,
 }
 
 impl<'a> Recording<'a> {
@@ -45,16 +42,28 @@ impl<'a> Recording<'a> {
     ///
     /// # Errors
     /// The kernel refuses something that recording cannot do without.
-    pub fn begin(plan: SessionPlan<'a>, mut containers: Containers) -> Result<Self> {
+    pub fn begin(
+        plan: SessionPlan<'a>,
+        grouping: Grouping,
+        containers: Containers,
+    ) -> Result<Self> {
         let start_unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let mut session = Session::start(plan)?;
-        let mut counters = (!plan.stacks.is_empty()).then(|| {
-            beside::counters(plan.hierarchy, session.watch(), plan.roots, &mut containers)
-        });
+        let hierarchy = &plan.env.hierarchy;
+        let mut naming = Naming::new(grouping, hierarchy.clone(), containers);
+        if grouping != Grouping::Container {
+            // Now, while their processes are there.
+            for (_, path) in session.watch().recorded() {
+                naming.of(path);
+            }
+        }
+        let is_counted = !plan.stacks.is_empty() && beside::can_count(grouping);
+        let mut counters =
+            is_counted.then(|| beside::counters(hierarchy, session.watch(), &mut naming));
         session.open()?;
-        let before = Figures::read(plan.hierarchy, session.watch());
+        let before = Figures::read(hierarchy, session.watch());
         if let Some(counters) = &mut counters {
             counters.start();
         }
@@ -63,15 +72,15 @@ impl<'a> Recording<'a> {
             start_unix,
             session,
             counters,
-            containers,
+            naming,
             before,
-            names_within: NAMES_WITHIN,
+            names_within: None,
         })
     }
 
-    /// How long naming may take after the end, [`NAMES_WITHIN`] if nothing else is said.
+    /// How long naming may take after the end; `None` for as long as leaves time to answer within a second.
     #[must_use]
-    pub const fn names_within(mut self, time: Duration) -> Self {
+    pub const fn names_within(mut self, time: Option<Duration>) -> Self {
         self.names_within = time;
         self
     }
@@ -86,23 +95,29 @@ impl<'a> Recording<'a> {
         limit: Option<Duration>,
         stop: impl Future<Output = Ended>,
         progress: impl FnMut(Duration, u64),
-    ) -> Result<Finished<'a>> {
-        let mut live = Live::new(self.containers, self.counters, progress);
+    ) -> Result<Finished> {
+        let mut live = Live::new(self.naming, self.counters, progress);
         let ended = self.session.run(limit, stop, &mut live).await?;
-        let deadline = Instant::now() + self.names_within;
-        let (containers, symbolizer, counted) = live.end();
+        let end = self.session.ended_at().unwrap_or_else(Instant::now);
+        let (naming, symbolizer, counted) = live.end();
         let recorded = self.session.finish()?;
-        let after = Figures::read(self.plan.hierarchy, &recorded.watch);
+        let after = Figures::read(&self.plan.env.hierarchy, &recorded.watch);
+        let deadline = match self.names_within {
+            Some(time) => end + time,
+            None => deadline::for_names(end),
+        };
         Ok(Finished {
             ended,
             input: assemble::Input {
-                plan: self.plan,
+                hierarchy: self.plan.env.hierarchy.clone(),
+                frequency_hz: self.plan.frequency_hz,
+                event: self.plan.event,
                 start_unix: self.start_unix,
                 recorded,
                 before: self.before,
                 after,
                 counted,
-                containers,
+                naming,
                 symbolizer,
                 deadline,
             },
@@ -119,37 +134,26 @@ impl std::fmt::Debug for Recording<'_> {
 }
 
 /// A recording that is over: nothing of it is attached any more.
-pub struct Finished<'a> {
+pub struct Finished {
     /// Why it ended.
     pub ended: Ended,
-    input: assemble::Input<'a>,
+    input: assemble::Input,
 }
 
-impl Finished<'_> {
-    /// Names what was recorded, and puts the profile together. This is what takes time.
+impl Finished {
+    /// Names what was recorded, and puts the window together. This is what takes time.
     #[must_use]
-    pub fn profile(self) -> Profile {
+    pub fn profile(self) -> Window {
         assemble::profile(self.input)
     }
 }
 
-impl std::fmt::Debug for Finished<'_> {
+impl std::fmt::Debug for Finished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Finished")
             .field("ended", &self.ended)
             .finish_non_exhaustive()
     }
-}
-
-/// Where this kernel has the fields that the kernel half reads.
-///
-/// # Errors
-/// No type information, or a field that cannot be done without is not in it.
-pub fn layout(path: Option<&Path>, hierarchy: &Hierarchy) -> Result<Layout> {
-    let path = path.unwrap_or(Path::new(kernel::BTF_PATH));
-    let btf = Btf::from_file(path).map_err(|error| Error::Unsupported(error.to_string()))?;
-    Layout::resolve(&btf, hierarchy.version() == Version::V1)
-        .map_err(|error| Error::Unsupported(error.to_string()))
 }
 
 /// Every binary of every sampled process is held open: the usual soft limit of 1,024 files is soon reached, the

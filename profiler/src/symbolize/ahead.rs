@@ -19,7 +19,7 @@ use super::process::{Content, Image};
 const MOST_THREADS: usize = 4;
 
 /// How long before the deadline debug information is given up, so that the names of symbols are there in time.
-const FOR_SYMBOLS: Duration = Duration::from_millis(150);
+pub(super) const FOR_SYMBOLS: Duration = Duration::from_millis(150);
 
 /// A moment that does not come while somebody waits.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);

@@ -1,17 +1,18 @@
 //! Files read so far: their tables, within a limit of memory, and what their addresses turned into.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::ahead::{self, Job, Wanted};
 use super::binary::{Answer, Binary, guarded};
 use super::budget::Budget;
 use super::elf::{Header, ReadError, Source};
+use super::lent::Lent;
 use super::pool::Pool;
 use super::problems::{Problem, Problems};
 use super::process::{HeldFile, InsteadOf};
-use super::{Options, separate, vdso};
+use super::{Options, Patience, separate, vdso};
 
 /// CPU time that the tables of one file may cost. Those of large programs take a tenth.
 const MAX_TIME: Duration = Duration::from_secs(3);
@@ -62,6 +63,8 @@ pub(super) struct Located {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     entries: HashMap<Key, Entry>,
+    /// Those that threads of the pool have.
+    lent: Lent<Key, Entry>,
     turn: u64,
     /// The time for reading is up: what is not known now stays unknown.
     is_closed: bool,
@@ -101,22 +104,102 @@ impl Cache {
         (located, build_id)
     }
 
-    /// Offsets in the file of `instead` of code that has taken its place at `addresses`; `None` if it has not.
+    /// Offsets in the file of `instead` of code that has taken its place at `addresses`; `None` if it has not. What is to
+    /// be said of them is looked up as well, for [`Cache::resolve`] to find: that it is such code is known only now, when
+    /// the files were read that samples lie in. So both are done on the pool; `None` if that is not done by the deadline.
     pub(super) fn offsets_beside(
         &mut self,
         instead: &InsteadOf,
         addresses: &[u64],
         options: &Options,
+        (pool, patience): (&Pool, Patience),
         problems: &mut Problems,
-    ) -> Vec<Option<u64>> {
+    ) -> Option<Vec<Option<u64>>> {
+        let deadline = patience.deadline;
         self.turn += 1;
         let origin = Origin::Held(Arc::clone(&instead.file));
-        let entry = self.entries.entry(origin.key()).or_insert_with(Entry::new);
+        let key = origin.key();
+        while self.lent.has(&key) {
+            self.take_back(pool, deadline, problems)?;
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        let mut entry = self.entries.remove(&key).unwrap_or_else(Entry::new);
         entry.turn = self.turn;
-        entry.learn(&origin, &[], options, problems);
-        let binary = entry.binary.as_ref();
-        let find = |address| binary?.offset_beside(&instead.neighbours, address);
-        addresses.iter().map(|address| find(*address)).collect()
+        entry.end_at(Some(patience.last));
+        let (options, addresses) = (options.clone(), addresses.to_vec());
+        let neighbours = instead.neighbours.clone();
+        let (answer, answered) = mpsc::sync_channel(1);
+        let look = move |entry: &mut Entry, problems: &mut Problems| {
+            entry.learn(&origin, &[], &options, problems);
+            let binary = entry.binary.as_ref();
+            let find = |address| binary?.offset_beside(&neighbours, address);
+            let offsets: Vec<Option<u64>> = addresses.into_iter().map(find).collect();
+            let new = entry.unknown(offsets.iter().flatten().copied());
+            if !new.is_empty() {
+                entry.learn(&origin, &new, &options, problems);
+            }
+            let _ = answer.send(offsets);
+        };
+        self.lent.lend((key, entry), pool, look);
+        while self.lent.has(&key) {
+            self.take_back(pool, deadline, problems)?;
+        }
+        answered.try_recv().ok()
+    }
+
+    /// Takes over the next file that a thread is done with; `None` if none is by `deadline`.
+    fn take_back(&mut self, pool: &Pool, deadline: Instant, problems: &mut Problems) -> Option<()> {
+        let (key, entry) = self.lent.next(pool, deadline, problems)?;
+        if let Some(entry) = entry {
+            self.entries.insert(key, entry);
+        }
+        Some(())
+    }
+
+    /// Looks up all that is wanted, for [`Cache::resolve`] to find, which reads nothing by itself from then on. Whether all of
+    /// it is done by the deadline; what is not, goes on.
+    pub(super) fn read_until(
+        &mut self,
+        mut wanted: Wanted,
+        options: &Options,
+        patience: Patience,
+        pool: &Pool,
+        problems: &mut Problems,
+    ) -> bool {
+        self.turn += 1;
+        self.is_closed = true;
+        let shared = Arc::new(options.clone());
+        loop {
+            for (key, (origin, offsets)) in std::mem::take(&mut wanted.0) {
+                if self.lent.has(&key) {
+                    wanted.0.insert(key, (origin, offsets));
+                    continue;
+                }
+                let mut entry = self.entries.remove(&key).unwrap_or_else(Entry::new);
+                entry.turn = self.turn;
+                let new = entry.unknown(offsets.iter().copied());
+                if new.is_empty() || entry.is_broken {
+                    self.entries.insert(key, entry);
+                    continue;
+                }
+                entry.end_at(patience.last.checked_sub(ahead::FOR_SYMBOLS));
+                let (from, options) = (origin.clone(), Arc::clone(&shared));
+                self.lent.lend((key, entry), pool, move |entry, problems| {
+                    entry.learn(&from, &new, &options, problems);
+                });
+                wanted.0.insert(key, (origin, offsets));
+            }
+            if wanted.0.is_empty() {
+                break;
+            }
+            if self.take_back(pool, patience.deadline, problems).is_none() {
+                return false;
+            }
+        }
+        self.trim(options.cache_bytes);
+        true
     }
 
     /// Looks up all that is wanted, several files at a time, for [`Cache::resolve`] to find. What takes until after

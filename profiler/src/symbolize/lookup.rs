@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::binary::Answer;
 use super::cache::{Cache, Origin};
+use super::perf_maps::{PerfMaps, Reading};
 use super::pool::Pool;
 use super::problems::{Problem, Problems};
 use super::process::{Content, Image, InsteadOf};
 use super::safe_open::Held;
-use super::{Options, jit, names};
+use super::{InTime, Options, Patience, names};
 use crate::model::{CallerAt, Frame, FrameKind, FrameTable, Module, ModuleId, Resolved};
 
 /// What the lookup of the addresses of one process needs.
@@ -19,11 +19,14 @@ pub(super) struct Lookup<'a> {
     pub(super) perf_map: Option<Arc<Held>>,
     pub(super) cache: &'a mut Cache,
     pub(super) options: &'a Options,
+    pub(super) perf_maps: &'a mut PerfMaps,
     pub(super) pool: &'a Pool,
-    /// When reading a perf map has to be over.
-    pub(super) deadline: Instant,
+    /// For reading a perf map, or a file that was moved.
+    pub(super) patience: Patience,
     pub(super) problems: &'a mut Problems,
     pub(super) table: &'a mut FrameTable,
+    /// Something was not read in time.
+    pub(super) is_late: bool,
 }
 
 /// What has been found out about each address, by its place.
@@ -39,8 +42,8 @@ struct Found {
 type Batch<'a> = (Origin, &'a str, Vec<(usize, u64)>);
 
 impl Lookup<'_> {
-    /// The frames at each address; the result is aligned with `addresses`.
-    pub(super) fn resolve(mut self, addresses: &[u64]) -> Vec<Resolved> {
+    /// The frames at each address.
+    pub(super) fn resolve(mut self, addresses: &[u64]) -> InTime {
         let mut found = Found {
             resolved: vec![None; addresses.len()],
             maybe_jit: Vec::new(),
@@ -50,13 +53,16 @@ impl Lookup<'_> {
         self.by_perf_map(addresses, &mut found);
         self.by_surroundings(addresses, &mut found);
         let all = addresses.iter().zip(found.resolved);
-        all.map(|(address, resolved)| {
+        let frames = all.map(|(address, resolved)| {
             resolved.unwrap_or_else(|| Resolved {
                 is_code: false,
                 ..plain(self.table, "unmapped", *address, None)
             })
-        })
-        .collect()
+        });
+        InTime {
+            frames: frames.collect(),
+            is_late: self.is_late,
+        }
     }
 
     fn by_mapping(&mut self, addresses: &[u64], found: &mut Found) {
@@ -184,17 +190,15 @@ impl Lookup<'_> {
         let mut names = vec![None; places.len()];
         if let (Some(map), false) = (&self.perf_map, places.is_empty()) {
             let wanted: Vec<u64> = places.iter().map(|(at, _)| addresses[*at]).collect();
-            let (map, max_bytes) = (Arc::clone(map), self.options.max_perf_map_bytes);
-            let read = move || jit::resolve(&map, &wanted, max_bytes);
-            match self.pool.call(self.deadline, read) {
-                Some(Ok(all)) => {
-                    names = all.names;
-                    if all.is_cut {
-                        self.problems.add(Problem::PerfMapTooLarge);
-                    }
-                }
-                Some(Err(problem)) => self.problems.add(problem),
-                None => self.problems.add(Problem::FileLate),
+            let reading = Reading {
+                max_bytes: self.options.max_perf_map_bytes,
+                asked: self.patience.asked,
+                deadline: self.patience.deadline,
+                pool: self.pool,
+            };
+            match self.perf_maps.names(map, &wanted, reading, self.problems) {
+                Some(all) => names = all,
+                None => self.late(),
             }
         }
         for ((at, otherwise), name) in places.into_iter().zip(names) {
@@ -226,7 +230,7 @@ impl Lookup<'_> {
         let places = std::mem::take(&mut found.maybe_moved);
         let image = self.image;
         let mut moved: BTreeMap<(u32, &str), (&InsteadOf, Vec<usize>)> = BTreeMap::new();
-        let mut is_jit = false;
+        let (mut is_jit, mut is_unclear) = (false, false);
         for (at, otherwise) in places {
             found.resolved[at] = Some(otherwise);
             let Some(mapping) = image.mapping(addresses[at]) else {
@@ -237,15 +241,27 @@ impl Lookup<'_> {
                     let key = (instead.file.id, &*instead.path);
                     moved.entry(key).or_insert((instead, Vec::new())).1.push(at);
                 }
-                None => is_jit |= matches!(mapping.content, Content::Anonymous),
+                None => {
+                    is_jit |= matches!(mapping.content, Content::Anonymous);
+                    is_unclear |= mapping.is_disputed;
+                }
             }
         }
         for (instead, all) in moved.into_values() {
             let wanted: Vec<u64> = all.iter().map(|at| addresses[*at]).collect();
-            let offsets = self
-                .cache
-                .offsets_beside(instead, &wanted, self.options, self.problems);
+            let offsets = self.cache.offsets_beside(
+                instead,
+                &wanted,
+                self.options,
+                (self.pool, self.patience),
+                self.problems,
+            );
+            let offsets = offsets.unwrap_or_else(|| {
+                self.late();
+                vec![None; wanted.len()]
+            });
             is_jit |= offsets.contains(&None);
+            is_unclear |= offsets.contains(&None);
             let all = all.into_iter().zip(offsets);
             let places: Vec<_> = all.filter_map(|(at, offset)| Some((at, offset?))).collect();
             self.by_file(
@@ -257,7 +273,14 @@ impl Lookup<'_> {
         }
         if is_jit && image.writes_jitdump() {
             self.problems.add(Problem::JitDump);
+        } else if is_unclear && self.perf_map.is_none() {
+            self.problems.add(Problem::TextMoved);
         }
+    }
+
+    fn late(&mut self) {
+        self.is_late = true;
+        self.problems.add(Problem::FileLate);
     }
 
     fn module(&mut self, path: &str, build_id: &str) -> ModuleId {

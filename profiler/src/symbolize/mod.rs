@@ -17,27 +17,30 @@ mod binary;
 mod budget;
 mod cache;
 mod dwarf;
-mod elf;
+pub(crate) mod elf;
 mod followed;
 mod go;
 mod jit;
 mod kernel;
+mod lent;
 mod lookup;
 #[cfg(test)]
 mod mutated_files;
 mod names;
+mod perf_maps;
 mod pool;
 mod problems;
 mod process;
 mod roots;
 mod safe_open;
 mod separate;
-mod vdso;
+mod unwinding;
+pub(crate) mod vdso;
 mod walk;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use self::ahead::Wanted;
@@ -45,13 +48,16 @@ use self::cache::Cache;
 use self::followed::Following;
 use self::kernel::KernelSymbols;
 use self::lookup::{Lookup, plain};
-use self::pool::Pool;
+use self::perf_maps::PerfMaps;
+pub(crate) use self::pool::Pool;
 pub use self::problems::{Problem, Problems};
 use self::process::{Absent, Image, PerfMap, Processes};
 use self::safe_open::Held;
+use self::unwinding::Unwinding;
 use crate::model::{
-    CallerAt, Frame, FrameKind, FrameTable, Module, ProcessKey, Resolved, SideBand,
+    CallerAt, Frame, FrameKind, FrameTable, Happened, Module, ProcessKey, Resolved, SideBand,
 };
+use crate::unwind::News;
 
 /// Where distributions install debug information apart from programs.
 const DEBUG_FOLDER: &str = "/usr/lib/debug";
@@ -62,11 +68,45 @@ const FORGOTTEN_PER_SWEEP: u64 = 256;
 /// How long [`Symbolizer::observe`] waits for its look. A usual one takes a tenth of a millisecond.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a call of [`Symbolizer::user_until`] waits for a look.
+const FOR_LOOK: Duration = Duration::from_millis(20);
+
 /// How long a perf map may take to read where nobody has said when names have to be there.
 const FOR_PERF_MAP: Duration = Duration::from_secs(10);
 
 /// Most generations of forks that a name is looked for in.
 const MAX_FORKS: usize = 8;
+
+/// For how long somebody waits for names.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// When they were asked for: whatever was read since will do.
+    pub asked: Instant,
+    /// When this attempt is over.
+    pub deadline: Instant,
+    /// When the last one is: debug information is given up in time for symbols to be there then.
+    pub last: Instant,
+}
+
+impl Patience {
+    /// One attempt, from now until `deadline`.
+    fn until(deadline: Instant) -> Self {
+        Self {
+            asked: Instant::now(),
+            deadline,
+            last: deadline,
+        }
+    }
+}
+
+/// Frames of addresses, as far as they could be named in time.
+#[derive(Debug)]
+pub struct InTime {
+    /// Aligned with the addresses.
+    pub frames: Vec<Resolved>,
+    /// Something was not read by the deadline: it may be when they are asked for again.
+    pub is_late: bool,
+}
 
 /// How far the symbolizer goes. Each limit has its [`Problem`], counted when it bites.
 #[derive(Clone, Debug)]
@@ -91,6 +131,8 @@ pub struct Options {
     pub max_debug_bytes: u64,
     /// Memory for the tables of files already read; those used longest ago are dropped.
     pub cache_bytes: usize,
+    /// [`Symbolizer::unwind_news`] is asked for.
+    pub unwind: bool,
 }
 
 impl Default for Options {
@@ -111,8 +153,18 @@ impl Default for Options {
             max_table_bytes: 128 << 20,
             max_debug_bytes: 256 << 20,
             cache_bytes: 256 << 20,
+            unwind: false,
         }
     }
+}
+
+/// The kernel's symbols.
+#[derive(Debug, Default)]
+enum Kernel {
+    #[default]
+    Unread,
+    Reading(mpsc::Receiver<(KernelSymbols, Option<Problem>)>),
+    Read(KernelSymbols),
 }
 
 /// Turns addresses of processes and of the kernel into frames.
@@ -121,13 +173,15 @@ pub struct Symbolizer {
     options: Options,
     processes: Processes,
     cache: Cache,
+    perf_maps: PerfMaps,
     pool: Pool,
     /// When everything has to be named.
     deadline: Option<Instant>,
-    kernel: Option<KernelSymbols>,
+    kernel: Kernel,
     /// What a process was forked from without calling `execve` since.
     parents: HashMap<ProcessKey, ProcessKey>,
     following: Following,
+    unwinding: Unwinding,
     /// When a process image was first seen running, in ns of `CLOCK_MONOTONIC`.
     seen_at: HashMap<ProcessKey, u64>,
     /// Process ids that were noticed at a moment until which not all records are there.
@@ -148,11 +202,13 @@ impl Symbolizer {
             processes: Processes::new(&options),
             options,
             cache: Cache::default(),
+            perf_maps: PerfMaps::default(),
             pool: Pool::new(ahead::width()),
             deadline: None,
-            kernel: None,
+            kernel: Kernel::default(),
             parents: HashMap::new(),
             following: Following::default(),
+            unwinding: Unwinding::default(),
             seen_at: HashMap::new(),
             too_new: Vec::new(),
             paused: HashSet::new(),
@@ -226,6 +282,13 @@ impl Symbolizer {
     pub fn happened(&mut self, records: impl IntoIterator<Item = SideBand>) {
         for record in records {
             let pid = record.pid;
+            // A library that was loaded now is to be unwound now.
+            if self.options.unwind
+                && matches!(record.what, Happened::Mapped(_))
+                && let Some(process) = self.processes.latest(pid)
+            {
+                self.want_soon(process);
+            }
             if let Some(file) = self.following.add(record) {
                 let relatives = self.following.relatives(pid);
                 self.processes.search(vec![file], &relatives, &self.pool);
@@ -250,6 +313,22 @@ impl Symbolizer {
         for process in std::mem::take(&mut self.paused) {
             self.want_soon(process);
         }
+    }
+
+    /// [`Symbolizer::unwind_news`] begins anew: whoever was told has forgotten it.
+    pub fn unwind_anew(&mut self) {
+        self.unwinding = Unwinding::default();
+        self.processes.all_changed();
+    }
+
+    /// What the kernel half has to be told since the last call, so that it unwinds the stacks of the processes that were
+    /// noticed. Never waits.
+    pub fn unwind_news(&mut self) -> Vec<News> {
+        self.take_in();
+        let changed = self.processes.take_changed();
+        let (pool, problems) = (&self.pool, &mut self.problems);
+        self.unwinding
+            .news(changed, &self.processes, pool, problems)
     }
 
     /// As [`Symbolizer::notice`], and waits until the process was looked at, but no longer than a second.
@@ -290,6 +369,7 @@ impl Symbolizer {
     /// No process that has not been looked at will be: samples are at their end, and who has any is known.
     pub fn drop_waiting(&mut self) {
         self.processes.drop_waiting();
+        self.unwinding.end();
     }
 
     /// Counts a problem of a process once.
@@ -403,6 +483,46 @@ impl Symbolizer {
         if self.processes.image(process).is_none() && self.deadline.is_none() {
             self.observe(process);
         }
+        let deadline = self.deadline;
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + FOR_PERF_MAP);
+        self.resolve(process, addresses, Patience::until(deadline), table)
+            .frames
+    }
+
+    /// As [`Symbolizer::user`], of a process that goes on, and for whoever asks again and again: looks at it once more, and
+    /// waits for that and for its files no longer than until the deadline. What is late then is read on beside, and there when
+    /// it is asked for again.
+    pub fn user_until(
+        &mut self,
+        process: ProcessKey,
+        addresses: &[u64],
+        patience: Patience,
+        table: &mut FrameTable,
+    ) -> InTime {
+        let for_look = Instant::now() + FOR_LOOK;
+        self.look_again([process], patience.deadline.min(for_look));
+        let known = self.nearest_known(process);
+        let image = known.and_then(|key| self.processes.image(key));
+        let is_read = image.is_none_or(|image| {
+            let mut wanted = Wanted::default();
+            wanted.add(image, addresses);
+            let (options, pool) = (&self.options, &self.pool);
+            self.cache
+                .read_until(wanted, options, patience, pool, &mut self.problems)
+        });
+        let mut in_time = self.resolve(process, addresses, patience, table);
+        let is_unknown = known.is_none() && self.processes.image(process).is_none();
+        in_time.is_late |= !is_read || is_unknown;
+        in_time
+    }
+
+    fn resolve(
+        &mut self,
+        process: ProcessKey,
+        addresses: &[u64],
+        patience: Patience,
+        table: &mut FrameTable,
+    ) -> InTime {
         let known = self.nearest_known(process);
         let Some(image) = known.and_then(|key| self.processes.image(key)) else {
             let absent = self.processes.image(process).map(|image| image.absent);
@@ -418,36 +538,60 @@ impl Symbolizer {
                 None => "unknown", // above a limit, or not looked at in time
             };
             let addresses = addresses.iter();
-            return addresses
-                .map(|address| plain(table, what, *address, None))
-                .collect();
+            return InTime {
+                frames: addresses
+                    .map(|address| plain(table, what, *address, None))
+                    .collect(),
+                is_late: false,
+            };
         };
         let lookup = Lookup {
             image,
             perf_map: self.perf_map(process),
             cache: &mut self.cache,
             options: &self.options,
+            perf_maps: &mut self.perf_maps,
             pool: &self.pool,
-            deadline: self
-                .deadline
-                .unwrap_or_else(|| Instant::now() + FOR_PERF_MAP),
+            patience,
             problems: &mut self.problems,
             table,
+            is_late: false,
         };
         lookup.resolve(addresses)
     }
 
+    /// Has the kernel's symbols read beside what else is done, for [`Symbolizer::kernel`].
+    pub fn begin_kernel(&mut self) {
+        if !matches!(self.kernel, Kernel::Unread) {
+            return;
+        }
+        let path = self.options.proc_root.join("kallsyms");
+        let (sender, receiver) = mpsc::channel();
+        self.pool.submit(move || {
+            let _ = sender.send(KernelSymbols::read(&path));
+        });
+        self.kernel = Kernel::Reading(receiver);
+    }
+
     /// Resolves unique kernel addresses; the result is aligned with `addresses`.
     pub fn kernel(&mut self, addresses: &[u64], table: &mut FrameTable) -> Vec<Resolved> {
-        let options = &self.options;
-        let problems = &mut self.problems;
-        let symbols = self.kernel.get_or_insert_with(|| {
-            let (symbols, problem) = KernelSymbols::read(&options.proc_root.join("kallsyms"));
+        self.begin_kernel();
+        if let Kernel::Reading(symbols) = &self.kernel {
+            let until = self.deadline.unwrap_or_else(|| Instant::now() + PATIENCE);
+            // Where all threads hang, they are read here: for these, nobody waits.
+            let read = || KernelSymbols::read(&self.options.proc_root.join("kallsyms"));
+            let received = self.pool.receive(symbols, until);
+            let (symbols, problem) = received.unwrap_or_else(read);
             if let Some(problem) = problem {
-                problems.add(problem);
+                self.problems.add(problem);
             }
-            symbols
-        });
+            self.kernel = Kernel::Read(symbols);
+        }
+        let none = KernelSymbols::default();
+        let symbols = match &self.kernel {
+            Kernel::Read(symbols) => symbols,
+            Kernel::Unread | Kernel::Reading(_) => &none,
+        };
         addresses
             .iter()
             .map(|address| {

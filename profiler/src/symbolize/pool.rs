@@ -25,7 +25,7 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Runs jobs in the order in which they come.
-pub(super) struct Pool {
+pub(crate) struct Pool {
     shared: Arc<Shared>,
     /// Jobs that are worked on at once, those that hang aside.
     width: usize,
@@ -55,7 +55,7 @@ impl Shared {
 
 impl Pool {
     /// A pool without threads: they come with the first job.
-    pub(super) fn new(width: usize) -> Self {
+    pub(crate) fn new(width: usize) -> Self {
         Self {
             shared: Arc::new(Shared::default()),
             width,
@@ -63,7 +63,7 @@ impl Pool {
     }
 
     /// Has a thread run `job`, after those that were submitted before.
-    pub(super) fn submit(&self, job: impl FnOnce() + Send + 'static) {
+    pub(crate) fn submit(&self, job: impl FnOnce() + Send + 'static) {
         self.shared.state().queue.push_back(Box::new(job));
         self.shared.work.notify_one();
         self.relieve();
@@ -98,21 +98,8 @@ impl Pool {
         }
     }
 
-    /// Runs `call` after all jobs that wait, and waits for it until `deadline`; `None` if it has not returned by then.
-    pub(super) fn call<T: Send + 'static>(
-        &self,
-        deadline: Instant,
-        call: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let (answer, answered) = mpsc::sync_channel(1);
-        self.submit(move || {
-            let _ = answer.send(call());
-        });
-        self.receive(&answered, deadline)
-    }
-
     /// The next of what jobs send; `None` if nothing has come by `deadline`, or nothing can come any more.
-    pub(super) fn receive<T>(&self, from: &mpsc::Receiver<T>, deadline: Instant) -> Option<T> {
+    pub(crate) fn receive<T>(&self, from: &mpsc::Receiver<T>, deadline: Instant) -> Option<T> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match from.recv_timeout(left.min(HANGS_AFTER)) {
@@ -198,6 +185,19 @@ mod tests {
         Instant::now() + Duration::from_secs(60)
     }
 
+    /// What `call` returns, if it has by `deadline`.
+    fn call<T: Send + 'static>(
+        pool: &Pool,
+        deadline: Instant,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        pool.submit(move || {
+            let _ = answer.send(call());
+        });
+        pool.receive(&answered, deadline)
+    }
+
     #[test]
     fn calls_that_hang_hold_nobody_up() {
         let pool = Pool::new(1);
@@ -205,20 +205,20 @@ mod tests {
         let released = Arc::new(Mutex::new(released));
         for _ in 0..5 {
             let released = Arc::clone(&released);
-            let late = pool.call(Instant::now(), move || {
+            let late = call(&pool, Instant::now(), move || {
                 let _ = released.lock().unwrap().recv();
             });
             assert_eq!(late, None);
         }
-        assert_eq!(pool.call(soon(), || 7), Some(7));
+        assert_eq!(call(&pool, soon(), || 7), Some(7));
         drop(release);
     }
 
     #[test]
     fn a_panic_is_nothing_and_the_next_call_works() {
         let pool = Pool::new(1);
-        assert_eq!(pool.call::<()>(soon(), || panic!("of a test")), None);
-        assert_eq!(pool.call(soon(), || 1), Some(1));
+        assert_eq!(call::<()>(&pool, soon(), || panic!("of a test")), None);
+        assert_eq!(call(&pool, soon(), || 1), Some(1));
     }
 
     #[test]

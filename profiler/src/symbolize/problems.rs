@@ -30,6 +30,8 @@ pub enum Problem {
     FileOnFuse,
     /// A mapped file, or a perf map, could not be read before the time for names was up.
     FileLate,
+    /// Code of no file lies where a file's could have been, and its neighbours do not agree on what was there.
+    TextMoved,
     /// Different files were mapped at one address in turn.
     Remapped,
     /// A mapped file has a damaged or absurd ELF structure.
@@ -61,6 +63,14 @@ pub enum Problem {
     PerfMapUnreadable,
     /// A process describes its JIT-compiled code in a jitdump file, for `perf inject`, and not in a perf map.
     JitDump,
+    /// A mapped file has more frame descriptions than a table of them may have, or reading them took too long.
+    UnwindTooLarge,
+    /// The frame descriptions of a mapped file could not be read.
+    UnwindUnreadable,
+    /// Unwind tables take more memory than the limit, or there are too many.
+    UnwindTooMany,
+    /// A process has more executable mappings than are unwound by tables.
+    UnwindTooManyMappings,
 }
 
 impl Problem {
@@ -80,6 +90,7 @@ impl Problem {
             Self::FileUnreadable => "file_unreadable",
             Self::FileOnFuse => "file_on_fuse",
             Self::FileLate => "file_late",
+            Self::TextMoved => "text_moved",
             Self::Remapped => "remapped",
             Self::FileMalformed => "file_malformed",
             Self::FileTooLarge => "file_too_large",
@@ -95,6 +106,10 @@ impl Problem {
             Self::PerfMapTooLarge => "perf_map_too_large",
             Self::PerfMapUnreadable => "perf_map_unreadable",
             Self::JitDump => "jit_dump",
+            Self::UnwindTooLarge => "unwind_too_large",
+            Self::UnwindUnreadable => "unwind_unreadable",
+            Self::UnwindTooMany => "unwind_too_many",
+            Self::UnwindTooManyMappings => "unwind_too_many_mappings",
         }
     }
 
@@ -121,6 +136,9 @@ impl Problem {
             }
             Self::FileLate => {
                 "mapped files could not be read before the time for names was up: `record --names-within` gives more"
+            }
+            Self::TextMoved => {
+                "code of no file between mapped files: text that a program moved (to huge pages), or compiled code; its neighbours do not say which"
             }
             Self::Remapped => {
                 "addresses at which a process had one file and then another: whose code it was cannot be told"
@@ -155,6 +173,18 @@ impl Problem {
             Self::JitDump => {
                 "JIT-compiled code is described in jitdump files, which ctprof does not read: have a perf map written instead \
                  (node --perf-basic-prof, python -X perf, java -XX:+DumpPerfMapAtExit or jcmd PID Compiler.perfmap)"
+            }
+            Self::UnwindTooLarge => {
+                "mapped files have more frame descriptions than are read: their stacks are unwound by frame pointers"
+            }
+            Self::UnwindUnreadable => {
+                "mapped files have damaged frame descriptions: their stacks are unwound by frame pointers"
+            }
+            Self::UnwindTooMany => {
+                "unwind tables of all files would take more memory than the limit: some are unwound by frame pointers"
+            }
+            Self::UnwindTooManyMappings => {
+                "processes have more executable mappings than are unwound by tables"
             }
         }
     }

@@ -10,7 +10,7 @@ use super::elf::Source;
 const MAX_SIZE: u64 = 1 << 20;
 
 /// The bytes of our own vDSO; `None` on a kernel without one.
-pub(super) fn read() -> Option<Source> {
+pub(crate) fn read() -> Option<Source> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let line = maps.lines().find(|line| line.ends_with("[vdso]"))?;
     let (start, end) = line.split_once(' ')?.0.split_once('-')?;

@@ -9,15 +9,17 @@ pub struct TargetArgs {
     #[arg(long, value_name = "PATH")]
     pub cgroup: Vec<String>,
 
-    /// A container by its name, its id, or the first characters of its id
+    /// A container by its name, its id, the first characters of its id, or as NAMESPACE/POD/NAME. What is started under
+    /// the same name meanwhile is meant as well
     #[arg(long, value_name = "NAME|ID")]
     pub container: Vec<String>,
 
-    /// All containers of a Kubernetes pod
+    /// All containers of a Kubernetes pod, also those that start or restart meanwhile; with --container, only those of
+    /// this name
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub pod: Vec<String>,
 
-    /// The container, service or cgroup that a process is in
+    /// A process: its threads and its children, those that it has and those that come, whatever cgroups they are in
     #[arg(long, value_name = "PID")]
     pub pid: Vec<u32>,
 }

@@ -23,8 +23,7 @@ impl Row {
     /// A container, not a service or a plain cgroup.
     #[must_use]
     pub fn is_container(&self) -> bool {
-        !matches!(self.identity.runtime.as_str(), "systemd" | "cgroup")
-            || !self.identity.id.is_empty()
+        self.identity.is_container()
     }
 }
 

@@ -2,22 +2,29 @@
 //!
 //! - `args`: the options, as they were typed
 //! - `inventory`: what there is on this host to choose from
+//! - `rule`: what a target also means: what appears later
+//! - `process`: processes that are meant by themselves
 //! - `nearest`: names like one that does not exist
 
 mod args;
 pub mod inventory;
 pub mod nearest;
+mod process;
+mod rule;
 
 use std::path::Path;
 
 use crate::host::Host;
 use crate::host::cgroup::{Cgroup, Hierarchy};
 use crate::host::containers::Containers;
+use crate::model::Pod;
 use crate::model::text::printable;
 use crate::{Error, Result};
 pub use args::TargetArgs;
 use inventory::{Inventory, Row};
 use nearest::hint;
+pub use process::TargetProcess;
+pub use rule::Rule;
 
 /// Candidates that a message about an ambiguous name lists, at most.
 const LISTED: usize = 8;
@@ -33,12 +40,15 @@ pub struct TargetRoot {
     pub label: String,
 }
 
-/// The chosen cgroups.
+/// What was chosen. Without any root or process, everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolved {
-    /// In the order in which they were chosen, each cgroup once; one may be below another. Empty:
-    /// everything is meant.
+    /// Cgroups, in the order in which they were chosen, each once; one may be below another.
     pub roots: Vec<TargetRoot>,
+    /// What is meant as well if it appears later.
+    pub rules: Vec<Rule>,
+    /// Processes, each once.
+    pub processes: Vec<TargetProcess>,
     /// What a user may not expect, one line each, for standard error.
     pub notes: Vec<String>,
 }
@@ -58,14 +68,36 @@ pub fn resolve(
     if args.is_everything() {
         return Ok(resolved);
     }
-    let pods = args
+    let mut pods = args
         .pod
         .iter()
         .map(|pod| parse_pod(pod))
         .collect::<Result<Vec<_>>>()?;
+    let mut names = Vec::new();
+    for wanted in &args.container {
+        names.push(match wanted.split('/').collect::<Vec<_>>().as_slice() {
+            [namespace, pod, name] => (Some(of_pod(namespace, pod)), *name),
+            _ => (None, wanted.as_str()),
+        });
+    }
+    // Containers of pods: those of this name in each of them.
+    if !pods.is_empty() && !names.is_empty() {
+        let in_pods = |name| pods.iter().map(move |pod| (Some(pod.clone()), name));
+        names = names
+            .iter()
+            .flat_map(|(pod, name)| match pod {
+                Some(pod) => vec![(Some(pod.clone()), *name)],
+                None => in_pods(*name).collect(),
+            })
+            .collect();
+        pods.clear();
+    }
     let inventory = Inventory::read(hierarchy, containers)?;
+    let denied = containers.is_denied();
     for wanted in &args.cgroup {
-        for cgroup in find_cgroup(wanted, host, hierarchy, &inventory)? {
+        let (found, rule) = find_cgroup(wanted, host, hierarchy, &inventory)?;
+        resolved.rules.extend(rule);
+        for cgroup in found {
             let container = inventory
                 .rows
                 .iter()
@@ -77,28 +109,62 @@ pub fn resolve(
             resolved.add(cgroup, label);
         }
     }
-    for wanted in &args.container {
-        let row = find_container(wanted, &inventory, containers.is_denied())?;
-        resolved.add(&row.cgroup, row.identity.name.clone());
+    for (pod, wanted) in names {
+        let (row, rule) = find_container(wanted, pod.as_ref(), &inventory, denied)?;
+        resolved.rules.push(rule);
+        let label = match &pod {
+            Some(_) => full_name(row),
+            None => row.identity.name.clone(),
+        };
+        resolved.add(&row.cgroup, label);
     }
-    for (namespace, name) in pods {
-        for row in find_pod(namespace, name, &inventory, containers.is_denied())? {
-            let label = format!("{}/{name}/{}", printable(namespace, 200), row.identity.name);
-            resolved.add(&row.cgroup, printable(&label, 400));
+    for pod in pods {
+        for row in find_pod(&pod, &inventory, denied)? {
+            resolved.add(&row.cgroup, full_name(row));
         }
+        resolved.rules.push(Rule::Pod(pod));
     }
     for pid in &args.pid {
-        let row = find_process(*pid, host, hierarchy, containers, &inventory)?;
-        resolved.notes.push(format!(
-            "process {pid} is in {} (cgroup {}): all of it is meant, not the process alone",
-            row.identity.name, row.identity.cgroup
-        ));
-        resolved.add(&row.cgroup, row.identity.name.clone());
+        let (process, notes) = process::find(*pid, host, hierarchy, containers)?;
+        resolved.notes.extend(notes);
+        if !resolved.processes.contains(&process) {
+            resolved.processes.push(process);
+        }
     }
     Ok(resolved)
 }
 
 impl Resolved {
+    /// One cgroup with all below it, and nothing else.
+    #[must_use]
+    pub fn of_cgroup(path: &str, label: &str) -> Self {
+        Self {
+            roots: vec![TargetRoot {
+                cgroup: path.to_owned(),
+                id: 0,
+                label: label.to_owned(),
+            }],
+            ..Self::default()
+        }
+    }
+
+    /// Nothing was chosen.
+    #[must_use]
+    pub const fn is_everything(&self) -> bool {
+        self.roots.is_empty() && self.processes.is_empty()
+    }
+
+    /// What it is, towards the user.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        if self.is_everything() {
+            return "everything".to_owned();
+        }
+        let roots = self.roots.iter().map(|root| root.label.as_str());
+        let processes = self.processes.iter().map(|it| it.identity.name.as_str());
+        roots.chain(processes).collect::<Vec<_>>().join(", ")
+    }
+
     fn add(&mut self, cgroup: &Cgroup, label: String) {
         if self.roots.iter().all(|root| root.id != cgroup.id) {
             self.roots.push(TargetRoot {
@@ -110,13 +176,20 @@ impl Resolved {
     }
 }
 
+fn of_pod(namespace: &str, name: &str) -> Pod {
+    Pod {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
 /// Namespace and name.
-fn parse_pod(text: &str) -> Result<(&str, &str)> {
+fn parse_pod(text: &str) -> Result<Pod> {
     match text.split_once('/') {
         Some((namespace, name))
             if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
         {
-            Ok((namespace, name))
+            Ok(of_pod(namespace, name))
         }
         _ => Err(Error::Usage(format!(
             "--pod takes NAMESPACE/NAME, as in --pod default/{}; got '{}'",
@@ -134,7 +207,7 @@ fn find_cgroup<'a>(
     host: &Host,
     hierarchy: &Hierarchy,
     inventory: &'a Inventory,
-) -> Result<Vec<&'a Cgroup>> {
+) -> Result<(Vec<&'a Cgroup>, Option<Rule>)> {
     let shown = printable(wanted, 200);
     if wanted.is_empty() {
         return Err(Error::Usage(
@@ -147,7 +220,7 @@ fn find_cgroup<'a>(
         None => format!("/{}", wanted.trim_matches('/')),
     };
     if let Some(found) = inventory.cgroups.iter().find(|cgroup| cgroup.path == path) {
-        return Ok(vec![found]);
+        return Ok((vec![found], None));
     }
     if wanted.contains(['*', '?', '[']) {
         return find_pattern(&path, &shown, inventory);
@@ -160,7 +233,7 @@ fn find_cgroup<'a>(
             .collect();
         match units.as_slice() {
             [] => {}
-            [unit] => return Ok(vec![unit]),
+            [unit] => return Ok((vec![unit], None)),
             several => {
                 let paths = several.iter().map(|cgroup| cgroup.path.as_str());
                 return Err(Error::NotFound(format!(
@@ -207,22 +280,21 @@ fn path_of_folder(wanted: &str, host: &Host, hierarchy: &Hierarchy) -> Option<St
     hierarchy.path_of_folder(&real)
 }
 
-/// `*` and `?` stay within a name, `**` crosses names.
-fn find_pattern<'a>(path: &str, shown: &str, inventory: &'a Inventory) -> Result<Vec<&'a Cgroup>> {
+fn find_pattern<'a>(
+    path: &str,
+    shown: &str,
+    inventory: &'a Inventory,
+) -> Result<(Vec<&'a Cgroup>, Option<Rule>)> {
     let pattern = glob::Pattern::new(path).map_err(|error| {
         Error::Usage(format!(
             "--cgroup '{shown}' is not a pattern: {}",
             error.msg
         ))
     })?;
-    let options = glob::MatchOptions {
-        require_literal_separator: true,
-        ..glob::MatchOptions::new()
-    };
     let found: Vec<&Cgroup> = inventory
         .cgroups
         .iter()
-        .filter(|cgroup| pattern.matches_with(&cgroup.path, options))
+        .filter(|cgroup| pattern.matches_with(&cgroup.path, rule::PATTERN))
         .collect();
     if found.is_empty() {
         return Err(Error::NotFound(format!(
@@ -230,11 +302,20 @@ fn find_pattern<'a>(path: &str, shown: &str, inventory: &'a Inventory) -> Result
              --all"
         )));
     }
-    Ok(found)
+    Ok((found, Some(Rule::Pattern(pattern))))
 }
 
-fn find_container<'a>(wanted: &str, inventory: &'a Inventory, denied: bool) -> Result<&'a Row> {
-    let shown = printable(wanted, 200);
+/// The container, of this pod if there is one, and what else is meant if it comes.
+fn find_container<'a>(
+    wanted: &str,
+    pod: Option<&Pod>,
+    inventory: &'a Inventory,
+    denied: bool,
+) -> Result<(&'a Row, Rule)> {
+    let shown = match pod {
+        Some(pod) => printable(&format!("{}/{}/{wanted}", pod.namespace, pod.name), 400),
+        None => printable(wanted, 200),
+    };
     if wanted.is_empty() {
         return Err(Error::Usage(
             "--container takes a name or an id; got ''".to_owned(),
@@ -243,20 +324,29 @@ fn find_container<'a>(wanted: &str, inventory: &'a Inventory, denied: bool) -> R
     let rows: Vec<&Row> = inventory
         .rows
         .iter()
-        .filter(|row| row.is_container())
+        .filter(|row| row.is_container() && (pod.is_none() || row.identity.pod.as_ref() == pod))
         .collect();
     let find = |matches: &dyn Fn(&Row) -> bool| -> Vec<&'a Row> {
         rows.iter().copied().filter(|row| matches(row)).collect()
     };
     let mut found = find(&|row| row.identity.id == wanted);
+    let mut by_name = false;
     if found.is_empty() {
         found = find(&|row| row.identity.name == wanted);
+        by_name = !found.is_empty();
     }
     if found.is_empty() {
         found = find(&|row| row.identity.id.starts_with(wanted));
     }
     match found.as_slice() {
-        [row] => Ok(row),
+        [row] if by_name => {
+            let rule = Rule::Name {
+                name: wanted.to_owned(),
+                pod: pod.cloned(),
+            };
+            Ok((row, rule))
+        }
+        [row] => Ok((row, Rule::Id(row.identity.id.clone()))),
         [] => {
             let names = rows.iter().map(|row| row.identity.name.as_str());
             let unit = inventory
@@ -273,8 +363,13 @@ fn find_container<'a>(wanted: &str, inventory: &'a Inventory, denied: bool) -> R
             )))
         }
         several => Err(Error::NotFound(format!(
-            "several containers match {shown}: {}; use more of the id",
-            list(several.iter().map(|row| describe(row)))
+            "several containers match {shown}: {}; use more of the id{}",
+            list(several.iter().map(|row| describe(row))),
+            if several.iter().any(|row| row.identity.pod.is_some()) {
+                ", or NAMESPACE/POD/NAME"
+            } else {
+                ""
+            }
         ))),
     }
 }
@@ -286,12 +381,7 @@ fn is_named(row: &Row, wanted: &str) -> bool {
         || name.strip_prefix('/') == Some(wanted)
 }
 
-fn find_pod<'a>(
-    namespace: &str,
-    name: &str,
-    inventory: &'a Inventory,
-    denied: bool,
-) -> Result<Vec<&'a Row>> {
+fn find_pod<'a>(wanted: &Pod, inventory: &'a Inventory, denied: bool) -> Result<Vec<&'a Row>> {
     let pods = || {
         inventory
             .rows
@@ -299,11 +389,11 @@ fn find_pod<'a>(
             .filter_map(|row| Some((row, row.identity.pod.as_ref()?)))
     };
     let found: Vec<&Row> = pods()
-        .filter(|(_, pod)| pod.namespace == namespace && pod.name == name)
+        .filter(|(_, pod)| *pod == wanted)
         .map(|(row, _)| row)
         .collect();
     if found.is_empty() {
-        let wanted = format!("{namespace}/{name}");
+        let wanted = format!("{}/{}", wanted.namespace, wanted.name);
         let names: Vec<String> = pods()
             .map(|(_, pod)| format!("{}/{}", pod.namespace, pod.name))
             .collect();
@@ -321,29 +411,15 @@ fn find_pod<'a>(
     Ok(found)
 }
 
-fn find_process<'a>(
-    pid: u32,
-    host: &Host,
-    hierarchy: &Hierarchy,
-    containers: &mut Containers,
-    inventory: &'a Inventory,
-) -> Result<&'a Row> {
-    let gone = || Error::NotFound(format!("no process {pid}; it may have ended"));
-    let path = hierarchy.cgroup_of(pid)?.ok_or_else(gone)?;
-    let Some(owner) = containers.owner(&path) else {
-        return Err(Error::NotFound(format!(
-            "process {pid} ({}) is in no container but in cgroup {}, with other processes of the host; \
-             choose a cgroup with --cgroup, or leave out --pid to see the whole host",
-            printable(&host.comm(pid).unwrap_or_default(), 15),
-            printable(&path, 200)
-        )));
-    };
-    inventory
-        .rows
-        .iter()
-        .find(|row| row.cgroup.path == owner)
-        // Its cgroup is younger or older than our look at the tree: the process moved or ended.
-        .ok_or_else(gone)
+/// A container of a pod, as it can be typed.
+fn full_name(row: &Row) -> String {
+    match &row.identity.pod {
+        Some(pod) => printable(
+            &format!("{}/{}/{}", pod.namespace, pod.name, row.identity.name),
+            600,
+        ),
+        None => row.identity.name.clone(),
+    }
 }
 
 fn denied_note(denied: bool) -> &'static str {
@@ -357,10 +433,7 @@ fn denied_note(denied: bool) -> &'static str {
 fn describe(row: &Row) -> String {
     let id = row.identity.id.get(..12).unwrap_or(&row.identity.id);
     match &row.identity.pod {
-        Some(pod) => format!(
-            "{id} ({} in {}/{})",
-            row.identity.name, pod.namespace, pod.name
-        ),
+        Some(_) => format!("{id} ({})", full_name(row)),
         None => format!("{id} ({})", row.identity.name),
     }
 }

@@ -1,9 +1,10 @@
 //! What users type against trees of files: which cgroups are meant, or which line they read.
 
-use super::{Resolved, TargetArgs, resolve};
+use super::{Resolved, Rule, TargetArgs, resolve};
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::host::proc::fixture::Fixture;
+use crate::model::Pod;
 use crate::{Error, Result};
 
 const WEB: &str = "/docker/fe5215765b75d118956d04673775e556590714c3bdaa76c21f888cb4a2cc4182";
@@ -114,7 +115,6 @@ fn the_same_cgroup_counts_once() {
     let typed = TargetArgs {
         cgroup: vec!["/docker".to_owned(), WEB.to_owned()],
         container: vec!["web".to_owned()],
-        pid: vec![10918],
         ..TargetArgs::default()
     };
     let resolved = run(&fixture, &typed).unwrap();
@@ -274,22 +274,62 @@ fn pods() {
 }
 
 #[test]
+fn what_comes_later_is_meant_as_it_was_typed() {
+    let fixture = Fixture::new("containerd-v2");
+    let rules = |option, value: &str| run(&fixture, &args(option, &[value])).unwrap().rules;
+    let pod = Pod {
+        namespace: "shop".to_owned(),
+        name: "hostname-lb-edge-64df67bd8b-xmzhv".to_owned(),
+    };
+    let named = |pod: Option<&Pod>| Rule::Name {
+        name: "hostname".to_owned(),
+        pod: pod.cloned(),
+    };
+    let typed = format!("{}/{}", pod.namespace, pod.name);
+    assert_eq!(rules("pod", &typed), [Rule::Pod(pod.clone())]);
+    assert_eq!(rules("container", "hostname"), [named(None)]);
+    let both = format!("{typed}/hostname");
+    assert_eq!(rules("container", &both), [named(Some(&pod))]);
+    let mut one_of = args("pod", &[&typed]);
+    one_of.container = vec!["hostname".to_owned()];
+    let resolved = run(&fixture, &one_of).unwrap();
+    assert_eq!(resolved.rules, [named(Some(&pod))]);
+    let labels: Vec<&str> = resolved.roots.iter().map(|it| it.label.as_str()).collect();
+    assert_eq!(labels, [both.as_str()]);
+    let pattern = glob::Pattern::new("/default/*").unwrap();
+    assert_eq!(rules("cgroup", "/default/*"), [Rule::Pattern(pattern)]);
+    assert_eq!(
+        not_found(&fixture, "container", "shop/none/hostname"),
+        "no running container shop/none/hostname; see: ctprof ps"
+    );
+}
+
+#[test]
 fn processes() {
     let fixture = Fixture::new("docker-hybrid");
-    let resolved = run(&fixture, &args("pid", &["10921"])).unwrap();
-    assert_eq!(resolved.roots[0].cgroup, WEB);
+    fixture.write("/proc/10921/status", "Name:\tinit\nTgid:\t10921\n");
+    fixture.write("/proc/10922/status", "Name:\tinit\nTgid:\t10921\n");
+    fixture.write("/proc/55/status", "Name:\tsshd\nTgid:\t55\n");
+    let typed = args("pid", &["10922", "10921", "55"]);
+    let resolved = run(&fixture, &typed).unwrap();
+    assert_eq!(resolved.roots, []);
+    let rows: Vec<(u32, &str, &str)> = resolved
+        .processes
+        .iter()
+        .map(|it| {
+            (
+                it.pid,
+                it.identity.name.as_str(),
+                it.identity.cgroup.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(rows, [(10921, "init[10921]", WEB), (55, "sshd[55]", "/")]);
     assert_eq!(
         resolved.notes,
-        [format!(
-            "process 10921 is in web (cgroup {WEB}): all of it is meant, not the process alone"
-        )]
+        ["10922 is a thread of process 10921 (init): all of that is meant"]
     );
-    assert_eq!(found(&fixture, "pid", &["11300"]), ["/bench/a (/bench/a)"]);
-    assert_eq!(
-        not_found(&fixture, "pid", "55"),
-        "process 55 (sshd) is in no container but in cgroup /, with other processes of the host; choose \
-         a cgroup with --cgroup, or leave out --pid to see the whole host"
-    );
+    assert_eq!(resolved.describe(), "init[10921], sshd[55]");
     assert_eq!(
         not_found(&fixture, "pid", "4242"),
         "no process 4242; it may have ended"

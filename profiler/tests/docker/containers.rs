@@ -14,6 +14,11 @@ pub(super) fn trials() -> Vec<Trial> {
         with_docker("containers::ps_knows_name_image_and_quota", ps),
         with_docker("containers::by_name_and_id_prefix", by_name_and_prefix),
         with_docker("containers::born_while_recording", born_while_recording),
+        with_docker("containers::that_share_a_namespace_are_a_row", sharing),
+        with_docker(
+            "containers::another_of_the_same_name",
+            another_of_the_same_name,
+        ),
         with_docker("containers::gone_before_the_end", gone_before_the_end),
         with_docker("containers::unknown_name_offers_the_nearest", unknown_name),
     ]
@@ -113,13 +118,7 @@ fn born_while_recording() -> Result {
         Ctprof::record(&dir, &["--duration", "120s", "--frequency", &hertz]).start()?;
     ctprof.wait_until_attached()?;
     let container = Container::run("late", &burn("3000"))?;
-    docker(&["wait", "late"])?;
-    let used = docker(&["logs", "late"])?;
-    let used: u64 = used
-        .lines()
-        .find_map(|line| line.strip_prefix("cpu_ns "))
-        .ok_or("no CPU time in the log")?
-        .parse()?;
+    let used = logged_cpu_ns("late")?;
     drop(container);
     let recording = ctprof.stop(&dir)?;
     let samples = recording.samples_of("late")?;
@@ -130,6 +129,89 @@ fn born_while_recording() -> Result {
     ensure!(
         alpha > 0,
         "the container is gone, and alpha has lost its name"
+    );
+    Ok(())
+}
+
+/// CPU time that a workload's container has logged.
+fn logged_cpu_ns(name: &str) -> Result<u64> {
+    docker(&["wait", name])?;
+    let log = docker(&["logs", name])?;
+    let line = log.lines().find_map(|line| line.strip_prefix("cpu_ns "));
+    Ok(line.ok_or("no CPU time in the log")?.parse()?)
+}
+
+/// By network namespace, two containers that share one are a row with both their names and the sum of their times.
+#[allow(clippy::cast_precision_loss, reason = "times are far below 2^52 ns")]
+fn sharing() -> Result {
+    image()?;
+    let folder = TempDir::new()?;
+    let dir = folder.path().join("recording");
+    let args = ["--duration", "120s", "--by", "netns"];
+    let mut ctprof = Ctprof::record(&dir, &args).start()?;
+    ctprof.wait_until_attached()?;
+    let owner = Container::run("netowner", &burn("3000"))?;
+    let guest = [
+        &["--network=container:netowner", IMAGE, WORKLOAD, "workload"],
+        &["burn", "--ms", "1000"][..],
+    ];
+    let guest = Container::run("netguest", &guest.concat())?;
+    let truth = logged_cpu_ns("netguest")? + logged_cpu_ns("netowner")?;
+    drop((owner, guest));
+    let recording = ctprof.stop(&dir)?;
+    recording.check()?;
+    let row = recording.row_whose_name_has("(netguest, netowner)")?;
+    close(
+        "time on the CPU",
+        row.on_cpu_ns()? as f64,
+        truth as f64,
+        0.06,
+    )?;
+    ensure!(
+        row.name().starts_with("netns 4026"),
+        "it is called {}",
+        row.name()
+    );
+    Ok(())
+}
+
+/// A container is killed, removed and made anew, then started once more: all of it is meant by its name.
+#[allow(clippy::cast_precision_loss, reason = "times are far below 2^52 ns")]
+fn another_of_the_same_name() -> Result {
+    image()?;
+    let folder = TempDir::new()?;
+    let dir = folder.path().join("recording");
+    let first = Container::run("again", &burn("60000"))?;
+    let mut ctprof =
+        Ctprof::record(&dir, &["--duration", "120s", "--container", "again"]).start()?;
+    ctprof.wait_until_attached()?;
+    drop(first);
+    let second = Container::run("again", &burn("1000"))?;
+    docker(&["wait", "again"])?;
+    docker(&["start", "again"])?;
+    docker(&["wait", "again"])?;
+    // Both runs have written to it.
+    let used = docker(&["logs", "again"])?;
+    let used: Vec<u64> = used
+        .lines()
+        .filter_map(|line| line.strip_prefix("cpu_ns ")?.parse().ok())
+        .collect();
+    ensure!(used.len() == 2, "{} runs in the log", used.len());
+    let id = second.id()?;
+    drop(second);
+    let recording = ctprof.stop(&dir)?;
+    recording.check()?;
+    let row = recording.row_with_id(&id)?;
+    let truth: u64 = used.iter().sum();
+    close(
+        "time on the CPU",
+        row.on_cpu_ns()? as f64,
+        truth as f64,
+        0.06,
+    )?;
+    ensure!(
+        row.number("samples")? > 0,
+        "its stacks were not taken from its birth on"
     );
     Ok(())
 }

@@ -18,6 +18,7 @@ mod hostile;
 mod image;
 mod ledger;
 mod load;
+mod names;
 mod programs;
 mod prometheus;
 #[path = "../metrics/queries.rs"]
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         agent::trials(),
         containers::trials(),
         ledger::trials(),
+        names::trials(),
         programs::trials(),
         hostile::trials(),
         seccomp::trials(),

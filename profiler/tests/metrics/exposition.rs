@@ -233,7 +233,7 @@ fn unavailable() -> Result {
     let mut reading = small();
     reading.total_ns.clear();
     reading.unavailable.push(Unavailable {
-        view: "throttled".into(),
+        view: ctprof::model::ViewId::THROTTLED,
         cause: "no clock".into(),
     });
     let exposed = read(reading)?;

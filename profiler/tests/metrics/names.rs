@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ctprof::agent::metrics::{Format, Options};
 use ctprof::agent::settings::Labels;
-use ctprof::model::{Grouping, Reading};
+use ctprof::model::{Delayer, Grouping, Reading};
 use libtest_mimic::Trial;
 
 use crate::Result;
@@ -31,6 +31,7 @@ fn groupings() -> Result {
         (Grouping::NetworkNamespace, "container netns"),
         (Grouping::PidNamespace, "container pidns"),
         (Grouping::MountNamespace, "container mntns"),
+        (Grouping::UserNamespace, "container userns"),
     ] {
         let mut group = limited();
         group.key.cgroup = "/docker/web".into();
@@ -85,7 +86,7 @@ fn hostile_reading() -> Reading {
     let groups = HOSTILE.iter().map(|name| {
         let mut group = quiet(name, "docker");
         group.figures.threads = Some(1);
-        group.delayed_by = vec![((*name).to_owned(), 1)];
+        group.delayed_by = vec![(Delayer::Row((*name).to_owned()), 1)];
         group
     });
     Reading {

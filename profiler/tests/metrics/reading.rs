@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ctprof::model::{
-    Bucket, CfsFigures, Container, ContainerIdentity, Group, GroupKey, Histogram, Latency,
-    LatencyBucket, Ledger, ProgramCost, Psi, Reading, Stall, State, Stolen, Syscall, Unavailable,
+    Bucket, CfsFigures, Container, ContainerIdentity, Delayer, Fixed, Group, GroupKey, Histogram,
+    Latency, LatencyBucket, Ledger, ProgramCost, Psi, Reading, Stall, State, Stolen, Syscall,
+    Unavailable,
 };
 use ctprof_ebpf::histogram;
 
@@ -49,15 +50,21 @@ fn latency(values: &[u64]) -> Latency {
 
 /// A row with a ledger in which nothing has happened yet.
 pub(crate) fn quiet(name: &str, runtime: &str) -> Group {
-    let cgroup = match runtime {
-        "host" | "kernel" => String::new(),
-        _ => format!("/{runtime}/{name}"),
+    let fixed = [Fixed::Host, Fixed::Kernel]
+        .into_iter()
+        .find(|fixed| fixed.name() == runtime);
+    let cgroup = match fixed {
+        Some(_) => String::new(),
+        None => format!("/{runtime}/{name}"),
     };
     Group {
-        key: GroupKey {
-            container: name.to_owned(),
-            ..GroupKey::default()
-        },
+        key: fixed.map_or_else(
+            || GroupKey {
+                container: name.to_owned(),
+                ..GroupKey::default()
+            },
+            GroupKey::fixed,
+        ),
         alive: true,
         figures: Container {
             identity: ContainerIdentity {
@@ -79,8 +86,8 @@ pub(crate) fn limited() -> Group {
     group.key.pod = "web-7f9c".into();
     group.key.namespace = "shop".into();
     group.delayed_by = vec![
-        ("noisy".into(), 3_000_000_000),
-        ("other".into(), 250_000_000),
+        (Delayer::Row("noisy".into()), 3_000_000_000),
+        (Delayer::Other, 250_000_000),
     ];
     let it = &mut group.figures;
     it.identity.id = "c0ffee".repeat(10);
@@ -158,7 +165,7 @@ pub(crate) fn small() -> Reading {
         ]
         .into(),
         unavailable: vec![Unavailable {
-            view: "throttled.exact".into(),
+            view: ctprof::model::ViewId::THROTTLED_EXACT,
             cause: "no clock".into(),
         }],
         programs: vec![
@@ -186,7 +193,10 @@ pub(crate) fn large(containers: usize) -> Arc<Reading> {
         group.figures.syscalls = None;
         group.key.container = format!("container-{number}");
         group.delayed_by = (0..6)
-            .map(|culprit| (format!("container-{culprit}"), 1_234_567_891 * culprit))
+            .map(|culprit| {
+                let name = format!("container-{culprit}");
+                (Delayer::Row(name), 1_234_567_891 * culprit)
+            })
             .collect();
         group
     }));

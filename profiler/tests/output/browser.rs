@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ctprof::output::{self, RecordingDir};
+use ctprof::output;
+use ctprof::store::RecordingDir;
 
 use crate::synthetic;
 

@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use ctprof::model::{Ledger, Profile, State};
-use ctprof::output::{self, RecordingDir, View, flamegraph, folded, pprof, reader, report};
+use ctprof::analysis::View;
+use ctprof::model::{Ledger, State, Window};
+use ctprof::output::{self, flamegraph, folded, pprof, report, summary};
+use ctprof::store::{self, RecordingDir};
 
 use crate::synthetic;
 
 /// The same with most of the stacks in other states, as a recording with a ledger has them.
-fn with_every_state(mut profile: Profile) -> Profile {
-    for container in &mut profile.containers {
+fn with_every_state(mut window: Window) -> Window {
+    for container in &mut window.rows {
         container.ledger = Some(Ledger::default());
         container.time_ns.clear();
         for (i, stack) in container.stacks.iter_mut().enumerate() {
@@ -23,7 +25,7 @@ fn with_every_state(mut profile: Profile) -> Profile {
             *container.time_ns.entry(stack.state).or_default() += stack.time_ns;
         }
     }
-    profile
+    window
 }
 
 /// Highest resident memory of this process so far, in kB.
@@ -66,11 +68,11 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
 #[test]
 #[ignore = "a measurement: run it alone, in release"]
 fn cost_of_100_000_stacks() {
-    let profile = with_every_state(synthetic::large(100_000, 30));
+    let window = with_every_state(synthetic::large(100_000, 30));
     let temp = tempfile::tempdir().unwrap();
     let before = peak_kb();
 
-    let (view, order) = timed("view", || View::of(&profile));
+    let (view, order) = timed("view", || View::of(&window));
     println!(
         "{} distinct stacks by name, {} names",
         view.stacks.len(),
@@ -79,9 +81,12 @@ fn cost_of_100_000_stacks() {
     let all: Vec<usize> = (0..order.len()).collect();
     let labels = view.labels();
     timed("summary.json", || {
-        view.summary
-            .write(&mut std::fs::File::create(temp.path().join("s")).unwrap())
-            .unwrap();
+        let mut file = std::fs::File::create(temp.path().join("s")).unwrap();
+        summary::write(&view.summary, &mut file).unwrap();
+    });
+    timed("recording.ctprof", || {
+        let file = std::fs::File::create(temp.path().join("r")).unwrap();
+        store::write(&window, &mut std::io::BufWriter::new(file)).unwrap();
     });
     timed("stacks.folded", || {
         let file = std::fs::File::create(temp.path().join("f")).unwrap();
@@ -89,7 +94,7 @@ fn cost_of_100_000_stacks() {
     });
     timed("profile.pb.gz", || {
         let file = std::fs::File::create(temp.path().join("p")).unwrap();
-        pprof::write(&profile, &view.summary, &order, file).unwrap();
+        pprof::write(&window, &view.summary, &order, file).unwrap();
     });
     let options = flamegraph::Options {
         containers: &all,
@@ -112,7 +117,7 @@ fn cost_of_100_000_stacks() {
 
     let dir = RecordingDir::open(&temp.path().join("rec"), false).unwrap();
     let (start, cpu) = (Instant::now(), process_cpu());
-    let written = output::write_all(&dir, &profile).unwrap();
+    let written = output::write_all(&dir, &window).unwrap();
     let (elapsed, cpu) = (start.elapsed(), process_cpu() - cpu);
     println!(
         "{:24} {:>9.1} ms, {:>7.1} ms CPU",
@@ -124,7 +129,7 @@ fn cost_of_100_000_stacks() {
         println!("  {:16} {:>10} bytes", file.name, file.bytes);
     }
     println!("peak {} kB", peak_kb());
-    timed("read back", || reader::read(&written.dir).unwrap());
+    timed("read back", || store::read(&written.dir).unwrap());
     // By CPU time: two CPUs share it, and a busy machine does not matter.
     assert!(cpu < Duration::from_millis(1800), "{cpu:?}");
 }
@@ -136,14 +141,14 @@ fn recordings_to_look_at() {
         return;
     };
     let mut empty = synthetic::small();
-    empty.containers.retain(|c| c.samples == 0);
-    for (name, profile) in [
+    empty.rows.retain(|c| c.samples == 0);
+    for (name, window) in [
         ("small", synthetic::small()),
         ("rich", synthetic::rich()),
         ("large", synthetic::large(100_000, 30)),
         ("empty", empty),
     ] {
         let dir = parent.join(name);
-        output::write_all(&RecordingDir::open(&dir, true).unwrap(), &profile).unwrap();
+        output::write_all(&RecordingDir::open(&dir, true).unwrap(), &window).unwrap();
     }
 }

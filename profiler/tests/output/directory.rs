@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ctprof::output::{self, RecordingDir};
+use ctprof::output;
+use ctprof::store::RecordingDir;
 
 use crate::synthetic;
 
@@ -25,10 +26,10 @@ fn names(path: &Path) -> Vec<String> {
 #[test]
 fn only_new_empty_or_earlier_recordings_are_written_to() {
     let temp = tempfile::tempdir().unwrap();
-    let profile = synthetic::small();
+    let window = synthetic::small();
 
     let path = temp.path().join("new");
-    output::write_all(&RecordingDir::open(&path, false).unwrap(), &profile).unwrap();
+    output::write_all(&RecordingDir::open(&path, false).unwrap(), &window).unwrap();
     assert_eq!(
         refusal(&path, false),
         "DIR holds an earlier recording; add --force to replace it or choose another --output"
@@ -39,7 +40,7 @@ fn only_new_empty_or_earlier_recordings_are_written_to() {
     std::fs::write(path.join("quota.folded"), "old").unwrap();
     std::fs::write(path.join("syscalls.folded"), "old").unwrap();
     std::fs::write(path.join("stacks.folded"), "old").unwrap();
-    output::write_all(&RecordingDir::open(&path, true).unwrap(), &profile).unwrap();
+    output::write_all(&RecordingDir::open(&path, true).unwrap(), &window).unwrap();
     assert_eq!(
         names(&path),
         [
@@ -48,6 +49,7 @@ fn only_new_empty_or_earlier_recordings_are_written_to() {
             "off-cpu.svg",
             "on-cpu.svg",
             "profile.pb.gz",
+            "recording.ctprof",
             "run-queue.svg",
             "stacks.folded",
             "summary.json",
@@ -115,14 +117,14 @@ fn default_names_do_not_collide() {
 fn links_in_the_folder_are_replaced_not_followed() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("rec");
-    let profile = synthetic::small();
-    output::write_all(&RecordingDir::open(&path, false).unwrap(), &profile).unwrap();
+    let window = synthetic::small();
+    output::write_all(&RecordingDir::open(&path, false).unwrap(), &window).unwrap();
     let outside = temp.path().join("outside");
     std::fs::write(&outside, "precious").unwrap();
     let graph = path.join("flamegraph.svg");
     std::fs::remove_file(&graph).unwrap();
     std::os::unix::fs::symlink(&outside, &graph).unwrap();
-    output::write_all(&RecordingDir::open(&path, true).unwrap(), &profile).unwrap();
+    output::write_all(&RecordingDir::open(&path, true).unwrap(), &window).unwrap();
     assert_eq!(std::fs::read(&outside).unwrap(), b"precious");
     assert!(graph.symlink_metadata().unwrap().is_file());
 }
@@ -174,10 +176,10 @@ fn a_full_disk_leaves_whole_files_and_names_the_rest() {
         eprintln!("skipped: no right to mount a file system of limited size");
         return;
     };
-    let profile = synthetic::large(20_000, 30);
+    let window = synthetic::large(20_000, 30);
     let path = disk.0.join("rec");
     let dir = RecordingDir::open(&path, false).unwrap();
-    let error = format!("{}", output::write_all(&dir, &profile).unwrap_err());
+    let error = format!("{}", output::write_all(&dir, &window).unwrap_err());
     let start = format!(
         "cannot write {}: No space left on device (os error 28), ",
         path.join("stacks.folded").display()

@@ -1,8 +1,10 @@
-//! Whole files of a small profile, byte for byte. `INSTA_UPDATE=always` writes them anew.
+//! Whole files of a small window, byte for byte. `INSTA_UPDATE=always` writes them anew.
 
+use ctprof::analysis::View;
+use ctprof::analysis::states::ViewState;
 use ctprof::output::flamegraph::{self, Graph};
-use ctprof::output::states::ViewState;
-use ctprof::output::{self, RecordingDir, View, reader, report};
+use ctprof::output::{self, report};
+use ctprof::store::{self, RecordingDir};
 
 use crate::synthetic;
 
@@ -43,14 +45,15 @@ fn shown(graph: &str) -> String {
 fn files_of_a_small_recording() {
     let temp = tempfile::tempdir().unwrap();
     let dir = RecordingDir::open(&temp.path().join("rec"), false).unwrap();
-    let profile = synthetic::small();
-    let written = output::write_all(&dir, &profile).unwrap();
+    let window = synthetic::small();
+    let written = output::write_all(&dir, &window).unwrap();
 
     let names: Vec<&str> = written.files.iter().map(|file| file.name).collect();
     assert_eq!(
         names,
         [
             "summary.json",
+            "recording.ctprof",
             "stacks.folded",
             "profile.pb.gz",
             "flamegraph.svg",
@@ -100,33 +103,33 @@ fn files_of_a_recording_with_a_ledger() {
 fn a_recording_read_back_is_the_recording() {
     let temp = tempfile::tempdir().unwrap();
     let dir = RecordingDir::open(&temp.path().join("rec"), false).unwrap();
-    for profile in [
+    for window in [
         synthetic::small(),
         synthetic::rich(),
         synthetic::large(2000, 20),
     ] {
         let dir = RecordingDir::open(dir.path(), true)
             .unwrap_or_else(|_| RecordingDir::open(&temp.path().join("rec"), true).unwrap());
-        let written = output::write_all(&dir, &profile).unwrap();
-        let read = reader::read(dir.path()).unwrap();
+        let written = output::write_all(&dir, &window).unwrap();
+        let (read, _) = View::of(&store::read(dir.path()).unwrap());
         assert_eq!(read.summary, written.view.summary);
         assert_eq!(read.stacks.len(), written.view.stacks.len());
         assert!(read.stacks == written.view.stacks);
         assert!(read.burnt_quota == written.view.burnt_quota);
         assert!(read.calls == written.view.calls);
-        let (view, _) = View::of(&profile);
+        let (view, _) = View::of(&window);
         assert!(read.stacks == view.stacks);
     }
 }
 
 #[test]
 fn folded_time_is_the_containers_time_state_by_state() {
-    for profile in [
+    for window in [
         synthetic::small(),
         synthetic::rich(),
         synthetic::large(2000, 20),
     ] {
-        let (view, _) = View::of(&profile);
+        let (view, _) = View::of(&window);
         for (position, container) in view.summary.containers.iter().enumerate() {
             let mut expected = [0; ViewState::ALL.len()];
             for (state, ns) in &container.time_ns {

@@ -4,17 +4,17 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use ctprof::model::{Profile, StateGroup, stand_in};
-use ctprof::output::View;
+use ctprof::analysis::View;
+use ctprof::model::{StateGroup, Window, stand_in};
 use ctprof::output::pprof::{self, proto};
 use prost::Message;
 
 use crate::synthetic;
 
-fn write(profile: &Profile, path: &Path) {
-    let (view, order) = View::of(profile);
+fn write(window: &Window, path: &Path) {
+    let (view, order) = View::of(window);
     let file = std::fs::File::create(path).unwrap();
-    pprof::write(profile, &view.summary, &order, file).unwrap();
+    pprof::write(window, &view.summary, &order, file).unwrap();
 }
 
 /// What `go tool pprof` prints, or `None` where there is no Go.
@@ -183,14 +183,14 @@ fn go_tool_pprof_has_every_state_to_the_nanosecond() {
 
 #[test]
 fn the_sums_are_the_profiles() {
-    for profile in [
+    for window in [
         synthetic::small(),
         synthetic::rich(),
         synthetic::large(3000, 25),
     ] {
-        let (view, order) = View::of(&profile);
+        let (view, order) = View::of(&window);
         let mut compressed = Vec::new();
-        pprof::write(&profile, &view.summary, &order, &mut compressed).unwrap();
+        pprof::write(&window, &view.summary, &order, &mut compressed).unwrap();
         let mut bytes = Vec::new();
         flate2::read::GzDecoder::new(&compressed[..])
             .read_to_end(&mut bytes)
@@ -233,7 +233,7 @@ fn the_sums_are_the_profiles() {
         // Every frame of every stack is a line of its sample, in order; what has no stack has a name for that.
         let mut samples = read.sample.iter();
         for position in &order {
-            let container = &profile.containers[*position];
+            let container = &window.rows[*position];
             let of_stacks: Vec<&proto::Sample> =
                 samples.by_ref().take(container.stacks.len()).collect();
             assert_eq!(of_stacks.len(), container.stacks.len());
@@ -242,7 +242,7 @@ fn the_sums_are_the_profiles() {
                 let mut frames: Vec<&str> = stack
                     .frames
                     .iter()
-                    .map(|id| &*profile.frames.frame(*id).function)
+                    .map(|id| &*window.frames.frame(*id).function)
                     .collect();
                 if frames.is_empty() {
                     frames.push(stand_in::NO_STACK);

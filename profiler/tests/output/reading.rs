@@ -1,18 +1,17 @@
 //! Recordings read back: what is none, what other versions wrote, and containers by name.
 
+use std::path::Path;
+
+use ctprof::analysis::View;
 use ctprof::cli::Format;
 use ctprof::cli::report::ReportArgs;
-use ctprof::model::State;
+use ctprof::output;
 use ctprof::output::flamegraph::Graph;
-use ctprof::output::report::Options;
-use ctprof::output::stacks::Stacks;
-use ctprof::output::summary::CulpritKind;
-use ctprof::output::{self, RecordingDir, View, reader};
+use ctprof::store::{self, RecordingDir};
 
-use crate::report::text;
 use crate::synthetic;
 
-fn args(dir: &std::path::Path) -> ReportArgs {
+fn args(dir: &Path) -> ReportArgs {
     ReportArgs {
         dir: dir.to_owned(),
         container: Vec::new(),
@@ -30,6 +29,12 @@ fn failure(args: &ReportArgs) -> String {
     format!("{error}").replace(&args.dir.display().to_string(), "DIR")
 }
 
+fn stored() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    store::write(&synthetic::rich(), &mut bytes).unwrap();
+    bytes
+}
+
 #[test]
 fn what_is_no_recording_is_named() {
     let temp = tempfile::tempdir().unwrap();
@@ -37,33 +42,18 @@ fn what_is_no_recording_is_named() {
     let args = args(dir);
     assert_eq!(
         failure(&args),
-        "no recording at DIR: it has no summary.json; give the folder that ctprof record wrote"
+        "no recording at DIR: it has no recording.ctprof; give the folder that ctprof record wrote"
     );
-    let summary = dir.join("summary.json");
-    let folded = dir.join("stacks.folded");
-
-    std::fs::write(&summary, "{\n  \"schema_version\": 1,\n  oops }").unwrap();
+    std::fs::write(dir.join("summary.json"), "{}").unwrap();
     assert_eq!(
         failure(&args),
-        "cannot read DIR/summary.json: key must be a string at line 3 column 3"
+        "cannot read DIR/recording.ctprof: it is not there, because an earlier ctprof recorded this or there was no room \
+         for it; the other files are still good, but record again for ctprof report"
     );
-    std::fs::write(
-        &summary,
-        "{\"schema_version\": 7, \"ctprof_version\": \"9.0\\u001b[1m\"}",
-    )
-    .unwrap();
-    assert_eq!(
-        failure(&args),
-        format!(
-            "cannot read DIR/summary.json: it has schema version 7 (ctprof 9.0?[1m) and this ctprof {} \
-             reads up to 1; use a newer ctprof",
-            env!("CARGO_PKG_VERSION")
-        )
-    );
-    std::fs::remove_file(&summary).unwrap();
+    let path = dir.join("recording.ctprof");
     rustix::fs::mknodat(
         rustix::fs::CWD,
-        &summary,
+        &path,
         rustix::fs::FileType::Fifo,
         rustix::fs::Mode::from_raw_mode(0o600),
         0,
@@ -71,150 +61,126 @@ fn what_is_no_recording_is_named() {
     .unwrap();
     assert_eq!(
         failure(&args),
-        "cannot read DIR/summary.json: not a regular file"
+        "cannot read DIR/recording.ctprof: not a regular file"
     );
-    std::fs::remove_file(&summary).unwrap();
+    std::fs::remove_file(&path).unwrap();
 
-    let (view, _) = View::of(&synthetic::small());
-    view.summary
-        .write(&mut std::fs::File::create(&summary).unwrap())
-        .unwrap();
-    let read = reader::read(dir).unwrap();
-    assert!(text(&read, &Options::default()).contains(
-        "no samples: sleepy\n\nThe recording has no stacks: its functions are not known.\n\nNote\n"
-    ));
-    let mut draw = args.clone();
-    draw.flamegraph = Some(dir.join("x.svg"));
-    assert_eq!(
-        failure(&draw),
-        "cannot draw DIR/x.svg: the recording has no stacks"
-    );
-    for (text, problem) in [
+    let whole = stored();
+    let mut changed = whole.clone();
+    changed[200] ^= 1;
+    let damaged = "it is damaged";
+    for (bytes, problem) in [
         (
-            "cache;on_cpu;t;main 1\ncache;on_cpu 1\n",
-            "line 2: not container;state;thread;frames",
+            &b"{\n  \"schema_version\": 1 }"[..],
+            "it is not a recording of ctprof",
         ),
-        ("cache;on_cpu;t 1\n", "line 1: a stack without frames"),
-        (
-            "cache;on_cpu;t;main x\n",
-            "line 1: no number of nanoseconds at the end",
-        ),
-        (
-            "cache;on_cpu;t;main\n",
-            "line 1: no number of nanoseconds at the end",
-        ),
-        (
-            "nobody\x1b;on_cpu;t;main 5\n",
-            "line 1: container nobody? is not in summary.json",
-        ),
-        (
-            "cache;on_cpu;t;main 9999999999999999999\n",
-            "line 1: more time than a recording can hold",
-        ),
+        (b"", "it is not a recording of ctprof"),
+        (&whole[..10], damaged),
+        (&whole[..15], damaged),
+        (&whole[..whole.len() - 1], damaged),
+        (&changed, damaged),
     ] {
-        std::fs::write(&folded, text).unwrap();
+        std::fs::write(&path, bytes).unwrap();
         assert_eq!(
             failure(&args),
-            format!("cannot read DIR/stacks.folded: {problem}")
+            format!("cannot read DIR/recording.ctprof: {problem}")
         );
     }
-    std::fs::write(&folded, b"cache;on_cpu;t;\xff 1\n").unwrap();
+    // Sparse: it takes no room on the disk.
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(10 << 30).unwrap();
     assert_eq!(
         failure(&args),
-        "cannot read DIR/stacks.folded: line 1: not UTF-8"
+        "cannot read DIR/recording.ctprof: it has 10.7 GB, and no recording has more than 134.2 MB"
     );
-    // Sparse: neither size takes room on the disk.
-    for (size, problem) in [
-        (3 << 30, "line 1: too long to be a stack"),
-        (
-            10 << 30,
-            "it has 10.7 GB, and no recording has more than 4.3 GB",
-        ),
-    ] {
-        std::fs::File::create(&folded)
-            .unwrap()
-            .set_len(size)
-            .unwrap();
-        assert_eq!(
-            failure(&args),
-            format!("cannot read DIR/stacks.folded: {problem}")
-        );
-    }
 }
 
 #[test]
-fn recordings_of_earlier_and_later_versions_are_read() {
-    let temp = tempfile::tempdir().unwrap();
-    let dir = temp.path();
-    let mut json = Vec::new();
-    View::of(&synthetic::rich())
-        .0
-        .summary
-        .write(&mut json)
-        .unwrap();
-    let mut summary: serde_json::Value = serde_json::from_slice(&json).unwrap();
-    let write = |summary: &serde_json::Value| {
-        std::fs::write(dir.join("summary.json"), summary.to_string()).unwrap();
-        reader::read(dir).unwrap().summary
-    };
-    // Keys, states and kinds of culprits that this version does not know.
-    let render = &mut summary["containers"][0];
-    render["gpu"] = serde_json::json!({"ns": 1});
-    render["time_ns"]["blocked_gpu"] = 1.into();
-    render["delayed_by"][0]["kind"] = "interrupt".into();
-    render["blocking_syscalls"] =
-        serde_json::json!([{"name": "x", "state": "blocked_gpu", "count": 1, "ns": 1}]);
-    let later = write(&summary);
-    let render = &later.containers[0];
-    assert_eq!(render.time_ns.len(), State::ALL.len());
-    let delayed_by = render.delayed_by.as_ref().unwrap();
-    assert_eq!(delayed_by[0].kind, CulpritKind::Unknown);
-    assert_eq!(render.blocking_syscalls[0].state, State::BlockedOther);
+fn another_version_is_named() {
+    let mut bytes = stored();
+    // The layout's version is a number of four bytes, and the writer's has its length before it.
+    bytes[8] = 7;
+    bytes.splice(12..13 + usize::from(bytes[12]), *b"\x079.0\x1b[1m");
+    assert_eq!(
+        store::decode(&bytes).unwrap_err(),
+        format!(
+            "ctprof 9.0?[1m wrote it with layout 7, and this ctprof {} reads layout {}; use ctprof 9.0?[1m",
+            env!("CARGO_PKG_VERSION"),
+            store::VERSION
+        )
+    );
+}
 
-    // Only what the first version wrote.
-    const FIRST: [&str; 13] = [
-        "id",
-        "name",
-        "label",
-        "runtime",
-        "image",
-        "pod",
-        "cgroup",
-        "cpu_quota_cores",
-        "threads",
-        "time_ns",
-        "cfs",
-        "samples",
-        "stacks",
-    ];
-    for container in summary["containers"].as_array_mut().unwrap() {
-        let container = container.as_object_mut().unwrap();
-        container.retain(|key, _| FIRST.contains(&key.as_str()));
-        let times = container["time_ns"].as_object_mut().unwrap();
-        times.retain(|state, _| state.starts_with("on_cpu"));
+/// What was written with this version of the layout, byte for byte: whoever changes the layout changes the version, and
+/// this file with it (`BLESS=1`).
+#[test]
+fn the_layout_is_that_of_its_version() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!(
+        "tests/fixtures/output/layout-{}.ctprof",
+        store::VERSION
+    ));
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, stored()).unwrap();
     }
-    let earlier = write(&summary);
-    assert!(
-        earlier
-            .containers
-            .iter()
-            .all(|c| c.thread_time_ns.is_none() && c.delayed_by.is_none())
-    );
-    let view = View {
-        summary: earlier,
-        stacks: Stacks::default(),
-        burnt_quota: Stacks::default(),
-        calls: Stacks::default(),
-    };
-    let shown = text(&view, &Options::default());
-    assert!(
-        shown.starts_with("ctprof 0.1.0 · on-CPU profile of 10.00 s"),
-        "{shown}"
-    );
-    assert!(
-        shown.contains("CONTAINER           CPU TIME  CORES  SHARE"),
-        "{shown}"
-    );
+    let (read, _) = View::of(&store::decode(&std::fs::read(&path).unwrap()).unwrap());
+    let (made, _) = View::of(&synthetic::rich());
+    assert_eq!(read.summary, made.summary);
+    assert!(read.stacks == made.stacks);
+    assert!(read.burnt_quota == made.burnt_quota && read.calls == made.calls);
+}
+
+/// Beyond what files for people have: addresses, modules, processes.
+#[test]
+fn nothing_is_lost_on_the_way() {
+    for mut window in [
+        synthetic::small(),
+        synthetic::rich(),
+        synthetic::large(2000, 20),
+    ] {
+        let mut bytes = Vec::new();
+        store::write(&window, &mut bytes).unwrap();
+        let mut read = store::decode(&bytes).unwrap();
+        for row in window.rows.iter_mut().chain(&mut read.rows) {
+            row.stacks.sort_by(ctprof::model::Stack::order);
+        }
+        assert_eq!(format!("{:?}", read.rows), format!("{:?}", window.rows));
+        assert_eq!(read.frames.frames(), window.frames.frames());
+        assert_eq!(read.frames.modules(), window.frames.modules());
+        assert_eq!(read.unnamed, window.unnamed);
+    }
+}
+
+/// Two windows with the same rows: every sum doubles, what a window says of its end stays.
+#[test]
+fn a_merged_recording_reports_the_sum() {
+    let mut window = synthetic::rich();
+    window.merge(synthetic::rich());
+    let (twice, _) = View::of(&window);
+    let (once, _) = View::of(&synthetic::rich());
+    assert_eq!(twice.summary.window_ns, 2 * once.summary.window_ns);
+    assert_eq!(twice.labels(), once.labels());
+    for (twice, once) in twice
+        .summary
+        .containers
+        .iter()
+        .zip(&once.summary.containers)
+    {
+        assert_eq!(twice.samples, 2 * once.samples);
+        assert_eq!(twice.threads, once.threads);
+        for (state, ns) in &once.time_ns {
+            assert_eq!(twice.time_ns[state], 2 * ns);
+        }
+        let sums = |it: &ctprof::analysis::summary::ContainerSummary| -> Vec<(String, u64)> {
+            let all = it.delayed_by.iter().flatten();
+            all.map(|it| (it.name.clone(), it.ns)).collect()
+        };
+        let doubled = sums(once).into_iter().map(|(name, ns)| (name, 2 * ns));
+        assert_eq!(sums(twice), doubled.collect::<Vec<_>>());
+    }
+    assert_eq!(twice.stacks.len(), once.stacks.len());
+    for (twice, once) in twice.stacks.iter().zip(once.stacks.iter()) {
+        assert_eq!((twice.frames, twice.ns), (once.frames, 2 * once.ns));
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ctprof::model::{
-    CfsFigures, Container, ContainerIdentity, Frame, FrameId, FrameKind, Module, ModuleId, Pod,
-    Profile, Stack, StackQuality, State, Unavailable,
+    CfsFigures, Container, ContainerIdentity, Cuts, Frame, FrameId, FrameKind, Loss, Module,
+    ModuleId, Pod, Stack, StackQuality, State, Unavailable, ViewId, Window,
 };
 
 pub(crate) use large::large;
@@ -18,9 +18,9 @@ pub(crate) use rich::rich;
 /// A sample at 99 Hz stands for this long.
 pub(crate) const PERIOD_NS: u64 = 10_101_010;
 
-/// Builds a profile frame by frame.
+/// Builds a window frame by frame.
 pub(crate) struct Maker {
-    pub(crate) profile: Profile,
+    pub(crate) window: Window,
     program: ModuleId,
     kernel: ModuleId,
     next_address: u64,
@@ -28,30 +28,27 @@ pub(crate) struct Maker {
 
 impl Maker {
     pub(crate) fn new() -> Self {
-        let mut profile = Profile {
+        let mut window = Window {
             ctprof_version: "0.1.0".into(),
             kernel: "6.18.44".into(),
             start_unix_ns: 1_767_225_599_000_000_000,
-            window_ns: 10_000_000_000,
+            duration_ns: 10_000_000_000,
             frequency_hz: 99,
             event: "cpu-clock".into(),
             cpus: 2,
-            lost: BTreeMap::from([
-                ("stack_map_full".into(), 0),
-                ("thread_table_full".into(), 0),
-            ]),
-            ..Profile::default()
+            lost: BTreeMap::from([(Loss::StackMapFull, 0), (Loss::ThreadUntracked, 0)]),
+            ..Window::default()
         };
-        let program = profile.frames.intern_module(Module {
+        let program = window.frames.intern_module(Module {
             path: "/usr/bin/server".into(),
             build_id: "0123456789abcdef0123456789abcdef01234567".into(),
         });
-        let kernel = profile.frames.intern_module(Module {
+        let kernel = window.frames.intern_module(Module {
             path: "[kernel]".into(),
             build_id: "".into(),
         });
         Self {
-            profile,
+            window,
             program,
             kernel,
             next_address: 0x1000,
@@ -60,12 +57,12 @@ impl Maker {
 
     fn frame(&mut self, function: &str, kind: FrameKind, inlined: bool) -> FrameId {
         let module = match kind {
-            FrameKind::User => self.program,
+            FrameKind::User | FrameKind::StandIn => self.program,
             FrameKind::Kernel => self.kernel,
         };
         // One address for each name, so that a name is one frame.
         let known = self
-            .profile
+            .window
             .frames
             .frames()
             .iter()
@@ -74,7 +71,7 @@ impl Maker {
             return FrameId(known as u32);
         }
         self.next_address += 0x10;
-        self.profile.frames.intern(Frame {
+        self.window.frames.intern(Frame {
             function: function.into(),
             kind,
             module: Some(module),
@@ -89,6 +86,10 @@ impl Maker {
         self.frame(function, FrameKind::User, false)
     }
 
+    pub(crate) fn stand_in(&mut self, name: &'static str) -> FrameId {
+        self.frame(name, FrameKind::StandIn, false)
+    }
+
     pub(crate) fn inlined(&mut self, function: &str) -> FrameId {
         self.frame(function, FrameKind::User, true)
     }
@@ -99,25 +100,25 @@ impl Maker {
 
     /// Adds a container; its totals are sums over its stacks.
     pub(crate) fn container(&mut self, identity: ContainerIdentity) -> &mut Container {
-        self.profile.containers.push(Container {
+        self.window.rows.push(Container {
             identity,
             threads: Some(1),
             ..Container::default()
         });
-        self.profile.containers.last_mut().unwrap()
+        self.window.rows.last_mut().unwrap()
     }
 
     /// A stack, root first as people read it, in the container added last.
     pub(crate) fn stack(&mut self, pid: u32, thread: &str, root_first: &[FrameId], samples: u64) {
         let kernel = root_first
             .last()
-            .is_some_and(|leaf| self.profile.frames.frame(*leaf).kind == FrameKind::Kernel);
+            .is_some_and(|leaf| self.window.frames.frame(*leaf).kind == FrameKind::Kernel);
         let state = if kernel {
             State::OnCpuKernel
         } else {
             State::OnCpuUser
         };
-        let container = self.profile.containers.last_mut().unwrap();
+        let container = self.window.rows.last_mut().unwrap();
         container.stacks.push(Stack {
             state,
             pid,
@@ -135,7 +136,7 @@ impl Maker {
 
     /// The stack added last is of a thread in this system call.
     pub(crate) fn in_call(&mut self, syscall: &str) {
-        let container = self.profile.containers.last_mut().unwrap();
+        let container = self.window.rows.last_mut().unwrap();
         container.stacks.last_mut().unwrap().syscall = Some(Arc::from(syscall));
     }
 
@@ -148,7 +149,7 @@ impl Maker {
         count: u64,
         ns: u64,
     ) {
-        let container = self.profile.containers.last_mut().unwrap();
+        let container = self.window.rows.last_mut().unwrap();
         container.stacks.push(Stack {
             state,
             pid: 4000,
@@ -174,7 +175,7 @@ pub(crate) fn named(name: &str, runtime: &str, id: &str) -> ContainerIdentity {
 }
 
 /// Three containers that ran, one that did not; throttling, losses, a missing view.
-pub(crate) fn small() -> Profile {
+pub(crate) fn small() -> Window {
     let mut m = Maker::new();
 
     m.container(ContainerIdentity {
@@ -216,7 +217,7 @@ pub(crate) fn small() -> Profile {
     m.stack(200, "worker-2", &[start, render], 130);
     // Recursion: `factorial` counts once for its total.
     m.stack(200, "worker-1", &[start, render, fact, fact, fact], 50);
-    let app = m.profile.containers.last_mut().unwrap();
+    let app = m.window.rows.last_mut().unwrap();
     app.cpu_quota_cores = Some(0.5);
     app.threads = Some(2);
     app.cfs = Some(CfsFigures {
@@ -232,6 +233,13 @@ pub(crate) fn small() -> Profile {
         complete: 500,
         truncated: 90,
         unreadable: 10,
+        cut: Cuts([70, 0, 20, 0, 0, 0, 0]),
+    };
+    app.wait_quality = StackQuality {
+        complete: 900,
+        truncated: 100,
+        unreadable: 0,
+        cut: Cuts([0, 100, 0, 0, 0, 0, 0]),
     };
 
     m.container(ContainerIdentity {
@@ -244,10 +252,10 @@ pub(crate) fn small() -> Profile {
 
     m.container(named("sleepy", "docker", &"aa".repeat(32)));
 
-    m.profile.lost.insert("stack_map_full".into(), 7);
-    m.profile.unavailable.push(Unavailable {
-        view: "throttled".into(),
+    m.window.lost.insert(Loss::StackMapFull, 7);
+    m.window.unavailable.push(Unavailable {
+        view: ViewId::THROTTLED,
         cause: "this kernel has no clock of throttled time; use 6.6 or newer".into(),
     });
-    m.profile
+    m.window
 }

@@ -16,3 +16,4 @@ mod native;
 mod packed;
 mod perf_map;
 mod support;
+mod unwinding;

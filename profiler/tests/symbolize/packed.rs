@@ -335,3 +335,19 @@ fn code_that_a_program_moved_keeps_its_names() {
         assert_eq!(problems(&symbolizer), [], "{flags:?} {what}");
     }
 }
+
+/// Nobody can say whose it is, which is the reason that it has no name.
+#[test]
+fn code_between_parts_of_a_file_that_disagree() {
+    if let Some(reason) = missing() {
+        skip!("{reason}");
+    }
+    let (_dir, path) = built(&[]);
+    let mut program = Program::start(&path);
+    program.tell("between");
+    let mut symbolizer = symbolizer();
+    let between = program.value("between");
+    let name = names(&mut symbolizer, program.key(), between);
+    assert_eq!(name, [format!("[anon+{between:#x}]")]);
+    assert_eq!(problems(&symbolizer), [(Problem::TextMoved, 1)]);
+}

@@ -27,6 +27,12 @@ pub(crate) struct Args {
     /// Two threads for each CPU.
     #[arg(long)]
     twice: bool,
+    /// Frames of a recursion above all of that.
+    #[arg(long, default_value_t = 0)]
+    deeper: u64,
+    /// Go on alive for so long, in ms, before the first stack: tables of a program that is being watched are made meanwhile.
+    #[arg(long, default_value_t = 0)]
+    settle_ms: u64,
 }
 
 /// Functions on a path, without those that start the thread.
@@ -50,6 +56,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let cpus = std::thread::available_parallelism()?.get() as u64;
     let threads = if args.twice { cpus * 2 } else { cpus };
     let bits = 64 - args.stacks.saturating_sub(1).leading_zeros().min(63);
+    let settled = Instant::now() + Duration::from_millis(args.settle_ms);
+    while Instant::now() < settled {}
     let (ticks, work) = (ticks_per_us() * args.hold_us, args.work);
     std::thread::scope(|scope| {
         for thread in 0..threads {
@@ -62,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                         ticks,
                         work,
                     };
-                    black_box(next(&walk, DEPTH));
+                    black_box(down(&walk, args.deeper));
                 }
             });
         }
@@ -150,6 +158,15 @@ functions! {
     36 f36 37 f37 38 f38 39 f39 40 f40 41 f41 42 f42 43 f43 44 f44 45 f45 46 f46 47 f47
     48 f48 49 f49 50 f50 51 f51 52 f52 53 f53 54 f54 55 f55 56 f56 57 f57 58 f58 59 f59
     60 f60 61 f61 62 f62 63 f63
+}
+
+/// A recursion before the walk.
+#[inline(never)]
+fn down(walk: &Walk, left: u64) -> u64 {
+    if left == 0 {
+        return next(walk, DEPTH);
+    }
+    black_box(down(walk, left - 1)) + 1
 }
 
 #[inline(always)]

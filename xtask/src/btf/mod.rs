@@ -89,7 +89,8 @@ const STRUCTS: &[(&str, &[&str])] = &[
     ("inode", &["i_mode", "i_sb"]),
     ("super_block", &["s_magic", "s_bdi"]),
     ("backing_dev_info", &["capabilities"]),
-    ("seccomp", &["mode"]),
+    ("seccomp", &["mode", "filter"]),
+    ("seccomp_filter", &["prev", "notif"]),
     (
         "pt_regs",
         &[

@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     println!("\nbuilding and running took: {}", times.join(", "));
     summary.print();
-    Ok(if summary.failed.is_empty() {
+    Ok(if summary.is_good() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -17,9 +17,8 @@ use initramfs::Initramfs;
 use kernels::Series;
 pub(crate) use qemu::Options;
 
-/// How often a trial, or a machine that ends before its trials, is tried: an emulated CPU stands still for as long as
-/// the host has something else to do.
-const TRIES: usize = 3;
+/// How often a trial is tried: an emulated CPU stands still for as long as the host has something else to do.
+const TRIES: usize = 5;
 
 /// Run the kernel tests on other kernels, in QEMU.
 #[derive(clap::Args)]
@@ -53,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let summary = matrix(series, &options)?;
     summary.print();
     // A kernel that cannot be had is no success when it was asked for.
-    let good = summary.failed.is_empty() && summary.passed > 0;
+    let good = summary.is_good() && !summary.passed.is_empty();
     Ok(if good {
         ExitCode::SUCCESS
     } else {
@@ -82,74 +81,82 @@ pub(crate) fn matrix(series: &[Series], options: &Options) -> Result<Summary> {
             None => initramfs.insert(archive()?),
         };
         println!("{runner}: {}", kernel.name);
-        let boot = |options: &Options| boot(&runner, &kernel.image, &initramfs.image, options);
+        let boot = |test_args: Vec<String>, trials: &[&str]| {
+            let options = Options {
+                test_args,
+                ..options.clone()
+            };
+            boot(&runner, trials, &kernel.image, &initramfs.image, &options)
+        };
         let mut result = Summary::default();
         if options.test_args.is_empty() {
-            let wanted =
-                |subject: &&String| !options.selected || subjects::is_tried(*series, subject);
-            for subject in initramfs.subjects.iter().filter(wanted) {
-                result.add(boot(&Options {
-                    test_args: vec![format!("{subject}::")],
-                    ..options.clone()
-                })?);
+            let wanted = |subject: &&str| !options.selected || subjects::is_tried(*series, subject);
+            for subject in initramfs.subjects().into_iter().filter(wanted) {
+                let first = format!("{subject}::");
+                let trials = initramfs.trials.iter().map(String::as_str);
+                let trials: Vec<&str> = trials.filter(|name| name.starts_with(&first)).collect();
+                result.add(boot(vec![first], &trials)?);
             }
         } else {
-            result.add(boot(options)?);
+            result.add(boot(options.test_args.clone(), &[])?);
         }
         result.try_again(&runner, TRIES, |test| {
-            boot(&Options {
-                test_args: vec!["--exact".to_owned(), test.to_owned()],
-                ..options.clone()
-            })
+            boot(vec!["--exact".to_owned(), test.to_owned()], &[test])
         })?;
         summary.add(result);
     }
     Ok(summary)
 }
 
-/// Boots a machine and reads its results. A machine that does not get to its verdict is booted again, twice at most;
-/// for the same reason every subject has a machine of its own.
+/// Boots a machine and reads the results of these trials. One that ends before them leaves some without an outcome, each
+/// of which is tried again in a machine of its own; for the same reason every subject has one.
 ///
 /// QEMU's emulation of several CPUs in several threads now and then executes an instruction that the kernel is
 /// just patching (a static key), and the guest dies of it ("Oops: int3"); with one thread for all CPUs, the guest's
 /// clock is too far off to count anything.
-fn boot(runner: &str, image: &Path, initramfs: &Path, options: &Options) -> Result<Summary> {
+fn boot(
+    runner: &str,
+    trials: &[&str],
+    image: &Path,
+    initramfs: &Path,
+    options: &Options,
+) -> Result<Summary> {
     let begin = Instant::now();
-    let (mut ended, mut output) = qemu::boot(runner, image, initramfs, options)?;
-    let mut died = None;
-    for number in 2..=TRIES {
-        let Err(error) = &ended else {
-            break;
-        };
-        if output.contains(qemu::VERDICT) {
-            break;
-        }
-        println!("{runner}: {error:#}; booting once more");
-        let what = options.test_args.join(" ");
-        died = Some((
-            format!("{runner}: the machine itself, at {what} ({error:#})"),
-            number,
-        ));
-        (ended, output) = qemu::boot(runner, image, initramfs, options)?;
-    }
+    let (ended, output) = qemu::boot(runner, image, initramfs, options)?;
     let mut result = Summary::parse(runner, &output);
     let what = format!("{runner}: machine for {}", options.test_args.join(" "));
-    result.times.push((what, begin.elapsed()));
-    match ended {
-        Ok(()) => result.tried_again.extend(died),
-        Err(error) if result.failed.is_empty() => {
-            result.failed.push(format!("{runner}: {error:#}"));
+    for trial in trials {
+        let name = format!("{runner}: {trial}");
+        if !result.has_outcome(&name) && !result.unended.contains(&name) {
+            result.unended.push(name);
         }
-        Err(_) => {}
     }
+    if let Err(error) = ended {
+        println!("{what}: {error:#}");
+        // No trial says so.
+        if result.is_good() {
+            result.failed.push(format!("{what}: {error:#}"));
+        }
+    }
+    result.times.push((what, begin.elapsed()));
     Ok(result)
 }
 
 /// The file system of a machine, and what it can be asked to test.
 struct Archive {
     image: PathBuf,
-    /// First parts of the tests' names.
-    subjects: Vec<String>,
+    /// Names of the trials.
+    trials: Vec<String>,
+}
+
+impl Archive {
+    /// First parts of the trials' names.
+    fn subjects(&self) -> Vec<&str> {
+        let names = self.trials.iter().filter_map(|name| name.split_once("::"));
+        let mut subjects: Vec<&str> = names.map(|(subject, _)| subject).collect();
+        subjects.dedup();
+        subjects
+    }
 }
 
 /// The file system of the machine: the test program as init, ctprof, and an almost empty `/dev`.
@@ -164,13 +171,9 @@ fn archive() -> Result<Archive> {
     archive.program("init", &std::fs::read(&programs.tests)?);
     archive.program("bin/ctprof", &std::fs::read(&programs.ctprof)?);
     let list = cmd::output(Command::new(&programs.tests).arg("--list"))?;
-    let mut subjects: Vec<String> = list
-        .lines()
-        .filter_map(|line| Some(line.strip_suffix(": test")?.split_once("::")?.0.to_owned()))
-        .collect();
-    subjects.dedup();
+    let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
     Ok(Archive {
+        trials: names.map(str::to_owned).collect(),
         image: archive.write(&crate::paths::target().join("vm/initramfs.cpio"))?,
-        subjects,
     })
 }

@@ -4,22 +4,29 @@
 use super::kernels::Series;
 
 /// Subjects that are about user space, whatever the kernel; what runs programs that a machine does not have; and what
-/// other subjects try along with the kernel's part of it (births and moves of `scope`, attaching of `lifecycle`).
-const USER_SPACE: [&str; 10] = [
+/// other subjects try along with the kernel's part of it: births and moves of `scope`, attaching of `lifecycle`, visits and
+/// batches of the agent (`quota` and `blocked` make recordings with the same ones).
+const USER_SPACE: [&str; 16] = [
+    "agent",
     "call_memory",
     "call_oracles",
+    "call_stacks",
     "command",
     "errors",
+    "identity",
     "lifecycle",
     "namespaces",
     "options",
     "scope",
+    "seccomp",
     "service",
     "serving",
+    "slots",
+    "slow_calls",
 ];
 
-/// Subjects whose hooks, fields or rules differ from one kernel to the next: throttling, sleeps, moves, system calls.
-const BY_KERNEL: [&str; 6] = ["agent", "blocked", "moves", "quota", "syscalls", "verifier"];
+/// Subjects whose hooks, fields or rules differ from one kernel to the next: throttling, sleeps, moves.
+const BY_KERNEL: [&str; 4] = ["blocked", "moves", "quota", "verifier"];
 
 /// Whether the whole test run tries this subject on this kernel: on the oldest everything that a kernel can change, on
 /// those between it and the host's what has changed.

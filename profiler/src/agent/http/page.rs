@@ -15,8 +15,8 @@ use super::answer::with_kind;
 use crate::host::kernel;
 use crate::model::Reading;
 use crate::model::text::{markup, printable};
+use crate::model::units::{count, counted};
 use crate::output::flamegraph::colour_of;
-use crate::output::units::{count, counted};
 use rows::PARTS;
 
 /// Rows that are shown; the metrics have all.

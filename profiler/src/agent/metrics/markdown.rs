@@ -12,18 +12,31 @@ const HEAD: &str = "\
 Made from the table in `profiler/src/agent/metrics/table`; `BLESS=1 cargo test --test metrics` writes it anew.
 
 Times are in seconds of **thread time** unless said otherwise: four threads that wait for one second have waited for four.
-Counters begin at 0 when the agent starts, or when their row was born, and only grow. Both formats that Prometheus reads are
-served: OpenMetrics, and the classic text format.
+Counters begin at 0 when the agent starts, or when their row was born, and only grow for as long as the row is there: also
+when cgroups of it end, containers are renamed, or limits change. A row that disappeared begins at 0 when it comes back. All
+rows, and those that are gone, add up to `ctprof_host_thread_seconds_total`. Both formats that Prometheus reads are served:
+OpenMetrics, and the classic text format.
 
 That holds for what the kernel itself counts for a cgroup (`cpu.stat`, PSI), too: what it counted before the agent began is
 left out, and a row goes on from its sum when a container restarts. What a cgroup counted between the last reading and its
-end is lost. Rows of more than 64 cgroups, and the row `other`, do not have these.
+end is lost. A pod has the quota and the counters of the pod's own cgroup, other rows the sums of their cgroups' counters, and a
+quota if they are in one. Rows of more than 64 cgroups, and the row `other`, do not have these.
 ";
 
 const NOTES: &str = "
 A row is born with all of its counters at 0, so that `rate()` sees the first increase. Culprits, system calls and errors are
 open-ended: they appear when they first happen, and what they count until the first scrape that shows them is in no rate.
 What a kernel cannot measure is absent, never 0, and named by `ctprof_view_unavailable`.
+
+**Names of ours.** `host` is the processes in no container, `kernel` kernel threads, `other` the rows beyond `--max-containers`;
+`siblings`, `idle` and `former` are culprits only. No container has these: one that is called `host` is shown as `docker:host`,
+with its runtime before its name. A container that is renamed ends under its old name, and begins at 0 under the new one.
+
+**Culprits** are told apart by their full name: `namespace/pod/container` in a pod, `namespace/pod` with `--by pod`, else the
+container's name, the path of the cgroup, or the inode of the kernel namespace. `host`, `kernel`, `siblings` and `idle` are
+always told; of the others `--top-culprits`, by what they did lately (a delay counts half after five minutes). One that is
+twice as bad as the mildest of the named takes its place. What the latter had up to then is moved to `former`, so that the
+culprits of a row always add up to `ctprof_run_queue_seconds_total`; leave `former` out of rates.
 
 In Kubernetes, scrape with `honor_labels: true`. The labels of a row are always there, empty ones too, so that
 Prometheus does not put the pod of the agent in their place.

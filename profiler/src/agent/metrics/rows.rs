@@ -30,6 +30,7 @@ pub const fn group_labels(grouping: Grouping) -> &'static [&'static str] {
         Grouping::NetworkNamespace => &["container", "netns"],
         Grouping::PidNamespace => &["container", "pidns"],
         Grouping::MountNamespace => &["container", "mntns"],
+        Grouping::UserNamespace => &["container", "userns"],
     }
 }
 
@@ -37,7 +38,7 @@ fn labels<'a>(group: &'a Group, options: &Options) -> Labels<'a> {
     let key = &group.key;
     let grouped = group_labels(options.grouping).iter().map(|name| {
         let value = match *name {
-            "container" => &key.container,
+            "container" => key.container_label(),
             "pod" => &key.pod,
             "namespace" => &key.namespace,
             "cgroup" => &key.cgroup,
@@ -85,7 +86,7 @@ pub(super) fn fitting<'a>(
     let (special, ordinary): (Vec<&Group>, Vec<&Group>) = reading
         .groups
         .iter()
-        .partition(|group| group.figures.identity.cgroup.is_empty());
+        .partition(|group| group.key.fixed.is_some());
     let limit = options.max_series as u64;
     let mut rows = Vec::with_capacity(reading.groups.len());
     for group in special.into_iter().chain(ordinary) {

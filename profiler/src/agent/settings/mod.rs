@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::collect::Unwind;
 use crate::model::Grouping;
 pub(crate) use file::{at, read_text};
 pub use layers::{Changes, Layers, Resolved};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub profiles: bool,
     /// Recordings at once.
     pub max_profiles: usize,
+    /// How user stacks of recordings are unwound.
+    pub unwind: Unwind,
     /// Longest recording.
     pub max_profile_time: Duration,
     /// TLS and passwords.

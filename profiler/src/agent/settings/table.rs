@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Labels, LogFormat, Settings};
+use crate::collect::Unwind;
 use crate::model::Grouping;
 use crate::model::text::printable;
 use crate::target::nearest::hint;
@@ -81,7 +82,7 @@ pub const TABLE: &[Setting] = &[
     Setting {
         name: "by",
         kind: Kind::Value("KIND"),
-        help: "What a row of metrics is: cgroup, container, pod, netns, pidns or mntns",
+        help: "What a row of metrics is: cgroup, container, pod, netns, pidns, mntns or userns",
         default: "container",
         live: true,
         set: |settings, text| {
@@ -196,6 +197,23 @@ pub const TABLE: &[Setting] = &[
         },
     },
     Setting {
+        name: "unwind",
+        kind: Kind::Value("HOW"),
+        help: "How user stacks of profiles are unwound: auto, by unwind tables, or frame-pointer, without them",
+        default: "auto",
+        live: false,
+        set: |settings, text| {
+            settings.unwind = choice(
+                text,
+                &[
+                    (Unwind::Auto, "auto"),
+                    (Unwind::FramePointer, "frame-pointer"),
+                ],
+            )?;
+            Ok(())
+        },
+    },
+    Setting {
         name: "max-profile-time",
         kind: Kind::Value("TIME"),
         help: "Longest profile that may be asked for",
@@ -282,6 +300,7 @@ impl Default for Settings {
             linger: Duration::ZERO,
             profiles: true,
             max_profiles: 0,
+            unwind: Unwind::Auto,
             max_profile_time: Duration::ZERO,
             web_config: None,
             web_host: Vec::new(),

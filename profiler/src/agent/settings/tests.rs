@@ -101,7 +101,7 @@ fn mistakes_in_a_file_are_one_line_with_line_and_key() {
         ("syscalls = 'yes'", ":1: syscalls: expected true or false"),
         (
             "by = 'pods'",
-            ":1: by: 'pods' is none of container, cgroup, pod, netns, pidns, mntns; did you mean pod, pidns?",
+            ":1: by: 'pods' is none of container, cgroup, pod, netns, pidns, mntns, userns; did you mean pod, pidns?",
         ),
         (
             "label = ['image', 'imgae']",

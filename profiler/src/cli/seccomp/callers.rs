@@ -2,16 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::syscall::kind;
 use serde::Serialize;
 
 use crate::cli::record::say;
-use crate::cli::syscalls::slow::{SlowCalls, comm};
+use crate::cli::slow_calls::line::{MadeCall, comm, image, stack_of};
+use crate::cli::slow_calls::{Answer, SlowCalls};
 use crate::collect::SlowCallSeen;
 use crate::host::Host;
 use crate::model::text::printable;
-use crate::model::{ContainerIdentity, ProcessKey};
+use crate::model::{ContainerIdentity, Losses, ProcessKey};
 use crate::recording::CALL_NAMES;
 use crate::seccomp::CallId;
 
@@ -21,6 +23,14 @@ const LARGEST: usize = 4_096;
 const FUNCTIONS: usize = 32;
 /// Longest name of a process: the kernel keeps 15 bytes.
 const NAME_CHARS: usize = 16;
+
+/// How long a denial waits for what its file descriptor is.
+const FOR_FILE: Duration = Duration::from_millis(500);
+/// How long a call waits for its functions, which are shown at the end.
+const FOR_FUNCTIONS: Duration = Duration::from_secs(5);
+
+/// How long calls that wait at the end may do so. An unoptimised build reads ten times as slowly.
+const AT_END: Duration = Duration::from_millis(if cfg!(debug_assertions) { 4_000 } else { 400 });
 
 /// A caller of one call, with one stack.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +50,9 @@ pub(super) struct Caller {
     pub(super) stack: Vec<String>,
 }
 
+/// A stack of a process.
+type StackKey = (ProcessKey, Arc<[u64]>);
+
 /// What tells callers apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -56,11 +69,14 @@ struct Key {
 /// All of them.
 pub(super) struct Callers {
     host: Host,
-    symbols: SlowCalls,
+    /// Calls whose functions are looked up, as [`Key`] without these.
+    asked: SlowCalls<(Key, StackKey)>,
+    /// Denials that are about to be told.
+    denials: SlowCalls<MadeCall>,
     counts: HashMap<Key, u64>,
     processes: HashMap<ProcessKey, Arc<str>>,
     /// A stack is looked up once: the same code makes the same call again and again.
-    stacks: HashMap<(ProcessKey, Vec<u64>), Arc<[String]>>,
+    stacks: HashMap<StackKey, Arc<[String]>>,
     /// Denied calls that were told of.
     told: HashSet<(u32, u32, u32, u32, Arc<str>)>,
 }
@@ -69,7 +85,8 @@ impl Default for Callers {
     fn default() -> Self {
         Self {
             host: Host::default(),
-            symbols: SlowCalls::new(),
+            asked: SlowCalls::new(FOR_FUNCTIONS),
+            denials: SlowCalls::new(FOR_FILE),
             counts: HashMap::new(),
             processes: HashMap::new(),
             stacks: HashMap::new(),
@@ -81,12 +98,17 @@ impl Default for Callers {
 impl Callers {
     /// A process exists: now its binaries can be opened.
     pub(super) fn observe(&mut self, process: ProcessKey, parent: Option<ProcessKey>) {
-        self.symbols.observe(process, parent);
+        self.asked.observe(process, parent);
     }
 
-    /// Adds a call. If it is denied now, and by a container that is `told` of, says so: once for each container,
-    /// thread name, call and error.
-    pub(super) fn add(&mut self, seen: &SlowCallSeen<'_>, told: Option<&ContainerIdentity>) {
+    /// Adds a call of a container. If it is denied now, and `is_told`, says so: once for each container, thread name, call
+    /// and error.
+    pub(super) fn add(
+        &mut self,
+        seen: &SlowCallSeen<'_>,
+        container: &ContainerIdentity,
+        is_told: bool,
+    ) {
         let call = seen.call;
         let key = Key {
             slot: call.key.slot(),
@@ -96,9 +118,9 @@ impl Callers {
             refused_with: (call.key.kind() == kind::REFUSED).then_some(call.key.error()),
             process: self.process(seen),
             thread: comm(call).into(),
-            stack: self.stack(seen),
+            stack: Arc::new([]),
         };
-        if let (Some(error), Some(container)) = (key.refused_with, told) {
+        if let (Some(error), true) = (key.refused_with, is_told) {
             let what = (
                 key.slot,
                 key.number,
@@ -107,13 +129,59 @@ impl Callers {
                 Arc::clone(&key.thread),
             );
             if self.told.len() < LARGEST && self.told.insert(what) {
-                let line = self
-                    .symbols
-                    .line(seen, &container.name, &container.cgroup)
-                    .what();
-                say(&format!("denied: {line}"));
+                let denied = MadeCall::new(call, &container.name, &container.cgroup);
+                let question = denied.question(Arc::new([]));
+                self.denials.ask(denied, question);
             }
         }
+        let of = (image(call), seen.stack.as_slice().into());
+        match self.stacks.get(&of) {
+            Some(known) => {
+                let stack = Arc::clone(known);
+                self.count(Key { stack, ..key });
+            }
+            None => {
+                let question = stack_of(call, &container.cgroup, Arc::clone(&of.1));
+                self.asked.ask((key, of), question);
+            }
+        }
+    }
+
+    /// Counts and tells what has been looked up by now. Never waits.
+    pub(super) fn turn(&mut self) {
+        while let Some((call, answer)) = self.denials.next() {
+            tell(&call, answer);
+        }
+        while let Some((asked, answer)) = self.asked.next() {
+            self.answered(asked, answer);
+        }
+    }
+
+    /// The same with what is left at the end, which is waited for a while; what was late goes to `lost`.
+    pub(super) fn end(&mut self, lost: &mut Losses) {
+        let end = Instant::now() + AT_END;
+        while let Some((call, answer)) = self.denials.last(end) {
+            tell(&call, answer);
+        }
+        while let Some((asked, answer)) = self.asked.last(end) {
+            self.answered(asked, answer);
+        }
+        self.asked.count(lost);
+        self.denials.count(lost);
+    }
+
+    fn answered(&mut self, (key, of): (Key, StackKey), answer: Answer) {
+        let is_whole = answer.is_whole();
+        let mut functions = answer.functions;
+        functions.truncate(FUNCTIONS);
+        let stack: Arc<[String]> = functions.into();
+        if is_whole && self.stacks.len() < LARGEST {
+            self.stacks.insert(of, Arc::clone(&stack));
+        }
+        self.count(Key { stack, ..key });
+    }
+
+    fn count(&mut self, key: Key) {
         if self.counts.len() < LARGEST || self.counts.contains_key(&key) {
             *self.counts.entry(key).or_default() += 1;
         } else {
@@ -129,10 +197,11 @@ impl Callers {
     }
 
     fn process(&mut self, seen: &SlowCallSeen<'_>) -> Arc<str> {
-        let process = image(seen);
+        let process = image(seen.call);
         if let Some(known) = self.processes.get(&process) {
             return Arc::clone(known);
         }
+        // The kernel has the name itself: nobody is waited for.
         let name: Arc<str> = match self.host.comm(process.pid) {
             Some(name) => printable(&name, NAME_CHARS).into(),
             None => comm(seen.call).into(),
@@ -143,23 +212,9 @@ impl Callers {
         name
     }
 
-    fn stack(&mut self, seen: &SlowCallSeen<'_>) -> Arc<[String]> {
-        let key = (image(seen), seen.stack.clone());
-        if let Some(known) = self.stacks.get(&key) {
-            return Arc::clone(known);
-        }
-        let mut functions = self.symbols.functions(seen);
-        functions.truncate(FUNCTIONS);
-        let functions: Arc<[String]> = functions.into();
-        if self.stacks.len() < LARGEST {
-            self.stacks.insert(key, Arc::clone(&functions));
-        }
-        functions
-    }
-
     /// Those whose slot `is_its`, most calls first. Where a filter is on, what came before it was not the
     /// container's.
-    pub(super) fn of(&mut self, is_its: impl Fn(u32) -> bool, is_confined: bool) -> Vec<Caller> {
+    pub(super) fn of(&self, is_its: impl Fn(u32) -> bool, is_confined: bool) -> Vec<Caller> {
         let its = self.counts.iter().filter(|(key, _)| {
             is_its(key.slot) && (key.confined || key.refused_with.is_some() || !is_confined)
         });
@@ -195,9 +250,6 @@ impl Callers {
     }
 }
 
-fn image(seen: &SlowCallSeen<'_>) -> ProcessKey {
-    ProcessKey {
-        pid: seen.call.tgid,
-        exec_id: seen.call.exec_id,
-    }
+fn tell(call: &MadeCall, answer: Answer) {
+    say(&format!("denied: {}", call.line(answer).what()));
 }

@@ -16,7 +16,8 @@ use crate::cli::record::say;
 use crate::cli::{duration, output_error};
 use crate::collect::Recorded;
 use crate::host::syscalls::error_name;
-use crate::output::units::{count, counted};
+use crate::model::Loss;
+use crate::model::units::{count, counted};
 use crate::seccomp::{DefaultAction, Profile, to_json};
 use crate::target::TargetArgs;
 use crate::{Error, Result};
@@ -204,23 +205,27 @@ fn tell_container(container: &WatchedContainer) {
 }
 
 /// Causes for which calls may be missing.
-const LOSSES: [(&str, &str); 4] = [
-    ("call_map_full", "the table of calls is full"),
-    ("scope_full", "more cgroups than slots"),
+const LOSSES: [(Loss, &str); 4] = [
+    (Loss::CallMapFull, "the table of calls is full"),
+    (Loss::ScopeFull, "more cgroups than slots"),
     (
-        "subtree_full",
+        Loss::SubtreeFull,
         "more cgroups in a container than slots for it",
     ),
-    ("event_dropped", "births of cgroups that were not told of"),
+    (
+        Loss::EventDropped,
+        "births of cgroups that were not told of",
+    ),
 ];
 
 fn tell_losses(recorded: &Recorded) {
-    for (cause, meaning) in LOSSES {
-        let lost = recorded.lost.get(cause).copied().unwrap_or(0);
-        if lost > 0 {
+    for (loss, meaning) in LOSSES {
+        let found = recorded.lost.get(&loss).copied().unwrap_or(0);
+        if found > 0 {
             say(&format!(
-                "the profile may lack calls: {meaning} ({cause}: {})",
-                count(lost)
+                "the profile may lack calls: {meaning} ({}: {})",
+                loss.name(),
+                count(found)
             ));
         }
     }

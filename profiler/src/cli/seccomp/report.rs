@@ -12,7 +12,8 @@ use crate::Result;
 use crate::cli::record::say;
 use crate::cli::{Format, output_error, print_json};
 use crate::host::syscalls::{abi_name, error_name};
-use crate::output::units::{count, counted};
+use crate::model::Loss;
+use crate::model::units::{count, counted};
 use crate::seccomp::{CallId, Denial, Filter, Verdict, is_needed};
 
 /// Version of the JSON form.
@@ -33,6 +34,10 @@ pub(super) struct Findings {
     lost: u64,
     /// Denied calls of which nobody looked at who made them, because there were too many at once.
     callers_lost: u64,
+    /// Denied calls whose processes could not be read in time: they have functions without names.
+    stacks_late: u64,
+    /// Denials that were told without what their file descriptor is.
+    descriptors_late: u64,
 }
 
 /// Callers of a call that people see, and functions of each.
@@ -72,7 +77,7 @@ struct Finding {
     /// What the profile does.
     profile: String,
     /// Who made it, most calls first, and with which stack: of the calls that were looked at, which are at most
-    /// 500 a second and CPU.
+    /// 500 a second, cgroup and CPU.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     callers: Vec<Caller>,
 }
@@ -92,7 +97,7 @@ impl Findings {
         let never = filter.allowed().into_iter();
         let never = never.filter(|name| !seen.contains(name)).map(str::to_owned);
         let (never_seen_needed, never_seen) = never.partition(|name| is_needed(name));
-        let lost = &watched.recorded.lost;
+        let lost = |loss| watched.recorded.lost.get(&loss).copied().unwrap_or(0);
         Self {
             schema_version: SCHEMA_VERSION,
             profile: path.display().to_string(),
@@ -100,8 +105,10 @@ impl Findings {
             containers,
             never_seen,
             never_seen_needed,
-            lost: lost.get("call_map_full").copied().unwrap_or(0),
-            callers_lost: lost.get("slow_call_dropped").copied().unwrap_or(0),
+            lost: lost(Loss::CallMapFull),
+            callers_lost: lost(Loss::SlowCallDropped),
+            stacks_late: lost(Loss::StackLate),
+            descriptors_late: lost(Loss::DescriptorLate),
         }
     }
 
@@ -120,6 +127,18 @@ impl Findings {
             let lost = count(self.callers_lost);
             say(&format!(
                 "who made denied calls is not known of all: there were too many at once (slow_call_dropped: {lost})"
+            ));
+        }
+        if self.stacks_late > 0 {
+            let late = count(self.stacks_late);
+            say(&format!(
+                "functions of denied calls are not known of all: their processes took too long to read (stack_late: {late})"
+            ));
+        }
+        if self.descriptors_late > 0 {
+            let late = count(self.descriptors_late);
+            say(&format!(
+                "denials were told without their files: these took too long to look up (descriptor_late: {late})"
             ));
         }
         match format {

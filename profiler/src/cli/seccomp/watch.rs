@@ -15,10 +15,10 @@ use super::callers::{Caller, Callers};
 use crate::bpf::CallPlan;
 use crate::cli::counting::{Counting, Plan};
 use crate::collect::{Observer, Recorded, Samples, SlowCallSeen, block_on};
+use crate::grouping::{Naming, owner, owners};
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
-use crate::host::containers::Containers;
-use crate::model::{ContainerIdentity, ProcessKey};
-use crate::recording::{CALL_NAMES, owner, owners};
+use crate::model::{ContainerIdentity, Grouping, ProcessKey};
+use crate::recording::CALL_NAMES;
 use crate::seccomp::{Called, Filter, called};
 use crate::target::TargetArgs;
 use crate::{Error, Result};
@@ -103,7 +103,6 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
         counting = counting.called(format!("{name}, when it starts"));
     }
     let plan = Plan {
-        btf: wanted.btf,
         calls: CallPlan {
             view: view::TIMES,
             confined: true,
@@ -117,25 +116,24 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
         log: wanted.log,
     };
     let births = Rc::new(RefCell::new(Births {
-        containers,
+        naming: counting.naming(Grouping::Container, containers),
         new: wanted.new,
         born: BTreeSet::new(),
     }));
     let awaited = Rc::clone(&births);
-    let (follower, recorded, ended) = counting
+    let (follower, mut recorded, ended) = counting
         .run(
             plan,
             wanted.duration,
             command.as_mut(),
             async |hierarchy| births_end(&awaited, hierarchy).await,
-            |roots, session| {
+            |session| {
                 if let Some(filter) = wanted.filter {
                     session.judge(filter.denied(CALL_NAMES))?;
                 }
                 Ok(Follower {
                     births: &births,
-                    roots,
-                    callers: Callers::default(),
+                    callers: wanted.filter.map(|_| Callers::default()),
                 })
             },
         )
@@ -144,7 +142,7 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
         Some(command) => command.finish(ended).await,
         None => ExitCode::SUCCESS,
     };
-    let containers = follower.assign(&recorded, !wanted.command.is_empty());
+    let containers = follower.assign(&mut recorded, !wanted.command.is_empty());
     Ok(Watched {
         containers,
         recorded,
@@ -169,7 +167,7 @@ async fn births_end(births: &RefCell<Births<'_>>, hierarchy: &Hierarchy) {
 
 /// Cgroups that are born while calls are counted, and their names.
 struct Births<'a> {
-    containers: Containers,
+    naming: Naming,
     new: Option<&'a str>,
     born: BTreeSet<String>,
 }
@@ -188,7 +186,7 @@ impl Births<'_> {
         let born: Vec<String> = self.born.iter().cloned().collect();
         let mut awaited = Vec::new();
         for path in born {
-            let identity = self.containers.identify(&path);
+            let identity = self.naming.containers().identify(&path);
             if self.is_awaited(&identity) {
                 awaited.push(path);
             }
@@ -204,20 +202,22 @@ impl Births<'_> {
 /// Follows what happens while calls are counted.
 struct Follower<'a, 'b> {
     births: &'a RefCell<Births<'b>>,
-    roots: Option<Vec<String>>,
-    callers: Callers,
+    /// `None` without a profile.
+    callers: Option<Callers>,
 }
 
 impl Follower<'_, '_> {
     /// Gives every call to its container.
-    fn assign(mut self, recorded: &Recorded, born_is_all: bool) -> Vec<WatchedContainer> {
+    fn assign(mut self, recorded: &mut Recorded, born_is_all: bool) -> Vec<WatchedContainer> {
+        if let Some(callers) = &mut self.callers {
+            callers.end(&mut recorded.lost);
+        }
         let Some(calls) = &recorded.calls else {
             return Vec::new();
         };
         let births = &mut *self.births.borrow_mut();
-        births.containers.retry();
-        let roots = self.roots.as_deref();
-        let (owners, rows) = owners(&recorded.watch, roots, &mut births.containers);
+        births.naming.settle();
+        let (owners, rows) = owners(&recorded.watch, &mut births.naming);
         // A command's cgroup is new: what was in progress there before is the write that joined it.
         let is_its_own = |key: &CallKey| !born_is_all || key.kind() != kind::BEFORE;
         let calls = calls.rows.iter().filter(|(key, _)| is_its_own(key));
@@ -229,10 +229,10 @@ impl Follower<'_, '_> {
             .map(|(position, (row, called))| WatchedContainer {
                 is_complete: born_is_all || births.is_born(&row.identity.cgroup),
                 identity: row.identity,
-                callers: self.callers.of(
-                    |slot| owners.0.get(&slot) == Some(&position),
-                    called.is_confined,
-                ),
+                callers: self.callers.as_ref().map_or_else(Vec::new, |callers| {
+                    let is_its = |slot| owners.0.get(&slot) == Some(&position);
+                    callers.of(is_its, called.is_confined)
+                }),
                 called,
             })
             .filter(|it| !it.called.is_empty())
@@ -248,27 +248,40 @@ impl Follower<'_, '_> {
 
 impl Observer for Follower<'_, '_> {
     fn process_seen(&mut self, process: ProcessKey, parent: Option<ProcessKey>, _: u64) {
-        self.callers.observe(process, parent);
+        if let Some(callers) = &mut self.callers {
+            callers.observe(process, parent);
+        }
     }
 
-    fn cgroup_born(&mut self, path: &str) {
+    fn cgroup_born(&mut self, path: &str) -> ContainerIdentity {
         let mut births = self.births.borrow_mut();
-        // Now, because a short-lived container takes its runtime's files with it.
-        births.containers.identify(path);
         births.born.insert(path.to_owned());
+        births.naming.born(path)
     }
 
     fn slow_call(&mut self, seen: &SlowCallSeen<'_>) -> Result<()> {
         let births = &mut *self.births.borrow_mut();
         let path = seen.watch.path(seen.call.key.slot()).unwrap_or_default();
-        let owner = owner(path, self.roots.as_deref(), &mut births.containers);
-        let identity = births.containers.identify(owner.as_deref().unwrap_or(path));
+        let owner = owner(path, seen.watch.roots(), births.naming.containers());
+        let identity = births
+            .naming
+            .containers()
+            .identify(owner.as_deref().unwrap_or(path));
         let is_told = births.is_awaited(&identity);
-        self.callers.add(seen, is_told.then_some(&identity));
+        if let Some(callers) = &mut self.callers {
+            callers.add(seen, &identity, is_told);
+        }
         Ok(())
     }
 
-    fn drained(&mut self, _: Duration, _: &Samples) {
-        self.births.borrow_mut().containers.retry();
+    fn turn(&mut self) -> Result<()> {
+        if let Some(callers) = &mut self.callers {
+            callers.turn();
+        }
+        Ok(())
+    }
+
+    fn drained(&mut self, _: Duration, _: &Samples) -> Vec<ContainerIdentity> {
+        self.births.borrow_mut().naming.settle()
     }
 }

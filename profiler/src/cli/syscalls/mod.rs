@@ -1,9 +1,7 @@
 //! `ctprof syscalls`: what containers ask of the kernel, how often, with which result, for how long.
 //!
-//! - `slow`: slow calls, one line each, as they happen
 //! - `view`: rows of the kernel half to tables and JSON, at the end or in between
 
-pub(super) mod slow;
 pub(crate) mod view;
 
 use std::ffi::OsString;
@@ -17,11 +15,12 @@ use clap::builder::PossibleValue;
 use ctprof_ebpf::abi::syscall::view as wanted;
 
 use super::counting::{Counting, Plan};
-use super::{Format, duration};
+use super::{Format, duration, rows};
 use crate::Result;
+use crate::analysis::syscalls::Order;
 use crate::bpf::CallPlan;
 use crate::collect::block_on;
-use crate::output::syscalls::Order;
+use crate::model::Grouping;
 use crate::target::TargetArgs;
 use view::View;
 
@@ -36,6 +35,10 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 pub struct SyscallsArgs {
     #[command(flatten)]
     target: TargetArgs,
+
+    /// What a row is
+    #[arg(long, value_name = "ROWS", default_value = "container", value_parser = rows::parser())]
+    by: Grouping,
 
     /// How long to count, such as 10s or 2m. Default: 10s, the COMMAND's life, or with --interval until Ctrl-C
     #[arg(short, long, value_name = "TIME", value_parser = duration::parse)]
@@ -57,11 +60,11 @@ pub struct SyscallsArgs {
     #[arg(long)]
     counts_only: bool,
 
-    /// Show every call that takes at least this long, such as 10ms, when it returns; at most 500 a second and CPU
+    /// Show every call that takes at least this long, such as 10ms, when it returns; at most 500 a second, cgroup and CPU
     #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "counts_only")]
     slow: Option<Duration>,
 
-    /// Show slow calls with the stack of their caller
+    /// Show slow calls with the stack of their caller; functions that are not found within half a second are addresses
     #[arg(long, requires = "slow")]
     stack: bool,
 
@@ -141,28 +144,28 @@ async fn count(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
     let (counting, containers, mut command) =
         Counting::of("syscalls", &args.target, &args.command, btf)?;
     let plan = Plan {
-        btf,
         calls: args.plan(counting.cgroups()?),
         interval: args.interval,
         stacks: if args.stack { STACKS } else { 1 },
         log,
     };
+    let naming = counting.naming(args.by, containers);
     let start_unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let (mut view, recorded, ended) = counting
+    let (mut view, mut recorded, ended) = counting
         .run(
             plan,
             args.limit(),
             command.as_mut(),
             async |_| pending().await,
-            |roots, _| Ok(View::new(args, roots, containers, start_unix)),
+            |_| Ok(View::new(args, naming, start_unix)),
         )
         .await?;
     let code = match command {
         Some(command) => command.finish(ended).await,
         None => ExitCode::SUCCESS,
     };
-    view.end(&recorded)?;
+    view.end(&mut recorded)?;
     Ok(code)
 }

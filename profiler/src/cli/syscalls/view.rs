@@ -1,37 +1,44 @@
 //! Rows of the kernel half to tables and JSON, at the end or in between.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 use serde::{Serialize, Serializer};
 
 use super::SyscallsArgs;
-use super::slow::SlowCalls;
 use crate::Result;
 use crate::aggregate::{Owners, container_ledgers, container_syscalls};
+use crate::analysis::syscalls::{Order, SyscallSummary, of_container, sort};
 use crate::cli::ps::terminal_width;
 use crate::cli::record::say;
+use crate::cli::slow_calls::line::MadeCall;
+use crate::cli::slow_calls::{Answer, SlowCalls};
 use crate::cli::{Format, output_error};
 use crate::collect::{Observer, RawLedger, Recorded, Samples, SlowCallSeen, Snapshot, WatchList};
-use crate::host::containers::Containers;
+use crate::grouping::{Naming, owner, owners};
 use crate::host::kernel;
-use crate::model::{Container, Pod, ProcessKey, Syscall, Unavailable};
-use crate::output::syscalls::{Order, SyscallSummary, in_short, of_container, sort, table};
-use crate::output::units::duration;
-use crate::recording::{CALL_NAMES, owner, owners};
+use crate::model::units::duration;
+use crate::model::{Container, ContainerIdentity, Losses, Pod, ProcessKey, Syscall, Unavailable};
+use crate::output::syscalls::{in_short, table};
+use crate::recording::CALL_NAMES;
 
 /// Version of the JSON form.
 const SCHEMA_VERSION: u64 = 1;
 
+/// How long a line waits for names.
+const FOR_NAMES: Duration = Duration::from_millis(500);
+
+/// How long lines that wait at the end may do so.
+const AT_END: Duration = Duration::from_millis(400);
+
 /// Shows what is counted.
 pub(super) struct View<'a> {
     args: &'a SyscallsArgs,
-    roots: Option<Vec<String>>,
-    containers: Containers,
+    naming: Naming,
     start_unix: Duration,
-    slow: SlowCalls,
+    slow: SlowCalls<MadeCall>,
     /// What the last snapshot showed.
     last: Last,
 }
@@ -55,7 +62,7 @@ struct Document<'a> {
     elapsed_ns: Option<u64>,
     window_ns: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    lost: Option<&'a BTreeMap<String, u64>>,
+    lost: Option<&'a Losses>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unavailable: Option<&'a [Unavailable]>,
     containers: Rows<'a>,
@@ -110,24 +117,26 @@ impl Serialize for Rows<'_> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(
-        args: &'a SyscallsArgs,
-        roots: Option<Vec<String>>,
-        containers: Containers,
-        start_unix: Duration,
-    ) -> Self {
+    pub(super) fn new(args: &'a SyscallsArgs, naming: Naming, start_unix: Duration) -> Self {
         Self {
             args,
-            roots,
-            containers,
+            naming,
             start_unix,
-            slow: SlowCalls::new(),
+            slow: SlowCalls::new(FOR_NAMES),
             last: Last::default(),
         }
     }
 
     /// Prints everything that was counted; with an interval, what is left since the last one.
-    pub(super) fn end(&mut self, recorded: &Recorded) -> Result<()> {
+    pub(super) fn end(&mut self, recorded: &mut Recorded) -> Result<()> {
+        let end = Instant::now() + AT_END;
+        while let Some((call, answer)) = self.slow.last(end) {
+            self.print_call(&call, answer)?;
+        }
+        if self.args.slow.is_some() {
+            self.slow.count(&mut recorded.lost);
+        }
+        let recorded = &*recorded;
         let Some(calls) = &recorded.calls else {
             return Ok(());
         };
@@ -147,8 +156,8 @@ impl<'a> View<'a> {
             let document = self.document(&rows, recorded.window, Some(recorded));
             self.print(&document)?;
         }
-        for (cause, count) in recorded.lost.iter().filter(|(_, count)| **count > 0) {
-            say(&format!("lost: {cause}: {count}"));
+        for (loss, count) in recorded.lost.iter().filter(|(_, count)| **count > 0) {
+            say(&format!("lost: {}: {count}", loss.name()));
         }
         for view in &recorded.unavailable {
             say(&format!("unavailable: {}: {}", view.view, view.cause));
@@ -162,8 +171,8 @@ impl<'a> View<'a> {
         rows: &HashMap<CallKey, CallRow>,
         timed: bool,
     ) -> (Owners, Vec<Container>) {
-        self.containers.retry();
-        let (owners, mut containers) = owners(watch, self.roots.as_deref(), &mut self.containers);
+        self.naming.settle();
+        let (owners, mut containers) = owners(watch, &mut self.naming);
         container_syscalls(rows, timed, CALL_NAMES, &owners, &mut containers);
         (owners, containers)
     }
@@ -254,6 +263,20 @@ impl<'a> View<'a> {
             .map_err(|error| output_error(&error))
     }
 
+    fn print_call(&self, call: &MadeCall, answer: Answer) -> Result<()> {
+        let line = call.line(answer);
+        let mut out = std::io::stdout().lock();
+        let written = match self.args.format {
+            Format::Json => serde_json::to_writer(&mut out, &line)
+                .map_err(std::io::Error::from)
+                .and_then(|()| writeln!(out)),
+            Format::Text => line.write(&mut out),
+        };
+        written
+            .and_then(|()| out.flush())
+            .map_err(|error| output_error(&error))
+    }
+
     fn print_text(&self, document: &Document<'_>, out: &mut impl Write) -> std::io::Result<()> {
         let live = self.args.interval.is_some();
         if live && std::io::stdout().is_terminal() {
@@ -318,9 +341,8 @@ impl Observer for View<'_> {
         }
     }
 
-    fn cgroup_born(&mut self, path: &str) {
-        // Now, because a short-lived container takes its runtime's files with it.
-        self.containers.identify(path);
+    fn cgroup_born(&mut self, path: &str) -> ContainerIdentity {
+        self.naming.born(path)
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot<'_>) -> Result<()> {
@@ -334,28 +356,28 @@ impl Observer for View<'_> {
         }
         let slot = seen.call.key.slot();
         let path = seen.watch.path(slot).unwrap_or_default();
-        let owner = owner(path, self.roots.as_deref(), &mut self.containers);
+        let owner = owner(path, seen.watch.roots(), self.naming.containers());
         let (name, cgroup) = match &owner {
             Some(owner) => {
-                let identity = self.containers.identify(owner);
+                let identity = self.naming.containers().identify(owner);
                 (identity.name.clone(), identity.cgroup.clone())
             }
             None => ("host".to_owned(), String::new()),
         };
-        let line = self.slow.line(seen, &name, &cgroup);
-        let mut out = std::io::stdout().lock();
-        let written = match self.args.format {
-            Format::Json => serde_json::to_writer(&mut out, &line)
-                .map_err(std::io::Error::from)
-                .and_then(|()| writeln!(out)),
-            Format::Text => line.write(&mut out),
-        };
-        written
-            .and_then(|()| out.flush())
-            .map_err(|error| output_error(&error))
+        let call = MadeCall::new(seen.call, &name, &cgroup);
+        let question = call.question(seen.stack.as_slice().into());
+        self.slow.ask(call, question);
+        Ok(())
     }
 
-    fn drained(&mut self, _: Duration, _: &Samples) {
-        self.containers.retry();
+    fn turn(&mut self) -> Result<()> {
+        while let Some((call, answer)) = self.slow.next() {
+            self.print_call(&call, answer)?;
+        }
+        Ok(())
+    }
+
+    fn drained(&mut self, _: Duration, _: &Samples) -> Vec<ContainerIdentity> {
+        self.naming.settle()
     }
 }

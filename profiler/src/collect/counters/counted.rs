@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::event::{KINDS, TABLE};
-use crate::model::{Counters, Unavailable};
+use crate::model::{Counters, Unavailable, ViewId};
 
 /// What the cgroups counted.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Counted {
         let mut found: Vec<Unavailable> = TABLE
             .iter()
             .zip(&self.missing)
-            .filter_map(|(kind, cause)| Some(unavailable(kind.view, cause.clone()?)))
+            .filter_map(|(kind, cause)| Some(unavailable(ViewId::new(kind.view), cause.clone()?)))
             .collect();
         if found.len() == KINDS {
             return found;
@@ -67,14 +67,14 @@ impl Counted {
                 "not all of the {shown} containers have them: {}",
                 causes.join("; ")
             );
-            found.push(unavailable("counters", cause));
+            found.push(unavailable(ViewId::COUNTERS, cause));
         }
         if self.cpus_late > 0 {
             let cause = format!(
                 "{} CPUs came online meanwhile: what happened there until they were counted is missing",
                 self.cpus_late
             );
-            found.push(unavailable("counters", cause));
+            found.push(unavailable(ViewId::COUNTERS, cause));
         }
         found
     }
@@ -97,11 +97,8 @@ impl Counted {
     }
 }
 
-fn unavailable(view: &str, cause: String) -> Unavailable {
-    Unavailable {
-        view: view.to_owned(),
-        cause,
-    }
+fn unavailable(view: ViewId, cause: String) -> Unavailable {
+    Unavailable { view, cause }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod record;
 mod ring;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use self::record::Record;
 use self::ring::Ring;
@@ -35,6 +36,33 @@ impl SideBands {
         Ok(all)
     }
 
+    /// Opens a ring on each CPU that has come online, and closes those of CPUs that have gone, whose events do not come
+    /// back with them. Where there are none, there are to be none.
+    pub(super) fn follow_cpus(&mut self) {
+        if self.rings.is_empty() {
+            return;
+        }
+        let Ok(online) = online_cpus() else {
+            return;
+        };
+        let (held_back, lost) = (&mut self.held_back, &mut self.lost);
+        self.rings.retain(|cpu, ring| {
+            let is_online = online.contains(cpu);
+            if !is_online {
+                *lost += take_all(ring, held_back);
+            }
+            is_online
+        });
+        for cpu in online {
+            if let Entry::Vacant(place) = self.rings.entry(cpu) {
+                match Ring::open(cpu) {
+                    Ok(ring) => _ = place.insert(ring),
+                    Err(error) => tracing::debug!("CPU {cpu} has no side-band records: {error}"),
+                }
+            }
+        }
+    }
+
     /// What has happened since the last call, in order, and at the end what was held back.
     pub(super) fn take(&mut self, is_end: bool) -> Vec<SideBand> {
         if self.rings.is_empty() {
@@ -43,10 +71,7 @@ impl SideBands {
         let now = clock::monotonic_ns();
         let mut all = std::mem::take(&mut self.held_back);
         for ring in self.rings.values_mut() {
-            ring.take(|record| match record {
-                Record::Happened(record) => all.push(record),
-                Record::Lost(count) => self.lost += count,
-            });
+            self.lost += take_all(ring, &mut all);
         }
         all.sort_by_key(|record| record.at_ns);
         if !is_end {
@@ -60,4 +85,14 @@ impl SideBands {
     pub(super) const fn lost(&self) -> u64 {
         self.lost
     }
+}
+
+/// Adds what is in a ring to `all`; how many records found it full.
+fn take_all(ring: &mut Ring, all: &mut Vec<SideBand>) -> u64 {
+    let mut lost = 0;
+    ring.take(|record| match record {
+        Record::Happened(record) => all.push(record),
+        Record::Lost(count) => lost += count,
+    });
+    lost
 }

@@ -112,6 +112,9 @@ pub const FIELDS: &[Field] = &[
     #[cfg(target_arch = "aarch64")]
     field(layout::OFF_TASK_TIFLAGS, "task_struct", &["thread_info.flags"], Need::Optional),
     field(layout::OFF_TASK_SECCOMP, "task_struct", &["seccomp.mode"], Need::Optional),
+    field(layout::OFF_TASK_FILTER, "task_struct", &["seccomp.filter"], Need::Optional),
+    field(layout::OFF_FILTER_PREV, "seccomp_filter", &["prev"], Need::Optional),
+    field(layout::OFF_FILTER_NOTIF, "seccomp_filter", &["notif"], Need::Optional),
     #[cfg(target_arch = "x86_64")]
     field(layout::OFF_REGS_SI, "pt_regs", &["si"], Need::Optional),
     #[cfg(target_arch = "x86_64")]
@@ -175,7 +178,7 @@ pub struct MissingField {
 }
 
 /// Values for the layout globals of the kernel half.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Global and value, one for each field that is there.
     pub offsets: Vec<(GlobalName, u32)>,

@@ -47,6 +47,12 @@ impl Hierarchy {
         Some(figures)
     }
 
+    /// What `cpu.stat` alone says: one file, for whoever asks many cgroups. `None` when the cgroup is gone.
+    #[must_use]
+    pub fn cpu_stat(&self, path: &str) -> Option<CfsFigures> {
+        Some(parse_cpu_stat(&read(&self.dir(path)?, "cpu.stat")?))
+    }
+
     fn v1_usage_ns(&self, path: &str) -> Option<u64> {
         self.cpuacct_dir(path)
             .and_then(|dir| read(&dir, "cpuacct.usage")?.trim().parse().ok())

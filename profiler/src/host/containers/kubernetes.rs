@@ -31,13 +31,14 @@ pub(super) const POD_NAME: &str = "io.kubernetes.pod.name";
 pub(super) const CONTAINER_NAME: &str = "io.kubernetes.container.name";
 
 /// Pod and container in kubelet's long form `k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT`. Kubernetes' names
-/// have no `_`.
+/// have no `_`, and none is empty.
 pub(super) fn parse_long_name(name: &str) -> Option<(Pod, &str)> {
     let mut parts = name.strip_prefix("k8s_")?.split('_');
-    let container = parts.next()?;
-    let pod = parts.next()?;
-    let namespace = parts.next()?;
-    parts.next()?;
+    let mut part = || parts.next().filter(|part| !part.is_empty());
+    let container = part()?;
+    let pod = part()?;
+    let namespace = part()?;
+    part()?;
     Some((
         Pod {
             namespace: namespace.to_owned(),
@@ -45,4 +46,28 @@ pub(super) fn parse_long_name(name: &str) -> Option<(Pod, &str)> {
         },
         container,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_long_name;
+
+    #[test]
+    fn a_long_name_has_four_parts_and_none_is_empty() {
+        let (pod, container) = parse_long_name("k8s_web_web-7f9c_shop_1234-ab_0").unwrap();
+        assert_eq!(container, "web");
+        assert_eq!((&*pod.name, &*pod.namespace), ("web-7f9c", "shop"));
+        for other in [
+            "web_web-7f9c_shop_1234_0",
+            "k8s_web_web-7f9c_shop",
+            "k8s__web-7f9c_shop_1234_0",
+            "k8s_web__shop_1234_0",
+            "k8s_web_web-7f9c__1234_0",
+            "k8s_web_web-7f9c_shop__0",
+            "k8s_________",
+            "k8s_",
+        ] {
+            assert_eq!(parse_long_name(other), None, "{other}");
+        }
+    }
 }

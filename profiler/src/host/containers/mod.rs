@@ -2,12 +2,14 @@
 //!
 //! - `pattern`: what a cgroup's path alone says
 //! - `sources`: where the runtimes of this host keep their files
+//! - `daemons`: what their processes say of that
 //! - `docker`, `containerd`, `storage` (CRI-O and podman): what each of them writes there
 //! - `kubernetes`: the labels that kubelet puts on containers, whatever the runtime
 //!
 //! Only files are read, no daemon is asked: it works with the daemon stopped, and needs no socket.
 
 mod containerd;
+mod daemons;
 mod docker;
 mod kubernetes;
 pub mod pattern;
@@ -16,7 +18,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
@@ -28,6 +30,9 @@ use sources::Sources;
 
 /// How often the processes of the host are looked through for runtimes, at most.
 const RESCAN: Duration = Duration::from_secs(1);
+
+/// How long [`Containers::retry`] goes on: any number of cgroups can have names like those of containers.
+const FOR_RETRY: Duration = Duration::from_millis(20);
 
 /// Longest name, image or pod name that is kept, in characters.
 const NAME_CHARS: usize = 256;
@@ -49,12 +54,38 @@ struct Known {
     named: bool,
 }
 
+/// What stands for a chosen process where a cgroup's path stands: no path looks like it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessPath(String);
+
+impl ProcessPath {
+    /// The process with this id.
+    #[must_use]
+    pub fn new(pid: u32) -> Self {
+        Self(format!("pid:{pid}"))
+    }
+
+    /// Whether this is a process, and not the path of a cgroup.
+    #[must_use]
+    pub fn is(path: &str) -> bool {
+        path.starts_with("pid:")
+    }
+
+    /// As it stands for a path.
+    #[must_use]
+    pub fn into_path(self) -> String {
+        self.0
+    }
+}
+
 /// Names cgroups, and remembers them.
 pub struct Containers {
     host: Host,
     hierarchy_id: u32,
     sources: Option<(Sources, Instant)>,
     known: HashMap<String, Known>,
+    /// Those without a name, which are asked for again in this order, and some that were forgotten.
+    unnamed: VecDeque<String>,
     denied: bool,
 }
 
@@ -67,8 +98,18 @@ impl Containers {
             hierarchy_id: hierarchy.id(),
             sources: None,
             known: HashMap::new(),
+            unnamed: VecDeque::new(),
             denied: false,
         }
+    }
+
+    /// Says who the chosen process is that stands under this key where a cgroup's path stands.
+    pub fn introduce(&mut self, process: ProcessPath, identity: ContainerIdentity) {
+        let known = Known {
+            identity,
+            named: true,
+        };
+        self.known.insert(process.0, known);
     }
 
     /// The cgroup of the container, service or plain cgroup that the threads in `path` are charged to;
@@ -78,6 +119,9 @@ impl Containers {
     /// inside a container is one of its own only when its runtime's files, read through the outer one's
     /// root, name it.
     pub fn owner(&mut self, path: &str) -> Option<String> {
+        if ProcessPath::is(path) {
+            return Some(path.to_owned());
+        }
         match place(path) {
             Place::Folder => None,
             Place::Unit { path, .. } | Place::Plain { path } => Some(path.to_owned()),
@@ -97,6 +141,10 @@ impl Containers {
     /// Who the owner of `path` is; a folder is named by its path. Never fails: what no file names is named
     /// by its short id, and [`Containers::retry`] asks again.
     pub fn identify(&mut self, path: &str) -> ContainerIdentity {
+        if ProcessPath::is(path) {
+            let known = self.known.get(path);
+            return known.map(|it| it.identity.clone()).unwrap_or_default();
+        }
         match place(path) {
             Place::Unit { path, name } => identity("systemd", "", name, path),
             Place::Plain { path } => identity("cgroup", "", path, path),
@@ -111,16 +159,22 @@ impl Containers {
     /// Looks again for the containers that had no name when they were asked for (their runtime had not
     /// written its files yet), and returns those that have one now.
     ///
-    /// A container inside a container that gets its name this way was charged to the outer one before.
+    /// A container inside a container that gets its name this way was charged to the outer one before. No more are asked
+    /// for than there is time, and the others first the next time.
     pub fn retry(&mut self) -> Vec<ContainerIdentity> {
-        let unnamed: Vec<String> = self
-            .known
-            .iter()
-            .filter(|(_, known)| !known.named)
-            .map(|(path, _)| path.clone())
-            .collect();
+        let end = Instant::now() + FOR_RETRY;
         let mut found = Vec::new();
-        for path in unnamed {
+        for _ in 0..self.unnamed.len() {
+            if Instant::now() >= end {
+                break;
+            }
+            let Some(path) = self.unnamed.pop_front() else {
+                break;
+            };
+            // Otherwise it was forgotten.
+            if self.known.get(&path).is_none_or(|known| known.named) {
+                continue;
+            }
             self.known.remove(&path);
             let Place::Container(containers) = place(&path) else {
                 continue;
@@ -162,6 +216,9 @@ impl Containers {
     fn known(&mut self, container: &ContainerRef<'_>, outermost: &str) -> &Known {
         if !self.known.contains_key(container.path) {
             let known = self.look_up(container, outermost);
+            if !known.named {
+                self.unnamed.push_back(container.path.to_owned());
+            }
             self.known.insert(container.path.to_owned(), known);
         }
         &self.known[container.path]
@@ -181,12 +238,13 @@ impl Containers {
                 Some((_, at)) => attempt > 0 && at.elapsed() >= RESCAN,
             };
             if rescan {
-                let sources = Sources::scan(&self.host, self.hierarchy_id);
+                let before = self.sources.take().map(|(sources, _)| sources);
+                let sources = Sources::scan(&self.host, self.hierarchy_id, before);
                 self.sources = Some((sources, Instant::now()));
             } else if attempt > 0 {
                 break;
             }
-            let Some((sources, _)) = &self.sources else {
+            let Some((sources, _)) = &mut self.sources else {
                 break;
             };
             match sources.look_up(container, scope) {

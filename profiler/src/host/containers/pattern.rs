@@ -12,6 +12,8 @@
 //!
 //! The last form of containers comes from a runtime without `SystemdCgroup` under a kubelet with it.
 
+use crate::host::cgroup::ancestors;
+
 /// Runtime by the prefix of a container's cgroup. The names are those of `model::ContainerIdentity`.
 const PREFIXES: [(&str, &str); 6] = [
     ("docker", "docker"),
@@ -220,9 +222,21 @@ fn is_pod_name(name: &str) -> bool {
     })
 }
 
+/// The cgroup of the Kubernetes pod that the container at `path` is in, which has the pod's limits; `None` where the path
+/// does not tell: containerd without `SystemdCgroup` under a kubelet with it puts containers elsewhere.
+#[must_use]
+pub fn pod(path: &str) -> Option<&str> {
+    ancestors(path).skip(1).find(|above| {
+        let name = above.rsplit('/').next().unwrap_or_default();
+        let slice = name.strip_suffix(".slice");
+        let of_slice = slice.and_then(|name| name.rsplit('-').next());
+        is_pod_name(of_slice.unwrap_or(name))
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ContainerRef, Place, place, subtree};
+    use super::{ContainerRef, Place, place, pod, subtree};
 
     const ID: &str = "fe5215765b75d118956d04673775e556590714c3bdaa76c21f888cb4a2cc4182";
     const OTHER: &str = "c23991f652b4704e991ee146d3957d8fedf7c817f68f78b766a8e0ff1acf834c";
@@ -308,6 +322,32 @@ mod tests {
         ] {
             let found = subtree(&path).map(|it| (it.path.to_owned(), it.has_rows));
             assert_eq!(found, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_cgroup_of_a_pod() {
+        let slice = format!(
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{}.slice",
+            UID.replace('-', "_")
+        );
+        let plain = format!("/docker/{ID}/kubelet/kubepods/besteffort/pod{UID}");
+        for above in [&slice, &plain] {
+            let container = format!("{above}/cri-containerd-{ID}.scope");
+            assert_eq!(pod(&container), Some(above.as_str()));
+            assert_eq!(pod(&format!("{container}/init")), Some(above.as_str()));
+            assert!(pod(above).is_none());
+        }
+        for path in [
+            "/".to_owned(),
+            format!("/docker/{ID}"),
+            format!("/podium/{ID}"),
+            format!(
+                "/system.slice/containerd.service/{}:cri-containerd:{ID}",
+                &slice[1..].rsplit('/').next().unwrap_or_default()
+            ),
+        ] {
+            assert_eq!(pod(&path), None, "{path}");
         }
     }
 

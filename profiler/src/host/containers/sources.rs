@@ -3,15 +3,19 @@
 //! A daemon with a data root of its own, a rootless one, one in a mount namespace or inside a container: they
 //! are found as processes, and their files are read through the root of that process.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use super::pattern::{ContainerRef, Place, place};
+use super::daemons::{Process, Told, is_runtime, part_of, root_of, tell};
+use super::pattern::ContainerRef;
 use super::{Lookup, containerd, docker, storage};
 use crate::host::Host;
-use crate::host::proc::{ConfinedRoot, is_gone};
+use crate::host::aside::ask;
+use crate::host::proc::ConfinedRoot;
 
 /// Largest file of a runtime that is read. A `config.json` with all system calls listed has 100 kB, a
 /// podman index 1 kB for each container.
@@ -20,26 +24,27 @@ const FILE_CAP: u64 = 16 << 20;
 /// Most runtimes that are remembered.
 const MAX_SOURCES: usize = 1024;
 
+/// How long all processes that have the name of a runtime may take together to say where its files are, and how long the
+/// files of a container may take. Usual ones take some hundred microseconds, more where CPUs are short.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// For how long a part of the cgroup tree is not asked after somebody there was late: twice as long each time.
+const PAUSES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+pub(super) enum Kind {
     Docker { data_root: PathBuf },
     Containerd { task_dir: PathBuf },
     Storage { containers: PathBuf },
 }
 
-/// A process of a runtime. Its root is opened for each look and not kept: that would keep the mounts of a
-/// container alive that the host wants to remove.
-struct Process {
-    pid: u32,
-    cgroup: String,
-}
-
-struct Source {
-    kind: Kind,
-    /// Through whose root the files are read; `None` for the host's.
-    process: Option<Process>,
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) kind: Kind,
+    /// Through whose root the files are read; `None` for the host's, which waits for nobody.
+    pub(super) process: Option<Process>,
     /// cgroup of the container in which the runtime runs; empty for the host's.
-    scope: String,
+    pub(super) scope: String,
 }
 
 /// Every place that is known.
@@ -49,16 +54,19 @@ pub(super) struct Sources {
     found: Vec<Source>,
     /// A runtime runs whose files we may not see.
     hidden: bool,
+    /// Parts of the cgroup tree where somebody was late: until when nobody there is asked, and how long that is.
+    avoided: HashMap<String, (Instant, Duration)>,
 }
 
 impl Sources {
-    /// Looks at the usual places and through all processes.
-    pub(super) fn scan(host: &Host, hierarchy_id: u32) -> Self {
+    /// Looks at the usual places and through all processes. `before`: what was found the last time.
+    pub(super) fn scan(host: &Host, hierarchy_id: u32, before: Option<Self>) -> Self {
         let mut sources = Self {
             host: host.clone(),
             hierarchy_id,
             found: Vec::new(),
             hidden: false,
+            avoided: before.map(|before| before.avoided).unwrap_or_default(),
         };
         if let Ok(root) = host.confined() {
             sources.add_usual_places(&root);
@@ -90,94 +98,144 @@ impl Sources {
     }
 
     fn add_processes(&mut self) {
-        let mut seen = HashSet::new();
-        for pid in self.host.pids() {
-            if self.found.len() >= MAX_SOURCES {
-                return;
+        let runtimes = self.host.pids().into_iter().filter_map(|pid| {
+            let comm = self.host.comm(pid).filter(|comm| is_runtime(comm))?;
+            let cgroup = self.host.cgroup_of(pid, self.hierarchy_id).ok()??;
+            (!self.is_avoided(&cgroup)).then_some((Process { pid, cgroup }, comm))
+        });
+        let runtimes: Vec<(Process, String)> = runtimes.take(MAX_SOURCES).collect();
+        if runtimes.is_empty() {
+            return;
+        }
+        let parts: Vec<String> = runtimes
+            .iter()
+            .map(|(process, _)| part_of(&process.cgroup).to_owned())
+            .collect();
+        let (host, hierarchy_id) = (self.host.clone(), self.hierarchy_id);
+        let asked = ask(Instant::now() + PATIENCE, move |answers| {
+            for (process, comm) in runtimes {
+                let _ = answers.send(tell(&host, hierarchy_id, process, &comm));
             }
-            let Some(comm) = self.host.comm(pid).filter(|comm| is_runtime(comm)) else {
-                continue;
-            };
-            let Ok(Some(cgroup)) = self.host.cgroup_of(pid, self.hierarchy_id) else {
-                continue;
-            };
-            let process = Process { pid, cgroup };
-            let root = match self.root_of(&process) {
-                Ok(Some(root)) => root,
-                Ok(None) => continue,
-                Err(error) => {
-                    self.hidden |= error.kind() == std::io::ErrorKind::PermissionDenied;
-                    continue;
+        });
+        if asked.is_late {
+            self.avoid(&parts[asked.answers.len()..]);
+        }
+        let mut seen = HashSet::new();
+        for told in asked.answers {
+            match told {
+                Told::Files(source, namespace) => {
+                    if self.found.len() < MAX_SOURCES
+                        && seen.insert((source.kind.clone(), source.scope.clone(), namespace))
+                    {
+                        self.found.push(source);
+                    }
                 }
-            };
-            let Some(kind) = kind_of(&self.host, pid, &comm, &root) else {
-                continue;
-            };
-            let scope = match place(&process.cgroup) {
-                Place::Container(containers) => containers[0].path.to_owned(),
-                _ => String::new(),
-            };
-            let namespace = std::fs::read_link(self.host.at(format!("/proc/{pid}/ns/mnt"))).ok();
-            if seen.insert((kind.clone(), scope.clone(), namespace)) {
-                self.found.push(Source {
-                    kind,
-                    process: Some(process),
-                    scope,
-                });
+                Told::Hidden => self.hidden = true,
+                Told::Nothing => {}
             }
         }
     }
 
-    /// `None` when the process has ended, and its id may be another's by now.
-    fn root_of(&self, process: &Process) -> std::io::Result<Option<ConfinedRoot>> {
-        let pid = process.pid;
-        let root = match ConfinedRoot::open(&self.host.at(format!("/proc/{pid}/root"))) {
-            Err(error) if is_gone(&error) => return Ok(None),
-            root => root?,
+    /// The first of them was late.
+    fn avoid(&mut self, parts: &[String]) {
+        let Some(part) = parts.first() else {
+            return;
         };
-        let now = self.host.cgroup_of(pid, self.hierarchy_id)?;
-        Ok((now.as_ref() == Some(&process.cgroup)).then_some(root))
+        let last = self.avoided.get(part).map(|(_, pause)| *pause);
+        if last.is_none() && self.avoided.len() >= MAX_SOURCES {
+            return;
+        }
+        let pause = last.map_or(*PAUSES.start(), |last| (last * 2).min(*PAUSES.end()));
+        tracing::warn!(
+            "{part}: a process named like a container runtime keeps us waiting; not asked for {pause:?}"
+        );
+        self.avoided
+            .insert(part.clone(), (Instant::now() + pause, pause));
+    }
+
+    fn is_avoided(&self, cgroup: &str) -> bool {
+        let until = self.avoided.get(part_of(cgroup));
+        until.is_some_and(|(until, _)| Instant::now() < *until)
     }
 
     /// The container as its runtime names it, asking those that run in the container `scope` (empty: on
     /// the host).
-    pub(super) fn look_up(&self, container: &ContainerRef<'_>, scope: &str) -> Lookup {
+    pub(super) fn look_up(&mut self, container: &ContainerRef<'_>, scope: &str) -> Lookup {
         let mut denied = self.hidden;
         let Ok(host_root) = self.host.confined() else {
             return Lookup::Missing;
         };
-        for source in self.found.iter().filter(|source| source.scope == scope) {
-            if !source.kind.may_hold(container.runtime) {
-                continue;
-            }
-            let process_root = match &source.process {
-                None => None,
-                Some(process) => match self.root_of(process) {
-                    Ok(Some(root)) => Some(root),
-                    _ => continue,
-                },
-            };
-            let root = process_root.as_ref().unwrap_or(&host_root);
-            let looked = match &source.kind {
-                Kind::Docker { data_root } => docker::read(root, data_root, container.id),
-                Kind::Containerd { task_dir } => containerd::read(root, task_dir, container.id),
-                Kind::Storage { containers } => storage::read(root, containers, container.id),
-            };
-            match looked {
-                Lookup::Found(_) => return looked,
-                Lookup::Denied => denied = true,
+        let in_scope = self.found.iter().filter(|source| {
+            source.scope == scope
+                && source.kind.may_hold(container.runtime)
+                && !source
+                    .process
+                    .as_ref()
+                    .is_some_and(|it| self.is_avoided(&it.cgroup))
+        });
+        let (processes, places): (Vec<&Source>, Vec<&Source>) =
+            in_scope.partition(|source| source.process.is_some());
+        for source in places {
+            match source.kind.read(&host_root, container.id) {
                 Lookup::Missing => {}
+                Lookup::Denied => denied = true,
+                found @ Lookup::Found(_) => return found,
             }
         }
-        if denied {
-            Lookup::Denied
-        } else {
-            Lookup::Missing
+        let processes: Vec<Source> = processes.into_iter().cloned().collect();
+        match self.ask_processes(processes, container.id) {
+            Lookup::Missing if denied => Lookup::Denied,
+            looked => looked,
         }
+    }
+
+    /// Reads the files through the roots of these.
+    fn ask_processes(&mut self, sources: Vec<Source>, id: &str) -> Lookup {
+        if sources.is_empty() {
+            return Lookup::Missing;
+        }
+        let parts = sources.iter().filter_map(|it| it.process.as_ref());
+        let parts: Vec<String> = parts.map(|it| part_of(&it.cgroup).to_owned()).collect();
+        let (host, hierarchy_id, id) = (self.host.clone(), self.hierarchy_id, id.to_owned());
+        let asked = ask(Instant::now() + PATIENCE, move |answers| {
+            for source in sources {
+                let process = source.process.as_ref();
+                let root = process.map(|process| root_of(&host, hierarchy_id, process));
+                let looked = match root {
+                    Some(Ok(Some(root))) => source.kind.read(&root, &id),
+                    _ => Lookup::Missing,
+                };
+                let is_found = matches!(looked, Lookup::Found(_));
+                let _ = answers.send(looked);
+                if is_found {
+                    return;
+                }
+            }
+        });
+        if asked.is_late {
+            self.avoid(&parts[asked.answers.len().min(parts.len())..]);
+        }
+        let mut all = Lookup::Missing;
+        for looked in asked.answers {
+            match looked {
+                Lookup::Missing => {}
+                Lookup::Denied => all = Lookup::Denied,
+                found @ Lookup::Found(_) => return found,
+            }
+        }
+        all
     }
 }
 
 impl Kind {
+    fn read(&self, root: &ConfinedRoot, id: &str) -> Lookup {
+        match self {
+            Self::Docker { data_root } => docker::read(root, data_root, id),
+            Self::Containerd { task_dir } => containerd::read(root, task_dir, id),
+            Self::Storage { containers } => storage::read(root, containers, id),
+        }
+    }
+
     /// A container of this runtime (`None`: unknown) may be found here.
     fn may_hold(&self, runtime: Option<&str>) -> bool {
         let Some(runtime) = runtime else {
@@ -189,77 +247,6 @@ impl Kind {
             Self::Storage { .. } => matches!(runtime, "cri-o" | "podman"),
         }
     }
-}
-
-fn is_runtime(comm: &str) -> bool {
-    matches!(comm, "dockerd" | "conmon") || comm.starts_with("containerd-shim")
-}
-
-/// What a runtime's process with this name tells about its files.
-fn kind_of(host: &Host, pid: u32, comm: &str, root: &ConfinedRoot) -> Option<Kind> {
-    match comm {
-        "dockerd" => Some(Kind::Docker {
-            data_root: dockerd_data_root(host, pid, root),
-        }),
-        "conmon" => {
-            // `conmon … -b <storage root>/<driver>-containers/<id>/userdata`
-            let bundle = argument(&host.cmdline(pid), &["-b", "--bundle"])?;
-            Some(Kind::Storage {
-                containers: Path::new(&bundle).parent()?.parent()?.to_owned(),
-            })
-        }
-        // A shim runs in the folder of a bundle: `<state>/io.containerd.runtime.v2.task/<namespace>/<id>`.
-        _ => {
-            let bundle = std::fs::read_link(host.at(format!("/proc/{pid}/cwd"))).ok()?;
-            let task_dir = bundle.parent()?.parent()?;
-            let name = task_dir.file_name()?.to_str()?;
-            name.starts_with("io.containerd.runtime.")
-                .then(|| Kind::Containerd {
-                    task_dir: task_dir.to_owned(),
-                })
-        }
-    }
-}
-
-/// From the command line, else the configuration file that it names, else a rootless daemon's default.
-fn dockerd_data_root(host: &Host, pid: u32, root: &ConfinedRoot) -> PathBuf {
-    let arguments = host.cmdline(pid);
-    if let Some(data_root) = argument(&arguments, &["--data-root", "-g", "--graph"]) {
-        return data_root.into();
-    }
-    let home = host.uid(pid).filter(|uid| *uid != 0);
-    let home = home.and_then(|uid| host.home(uid));
-    let config = argument(&arguments, &["--config-file"]).map(PathBuf::from);
-    let config = config.unwrap_or_else(|| match &home {
-        Some(home) => home.join(".config/docker/daemon.json"),
-        None => docker::DAEMON_JSON.into(),
-    });
-    if let Some(data_root) = docker::configured_data_root(root, &config) {
-        return data_root.into();
-    }
-    match home {
-        Some(home) => home.join(".local/share/docker"),
-        None => docker::DATA_ROOTS[0].into(),
-    }
-}
-
-/// The value of an option, as `--option value` or `--option=value`.
-fn argument(arguments: &[String], options: &[&str]) -> Option<String> {
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        for option in options {
-            if argument == option {
-                return arguments.next().cloned();
-            }
-            if let Some(value) = argument
-                .strip_prefix(option)
-                .and_then(|rest| rest.strip_prefix('='))
-            {
-                return Some(value.to_owned());
-            }
-        }
-    }
-    None
 }
 
 /// `overlay-containers`, `vfs-containers`, … in a root of containers/storage.
@@ -286,30 +273,5 @@ pub(super) fn read_json<T: DeserializeOwned>(
         Ok(bytes) => Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(Denied),
         Err(_) => Ok(None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::argument;
-
-    #[test]
-    fn options_in_both_forms() {
-        let line = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let options = ["--data-root", "-g"];
-        assert_eq!(
-            argument(&line("dockerd --debug --data-root /a -g /b"), &options).unwrap(),
-            "/a"
-        );
-        assert_eq!(
-            argument(&line("dockerd --data-root=/a"), &options).unwrap(),
-            "/a"
-        );
-        assert_eq!(argument(&line("dockerd -g /b"), &options).unwrap(), "/b");
-        assert_eq!(
-            argument(&line("dockerd --data-rootless=/x"), &options),
-            None
-        );
-        assert_eq!(argument(&line("dockerd --data-root"), &options), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
@@ -20,6 +20,8 @@ const MAX_ENTRIES: usize = 65_536;
 #[derive(Debug)]
 pub struct ConfinedRoot {
     dir: OwnedFd,
+    /// Paths that are not to be touched, nor what is below them.
+    avoided: Vec<PathBuf>,
 }
 
 impl ConfinedRoot {
@@ -31,14 +33,37 @@ impl ConfinedRoot {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self {
             dir: openat(CWD, path, flags, Mode::empty())?,
+            avoided: Vec::new(),
         })
+    }
+
+    /// The same without what is at or below these paths. If there are any, links are not followed at all: they could
+    /// lead there.
+    #[must_use]
+    pub fn avoiding(mut self, paths: Vec<PathBuf>) -> Self {
+        self.avoided = paths;
+        self
+    }
+
+    fn may_open(&self, path: &Path) -> bool {
+        let is_plain = |path: &Path| path.components().all(|it| it != Component::ParentDir);
+        let path = Path::new("/").join(path);
+        self.avoided.is_empty()
+            || is_plain(&path) && !self.avoided.iter().any(|it| path.starts_with(it))
     }
 
     fn open_inside(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        if !self.may_open(path) {
+            return Err(Errno::ACCESS);
+        }
+        let mut resolve = ResolveFlags::IN_ROOT;
+        if !self.avoided.is_empty() {
+            resolve |= ResolveFlags::NO_SYMLINKS;
+        }
         // A rename somewhere on the system during the walk makes the kernel answer EAGAIN.
         for _ in 0..8 {
-            match openat2(&self.dir, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+            match openat2(&self.dir, path, flags, Mode::empty(), resolve) {
                 Err(Errno::AGAIN) => {}
                 done => return done,
             }
@@ -138,5 +163,23 @@ mod tests {
         );
         assert_eq!(confined.list(Path::new("/etc")).unwrap(), ["name"]);
         assert!(confined.list(Path::new("/none")).unwrap().is_empty());
+
+        let confined = confined.avoiding(vec!["/served".into()]);
+        let read = |path: &str| {
+            confined
+                .read(Path::new(path), 100)
+                .is_ok_and(|it| it.is_some())
+        };
+        assert!(read("/etc/name"));
+        std::fs::create_dir(root.join("served")).unwrap();
+        std::fs::write(root.join("served/name"), "never answers").unwrap();
+        for path in [
+            "/served/name",
+            "served/name",
+            "/etc/../served/name",
+            "/absolute",
+        ] {
+            assert!(!read(path), "{path}");
+        }
     }
 }

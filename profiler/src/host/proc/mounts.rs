@@ -22,6 +22,19 @@ pub fn cgroup_mounts(mountinfo: &str) -> Vec<CgroupMount> {
     mountinfo.lines().filter_map(parse_line).collect()
 }
 
+/// Where FUSE file systems are mounted, from the text of a `mountinfo` file: whoever serves them may never answer.
+#[must_use]
+pub fn fuse_points(mountinfo: &str) -> Vec<PathBuf> {
+    let points = mountinfo.lines().filter_map(|line| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let kind = filesystem.split(' ').next()?;
+        let is_fuse = matches!(kind, "fuse" | "fuseblk") || kind.starts_with("fuse.");
+        let point = mount.split(' ').nth(4)?;
+        is_fuse.then(|| PathBuf::from(unescape(point)))
+    });
+    points.collect()
+}
+
 fn parse_line(line: &str) -> Option<CgroupMount> {
     let (mount, filesystem) = line.split_once(" - ")?;
     let mut mount = mount.split(' ').skip(3);
@@ -79,7 +92,9 @@ fn unescape(field: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{CgroupMount, cgroup_mounts, unescape};
+    use std::path::Path;
+
+    use super::{CgroupMount, cgroup_mounts, fuse_points, unescape};
 
     #[test]
     fn v1_v2_and_foreign_lines() {
@@ -106,6 +121,17 @@ garbage
                     unified: true,
                 },
             ]
+        );
+    }
+
+    #[test]
+    fn fuse() {
+        let text = "40 21 0:35 / /my\\040data rw,nosuid - fuse.sshfs me@host:/ rw\n\
+                    41 21 0:36 / /tmp rw - tmpfs tmpfs rw\n\
+                    42 21 0:37 / /run/fuse rw - fuse hang rw\n";
+        assert_eq!(
+            fuse_points(text),
+            [Path::new("/my data"), Path::new("/run/fuse")]
         );
     }
 

@@ -24,6 +24,31 @@ impl Host {
         Some(text.strip_suffix('\n').unwrap_or(&text).to_owned())
     }
 
+    /// The process that the thread with this id is of; `None` when it is gone.
+    #[must_use]
+    pub fn process_of_thread(&self, tid: u32) -> Option<u32> {
+        let text = self.read(format!("/proc/{tid}/status")).ok()??;
+        let line = text.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+        line.trim().parse().ok()
+    }
+
+    /// The processes that the threads of this one have created and that are still there; none where the kernel does not
+    /// say (`CONFIG_PROC_CHILDREN`).
+    #[must_use]
+    pub fn children(&self, pid: u32) -> Vec<u32> {
+        let Ok(threads) = std::fs::read_dir(self.at(format!("/proc/{pid}/task"))) else {
+            return Vec::new();
+        };
+        let of = |tid: &str| self.read(format!("/proc/{pid}/task/{tid}/children"));
+        threads
+            .filter_map(|entry| of(entry.ok()?.file_name().to_str()?).ok()?)
+            .flat_map(|text| {
+                let ids = text.split_ascii_whitespace();
+                ids.filter_map(|id| id.parse().ok()).collect::<Vec<u32>>()
+            })
+            .collect()
+    }
+
     /// Arguments of the process, its name first; empty when it is gone or a kernel thread.
     #[must_use]
     pub fn cmdline(&self, pid: u32) -> Vec<String> {

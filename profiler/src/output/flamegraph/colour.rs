@@ -3,9 +3,9 @@
 
 use inferno::flamegraph::color::Color;
 
+use crate::analysis::names::FIRST_MARK;
+use crate::analysis::states::ViewState;
 use crate::model::StateGroup;
-use crate::output::names::FIRST_MARK;
-use crate::output::states::ViewState;
 
 /// Behind the frames.
 pub(super) const BACKGROUND: Color = Color {

@@ -3,9 +3,9 @@
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::colour::Class;
-use crate::output::names::{INLINED_SUFFIX, KERNEL_SUFFIX};
-use crate::output::stacks::NameId;
-use crate::output::states::ViewState;
+use crate::analysis::names::{Name, NameKind};
+use crate::analysis::stacks::NameId;
+use crate::analysis::states::ViewState;
 
 /// Number of a drawn name.
 pub(super) type Drawn = u32;
@@ -85,16 +85,15 @@ impl<'a> DrawnNames<'a> {
             .or_insert_with(|| drawn(names, name, Class::Call))
     }
 
-    pub(super) fn frame(&mut self, name: &str, id: NameId, state: ViewState) -> Drawn {
+    pub(super) fn frame(&mut self, name: &Name, id: NameId, state: ViewState) -> Drawn {
         let names = &mut self.names;
         *self.frames[id as usize][state.index()].get_or_insert_with(|| {
-            if let Some(plain) = name.strip_suffix(KERNEL_SUFFIX) {
-                drawn(names, plain, Class::Kernel(state))
-            } else if let Some(plain) = name.strip_suffix(INLINED_SUFFIX) {
-                drawn(names, plain, Class::Inlined(state))
-            } else {
-                drawn(names, name, Class::User(state))
-            }
+            let class = match name.kind {
+                NameKind::Kernel => Class::Kernel(state),
+                NameKind::Inlined => Class::Inlined(state),
+                NameKind::Plain | NameKind::StandIn => Class::User(state),
+            };
+            drawn(names, &name.text, class)
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The graphs there are: what each shows, in which file, under which name.
 
-use super::super::states::ViewState;
-use super::View;
 use super::tree::Section;
+use crate::analysis::View;
+use crate::analysis::states::ViewState;
 use crate::model::StateGroup;
 
 /// What a graph shows.
@@ -103,6 +103,7 @@ impl Graph {
             title: None,
             stacks: &view.stacks,
             whole: &view.stacks,
+            threads: &view.threads,
             graph: self,
         };
         if self.has_calls() {

@@ -5,9 +5,9 @@ use std::io::Write;
 
 use inferno::flamegraph::color::Color;
 
+use crate::analysis::names::{FIRST_MARK, LAST_MARK};
 use crate::model::text::markup;
-use crate::output::names::{FIRST_MARK, LAST_MARK};
-use crate::output::units;
+use crate::model::units;
 
 /// Width of a character of the graph's 12 px monospace font, with some air.
 const CHARACTER_PX: usize = 8;

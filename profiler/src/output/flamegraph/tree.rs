@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 use super::colour::Class;
 use super::drawn::{Drawn, DrawnNames};
 use super::graph::Graph;
-use crate::output::stacks::{NameId, StackRef, Stacks};
-use crate::output::threads::{IdleThreads, ThreadGroups};
+use crate::analysis::stacks::{NameId, StackRef, Stacks, shared_frames};
+use crate::analysis::threads::{IdleThreads, ThreadGroups, Threads};
 
 /// Stacks to draw as one tree.
 #[derive(Clone, Copy)]
@@ -18,6 +18,8 @@ pub(super) struct Section<'a> {
     pub(super) stacks: &'a Stacks,
     /// All stacks of the recording, which tell what threads are idle.
     pub(super) whole: &'a Stacks,
+    /// Their threads.
+    pub(super) threads: &'a Threads,
     /// Which of their states are drawn, and whether states are frames.
     pub(super) graph: Graph,
 }
@@ -57,10 +59,17 @@ impl<'a> Tree<'a> {
     /// Merges the stacks, leaving out what `limits` say. Frames too small to draw still count in their parents.
     pub(super) fn build(section: &Section<'a>, limits: &Limits<'a>) -> Self {
         let stacks = section.stacks;
-        let threads = ThreadGroups::of(stacks);
-        let idle = IdleThreads::of_part(stacks, &threads, section.whole, |container| {
-            limits.kernel == Some(container)
-        });
+        let of_part;
+        let Threads {
+            groups: threads,
+            idle,
+        } = if std::ptr::eq(stacks, section.whole) {
+            section.threads
+        } else {
+            let is_kernel = |container| limits.kernel == Some(container);
+            of_part = section.threads.of_part(stacks, section.whole, is_kernel);
+            &of_part
+        };
         let mut place = vec![None; limits.labels.len()];
         for (order, position) in limits.containers.iter().enumerate() {
             place[*position] = Some(order);
@@ -75,7 +84,7 @@ impl<'a> Tree<'a> {
         let idle_ns = if limits.with_idle {
             0
         } else {
-            leave_out_idle(&mut shown, stacks, &threads, &idle)
+            leave_out_idle(&mut shown, stacks, threads, idle)
         };
         // Almost in order already: work comes before waits, and threads may share a group.
         let has_calls = section.graph.has_calls();
@@ -133,7 +142,7 @@ impl<'a> Tree<'a> {
             }
             let frames = match stack.frames.split_first() {
                 Some((call, frames)) if has_calls => {
-                    path.push(drawn.call(stacks.name(*call), *call));
+                    path.push(drawn.call(&stacks.name(*call).text, *call));
                     frames
                 }
                 _ => {
@@ -218,16 +227,6 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// How many frames from the root two stacks have in common, if they are of one thread in one state.
-fn shared_frames(one: &StackRef<'_>, other: &StackRef<'_>) -> usize {
-    let owner = |stack: &StackRef<'_>| (stack.container, stack.state, stack.thread);
-    if owner(one) != owner(other) {
-        return 0;
-    }
-    let pairs = one.frames.iter().zip(other.frames);
-    pairs.take_while(|(one, other)| one == other).count()
-}
-
 /// The time in each system call, container by container.
 fn sums_of_calls(shown: &[usize], stacks: &Stacks) -> HashMap<(usize, NameId), u64> {
     let mut sums: HashMap<(usize, NameId), u64> = HashMap::new();
@@ -246,11 +245,9 @@ fn leave_out_idle(
     threads: &ThreadGroups,
     idle: &IdleThreads,
 ) -> u64 {
-    let is_idle = |position: &usize| {
-        let stack = stacks.get(*position);
-        idle.is_idle(stack.container, threads.group(stack.thread))
-    };
-    if shown.iter().all(is_idle) {
+    // A graph of nothing but waits of idle threads shows them: it would have nothing else.
+    let waits_idly = |position: &usize| idle.waits_idly(&stacks.get(*position), threads);
+    if shown.iter().all(waits_idly) {
         return 0;
     }
     let mut idle_ns: u64 = 0;

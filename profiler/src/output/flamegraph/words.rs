@@ -5,11 +5,13 @@ use inferno::flamegraph::color::Color;
 use super::colour::{self, Class};
 use super::graph::Graph;
 use super::tree::Tree;
+use crate::analysis::View;
+use crate::analysis::states::ViewState;
+use crate::analysis::summary::{ContainerSummary, Summary};
+use crate::analysis::threads::IDLE_BELOW_PERCENT;
 use crate::model::StateGroup;
-use crate::output::states::ViewState;
-use crate::output::summary::{ContainerSummary, Summary};
-use crate::output::threads::IDLE_BELOW_PERCENT;
-use crate::output::{View, directory, notes, units};
+use crate::model::units;
+use crate::output::notes;
 
 /// The title: what, whose, how long.
 pub(super) fn title(graph: Graph, view: &View, containers: &[usize]) -> String {
@@ -151,10 +153,6 @@ pub(super) fn why_empty(graph: Graph, view: &View, containers: &[usize]) -> Vec<
     let times = times_ns(graph, view);
     let mut lines = vec![match (is_measured, graph) {
         (false, _) => "This recording did not measure it.".to_owned(),
-        (true, Graph::Syscalls) if !view.stacks.is_empty() && view.calls.is_empty() => format!(
-            "No thread was seen in a system call, or an older ctprof recorded this: it has no {}.",
-            directory::CALLS
-        ),
         (true, Graph::Syscalls) if view.stacks.is_empty() => {
             "The recording has no stacks.".to_owned()
         }

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use super::{MAX_LABEL, Paint, figures};
-use crate::output::causes::Causes;
-use crate::output::functions::Functions;
-use crate::output::names::{INLINED_SUFFIX, KERNEL_SUFFIX};
-use crate::output::stacks::NameId;
-use crate::output::states::ViewState;
-use crate::output::summary::ContainerSummary;
-use crate::output::syscalls::{self, SyscallSummary};
-use crate::output::table::{Align, Table, cut};
-use crate::output::units;
-use crate::output::{View, blame};
+use crate::analysis::causes::Causes;
+use crate::analysis::functions::Functions;
+use crate::analysis::names::{Name, NameKind};
+use crate::analysis::stacks::NameId;
+use crate::analysis::states::ViewState;
+use crate::analysis::summary::ContainerSummary;
+use crate::analysis::syscalls::SyscallSummary;
+use crate::analysis::{View, blame};
+use crate::model::text::{cut, printable};
+use crate::model::units;
+use crate::output::syscalls;
+use crate::output::table::{Align, Table};
 
 /// A function's name ends here: C++ templates fill screens.
 const MAX_FUNCTION: usize = 100;
@@ -212,21 +214,21 @@ fn title(container: &ContainerSummary) -> String {
             _ => units::counted(threads, "thread"),
         }));
     }
-    crate::model::text::printable(&parts.join(" · "), 1000)
+    printable(&parts.join(" · "), 1000)
 }
 
 /// The innermost functions of a stack as `main > handle > db_commit`: those of the program, or where there are none
 /// those of the kernel that do more than lead to the scheduler.
-fn calls<'a>(root_first: impl DoubleEndedIterator<Item = &'a str>) -> String {
+fn calls<'a>(root_first: impl Iterator<Item = &'a Name>) -> String {
     const MAX_CALL: usize = 40;
-    let (kernel, user): (Vec<&str>, Vec<&str>) =
-        root_first.partition(|name| name.ends_with(KERNEL_SUFFIX));
+    let (kernel, user): (Vec<&Name>, Vec<&Name>) =
+        root_first.partition(|name| name.kind == NameKind::Kernel);
     let telling = || {
         kernel
             .iter()
             .filter(|name| !blame::is_kernel_plumbing(name))
     };
-    let names: Vec<&str> = match (user.is_empty(), telling().next()) {
+    let names: Vec<&Name> = match (user.is_empty(), telling().next()) {
         (false, _) => user,
         (true, Some(_)) => telling().copied().collect(),
         (true, None) => kernel,
@@ -236,10 +238,10 @@ fn calls<'a>(root_first: impl DoubleEndedIterator<Item = &'a str>) -> String {
         shown.push("…".to_owned());
     }
     for name in &names[names.len().saturating_sub(MAX_CALLS)..] {
-        let plain = name.strip_suffix(INLINED_SUFFIX).unwrap_or(name);
-        shown.push(match plain.strip_suffix(KERNEL_SUFFIX) {
-            Some(plain) => format!("{} [k]", cut(plain, MAX_CALL)),
-            None => cut(plain, MAX_CALL),
+        let text = cut(&name.text, MAX_CALL);
+        shown.push(match name.kind {
+            NameKind::Kernel => format!("{text} [k]"),
+            NameKind::Plain | NameKind::Inlined | NameKind::StandIn => text,
         });
     }
     shown.join(" > ")

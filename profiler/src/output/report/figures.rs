@@ -1,15 +1,14 @@
 //! One container's figures beside its causes, a line for each kind: who delayed it, what it was blocked in, what its
 //! cgroup and the kernel say.
 
-use crate::model::{Counters, Psi, Stall};
-use crate::output::states::ViewState;
-use crate::output::summary::{ContainerSummary, CulpritKind, Latency};
-use crate::output::syscalls::in_short;
-use crate::output::table::cut;
-use crate::output::threads::IDLE_BELOW_PERCENT;
-use crate::output::units::{count, counted, duration, percent};
-
 use super::MAX_LABEL;
+use crate::analysis::states::ViewState;
+use crate::analysis::summary::{ContainerSummary, CulpritKind, Latency};
+use crate::analysis::threads::IDLE_BELOW_PERCENT;
+use crate::model::text::cut;
+use crate::model::units::{count, counted, duration, percent};
+use crate::model::{Counters, Psi, Stall};
+use crate::output::syscalls::in_short;
 
 /// A residual from this share on is worth a line in a short report.
 const NOTABLE_RESIDUAL: f64 = 0.005;

@@ -1,11 +1,11 @@
 //! The report's table of containers: where their threads' time went, or without a ledger what they did on the CPU.
 
 use super::MAX_LABEL;
+use crate::analysis::states::Meaning;
+use crate::analysis::summary::{ContainerSummary, Summary};
 use crate::model::State;
-use crate::output::states::Meaning;
-use crate::output::summary::{ContainerSummary, Summary};
+use crate::model::units;
 use crate::output::table::{Align, Table, cut};
-use crate::output::units;
 
 /// Which states a column sums up.
 type Belongs = fn(State) -> bool;
@@ -119,9 +119,9 @@ pub(super) fn samples(summary: &Summary, positions: &[usize]) -> Table {
             _ => "-".to_owned(),
         });
     }
-    if rows().any(|c| c.incomplete_stacks() > 0) {
+    if rows().any(|c| c.stacks.incomplete() > 0) {
         table.column("STACKS CUT", Align::Right, rows(), |c| {
-            units::percent(c.incomplete_stacks(), c.stack_samples())
+            units::percent(c.stacks.incomplete(), c.stacks.all())
         });
     }
     table

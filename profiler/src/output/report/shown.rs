@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use super::{MAX_LABEL, Options};
-use crate::output::summary::{ContainerSummary, Summary};
+use crate::analysis::summary::{ContainerSummary, Summary};
+use crate::model::units;
 use crate::output::table::cut;
-use crate::output::units;
 
 /// Containers in the table, unless some are asked for by name.
 const MAX_ROWS: usize = 40;

@@ -11,13 +11,14 @@ const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 const SHT_NOBITS: u32 = 8;
 const SHF_EXECINSTR: u64 = 4;
+const SHF_COMPRESSED: u64 = 0x800;
 const NT_GNU_BUILD_ID: u32 = 3;
 const PF_X: u32 = 1;
 
 /// A part of the file that the kernel maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    kind: u32,
+    pub(crate) kind: u32,
     flags: u32,
     pub(crate) offset: u64,
     pub(crate) address: u64,
@@ -25,8 +26,9 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    fn is_code(&self) -> bool {
-        self.flags & PF_X != 0
+    /// Its bytes are mapped to be executed.
+    pub(crate) fn is_code(&self) -> bool {
+        self.kind == PT_LOAD && self.flags & PF_X != 0
     }
 }
 
@@ -35,9 +37,9 @@ impl Segment {
 pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) kind: u32,
-    pub(super) flags: u64,
+    flags: u64,
     pub(crate) address: u64,
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     pub(crate) size: u64,
     pub(crate) link: u32,
 }
@@ -45,6 +47,16 @@ pub(crate) struct Section {
 impl Section {
     pub(crate) fn is_code(&self) -> bool {
         self.flags & SHF_EXECINSTR != 0
+    }
+
+    /// Its bytes are compressed, with the header of the ELF standard.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.flags & SHF_COMPRESSED != 0
+    }
+
+    /// Its bytes in the file are not those that it is made of.
+    pub(crate) fn is_packed(&self) -> bool {
+        self.is_compressed() || self.name.starts_with(".zdebug_")
     }
 
     /// Where its bytes are in the file.
@@ -210,6 +222,15 @@ impl Header {
         segment.offset.checked_add(address - segment.address)
     }
 
+    /// How many bytes of the file are mapped from `address` on.
+    pub(crate) fn bytes_from(&self, address: u64) -> Option<u64> {
+        let mut distances = self.loads().filter_map(|segment| {
+            let distance = address.checked_sub(segment.address)?;
+            segment.file_size.checked_sub(distance)
+        });
+        distances.find(|left| *left > 0)
+    }
+
     fn loads(&self) -> impl Iterator<Item = &Segment> {
         self.segments
             .iter()
@@ -266,6 +287,28 @@ impl Header {
                 && address - segment.address < segment.file_size
         })?;
         segment.offset.checked_add(address - segment.address)
+    }
+
+    /// How far from the addresses that the linker gave a process has the code that it has mapped at `start`, from `offset` of
+    /// the file on; `None` if no code is there.
+    pub(crate) fn bias_of(&self, start: u64, offset: u64) -> Option<u64> {
+        let page = rustix::param::page_size() as u64;
+        let segment = self.loads().find(|segment| {
+            segment.is_code()
+                && segment.offset - segment.offset % page <= offset
+                && offset < segment.offset.saturating_add(segment.file_size)
+        })?;
+        let given = segment.address.wrapping_sub(segment.offset);
+        Some(start.wrapping_sub(given.wrapping_add(offset)))
+    }
+
+    /// Without what only a reader of sections needs.
+    #[must_use]
+    pub(crate) fn without_sections(self) -> Self {
+        Self {
+            sections: Vec::new(),
+            ..self
+        }
     }
 
     /// The GNU build id in lower-case hex, empty if there is none.

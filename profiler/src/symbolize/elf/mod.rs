@@ -7,10 +7,10 @@ mod source;
 mod symbols;
 mod unwind;
 
-pub(super) use header::Header;
-#[cfg(test)]
-pub(super) use header::Section;
-pub(super) use packed::{section_bytes, xz};
-pub(super) use source::{Numbers, ReadError, Source, c_string};
+pub(crate) use header::{Header, Section, Segment};
+pub(crate) use packed::section_bytes;
+pub(super) use packed::xz;
+pub(super) use source::c_string;
+pub(crate) use source::{Numbers, ReadError, Source};
 pub(super) use symbols::{SymbolTables, Symbols};
 pub(super) use unwind::UnwindTable;

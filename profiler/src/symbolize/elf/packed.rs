@@ -11,7 +11,6 @@ use ruzstd::decoding::StreamingDecoder;
 use super::header::{Header, Section};
 use super::source::{Numbers as _, ReadError, Source};
 
-const SHF_COMPRESSED: u64 = 0x800;
 const ELFCOMPRESS_ZLIB: u32 = 1;
 const ELFCOMPRESS_ZSTD: u32 = 2;
 
@@ -33,7 +32,7 @@ pub(crate) fn section_bytes(
         return Ok(Vec::new());
     }
     let bytes = source.read(section.offset, section.size, limit)?;
-    if section.flags & SHF_COMPRESSED != 0 {
+    if section.is_compressed() {
         return compressed(&bytes, header.is_64, limit);
     }
     if section.name.starts_with(".zdebug_") {

@@ -332,3 +332,40 @@ fn defined_versions(source: &Source, header: &Header) -> Option<HashSet<Vec<u8>>
     }
     Some(versions)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{EM_AARCH64, EM_ARM, EM_RISCV, is_mapping_symbol};
+
+    /// By the three architectures' ELF documents; Swift's names begin with the same character.
+    #[test]
+    fn marks_of_code_and_data_are_no_names() {
+        const EM_X86_64: u16 = 62;
+        for (name, machines) in [
+            (&b"$x\0"[..], &[EM_AARCH64, EM_RISCV][..]),
+            (b"$x", &[EM_AARCH64, EM_RISCV]),
+            (b"$x.12\0", &[EM_AARCH64, EM_RISCV]),
+            (b"$d\0next", &[EM_ARM, EM_AARCH64, EM_RISCV]),
+            (b"$d.realdata\0", &[EM_ARM, EM_AARCH64, EM_RISCV]),
+            (b"$a\0", &[EM_ARM]),
+            (b"$t.0\0", &[EM_ARM]),
+            (b"$xrv64i2p1_m2p0\0", &[EM_RISCV]),
+            (b"$xyz\0", &[]),
+            (b"$data\0", &[]),
+            (b"$s4main3fooyyF\0", &[]),
+            (b"$$x\0", &[]),
+            (b"$\0x", &[]),
+            (b"$", &[]),
+            (b"x\0", &[]),
+        ] {
+            for machine in [EM_ARM, EM_AARCH64, EM_RISCV, EM_X86_64] {
+                assert_eq!(
+                    is_mapping_symbol(name, machine),
+                    machines.contains(&machine),
+                    "{:?} on {machine}",
+                    String::from_utf8_lossy(name)
+                );
+            }
+        }
+    }
+}

@@ -38,6 +38,8 @@ pub(crate) struct Mapping {
     pub(crate) content: Content,
     /// The file whose place it has taken, as far as its neighbours tell.
     pub(crate) instead_of: Option<Arc<InsteadOf>>,
+    /// Code of two files lies directly on both sides: it could have taken the place of either's.
+    pub(crate) is_disputed: bool,
 }
 
 /// A file that is mapped directly before and behind code of no file: its text may have been moved to huge pages, at the
@@ -280,6 +282,7 @@ mod tests {
             offset: 0,
             content: Content::Anonymous,
             instead_of: None,
+            is_disputed: false,
         }
     }
 

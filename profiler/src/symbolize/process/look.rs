@@ -166,12 +166,17 @@ impl Order {
                 offset: line.offset,
                 content,
                 instead_of: None,
+                is_disputed: false,
             });
         }
         found.sort_unstable_by_key(|mapping| mapping.start);
         for (start, around) in maps::instead_of_files(text) {
             let at = found.binary_search_by_key(&start, |mapping| mapping.start);
-            let (Ok(at), Some((line, _))) = (at, around.first()) else {
+            let Ok(at) = at else {
+                continue;
+            };
+            let Some((line, _)) = around.first() else {
+                found[at].is_disputed = true;
                 continue;
             };
             let Backing::File {

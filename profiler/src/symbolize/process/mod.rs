@@ -72,6 +72,8 @@ pub(super) struct Processes {
     named: HashMap<Arc<FileName>, Named>,
     searching: usize,
     found: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
+    /// Images of which something else is known than before; `None` if nobody asks.
+    changed: Option<HashSet<ProcessKey>>,
 }
 
 /// What a search has brought.
@@ -105,6 +107,7 @@ impl Processes {
             named: HashMap::new(),
             searching: 0,
             found: mpsc::channel(),
+            changed: options.unwind.then(HashSet::new),
         }
     }
 
@@ -114,10 +117,9 @@ impl Processes {
 
     /// Lets go of an image and of the files that no other image maps.
     pub(super) fn forget(&mut self, key: ProcessKey) {
-        if let Some(image) = self.images.remove(&key)
-            && matches!(image.perf_map, PerfMap::Held(_))
-        {
-            self.perf_maps -= 1;
+        if let Some(image) = self.images.remove(&key) {
+            self.change(key);
+            self.perf_maps -= usize::from(matches!(image.perf_map, PerfMap::Held(_)));
         }
         self.refused.remove(&key);
         if let Some(ids) = self.exec_ids.get_mut(&key.pid) {
@@ -125,6 +127,43 @@ impl Processes {
             if ids.is_empty() {
                 self.exec_ids.remove(&key.pid);
             }
+        }
+    }
+
+    /// Images whose mappings have changed, or that are forgotten, since the last call.
+    pub(super) fn take_changed(&mut self) -> HashSet<ProcessKey> {
+        self.changed
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// The image that this process was last looked at with.
+    pub(super) fn latest(&self, pid: u32) -> Option<ProcessKey> {
+        let keys = self.exec_ids.get(&pid)?.iter();
+        let keys = keys.map(|exec_id| ProcessKey {
+            pid,
+            exec_id: *exec_id,
+        });
+        keys.rev()
+            .find(|key| self.images.get(key).is_some_and(Image::is_known))
+    }
+
+    /// Whether there is a process with this id.
+    pub(super) fn is_there(&self, pid: u32) -> bool {
+        rustix::fs::stat(self.proc_root.join(pid.to_string())).is_ok()
+    }
+
+    /// Everything is new to whoever asks.
+    pub(super) fn all_changed(&mut self) {
+        if let Some(changed) = &mut self.changed {
+            changed.extend(self.images.keys());
+        }
+    }
+
+    fn change(&mut self, key: ProcessKey) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert(key);
         }
     }
 
@@ -294,10 +333,12 @@ impl Processes {
             offset: code.offset,
             content: self.content(code),
             instead_of: None,
+            is_disputed: false,
         });
         let mappings: Vec<Mapping> = mappings.collect();
         let mut image = self.images.remove(&key).unwrap_or_default();
         image.follow(mappings, followed.ambiguous(), self.max_mappings);
+        self.change(key);
         self.insert(key, image);
     }
 
@@ -390,6 +431,7 @@ impl Processes {
         image.root = image.root.or(seen.root);
         if let Some(mappings) = seen.mappings {
             image.update(mappings, self.max_mappings);
+            self.change(key);
         }
         if let (Some(perf_map), PerfMap::None) = (seen.perf_map, &image.perf_map) {
             self.perf_maps += usize::from(matches!(perf_map, PerfMap::Held(_)));

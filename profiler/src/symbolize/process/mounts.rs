@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::host::cgroup::is_at_or_below;
+
 /// Device of a mount to whether it is FUSE.
 #[derive(Debug, Default)]
 pub(crate) struct Mounts {
@@ -15,6 +17,7 @@ pub(crate) struct Mounts {
 impl Mounts {
     /// Adds the mounts in the text of a `/proc/PID/mountinfo`.
     pub(crate) fn add(&mut self, mountinfo: &str) {
+        let mut overlays = Vec::new();
         for line in mountinfo.lines() {
             let Some((fields, kind)) = line.split_once(" - ") else {
                 continue;
@@ -22,15 +25,36 @@ impl Mounts {
             let mut fields = fields.split(' ').skip(2);
             let device = fields.next().and_then(device_number);
             let point = fields.nth(1);
-            let kind = kind.split(' ').next().unwrap_or_default();
+            let mut kind = kind.split(' ');
+            let (kind, options) = (
+                kind.next().unwrap_or_default(),
+                kind.nth(1).unwrap_or_default(),
+            );
             let is_fuse = kind == "fuse" || kind == "fuseblk" || kind.starts_with("fuse.");
-            if let Some(device) = device {
-                *self.fuse_by_device.entry(device).or_default() |= is_fuse;
+            if kind == "overlay" {
+                overlays.push((device, point, options));
             }
-            if let (true, Some(point)) = (is_fuse, point) {
-                self.fuse_points.push(unescaped(point));
-            }
+            self.set(device, point, is_fuse);
         }
+        // Layers are file systems, too.
+        for (device, point, options) in overlays {
+            let is_served = layers(options).any(|layer| self.is_fuse_point(&unescaped(layer)));
+            self.set(device, point, is_served);
+        }
+    }
+
+    fn set(&mut self, device: Option<(u32, u32)>, point: Option<&str>, is_fuse: bool) {
+        if let Some(device) = device {
+            *self.fuse_by_device.entry(device).or_default() |= is_fuse;
+        }
+        if let (true, Some(point)) = (is_fuse, point) {
+            self.fuse_points.push(unescaped(point));
+        }
+    }
+
+    fn is_fuse_point(&self, path: &str) -> bool {
+        let mut points = self.fuse_points.iter();
+        points.any(|point| is_at_or_below(path, point))
     }
 
     /// A file on this device may be touched. A device without a block device behind it that no mount table
@@ -47,6 +71,16 @@ impl Mounts {
     pub(crate) fn fuse_points(&self) -> Arc<[String]> {
         self.fuse_points.as_slice().into()
     }
+}
+
+/// The directories that an overlay is made of, from its options.
+fn layers(options: &str) -> impl Iterator<Item = &str> {
+    let named = options
+        .split(',')
+        .filter_map(|option| option.split_once('='));
+    let layers = named
+        .filter(|(name, _)| matches!(*name, "lowerdir" | "upperdir" | "lowerdir+" | "datadir+"));
+    layers.flat_map(|(_, paths)| paths.split(':'))
 }
 
 /// Shared memory without a mount: `memfd_create`, `/dev/zero` mapped shared, System V.
@@ -104,6 +138,23 @@ broken line
         assert!(!mounts.may_read((0, 99), "/detached/lib.so"));
         assert!(mounts.may_read((0, 1), "/memfd:jit"));
         assert!(mounts.may_read((8, 1), "/other/disk"));
+    }
+
+    #[test]
+    fn an_overlay_is_as_its_layers_are() {
+        let mut mounts = Mounts::default();
+        mounts.add("43 21 0:50 / /over rw - overlay overlay rw,lowerdir=/lib:/data/lower,upperdir=/u,workdir=/w\n");
+        assert!(mounts.may_read((0, 50), "/over/a"));
+        mounts.add(&format!(
+            "43 21 0:51 / /over rw - overlay overlay rw,lowerdir=/lib:/data/lower,upperdir=/u,workdir=/w\n{TEXT}"
+        ));
+        assert!(!mounts.may_read((0, 51), "/over/a"));
+        assert_eq!(
+            *mounts.fuse_points(),
+            ["/data".to_owned(), "/over".to_owned()]
+        );
+        mounts.add("44 21 0:52 / /other rw - overlay overlay rw,lowerdir=/database,upperdir=/u\n");
+        assert!(mounts.may_read((0, 52), "/other/a"));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What is known of the containers, against what Prometheus knows.
 
 use super::WINDOW;
+use super::meter::Used;
 use super::server::Now;
 use crate::harness::{Result, ensure};
 
-pub(super) fn check(now: &Now<'_>) -> Result {
+/// `limited_used` is what the kernel says of the container of that name.
+pub(super) fn check(now: &Now<'_>, limited_used: &Used) -> Result {
     scrapes(now)?;
-    limited(now)?;
+    limited(now, limited_used)?;
     neighbours(now)?;
     sleeper(now)?;
     brief(now)?;
@@ -38,7 +40,7 @@ fn all_states(now: &Now<'_>, container: &str) -> Result<f64> {
 }
 
 /// Two busy threads under a tenth of a CPU, and the one that waits for both.
-fn limited(now: &Now<'_>) -> Result {
+fn limited(now: &Now<'_>, used: &Used) -> Result {
     let of = |name: &str| rate(now, name, "limited", "");
     near(
         "limited in all states",
@@ -61,7 +63,11 @@ fn limited(now: &Now<'_>) -> Result {
     let quota = now.value("ctprof_cpu_quota_cores{container=\"limited\"}")?;
     near("its quota", quota, 0.1, 1e-9)?;
     let ran = of("ctprof_on_cpu_seconds_total")?;
-    ensure!(ran <= 0.112, "limited ran for {ran} s a second");
+    // The kernel lets a quota be exceeded by up to a tick a period, and its clock of a thread stands while the
+    // hypervisor has the CPU, so the quota alone does not tell how long it was on a CPU.
+    let kernel = used.cores + used.stolen_cores / 2.0;
+    let slack = 0.03 * used.cores + used.stolen_cores / 2.0 + 0.001;
+    near("limited on CPU", ran, kernel, slack)?;
     near(
         "periods a second",
         of("ctprof_cfs_periods_total")?,
@@ -72,7 +78,6 @@ fn limited(now: &Now<'_>) -> Result {
         println!("limited is kept from its quota by what else runs on this machine");
         return Ok(());
     }
-    near("limited on CPU", ran, 0.1, 0.012)?;
     let throttled = of("ctprof_throttled_seconds_total")?;
     ensure!(
         throttled >= 0.8,
@@ -88,7 +93,7 @@ fn limited(now: &Now<'_>) -> Result {
 
 /// Whether the container with the quota hardly comes to use it up: others have its CPU.
 fn is_disturbed(now: &Now<'_>) -> Result<bool> {
-    let others = ", culprit!~\"siblings|idle\"";
+    let others = ", culprit!~\"siblings|idle|former\"";
     Ok(rate(now, "ctprof_delayed_by_seconds_total", "limited", others)? > 1.0)
 }
 
@@ -104,7 +109,12 @@ fn neighbours(now: &Now<'_>) -> Result {
             ran,
             0.04 * ran,
         )?;
-        let by_all = rate(now, "ctprof_delayed_by_seconds_total", victim, "")?;
+        let by_all = rate(
+            now,
+            "ctprof_delayed_by_seconds_total",
+            victim,
+            ", culprit!=\"former\"",
+        )?;
         let waited = rate(now, "ctprof_run_queue_seconds_total", victim, "")?;
         near(
             &format!("{victim} delayed by all"),
@@ -119,7 +129,7 @@ fn neighbours(now: &Now<'_>) -> Result {
             0.04,
         )?;
         let worst = now.query(&format!(
-            "topk(1, rate(ctprof_delayed_by_seconds_total{{container=\"{victim}\", culprit!~\"host|kernel\"}}[{WINDOW}]))"
+            "topk(1, rate(ctprof_delayed_by_seconds_total{{container=\"{victim}\", culprit!~\"host|kernel|former\"}}[{WINDOW}]))"
         ))?;
         let worst: Vec<&String> = worst
             .iter()
@@ -216,7 +226,7 @@ fn alerts(now: &Now<'_>) -> Result {
         ),
         (
             "CtprofNoisyNeighbour",
-            ", culprit=~\"siblings|idle|other\"",
+            ", culprit=~\"siblings|idle|other|former\"",
             0,
         ),
         ("CtprofLimitReached", "", 0),

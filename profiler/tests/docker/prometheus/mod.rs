@@ -3,6 +3,7 @@
 
 mod answers;
 mod known;
+mod meter;
 mod server;
 
 use std::net::TcpStream;
@@ -16,6 +17,7 @@ use crate::harness::ctprof::{Ctprof, Running};
 use crate::harness::needs::skipping;
 use crate::harness::{Result, wait_for};
 use crate::load::free_port;
+use meter::Meter;
 use server::Prometheus;
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -39,7 +41,7 @@ fn missing() -> Option<String> {
 fn knows_what_happened() -> Result {
     image()?;
     let limited = [&["--cpus=0.1", "--cpuset-cpus=0"], &burn("300000")[..]].concat();
-    let _limited = Container::run("limited", &limited)?;
+    let limited = Container::run("limited", &limited)?;
     let alone = workload(&["burn", "--ms", "300000"]);
     let shared = [&["--cpuset-cpus=1"], &alone[..]].concat();
     let _victim = Container::run("victim", &shared)?;
@@ -49,13 +51,14 @@ fn knows_what_happened() -> Result {
 
     let (agent, address) = agent()?;
     let prometheus = Prometheus::start(&address)?;
+    let meter = Meter::begin(&limited)?;
     std::thread::sleep(WATCHED / 2);
     // One that is born and gone, between two scrapes as likely as not.
     let brief = workload(&["burn", "--ms", "100"]);
     docker(&[&["run", "--rm", "--name", "brief"], &brief[..]].concat())?;
     std::thread::sleep(WATCHED / 2);
     let now = prometheus.freeze()?;
-    known::check(&now)?;
+    known::check(&now, &meter.end()?)?;
     answers::check(&now)?;
     agent.interrupt()?;
     agent.finish()?.expect_code(0)

@@ -268,7 +268,7 @@ impl Finished {
 }
 
 /// Time that the hypervisor has taken from all CPUs so far, as the kernel has it: in hundredths of a second.
-fn stolen_ns() -> Result<u64> {
+pub(crate) fn stolen_ns() -> Result<u64> {
     let text = std::fs::read_to_string("/proc/stat")?;
     let line = text.lines().next().unwrap_or_default();
     let ticks = line.split_whitespace().nth(8).unwrap_or("0");

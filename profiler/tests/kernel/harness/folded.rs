@@ -64,6 +64,21 @@ impl Folded {
         }
     }
 
+    /// The stacks of one thread, by its name.
+    pub(crate) fn thread(&self, name: &str) -> Self {
+        let stacks = self.stacks.iter();
+        let wanted = stacks.filter(|(frames, _)| frames.get(2).is_some_and(|it| it == name));
+        Self {
+            stacks: wanted.cloned().collect(),
+        }
+    }
+
+    /// Each stack, the outermost frame first, and its time in ns.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&[String], u64)> {
+        let stacks = self.stacks.iter();
+        stacks.map(|(frames, ns)| (frames.get(3..).unwrap_or_default(), *ns))
+    }
+
     /// Time of all stacks, in ns.
     pub(crate) fn total(&self) -> u64 {
         self.count(|_| true)

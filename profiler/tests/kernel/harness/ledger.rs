@@ -30,6 +30,22 @@ impl Recording {
         self.row_where("name", name)
     }
 
+    /// The container with this id.
+    pub(crate) fn row_with_id(&self, id: &str) -> Result<Row<'_>> {
+        self.row_where("id", id)
+    }
+
+    /// The only row with this in its name.
+    pub(crate) fn row_whose_name_has(&self, part: &str) -> Result<Row<'_>> {
+        let found: Vec<Row<'_>> = self
+            .rows()
+            .filter(|row| row.name().contains(part))
+            .collect();
+        let names: Vec<&str> = self.rows().map(Row::name).collect();
+        ensure!(found.len() == 1, "{part} in one of {names:?}");
+        Ok(found[0])
+    }
+
     /// The container, where there is one only.
     pub(crate) fn only_row(&self) -> Result<Row<'_>> {
         let rows: Vec<Row<'_>> = self.rows().collect();
@@ -107,14 +123,19 @@ impl Recording {
 }
 
 impl<'a> Row<'a> {
-    fn name(self) -> &'a str {
+    /// What it is called.
+    pub(crate) fn name(self) -> &'a str {
         self.value["name"].as_str().unwrap_or_default()
+    }
+
+    /// Whatever is at a place in the row, such as `stacks/cut`; null where there is nothing.
+    pub(crate) fn value(self, path: &str) -> &'a Value {
+        path.split('/').fold(self.value, |value, key| &value[key])
     }
 
     /// A number somewhere in the row, such as `run_queue_latency/count`.
     pub(crate) fn number(self, path: &str) -> Result<u64> {
-        let value = path.split('/').fold(self.value, |value, key| &value[key]);
-        let value = value.as_u64();
+        let value = self.value(path).as_u64();
         Ok(value.ok_or_else(|| format!("no {path} in {}", self.value))?)
     }
 

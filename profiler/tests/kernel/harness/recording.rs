@@ -3,14 +3,17 @@
 use std::fs;
 use std::path::Path;
 
+use ctprof::analysis::View;
+use ctprof::store;
 use serde_json::Value;
 
 use super::folded::Folded;
 use super::{Result, ensure};
 
 /// Files that every recording has.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "summary.json",
+    "recording.ctprof",
     "stacks.folded",
     "profile.pb.gz",
     "flamegraph.svg",
@@ -42,11 +45,26 @@ impl Recording {
                 "{name} is missing or empty"
             );
         }
-        let summary = fs::read(folder.join("summary.json"))?;
+        let summary: Value = serde_json::from_slice(&fs::read(folder.join("summary.json"))?)?;
+        let window = store::read(folder)?;
+        let (stored, _) = View::of(&window);
+        // As text, too: what is read of a fraction may be another by the last bit.
+        let again: Value = serde_json::from_slice(&serde_json::to_vec(&stored.summary)?)?;
+        ensure!(
+            again == summary,
+            "recording.ctprof is another recording than summary.json"
+        );
+        let mut twice = window.clone();
+        twice.merge(window.clone());
+        let (again, _) = View::of(&twice.since(&window));
+        ensure!(
+            again.stacks == stored.stacks && figures(&again) == figures(&stored),
+            "the window merged with itself, less itself, is another one"
+        );
         let folded = fs::read_to_string(folder.join("stacks.folded"))?;
         let calls = fs::read_to_string(folder.join("syscalls.folded")).unwrap_or_default();
         Ok(Self {
-            summary: serde_json::from_slice(&summary)?,
+            summary,
             folded: Folded::parse(&folded)?,
             calls: Folded::parse(&calls)?,
             stolen_ns: 0,
@@ -95,4 +113,25 @@ impl Recording {
 
 fn samples(container: &Value) -> u64 {
     container["samples"].as_u64().unwrap_or_default()
+}
+
+/// Sums of every row that neither a maximum nor a quantile is among.
+fn figures(view: &View) -> Vec<impl PartialEq + use<>> {
+    let rows = view.summary.containers.iter();
+    rows.map(|row| {
+        let waits = row.run_queue_latency.as_ref();
+        let waits = waits.map(|waits| (waits.count, waits.sum_ns, waits.buckets.clone()));
+        (
+            (
+                row.label.clone(),
+                row.threads,
+                row.thread_time_ns,
+                row.samples,
+            ),
+            row.time_ns.clone(),
+            row.delayed_by.clone(),
+            waits,
+        )
+    })
+    .collect()
 }

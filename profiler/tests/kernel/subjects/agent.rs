@@ -10,7 +10,7 @@ use crate::harness::agent::{Agent, Scrape, container};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::needs::privileged;
 use crate::harness::program::{Program, now_ns};
-use crate::harness::{Result, close, emulated, ensure, tolerance};
+use crate::harness::{Result, close, emulated, ensure, tolerance, wait_for};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -18,6 +18,8 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("agent::neighbours_between_two_scrapes", neighbours),
         privileged("agent::born_and_gone_between_two_scrapes", between),
         privileged("agent::slots_are_given_to_others", slots),
+        privileged("agent::rows_beyond_the_limit_only_grow", beyond),
+        privileged("agent::a_later_neighbour_gets_a_name", turns),
         privileged(
             "agent::counters_of_the_kernel_begin_at_0_and_never_fall",
             restarts,
@@ -245,6 +247,106 @@ fn slots() -> Result {
     }
     let lost = last.get("ctprof_lost_events_total", &["cause=\"scope_full\""])?;
     ensure!(lost < 0.5, "{lost} cgroups found no slot");
+    agent.end()?;
+    Ok(())
+}
+
+/// What each row was delayed by is the time that it waited; what rows that are gone had, in seconds.
+fn adds_up(scrape: &Scrape) -> Result<f64> {
+    const WAITED: &str = "ctprof_run_queue_seconds_total";
+    for (series, waited) in scrape.find(WAITED, &[]) {
+        let row = series[WAITED.len()..].trim_end_matches('}');
+        let delayed: f64 = scrape
+            .find("ctprof_delayed_by_seconds_total", &[])
+            .filter(|(series, _)| series.contains(&format!("{row},culprit=")))
+            .map(|(_, delayed)| delayed)
+            .sum();
+        ensure!(
+            (waited - delayed).abs() < 1e-6,
+            "{row} waited for {waited} s, by culprits {delayed} s"
+        );
+    }
+    let rows: f64 = ["on_cpu", "run_queue", "throttled", "blocked"]
+        .iter()
+        .map(|state| scrape.sum(&format!("ctprof_{state}_seconds_total"), &[]))
+        .sum();
+    Ok(scrape.sum("ctprof_host_thread_seconds_total", &[]) - rows)
+}
+
+/// Many short lives under a limit that all but a few find reached, and that do not linger.
+fn beyond() -> Result {
+    let agent = Agent::start(&["--max-containers", "4", "--linger", "1s"])?;
+    let parent = Cgroup::new("agent-beyond")?;
+    let other = ["container=\"other\""];
+    let mut last = agent.scrape()?;
+    let mut gone = adds_up(&last)?;
+    let mut cpu = 0.0;
+    for number in 0..24_u64 {
+        cpu += burn_and_go(&parent, &number.to_string(), 60 + number * 5)?.1;
+        sleep(Duration::from_millis(600));
+        let next = agent.scrape()?;
+        next.grew_from(&last)?;
+        let before = last.sum("ctprof_on_cpu_seconds_total", &other);
+        let now = next.sum("ctprof_on_cpu_seconds_total", &other);
+        ensure!(now >= before, "`other` fell from {before} to {now}");
+        let gone_now = adds_up(&next)?;
+        // Sums of some hundred numbers, each exact to 16 digits.
+        ensure!(
+            gone_now >= gone - 1e-3,
+            "rows that are gone had {gone} s, and have {gone_now} s"
+        );
+        (last, gone) = (next, gone_now);
+    }
+    let refused = last.get("ctprof_groups_refused_total", &[])?;
+    ensure!(refused >= 1.0, "the limit was not reached");
+    let total = last.sum("ctprof_host_thread_seconds_total", &["state=\"on_cpu"]);
+    ensure!(
+        total >= cpu,
+        "{total} s on CPU of the host, {cpu} s of ours"
+    );
+    agent.end()?;
+    Ok(())
+}
+
+/// As many neighbours one after another as have places, and then one that is worse.
+fn turns() -> Result {
+    let agent = Agent::start(&["--top-culprits", "3"])?;
+    let arena = Cgroup::arena("agent-turns")?;
+    let victim = arena.child("victim")?;
+    let burn = |ms| ["burn", "--cpu", "1", "--ms", ms];
+    let program = Program::start(Some(&victim), &burn("600000"))?;
+    let mut last = agent.scrape()?;
+    for number in 0..4 {
+        let early = arena.child(&format!("early-{number}"))?;
+        Program::start(Some(&early), &burn("300"))?.end()?;
+        sleep(Duration::from_millis(600));
+        let next = agent.scrape()?;
+        next.grew_from(&last)?;
+        adds_up(&next)?;
+        last = next;
+    }
+    let late = arena.child("late")?;
+    let neighbour = Program::start(Some(&late), &burn("600000"))?;
+    // Until it has its name, and then for long enough to measure.
+    let (victim, late) = (container(victim.path()), container(late.path()));
+    let by_late = late.replace("container=", "culprit=");
+    let name = "ctprof_delayed_by_seconds_total";
+    let named = wait_for("the late neighbour to be named", || {
+        let next = agent.scrape()?;
+        next.grew_from(&last)?;
+        let is_named = next.find(name, &[&victim, &by_late]).next().is_some();
+        Ok(is_named.then_some(next))
+    })?;
+    sleep(Duration::from_millis(2_500));
+    let scrapes = [named, agent.scrape()?];
+    scrapes[1].grew_from(&scrapes[0])?;
+    adds_up(&scrapes[1])?;
+    let ran = grown(&scrapes, "ctprof_on_cpu_seconds_total", &[&late]);
+    let delayed = grown(&scrapes, name, &[&victim, &by_late]);
+    close("delay by the late one", delayed, ran, tolerance(0.1, 0.2))?;
+    for program in [program, neighbour] {
+        program.kill()?;
+    }
     agent.end()?;
     Ok(())
 }

@@ -122,11 +122,19 @@ fn times() -> Result {
     close("on the pipe", pipes, piped_ns as f64, tolerance(0.02, 0.1))?;
 
     let reads = calls.call("pread64");
+    // The program's clock goes on while the call is counted, which takes a thirtieth of one this short, and while the CPU
+    // is lost on the way back.
     close(
         "reading zeros",
         reads.total() as f64,
         read_ns as f64,
-        tolerance(0.03, 0.2),
+        tolerance(0.06, 0.2),
+    )?;
+    close(
+        "reading zeros, by the table",
+        reads.total() as f64,
+        row.call("pread64").number("total_ns") as f64,
+        tolerance(0.02, 0.2),
     )?;
     let ran = reads.state("on_cpu").total() as f64;
     close(

@@ -3,6 +3,7 @@
 use ctprof::collect::{Counted, Counters};
 use ctprof::host::Host;
 use ctprof::host::cgroup::Hierarchy;
+use ctprof::model::ViewId;
 use libtest_mimic::Trial;
 
 use super::workload;
@@ -102,7 +103,7 @@ fn events() -> Result {
     about("context switches", found.context_switches, did.switches, 50)?;
     // Wherever it was at first, and wherever its threads woke up.
     about("migrations", of(&moved, &cgroup)?.migrations, 500, 10)?;
-    let said: Vec<String> = counted
+    let said: Vec<ViewId> = counted
         .unavailable([cgroup.path()])
         .into_iter()
         .map(|it| it.view)
@@ -112,7 +113,7 @@ fn events() -> Result {
         ("counters.instructions", found.instructions),
         ("counters.cache_misses", found.cache_misses),
     ] {
-        let is_said = said.iter().any(|said| said == view);
+        let is_said = said.iter().any(|said| said.as_str() == view);
         ensure!(
             value.is_some() != is_said,
             "{view}: {value:?}, and unavailable are {said:?}"
@@ -175,7 +176,7 @@ fn replaced() -> Result {
         "counters of a cgroup that is another now"
     );
     let said = counted.unavailable([gone.path(), replaced.path(), newborn.path(), &none]);
-    let cause = said.iter().find(|it| it.view == "counters");
+    let cause = said.iter().find(|it| it.view == ViewId::COUNTERS);
     let cause = cause.ok_or("nothing is said")?.cause.as_str();
     ensure!(
         cause.contains("2 born") && cause.contains("1 not in") && cause.contains("of the 4"),

@@ -8,7 +8,9 @@ mod call_stacks;
 mod churn;
 mod command;
 mod counters;
+mod decided;
 mod errors;
+mod frozen;
 mod http_fuzz;
 mod identity;
 mod lifecycle;
@@ -25,7 +27,10 @@ mod seccomp;
 mod service;
 mod serving;
 mod slots;
+mod slow_calls;
 mod syscalls;
+mod targets;
+mod unwind;
 mod verifier;
 
 use std::path::PathBuf;
@@ -45,6 +50,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     [
         on_cpu::trials(),
         scope::trials(),
+        targets::trials(),
         slots::trials(),
         command::trials(),
         lifecycle::trials(),
@@ -58,11 +64,15 @@ pub(crate) fn trials() -> Vec<Trial> {
         namespaces::trials(),
         neighbour::trials(),
         blocked::trials(),
+        decided::trials(),
+        frozen::trials(),
         churn::trials(),
         syscalls::trials(),
+        slow_calls::trials(),
         call_stacks::trials(),
         call_oracles::trials(),
         call_memory::trials(),
+        unwind::trials(),
         seccomp::trials(),
         options::trials(),
         agent::trials(),

@@ -112,7 +112,8 @@ fn no_throttle() -> Result {
     Ok(())
 }
 
-/// Three threads on two CPUs: while a CPU's queue is stopped, one or two of them are on it.
+/// Three threads on two CPUs: while a CPU's queue is stopped, one or two of them are on it, all three where others have the
+/// other CPU.
 fn older_clocks() -> Result {
     let burn = ["burn", "--threads", "3", "--ms", "2500"];
     for way in ["queue", "pelt"] {
@@ -123,7 +124,7 @@ fn older_clocks() -> Result {
         let row = recording.row(cgroup.path())?;
         let (stopped, queues) = (row.ns("throttled")?, row.number("cfs/throttled_ns")?);
         ensure!(
-            stopped >= queues * 9 / 10 && stopped <= queues * 2,
+            stopped >= queues * 9 / 10 && stopped <= queues * 3,
             "--throttle {way}: threads stopped for {stopped} ns, queues for {queues} ns: {}",
             row.describe()
         );

@@ -92,6 +92,8 @@ fn burn(cgroup: &Cgroup, args: &[&str], limits: &[(&Cgroup, f64)]) -> Result<Rec
 /// not blocked.
 fn expect(row: Row<'_>, on_cpu: u64, off: f64, run_queue: u64) -> Result {
     let throttled = row.ns("throttled")?;
+    let limited = row.number("limited_real_time_ns").unwrap_or(0);
+    ensure!(limited == 0, "{limited} ns by another limit than the quota");
     // The kernel gives CPUs slices of the quota, and takes back what is left late. Starting and ending, without a
     // quota, takes an emulated CPU a tenth of a second.
     close_ns(
@@ -350,6 +352,9 @@ fn only_stopped(row: Row<'_>, facts: &Facts, least: u64) -> Result {
     ensure!(waited >= least, "waited for {waited} ns only");
     let slack = slack_ns(waited);
     close_ns("throttled", row.ns("throttled")?, waited, 0.05, slack)?;
+    // None of it by a quota.
+    let limited = row.number("limited_real_time_ns")?;
+    close_ns("by such a limit", limited, row.ns("throttled")?, 0.0, 0)?;
     ensure!(
         row.number("throttle_duration/count")? > 0,
         "throttled, but never stopped"

@@ -15,7 +15,6 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("scope::newborn_cgroups_keep_apart", newborn_apart),
         privileged("scope::a_folder_path_is_a_target_too", folder_path),
         privileged("scope::a_neighbour_is_left_out", neighbour),
-        privileged("scope::a_pid_means_its_cgroup", by_pid),
         privileged("scope::host_and_kernel_have_slots", host_and_kernel),
     ]
 }
@@ -130,25 +129,6 @@ fn neighbour() -> Result {
         "the neighbour was sampled"
     );
     check(recording.samples(), &target, &[own])
-}
-
-/// `--pid` of a process inside a cgroup.
-fn by_pid() -> Result {
-    let cgroup = Cgroup::new("pid")?;
-    let sleeper = workload(Some(&cgroup), &["sleep", "--ms", "60000"])?;
-    let (_folder, dir) = output()?;
-    let ctprof = recording(&dir, &["--pid", &sleeper.id().to_string()])?;
-    burnt(workload(
-        Some(&cgroup),
-        &["burn", "--threads", "2", "--ms", "3000"],
-    )?)?;
-    let recording = ctprof.stop(&dir)?;
-    cgroup.remove()?;
-    let mut sleeper = sleeper;
-    sleeper.wait()?;
-    let samples = recording.samples();
-    ensure!(samples > 0, "no samples of the process' cgroup");
-    Ok(())
 }
 
 /// Without a target everything is recorded: what is in no container, and the kernel's own threads.

@@ -1,11 +1,13 @@
 //! The agent's life: settings, reload, recordings on demand, its end.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use ctprof::output::pprof::proto::Profile;
 use libtest_mimic::Trial;
+use prost::Message as _;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -23,6 +25,7 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("service::others_can_reach_it", beyond_loopback),
         privileged("service::reload_keeps_counters", reload),
         privileged("service::profiles_side_by_side", profiles),
+        privileged("service::profiles_add_up_to_the_time_of_threads", add_up),
         privileged("service::a_client_that_goes_away", client_gone),
         privileged("service::its_end_answers_what_is_asked", end),
         privileged("service::killed_it_leaves_nothing", killed),
@@ -196,6 +199,64 @@ fn profiles() -> Result {
     Ok(())
 }
 
+/// Two profiles of the same container at once, one within the other: each has all of the time of its threads, and no program
+/// is loaded for them.
+fn add_up() -> Result {
+    let cgroup = Cgroup::new("added")?;
+    let busy = Program::start(Some(&cgroup), &["burn", "--ms", "60000"])?;
+    // All of its sleep began before.
+    let asleep = Program::start(Some(&cgroup), &["sleep", "--ms", "60000"])?;
+    let agent = Agent::start(&[])?;
+    let mut threads = 0;
+    for pid in [busy.pid(), asleep.pid()] {
+        threads += i64::try_from(std::fs::read_dir(format!("/proc/{pid}/task"))?.count())?;
+    }
+    let programs = || -> Result<usize> {
+        let held = agent.holds()?;
+        Ok(held.iter().filter(|it| it.starts_with("prog_id")).count())
+    };
+    let before = programs()?;
+    let ask = |seconds: u32| {
+        let page = format!(
+            "/debug/pprof/profile?seconds={seconds}&cgroup={}",
+            cgroup.path()
+        );
+        let asked = agent.ask(&page, "");
+        asked.map_err(|it| it.message().unwrap_or("").to_owned())
+    };
+    let (long, short) = std::thread::scope(|scope| {
+        let long = scope.spawn(|| ask(4));
+        wait_for("the first to run", || {
+            Ok(agent.said().contains("recording /ctprof").then_some(()))
+        })?;
+        std::thread::sleep(Duration::from_secs(1));
+        let during = programs()?;
+        ensure!(during == before, "{during} programs, {before} before");
+        let short = ask(1)?;
+        let long = long.join().map_err(|_| "the client panicked")??;
+        Ok::<_, libtest_mimic::Failed>((long, short))
+    })?;
+    for answer in [long, short] {
+        ensure!(answer.code == 200, "{}", answer.head);
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(&answer.body[..]).read_to_end(&mut bytes)?;
+        let profile = Profile::decode(&bytes[..])?;
+        let values = profile.sample.iter().flat_map(|sample| &sample.value[1..]);
+        let sum_ns = values.sum::<i64>();
+        let expected_ns = profile.duration_nanos * threads;
+        let off = (sum_ns - expected_ns).abs() * 100 / expected_ns;
+        ensure!(
+            off < 3,
+            "{sum_ns} ns in the stacks of {threads} threads in {} ns",
+            profile.duration_nanos
+        );
+    }
+    busy.kill()?;
+    asleep.kill()?;
+    agent.end()?;
+    Ok(())
+}
+
 /// Its recording ends, and the kernel frees what belonged to it.
 fn client_gone() -> Result {
     let agent = Agent::start(&[])?;
@@ -237,22 +298,27 @@ fn client_gone() -> Result {
 
 /// A profile that is being recorded ends early and is answered; idle connections keep nobody waiting.
 fn end() -> Result {
+    // Not of everything: naming all that a host runs takes an unoptimised build longer than the agent waits.
+    let cgroup = Cgroup::new("ending")?;
+    let program = Program::start(Some(&cgroup), &["burn", "--ms", "600000"])?;
+    let page = format!("/debug/pprof/profile?seconds=120&cgroup={}", cgroup.path());
     let agent = Agent::start(&[])?;
     let _idle = TcpStream::connect(agent.address())?;
     let address = agent.address().to_owned();
     let answer = std::thread::scope(|scope| {
         let client = scope.spawn(|| {
             agent
-                .ask("/debug/pprof/profile?seconds=120", "")
+                .ask(&page, "")
                 .map_err(|error| error.message().unwrap_or("").to_owned())
         });
         wait_for("the recording", || {
-            Ok(agent.said().contains("recording everything").then_some(()))
+            Ok(agent.said().contains("recording /ctprof").then_some(()))
         })?;
         std::thread::sleep(Duration::from_secs(1));
         agent.signal(Signal::TERM)?;
         Ok::<_, libtest_mimic::Failed>(client.join().map_err(|_| "the client panicked")??)
     })?;
+    program.kill()?;
     ensure!(
         answer.code == 200 && answer.body.starts_with(&[0x1f, 0x8b]),
         "{}",
@@ -343,7 +409,7 @@ fn confined() -> Result {
         })?;
         let all = filters(&agent)?;
         ensure!(
-            all.len() >= 2 && all.iter().all(|it| it == "2"),
+            !all.is_empty() && all.iter().all(|it| it == "2"),
             "{all:?}, and {own:?} without"
         );
         let answer = client.join().map_err(|_| "the client panicked")??;

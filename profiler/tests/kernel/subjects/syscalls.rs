@@ -26,6 +26,10 @@ pub(super) fn trials() -> Vec<Trial> {
             "syscalls::slow_ones_beyond_the_limit_are_counted",
             too_many_slow,
         ),
+        privileged(
+            "syscalls::slow_ones_beside_a_busy_neighbour_are_all_shown",
+            neighbour,
+        ),
     ]
 }
 
@@ -517,6 +521,27 @@ fn too_many_slow() -> Result {
     ensure!(
         shown < 50_000 && shown + dropped >= 50_000,
         "{shown} shown, {dropped} dropped, of 50,000 and some"
+    );
+    Ok(())
+}
+
+/// A cgroup that makes many times as many calls as may be sent takes none away from another.
+fn neighbour() -> Result {
+    let arena = Cgroup::arena("beside")?;
+    let (busy, quiet) = (arena.child("busy")?, arena.child("quiet")?);
+    let (slow, calls) = slower_than(&arena, "1ns", || {
+        let noise = ["calls", "--getppid", "3000000"];
+        let noise = Program::start(Some(&busy), &noise)?;
+        let facts = run(&quiet, &["calls", "--sleeps", "200", "--sleep-ms", "5"])?;
+        noise.end()?;
+        Ok(facts)
+    })?;
+    // The other one makes none.
+    let sleeps = slow.iter().filter(|call| call["name"] == "nanosleep");
+    let (sleeps, dropped) = (sleeps.count(), calls.lost_to("slow_call_dropped"));
+    ensure!(
+        sleeps == 200 && dropped > 100_000,
+        "{sleeps} of 200 sleeps are shown, and {dropped} calls of both are dropped"
     );
     Ok(())
 }

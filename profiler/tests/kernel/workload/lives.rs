@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::io::Result;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -174,4 +174,22 @@ pub(super) fn leaves(options: &Options) -> Result<()> {
         command.spawn()?;
     }
     Ok(())
+}
+
+/// Waits until nobody can write to its standard input any more, then runs the workload `--args` as a child and ends as it
+/// does. With `--above` 1, all that is done by a child that it has at once.
+pub(super) fn parent(options: &Options) -> Result<ExitCode> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("workload");
+    if options.number("--above", 0) == 0 {
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+        command.args(options.text("--args").split(' '));
+    } else {
+        command.args(["parent", "--args", options.text("--args")]);
+    }
+    Ok(if command.status()?.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

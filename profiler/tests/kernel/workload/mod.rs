@@ -6,6 +6,8 @@
 //! - `burn`: busy threads
 //! - `block`: threads that sleep for one reason
 //! - `calls`: known system calls with known results
+//! - `compiled`: code of its own, and a perf map that is dear to read
+//! - `deep`: recursion of a known depth
 //! - `events`: page faults, context switches, migrations
 //! - `lives`: threads and processes that are born and gone
 //! - `moved`: for whoever moves, stops or freezes it; processes that replace their program
@@ -17,6 +19,8 @@ mod block;
 mod burn;
 mod calls;
 mod clock;
+mod compiled;
+mod deep;
 mod events;
 mod lives;
 mod moved;
@@ -106,6 +110,8 @@ fn work(name: &str, options: &Options) -> Result<ExitCode> {
             let code = options.number("--code", 0);
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
         }
+        "compiled" => compiled::compiled(options)?,
+        "deep" => deep::deep(options),
         "events" => events::events(options)?,
         "calls" => calls::calls(options)?,
         "spread" => calls::spread(options)?,
@@ -121,6 +127,7 @@ fn work(name: &str, options: &Options) -> Result<ExitCode> {
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
         }
         "forks" => lives::forks(options)?,
+        "parent" => return lives::parent(options),
         "moved" => moved::moved(options),
         "exec" => moved::exec(options)?,
         "becomes" => return names::becomes(options),

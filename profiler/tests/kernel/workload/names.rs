@@ -1,13 +1,15 @@
 //! What makes it hard to tell whose code runs.
 
 use std::io::{Error, Result, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use super::Options;
 use super::burn::burn;
 use super::clock::now_ns;
+use super::{Options, PAGE};
 
 /// `mov rax, rdi; dec rax; jnz -5; ret`: a loop of as many rounds as its argument says.
 const LOOP: [u8; 9] = [0x48, 0x89, 0xf8, 0x48, 0xff, 0xc8, 0x75, 0xfb, 0xc3];
@@ -45,18 +47,96 @@ pub(super) fn leaderless(options: &Options) {
     unsafe { libc::syscall(libc::SYS_exit, 0) };
 }
 
-/// Starts a program that burns for 2 ms, over and over, for `--ms`.
+/// Starts a program that burns for 2 ms, over and over, for `--ms`: from two threads 500 times a second, if there are CPUs
+/// for that.
 pub(super) fn brief(options: &Options) -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("ctprof-brief-{}", std::process::id()));
+    std::fs::create_dir(&folder)?;
+    let path = folder.join("spins");
+    std::fs::write(&path, spins(rounds_in(Duration::from_millis(2))?))?;
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755))?;
     let end = Instant::now() + options.duration();
-    let mut count = 0;
-    while Instant::now() < end {
-        let args = ["workload", "burn", "--ms", "2"];
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(args).stdout(Stdio::null()).status()?;
-        count += 1;
+    let spawner = |path: PathBuf| move || spawn_until(&path, end);
+    let threads = [(); 2].map(|()| std::thread::spawn(spawner(path.clone())));
+    let mut started = 0;
+    for thread in threads {
+        started += thread
+            .join()
+            .map_err(|_| Error::other("a thread panicked"))??;
     }
-    println!("started {count}");
+    std::fs::remove_dir_all(folder)?;
+    println!("started {started}");
     Ok(())
+}
+
+/// Runs the program every 4 ms; how often it did. The standard library spawns as vfork does: nothing is copied.
+fn spawn_until(path: &Path, end: Instant) -> Result<u64> {
+    const EVERY: Duration = Duration::from_millis(4);
+    let (mut next, mut started) = (Instant::now(), 0);
+    while next < end {
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        next = (next + EVERY).max(Instant::now());
+        if !Command::new(path).status()?.success() {
+            return Err(Error::other("the program does not run"));
+        }
+        started += 1;
+    }
+    Ok(started)
+}
+
+/// Rounds of [`LOOP`] that take this long here.
+fn rounds_in(time: Duration) -> Result<u64> {
+    // SAFETY: a new mapping at an address of the kernel's choice, large enough for what is copied into it.
+    let code = unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let all = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+        let code = libc::mmap(std::ptr::null_mut(), PAGE, all, flags, -1, 0);
+        if code == libc::MAP_FAILED {
+            return Err(Error::last_os_error());
+        }
+        std::ptr::copy_nonoverlapping(LOOP.as_ptr(), code.cast(), LOOP.len());
+        code
+    };
+    // SAFETY: the code is `LOOP`, which keeps the rules of a function with one argument.
+    let function: extern "C" fn(u64) = unsafe { std::mem::transmute(code) };
+    // The shortest is the one in which nobody else ran.
+    let shortest = (0..5).map(|_| {
+        let begin = Instant::now();
+        function(ROUNDS);
+        begin.elapsed()
+    });
+    let shortest = shortest.min().unwrap_or_default().as_nanos().max(1);
+    Ok((u128::from(ROUNDS) * time.as_nanos() / shortest) as u64)
+}
+
+/// A program of one page, without libraries, that counts down from `rounds` and exits: it starts in a tenth of a
+/// millisecond.
+fn spins(rounds: u64) -> Vec<u8> {
+    const BASE: u64 = 0x40_0000;
+    const HEADERS: u64 = 64 + 56;
+    // mov rax, rounds; dec rax; jnz -5; mov eax, SYS_exit; xor edi, edi; syscall
+    let mut code = vec![0x48, 0xb8];
+    code.extend(rounds.to_le_bytes());
+    code.extend([0x48, 0xff, 0xc8, 0x75, 0xfb]);
+    code.extend([0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05]);
+    let length = HEADERS + code.len() as u64;
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    let half = |value: u16| value.to_le_bytes().to_vec();
+    let word = |value: u32| value.to_le_bytes().to_vec();
+    let long = |value: u64| value.to_le_bytes().to_vec();
+    let header = [
+        // ET_EXEC, EM_X86_64, EV_CURRENT; entry, program headers, no sections.
+        [half(2), half(62), word(1)].concat(),
+        [long(BASE + HEADERS), long(64), long(0), word(0)].concat(),
+        [half(64), half(56), half(1), half(64), half(0), half(0)].concat(),
+        // PT_LOAD, readable and executable, all of the file.
+        [word(1), word(5), long(0), long(BASE), long(BASE)].concat(),
+        [long(length), long(length), long(0x1000)].concat(),
+    ];
+    file.extend(header.concat());
+    file.extend(code);
+    file
 }
 
 /// Maps two files with the same code in turn, at one address, and runs each for half of `--ms`.
@@ -133,7 +213,6 @@ pub(super) fn inherited(options: &Options) -> Result<()> {
 /// each thread takes longer than they live.
 pub(super) fn mappings(options: &Options) -> Result<()> {
     const PAGES: usize = 60_000;
-    const PAGE: usize = 4096;
     // SAFETY: a new mapping at an address of the kernel's choice that nothing uses.
     let memory = unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;

@@ -1,19 +1,19 @@
-//! A profile as large as a busy host's.
+//! A window as large as a busy host's.
 
-use ctprof::model::{Frame, FrameId, FrameKind, Profile};
+use ctprof::model::{Frame, FrameId, FrameKind, Window};
 
 use super::{Maker, named};
 
 /// `stacks` distinct stacks of about `depth` frames over some containers, as a busy host has them: a few hot
 /// paths and a long tail.
-pub(crate) fn large(stacks: usize, depth: usize) -> Profile {
+pub(crate) fn large(stacks: usize, depth: usize) -> Window {
     let mut m = Maker::new();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let functions: Vec<FrameId> = (0..8000)
         .map(|i| {
             let name = format!("project::module_{}::Type{}::function_{i}", i % 97, i % 401);
             m.next_address += 0x40;
-            m.profile.frames.intern(Frame {
+            m.window.frames.intern(Frame {
                 function: name.into(),
                 kind: FrameKind::User,
                 module: Some(m.program),
@@ -62,7 +62,7 @@ pub(crate) fn large(stacks: usize, depth: usize) -> Profile {
             );
         }
     }
-    m.profile
+    m.window
 }
 
 /// The same numbers on every run and host.

@@ -39,7 +39,7 @@ pub(super) fn delays(of: &[(Culprit, u64)]) -> Vec<Delay> {
 impl Maker {
     /// Completes the container added last: every state is measured, and `thread_ms` is its threads' time.
     pub(super) fn ledger(&mut self, threads: u64, thread_ms: u64, ledger: Ledger) {
-        let container = self.profile.containers.last_mut().unwrap();
+        let container = self.window.rows.last_mut().unwrap();
         for state in State::ALL {
             container.time_ns.entry(state).or_default();
         }
@@ -52,7 +52,7 @@ impl Maker {
 
     /// Sets a time to its exact value, which samples only come near to.
     pub(super) fn exactly(&mut self, state: State, ms: u64) {
-        let container = self.profile.containers.last_mut().unwrap();
+        let container = self.window.rows.last_mut().unwrap();
         container.time_ns.insert(state, ms * MS);
     }
 }

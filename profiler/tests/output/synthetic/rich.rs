@@ -1,16 +1,16 @@
-//! A profile with a whole ledger: a victim of its quota, a noisy neighbour, a database on a slow disk, a server that
+//! A window with a whole ledger: a victim of its quota, a noisy neighbour, a database on a slow disk, a server that
 //! mostly waits, sleepers, the host, the kernel, and a container that the ledger does not know.
 
 use ctprof::model::{
-    CfsFigures, ContainerIdentity, Counters, Culprit, Ledger, Pod, Profile, Psi, Stall, State,
-    Unavailable, stand_in,
+    CfsFigures, ContainerIdentity, Counters, Culprit, Ledger, Loss, Pod, Psi, Stall, State,
+    Unavailable, ViewId, Window, stand_in,
 };
 
 use super::ledger::{MS, delays, histogram};
 use super::{Maker, PERIOD_NS, named};
 
-/// The profile. Containers are, in this order: render, noisy, db, api, sleepy, late, host, kernel.
-pub(crate) fn rich() -> Profile {
+/// The window. Containers are, in this order: render, noisy, db, api, sleepy, late, host, kernel.
+pub(crate) fn rich() -> Window {
     let mut m = Maker::new();
     render(&mut m);
     noisy(&mut m);
@@ -18,7 +18,7 @@ pub(crate) fn rich() -> Profile {
     api(&mut m);
 
     m.container(named("sleepy", "docker", &"aa".repeat(32)));
-    let before = m.user(stand_in::BEFORE);
+    let before = m.stand_in(stand_in::BEFORE);
     m.off_cpu(
         "sleep",
         (State::BlockedSleep, "clock_nanosleep"),
@@ -34,12 +34,12 @@ pub(crate) fn rich() -> Profile {
     m.stack(700, "late", &frames, 12);
 
     rest_of_host(&mut m);
-    m.profile.unavailable.push(Unavailable {
-        view: "hardware_counters".into(),
+    m.window.unavailable.push(Unavailable {
+        view: ViewId::new("hardware_counters"),
         cause: "this machine counts no cycles; a virtual machine needs a virtual PMU".into(),
     });
-    m.profile.lost.insert("stack_map_full".into(), 7);
-    m.profile
+    m.window.lost.insert(Loss::StackMapFull, 7);
+    m.window
 }
 
 /// 3 threads that could all run, and a quota of 0.3 CPU.
@@ -55,7 +55,7 @@ fn render(m: &mut Maker) {
         m.stack(100, thread, &[start, main, render], samples / 2);
         m.stack(100, thread, &[start, main, render, encode], samples / 2);
         // Half of the quota burns in `encode`.
-        let app = m.profile.containers.last_mut().unwrap();
+        let app = m.window.rows.last_mut().unwrap();
         app.stacks.last_mut().unwrap().burnt_quota = true;
         for (frames, share) in [
             (vec![start, main, render], 3),
@@ -99,7 +99,7 @@ fn render(m: &mut Maker) {
             ..Ledger::default()
         },
     );
-    let app = m.profile.containers.last_mut().unwrap();
+    let app = m.window.rows.last_mut().unwrap();
     app.cpu_quota_cores = Some(0.3);
     app.cfs = Some(CfsFigures {
         usage_ns: Some(2_998 * MS),
@@ -154,7 +154,7 @@ fn noisy(m: &mut Maker) {
             ..Ledger::default()
         },
     );
-    let app = m.profile.containers.last_mut().unwrap();
+    let app = m.window.rows.last_mut().unwrap();
     app.counters = Some(Counters {
         cycles: Some(36_000_000_000),
         instructions: Some(25_920_000_000),
@@ -243,7 +243,7 @@ fn db(m: &mut Maker) {
         412,
         30 * MS,
     );
-    let before = m.user(stand_in::BEFORE);
+    let before = m.stand_in(stand_in::BEFORE);
     for number in 1..=20 {
         m.off_cpu(
             &format!("pool-{number}"),
@@ -266,7 +266,7 @@ fn db(m: &mut Maker) {
             ..Ledger::default()
         },
     );
-    let app = m.profile.containers.last_mut().unwrap();
+    let app = m.window.rows.last_mut().unwrap();
     app.psi = Some(Psi {
         io: Some(Stall {
             some_ns: 3_400 * MS,
@@ -346,7 +346,7 @@ fn rest_of_host(m: &mut Maker) {
         );
     }
     m.ledger(3, 30_000, Ledger::default());
-    let container = m.profile.containers.last_mut().unwrap();
+    let container = m.window.rows.last_mut().unwrap();
     container.threads = None;
     assert_eq!(container.time_ns[&State::OnCpuUser], 10 * PERIOD_NS);
 
@@ -367,5 +367,5 @@ fn rest_of_host(m: &mut Maker) {
         );
     }
     m.ledger(2, 20_000, Ledger::default());
-    m.profile.containers.last_mut().unwrap().threads = None;
+    m.window.rows.last_mut().unwrap().threads = None;
 }

@@ -5,6 +5,7 @@
 //! - `sched`: two threads that wake each other through pipes on one CPU
 //! - `messaging`: many processes that talk on all CPUs
 //! - `sampling`: samples of a program that computes
+//! - `unwinding`: user stacks of code without frame pointers
 //! - `pipeline`: from samples to flame graphs
 //! - `symbols`: addresses to names
 //! - `startup`: from the start of a program to everything attached
@@ -21,6 +22,7 @@ mod sched;
 mod startup;
 mod symbols;
 mod syscalls;
+mod unwinding;
 
 use anyhow::Result;
 
@@ -40,6 +42,8 @@ pub(super) enum Case {
     Messaging,
     /// Samples of a program that computes, against perf record.
     Sampling,
+    /// User stacks by tables, against by frame pointers.
+    Unwinding,
     /// From samples to flame graphs, against perf script and inferno.
     Pipeline,
     /// Addresses to names.
@@ -63,6 +67,7 @@ impl Case {
             Self::Sched => sched::run(effort),
             Self::Messaging => messaging::run(effort),
             Self::Sampling => sampling::run(effort),
+            Self::Unwinding => unwinding::run(effort),
             Self::Pipeline => pipeline::run(effort),
             Self::Symbols => symbols::run(effort),
             Self::Startup => startup::run(effort),

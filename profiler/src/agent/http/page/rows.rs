@@ -6,10 +6,10 @@ use std::fmt::Write;
 use form_urlencoded::byte_serialize;
 
 use super::escape;
+use crate::analysis::states::Meaning;
 use crate::model::text::printable;
-use crate::model::{Group, Reading, State, StateGroup};
-use crate::output::states::Meaning;
-use crate::output::units::percent;
+use crate::model::units::percent;
+use crate::model::{Delayer, Group, Reading, State, StateGroup};
 
 /// Longest name that is shown.
 const NAME_CHARS: usize = 80;
@@ -143,10 +143,12 @@ impl Row<'_> {
         );
         out.push_str("<td>");
         let waited: u64 = self.group.delayed_by.iter().map(|(_, ns)| ns).sum();
-        if let Some((culprit, ns)) = self.group.delayed_by.iter().max_by_key(|(_, ns)| *ns)
+        let named = self.group.delayed_by.iter();
+        let named = named.filter(|(culprit, _)| *culprit != Delayer::Former);
+        if let Some((culprit, ns)) = named.max_by_key(|(_, ns)| *ns)
             && *ns > 0
         {
-            let culprit = escape(&printable(culprit, NAME_CHARS));
+            let culprit = escape(&printable(culprit.label(), NAME_CHARS));
             let _ = write!(out, "{culprit} {}", percent(*ns, waited));
         }
         out.push_str("<td>");
@@ -194,7 +196,7 @@ fn seconds(ns: u64) -> String {
         _ if ns == 0 => "0".to_owned(),
         s if s < 0.01 => "&lt;0.01 s".to_owned(),
         s if s < 100.0 => format!("{s:.2} s"),
-        s => format!("{} s", crate::output::units::count(s as u64)),
+        s => format!("{} s", crate::model::units::count(s as u64)),
     }
 }
 
@@ -205,14 +207,9 @@ fn name(group: &Group) -> String {
     if !key.kernel_namespace.is_empty() {
         return format!("{newest} (namespace {})", key.kernel_namespace);
     }
-    if !key.cgroup.is_empty() {
-        return key.cgroup.clone();
-    }
-    match (key.pod.as_str(), key.container.as_str()) {
-        ("", "") => newest.clone(),
-        ("", container) => container.to_owned(),
-        (pod, "") => format!("{}/{pod}", key.namespace),
-        (pod, container) => format!("{}/{pod}/{container}", key.namespace),
+    match key.full_name() {
+        name if name.is_empty() => newest.clone(),
+        name => name.into_owned(),
     }
 }
 
@@ -224,7 +221,7 @@ fn query(group: &Group, is_unique: bool) -> Option<String> {
         Some(format!("{key}={value}"))
     };
     let (key, pod) = (&group.key, &group.key.pod);
-    if !key.kernel_namespace.is_empty() || matches!(identity.runtime.as_str(), "host" | "kernel") {
+    if !key.kernel_namespace.is_empty() || key.fixed.is_some() {
         return None;
     }
     if key.container.is_empty() && !pod.is_empty() {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{page, table};
-use crate::model::{Container, ContainerIdentity, Group, GroupKey, Reading, State, Unavailable};
+use crate::model::{
+    Container, ContainerIdentity, Delayer, Group, GroupKey, Reading, State, Unavailable, ViewId,
+};
 
 fn group(name: &str, runtime: &str, seconds: &[(State, f64)]) -> Group {
     let id = if runtime == "docker" { "4f1c0dd1" } else { "" };
@@ -60,8 +62,8 @@ fn a_row_adds_up_and_links_to_its_profiles() {
     );
     web.figures.cpu_quota_cores = Some(0.5);
     web.delayed_by = vec![
-        ("batch".to_owned(), 30_000_000_000),
-        ("other".to_owned(), 10_000_000_000),
+        (Delayer::Row("batch".to_owned()), 30_000_000_000),
+        (Delayer::Other, 10_000_000_000),
     ];
     let idle = group("idle", "docker", &[(State::BlockedPoll, 400.0)]);
     let mut gone = group("gone", "docker", &[(State::OnCpuUser, 1.0)]);
@@ -89,12 +91,12 @@ fn hostile_names_stay_text() {
     let name = "\"><script>alert(1)</script>\n'&\u{202e}ü";
     let mut hostile = group(name, "docker", &[(State::OnCpuUser, 1.0)]);
     hostile.figures.identity.image = name.to_owned();
-    hostile.delayed_by = vec![(name.to_owned(), 1)];
+    hostile.delayed_by = vec![(Delayer::Row(name.to_owned()), 1)];
     let long = group(&"x".repeat(10_000), "docker", &[]);
     let mut reading = reading(vec![hostile, long]);
     reading.lost = BTreeMap::from([(name.to_owned(), 3)]);
     reading.unavailable.push(Unavailable {
-        view: name.to_owned(),
+        view: ViewId::read(name.to_owned()),
         cause: name.to_owned(),
     });
     let html = page(&table(&reading, true), true);
@@ -140,8 +142,8 @@ fn a_page_to_look_at() {
     );
     web.figures.cpu_quota_cores = Some(0.5);
     web.delayed_by = vec![
-        ("batch".to_owned(), 729_000_000_000),
-        ("web".to_owned(), 649_000_000_000),
+        (Delayer::Row("batch".to_owned()), 729_000_000_000),
+        (Delayer::Row("web".to_owned()), 649_000_000_000),
     ];
     let mut batch = group(
         "batch",
@@ -153,7 +155,7 @@ fn a_page_to_look_at() {
             (BlockedSleep, 1000.0),
         ],
     );
-    batch.delayed_by = vec![("web".to_owned(), 500_000_000_000)];
+    batch.delayed_by = vec![(Delayer::Row("web".to_owned()), 500_000_000_000)];
     let db = group(
         "db",
         "docker",

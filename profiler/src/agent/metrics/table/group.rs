@@ -81,14 +81,14 @@ pub(super) const LEDGER: &[Metric] = &[
     },
     Metric {
         name: "ctprof_delayed_by_seconds_total",
-        help: "Time that threads waited for a CPU, by who had it: the worst few by name",
+        help: "Time that threads waited for a CPU, by who had it: those that are worst now by name",
         kind: Kind::Counter,
         unit: "seconds",
         labels: &[CULPRIT],
         view: LEDGER_VIEW,
         source: Source::Group(|group, emit| {
             for (culprit, ns) in &group.delayed_by {
-                emit(&[culprit], Value::Nanoseconds(*ns));
+                emit(&[culprit.label()], Value::Nanoseconds(*ns));
             }
         }),
     },
@@ -143,8 +143,9 @@ pub(super) const LEDGER: &[Metric] = &[
 
 const CULPRIT: Label = label(
     "culprit",
-    "name of a row; `siblings` for its own threads, `idle` where the CPU was waking up, `other` for all that are not \
-     among the worst and for what nobody can be named for",
+    "full name of a row (see below); `siblings` for its own threads, `host`, `kernel`, `idle` where the CPU was waking up, \
+     `other` for all that are not among the worst and for what nobody can be named for, `former` for what names that lost \
+     their place had",
 );
 
 /// From the cgroups' own files.
@@ -159,7 +160,7 @@ pub(super) const CGROUP: &[Metric] = &[
             label("image", "image reference"),
             label(
                 "runtime",
-                "`docker`, `containerd`, `cri-o`, `podman`, `lxc`, `systemd`, `cgroup`, `host`, `kernel`",
+                "`docker`, `containerd`, `cri-o`, `podman`, `lxc`, `systemd`, `cgroup`, `host`, `kernel`, `other`",
             ),
             label("cgroup", "path from the root of the cgroup hierarchy"),
         ],

@@ -104,7 +104,12 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
 /// The metrics whose view this kernel and configuration can give.
 pub fn available(reading: &Reading) -> impl Iterator<Item = &'static Metric> {
     let missing = |view: Option<&str>| {
-        view.is_some_and(|view| reading.unavailable.iter().any(|it| it.view == view))
+        view.is_some_and(|view| {
+            reading
+                .unavailable
+                .iter()
+                .any(|it| it.view.as_str() == view)
+        })
     };
     all().filter(move |metric| !missing(metric.view))
 }

@@ -43,7 +43,7 @@ fn marks_are_distinct() {
     marks.sort_unstable();
     marks.dedup();
     assert_eq!(marks.len(), all);
-    assert!(marks[all - 1] <= crate::output::names::LAST_MARK);
+    assert!(marks[all - 1] <= crate::analysis::names::LAST_MARK);
 }
 
 /// What a person with normal sight, without red or without green cones sees (Machado, Oliveira and Fernandes,

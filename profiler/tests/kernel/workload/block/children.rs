@@ -1,8 +1,10 @@
 //! Asleep until a child is done.
 
 use std::io::Result;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use super::kernel_files::owned;
 use super::{Pace, check};
 use crate::workload::clock::{Meter, Spent};
 
@@ -16,6 +18,47 @@ pub(super) fn wait(pace: Pace) -> Result<Spent> {
             nap(pace.each);
         }
         spent += Meter::around(|| reap(child));
+    }
+    Ok(spent)
+}
+
+/// The same, by a descriptor of the child; `by_poll` waits until this could be told, and is told then.
+pub(super) fn by_descriptor(pace: Pace, by_poll: bool) -> Result<Spent> {
+    let mut spent = Spent::default();
+    for _ in 0..pace.times {
+        // SAFETY: this process has one thread; the child only sleeps and ends.
+        let child = check(unsafe { libc::fork() })?;
+        if child == 0 {
+            nap(pace.each);
+        }
+        // SAFETY: creates a descriptor, touches no memory.
+        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, child, 0) })?;
+        let descriptor = owned(i32::try_from(fd).unwrap_or(-1))?;
+        let fd = descriptor.as_raw_fd();
+        spent += Meter::around(|| {
+            if by_poll {
+                let mut wanted = libc::pollfd {
+                    fd,
+                    events: libc::POLLIN,
+                    revents: 0,
+                };
+                // SAFETY: one entry, which lives.
+                unsafe { libc::poll(&raw mut wanted, 1, -1) };
+            } else {
+                // SAFETY: room for what is said of the child, which lives.
+                unsafe {
+                    let mut told = std::mem::zeroed();
+                    let which = fd.cast_unsigned();
+                    libc::waitid(
+                        libc::P_PIDFD,
+                        which,
+                        &raw mut told,
+                        libc::WEXITED | libc::WNOWAIT,
+                    );
+                }
+            }
+        });
+        reap(child);
     }
     Ok(spent)
 }

@@ -18,9 +18,8 @@ const IOCTL_ZERO: libc::Ioctl = 0xc020_aa04;
 const MESSAGE: usize = 32;
 const ADDRESS: usize = 16;
 
-/// On pages that are not there until a helper, some time after the fault, puts them there.
-pub(super) fn user(pace: Pace) -> Result<Spent> {
-    let pages = pace.times as usize;
+/// New memory whose faults are read from the file.
+fn missing(pages: usize) -> Result<(*mut u8, File)> {
     let memory = map(pages)?;
     // SAFETY: creates a descriptor, touches no memory.
     let fd = check(unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) })?;
@@ -33,16 +32,33 @@ pub(super) fn user(pace: Pace) -> Result<Spent> {
         IOCTL_REGISTER,
         [range[0], range[1], REGISTER_MISSING, 0],
     )?;
+    Ok((memory, faults))
+}
+
+/// The address of the next fault.
+fn next(mut faults: &File) -> Result<u64> {
+    let mut message = [0; MESSAGE];
+    faults.read_exact(&mut message)?;
+    let mut address = [0; 8];
+    address.copy_from_slice(&message[ADDRESS..ADDRESS + 8]);
+    Ok(u64::from_ne_bytes(address))
+}
+
+/// Puts the page there.
+fn resolve(faults: &File, address: u64) -> Result<()> {
+    let page = address & !(PAGE as u64 - 1);
+    control(faults, IOCTL_ZERO, [page, PAGE as u64, 0, 0])
+}
+
+/// On pages that are not there until a helper, some time after the fault, puts them there.
+pub(super) fn user(pace: Pace) -> Result<Spent> {
+    let pages = pace.times as usize;
+    let (memory, faults) = missing(pages)?;
     let helper = std::thread::spawn(move || -> Result<()> {
-        let mut faults = faults;
         for _ in 0..pages {
-            let mut message = [0; MESSAGE];
-            faults.read_exact(&mut message)?;
-            let mut address = [0; 8];
-            address.copy_from_slice(&message[ADDRESS..ADDRESS + 8]);
+            let address = next(&faults)?;
             std::thread::sleep(pace.each);
-            let page = u64::from_ne_bytes(address) & !(PAGE as u64 - 1);
-            control(&faults, IOCTL_ZERO, [page, PAGE as u64, 0, 0])?;
+            resolve(&faults, address)?;
         }
         Ok(())
     });
@@ -50,6 +66,29 @@ pub(super) fn user(pace: Pace) -> Result<Spent> {
     for page in 0..pages {
         // SAFETY: inside of the mapping, which nobody else uses.
         spent += Meter::around(|| unsafe { memory.add(page * PAGE).read_volatile() });
+    }
+    let _ = helper.join();
+    Ok(spent)
+}
+
+/// Until a helper comes to a page that is not there, which is then put there at once.
+pub(super) fn handler(pace: Pace) -> Result<Spent> {
+    let pages = pace.times as usize;
+    let (memory, faults) = missing(pages)?;
+    let first = memory as usize;
+    let helper = std::thread::spawn(move || {
+        let mut page = 0;
+        pace.follow(|| {
+            // SAFETY: inside of the mapping, which nobody else uses.
+            unsafe { ((first + page * PAGE) as *const u8).read_volatile() };
+            page += 1;
+        });
+    });
+    let mut spent = Spent::default();
+    for _ in 0..pages {
+        let mut address = Ok(0);
+        spent += Meter::around(|| address = next(&faults));
+        resolve(&faults, address?)?;
     }
     let _ = helper.join();
     Ok(spent)

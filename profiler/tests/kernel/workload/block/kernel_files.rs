@@ -9,7 +9,7 @@ use crate::workload::PAGE;
 use crate::workload::clock::{Meter, Spent};
 
 /// A descriptor that a call returned.
-fn owned(result: i32) -> Result<OwnedFd> {
+pub(super) fn owned(result: i32) -> Result<OwnedFd> {
     check(result)?;
     // SAFETY: the call has just returned it, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(result) })

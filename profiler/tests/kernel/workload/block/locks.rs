@@ -12,6 +12,15 @@ use crate::workload::clock::{Meter, Spent};
 
 /// On a word of memory that a helper changes.
 pub(super) fn futex(pace: Pace) -> Spent {
+    word(pace, wait)
+}
+
+/// The same, as one of several words could.
+pub(super) fn futex_waitv(pace: Pace) -> Spent {
+    word(pace, wait_for_one)
+}
+
+fn word(pace: Pace, wait: impl Fn(&AtomicU32, u32)) -> Spent {
     let word = AtomicU32::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -30,6 +39,28 @@ pub(super) fn futex(pace: Pace) -> Spent {
         }
         spent
     })
+}
+
+fn wait_for_one(word: &AtomicU32, value: u32) {
+    /// `FUTEX_32` in the kernel's `linux/futex.h`.
+    const OF_32_BITS: u32 = 2;
+    /// `futex_waitv`.
+    #[repr(C)]
+    struct Word {
+        value: u64,
+        address: u64,
+        flags: u32,
+        reserved: u32,
+    }
+    let one = Word {
+        value: value.into(),
+        address: word.as_ptr() as u64,
+        flags: OF_32_BITS,
+        reserved: 0,
+    };
+    let no_timeout = std::ptr::null::<libc::timespec>();
+    // SAFETY: one word, which lives during the call.
+    unsafe { libc::syscall(libc::SYS_futex_waitv, &raw const one, 1, 0, no_timeout, 0) };
 }
 
 fn wait(word: &AtomicU32, value: u32) {
@@ -144,5 +175,44 @@ pub(super) fn record_lock(pace: Pace) -> Result<Spent> {
             change(&ours, libc::F_WRLCK);
             change(&ours, libc::F_UNLCK);
         },
+    ))
+}
+
+/// Until every other thread of the machine has been seen to be in no critical section.
+pub(super) fn barrier(pace: Pace) -> Spent {
+    /// `MEMBARRIER_CMD_GLOBAL` in the kernel's `linux/membarrier.h`.
+    const GLOBAL: i32 = 1;
+    let mut spent = Spent::default();
+    while spent.wall_ns < pace.total().as_nanos() as u64 / 2 {
+        // SAFETY: touches no memory.
+        spent += Meter::around(|| unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) });
+    }
+    spent
+}
+
+/// Opens a file until a helper has given up its lease on it.
+pub(super) fn lease(pace: Pace) -> Result<Spent> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("leased");
+    let file = File::create(&path)?;
+    let file = {
+        // A lease for reading needs a file that nobody writes to.
+        drop(file);
+        File::open(&path)?
+    };
+    // SAFETY: a signal that says that the lease is wanted back is not waited for.
+    unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+    let change = |kind: i32| {
+        // SAFETY: the file is open, and no memory is touched.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
+    };
+    Ok(contend(
+        pace,
+        |hold| {
+            change(libc::F_RDLCK);
+            hold();
+            change(libc::F_UNLCK);
+        },
+        || drop(File::options().write(true).open(&path)),
     ))
 }

@@ -7,9 +7,15 @@ mod calls;
 mod children;
 mod fault;
 mod files;
+mod frozen;
+mod fuse;
 mod kernel_files;
 mod locks;
+mod queues;
 mod restarts;
+mod signals;
+mod supervised;
+mod traced;
 mod uring;
 
 use std::time::Duration;
@@ -39,7 +45,7 @@ impl Pace {
 }
 
 /// Sleeps as `--how` says, `--times` times for `--each` ms. Prints, by its own account, `blocked_ns`: how long it has slept
-/// for that reason, and `rest_ns`: for others, such as helpers that come late to their ends.
+/// for that reason, `rest_ns`: for others, such as helpers that come late to their ends, and `waited_ns`: how long it waited for a CPU meanwhile.
 pub(super) fn block(options: &Options) -> std::io::Result<()> {
     let pace = Pace {
         times: u32::try_from(options.number("--times", 20)).unwrap_or(u32::MAX),
@@ -64,16 +70,34 @@ pub(super) fn block(options: &Options) -> std::io::Result<()> {
         "terminal" => kernel_files::terminal(pace)?,
         "trace" => kernel_files::trace(path, pace)?,
         "splice" => kernel_files::splice(pace)?,
-        "uring" => uring::pipe_read(pace, false)?,
-        "uring-worker" => uring::pipe_read(pace, true)?,
+        "uring" => uring::pipe_read(pace, uring::By::Caller)?,
+        "uring-worker" => uring::pipe_read(pace, uring::By::Worker)?,
+        "uring-poller" => uring::pipe_read(pace, uring::By::Poller)?,
         "restarts" => restarts::wait(pace),
+        "frozen" => frozen::wait(pace)?,
+        "tracee" => traced::tracee(pace)?,
+        "tracer" => traced::tracer(pace)?,
+        "supervised" => supervised::calls(pace)?,
+        how if how.starts_with("fuse-") => fuse::calls(how, pace)?,
+        "mq-receive" => queues::receives(pace)?,
+        "mq-send" => queues::sends(pace)?,
+        "semaphore" => queues::semaphore(pace)?,
+        "pause" => signals::pause(pace)?,
+        "signalfd" => signals::signalfd(pace)?,
+        "timerfd" => signals::timerfd(pace)?,
         "futex" => locks::futex(pace),
+        "futex-waitv" => locks::futex_waitv(pace),
+        "membarrier" => locks::barrier(pace),
+        "lease" => locks::lease(pace)?,
         "mutex" => locks::mutex(pace),
         "flock" => locks::flock(pace)?,
         "record-lock" => locks::record_lock(pace)?,
         "child" => children::wait(pace)?,
         "vfork" => children::vfork(pace)?,
+        "pidfd" => children::by_descriptor(pace, false)?,
+        "pidfd-poll" => children::by_descriptor(pace, true)?,
         "fault" => fault::user(pace)?,
+        "fault-handler" => fault::handler(pace)?,
         "file-fault" => files::fault(path, pace)?,
         "fsync" => files::fsync(path, pace)?,
         "direct-read" => files::direct_read(path, pace)?,
@@ -85,6 +109,7 @@ pub(super) fn block(options: &Options) -> std::io::Result<()> {
     println!("blocked_ns {}", spent.blocked_ns());
     let rest_ns = all.end().blocked_ns().saturating_sub(spent.blocked_ns());
     println!("rest_ns {rest_ns}");
+    println!("waited_ns {}", spent.delay_ns);
     println!("wall_ns {}", spent.wall_ns);
     Ok(())
 }

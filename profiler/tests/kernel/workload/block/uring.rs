@@ -61,10 +61,29 @@ const IORING_OP_READ: u8 = 22;
 /// `IOSQE_ASYNC`: a worker of the kernel makes the call.
 const BY_WORKER: u8 = 1 << 4;
 const IORING_ENTER_GETEVENTS: u32 = 1;
+const IORING_ENTER_SQ_WAKEUP: u32 = 2;
+const IORING_SETUP_SQPOLL: u32 = 2;
+/// Milliseconds without work after which the kernel's thread that polls goes to sleep.
+const IDLE_MS: u32 = 1;
 
-/// Reads from a pipe that a helper writes to, and waits for the completion. `by_worker` has a worker sleep in the read.
-pub(super) fn pipe_read(pace: Pace, by_worker: bool) -> Result<Spent> {
+/// Who submits and makes a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// The thread itself: what it waits for is polled for.
+    Caller,
+    /// A worker of the kernel sleeps in the call.
+    Worker,
+    /// A thread of the kernel takes what is submitted from the ring.
+    Poller,
+}
+
+/// Reads from a pipe that a helper writes to, and waits for the completion.
+pub(super) fn pipe_read(pace: Pace, by: By) -> Result<Spent> {
     let mut parameters = Parameters::default();
+    if by == By::Poller {
+        parameters.flags = IORING_SETUP_SQPOLL;
+        parameters.thread_idle = IDLE_MS;
+    }
     // SAFETY: the parameters live during the call.
     let ring = check(unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, &raw mut parameters) })?;
     // SAFETY: the call has just returned it, and nobody else has it.
@@ -86,12 +105,17 @@ pub(super) fn pipe_read(pace: Pace, by_worker: bool) -> Result<Spent> {
     let (queue, entries) = (map(RING)?, map(ENTRIES)?.cast::<Entry>());
     let (reader, mut writer) = std::io::pipe()?;
     let helper = std::thread::spawn(move || pace.follow(|| drop(writer.write_all(b"x"))));
+    let wakeup = if by == By::Poller {
+        IORING_ENTER_SQ_WAKEUP
+    } else {
+        0
+    };
     let mut byte = 0_u8;
     let mut spent = Spent::default();
     for _ in 0..pace.times {
         let entry = Entry {
             operation: IORING_OP_READ,
-            flags: if by_worker { BY_WORKER } else { 0 },
+            flags: if by == By::Worker { BY_WORKER } else { 0 },
             file: reader.as_raw_fd(),
             address: &raw mut byte as u64,
             length: 1,
@@ -118,7 +142,7 @@ pub(super) fn pipe_read(pace: Pace, by_worker: bool) -> Result<Spent> {
                     ring,
                     one,
                     one,
-                    IORING_ENTER_GETEVENTS,
+                    IORING_ENTER_GETEVENTS | wakeup,
                     no_signals,
                     no_signals,
                 )

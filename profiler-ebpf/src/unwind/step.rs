@@ -1,0 +1,427 @@
+//! From a frame to its caller's. System V ABI of x86-64: the stack grows downwards, a call pushes its return address.
+
+use crate::abi::unwind::{Row, bp, cfa};
+
+/// Where the stack pointer, the frame pointer and the instruction pointer are in a signal handler's `ucontext`
+/// (arch/x86/include/uapi/asm/sigcontext.h: `uc_mcontext` at 40, in it `bp` at 80, `sp` at 120 and `ip` at 128).
+const UCONTEXT_BP: u64 = 120;
+const UCONTEXT_SP: u64 = 160;
+const UCONTEXT_IP: u64 = 168;
+
+/// What of a frame's registers is needed to find its caller's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Registers {
+    /// Instruction pointer; a return address in all frames but the innermost and interrupted ones, see [`outcome`].
+    pub ip: u64,
+    /// Stack pointer.
+    pub sp: u64,
+    /// Frame pointer; 0 where it is lost.
+    pub bp: u64,
+}
+
+/// Memory of the process that is unwound.
+pub trait Memory {
+    /// The word at `address`; `None` where it cannot be read.
+    fn word(&mut self, address: u64) -> Option<u64>;
+
+    /// The word at `address` and the one above.
+    fn pair(&mut self, address: u64) -> Option<[u64; 2]>;
+}
+
+/// What became of a step.
+pub mod outcome {
+    /// The registers are the caller's, the instruction pointer is a return address: the call, and the row that holds for
+    /// it, is at the byte before, for a function that does not return may end with its call.
+    pub const CALLER: u32 = 0;
+    /// The registers are those of code that a signal has interrupted just at the instruction pointer.
+    pub const INTERRUPTED: u32 = 1;
+    /// The frame was the outermost one.
+    pub const END: u32 = 2;
+    /// No row describes this frame: a step by frame pointer may help.
+    pub const NO_ROW: u32 = 3;
+    /// The rule for this frame is one that rows cannot hold, or needs a frame pointer that is lost.
+    pub const UNKNOWN: u32 = 4;
+    /// The stack could not be read.
+    pub const UNREADABLE: u32 = 5;
+    /// The caller's frame would not lie above this one: no stack, or not described as it is.
+    pub const BROKEN: u32 = 6;
+}
+
+/// Goes from the frame with these registers, which `row` describes, to its caller's; says one of [`outcome`]. Unless that
+/// is [`outcome::CALLER`] or [`outcome::INTERRUPTED`], the registers stay as they are.
+#[inline(always)]
+pub fn step<M: Memory>(row: Row, registers: &mut Registers, memory: &mut M) -> u32 {
+    let offset = (row.offset as i64 as u64).wrapping_mul(8);
+    let top = match row.cfa {
+        cfa::SP => registers.sp.wrapping_add(offset),
+        cfa::BP if registers.bp != 0 => registers.bp.wrapping_add(offset),
+        cfa::PLT => {
+            let is_pushed = registers.ip & 15 >= row.offset as u16 as u64;
+            let words = if is_pushed { 16 } else { 8 };
+            registers.sp.wrapping_add(words)
+        }
+        cfa::AT_BP if registers.bp != 0 => match memory.word(registers.bp.wrapping_add(offset)) {
+            Some(top) => top,
+            None => return outcome::UNREADABLE,
+        },
+        cfa::AT_SP_PLUS_8 => match memory.word(registers.sp.wrapping_add(offset)) {
+            Some(below) => below.wrapping_add(8),
+            None => return outcome::UNREADABLE,
+        },
+        cfa::SIGNAL => return interrupted(registers, memory),
+        cfa::END => return outcome::END,
+        cfa::NONE => return outcome::NO_ROW,
+        _ => return outcome::UNKNOWN,
+    };
+    // A frame has at least the return address: without this, a damaged stack could be a circle.
+    if top <= registers.sp {
+        return outcome::BROKEN;
+    }
+    // The usual place is beside the return address.
+    let read = if row.bp == -2 {
+        memory.pair(top.wrapping_sub(16))
+    } else {
+        let ip = memory.word(top.wrapping_sub(8));
+        let bp = match row.bp {
+            bp::SAME => Some(registers.bp),
+            bp::LOST => Some(0),
+            place if place < 0 => {
+                memory.word(top.wrapping_add((place as i64 as u64).wrapping_mul(8)))
+            }
+            _ if registers.bp == 0 => return outcome::UNKNOWN,
+            place => {
+                let words = (place - bp::AT_BP) as u64;
+                memory.word(registers.bp.wrapping_add(words * 8))
+            }
+        };
+        match (bp, ip) {
+            (Some(bp), Some(ip)) => Some([bp, ip]),
+            _ => None,
+        }
+    };
+    returned(registers, top, read)
+}
+
+/// The same for a frame without a row, of a function that keeps a frame pointer: the caller's and the return address are
+/// where it points. A frame pointer of 0 marks the outermost frame (System V ABI, 3.4.1).
+#[inline(always)]
+pub fn step_by_frame_pointer<M: Memory>(registers: &mut Registers, memory: &mut M) -> u32 {
+    let at = registers.bp;
+    if at == 0 {
+        return outcome::END;
+    }
+    let top = at.wrapping_add(16);
+    if at < registers.sp || at & 7 != 0 || top < at {
+        return outcome::BROKEN;
+    }
+    let read = memory.pair(at);
+    returned(registers, top, read)
+}
+
+/// A return to the caller with these two, the frame pointer and the return address; its frame begins at `top`.
+#[inline(always)]
+const fn returned(registers: &mut Registers, top: u64, read: Option<[u64; 2]>) -> u32 {
+    let Some([bp, ip]) = read else {
+        return outcome::UNREADABLE;
+    };
+    // Assembly that starts threads pushes a 0, or leaves the one that the stack began with.
+    if ip == 0 {
+        return outcome::END;
+    }
+    *registers = Registers { ip, sp: top, bp };
+    outcome::CALLER
+}
+
+/// What a signal has interrupted may have another stack, above or below.
+#[inline(always)]
+fn interrupted<M: Memory>(registers: &mut Registers, memory: &mut M) -> u32 {
+    let at = registers.sp;
+    let bp = memory.word(at.wrapping_add(UCONTEXT_BP));
+    let sp_and_ip = memory.pair(at.wrapping_add(UCONTEXT_SP));
+    let (Some(bp), Some([sp, ip])) = (bp, sp_and_ip) else {
+        return outcome::UNREADABLE;
+    };
+    *registers = Registers { ip, sp, bp };
+    outcome::INTERRUPTED
+}
+
+const _: () = assert!(UCONTEXT_IP == UCONTEXT_SP + 8);
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::collections::HashMap;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::{Memory, Registers, outcome, step, step_by_frame_pointer};
+    use crate::abi::unwind::{Row, bp, cfa};
+
+    #[derive(Default)]
+    struct Words(HashMap<u64, u64>);
+
+    impl Memory for Words {
+        fn word(&mut self, address: u64) -> Option<u64> {
+            self.0.get(&address).copied()
+        }
+
+        fn pair(&mut self, address: u64) -> Option<[u64; 2]> {
+            Some([self.word(address)?, self.word(address.wrapping_add(8))?])
+        }
+    }
+
+    fn row(cfa: u8, bp: i8, offset: i16) -> Row {
+        Row {
+            address: 0,
+            cfa,
+            bp,
+            offset,
+        }
+    }
+
+    /// How a frame is described, apart from its size.
+    #[derive(Clone, Copy, Debug)]
+    struct Kind {
+        cfa: u8,
+        /// 0 for the same, 1 for lost, 2 for at the frame pointer, else for a place below the CFA.
+        saved: u8,
+        /// Words beside those that are needed.
+        size: u16,
+        /// After a signal: onto a stack below.
+        is_below: bool,
+        ip: u32,
+    }
+
+    fn kind() -> impl Strategy<Value = Kind> {
+        let rules = [
+            cfa::SP,
+            cfa::BP,
+            cfa::PLT,
+            cfa::SIGNAL,
+            cfa::AT_BP,
+            cfa::AT_SP_PLUS_8,
+        ];
+        let cfa = prop::sample::select(Vec::from(rules));
+        (cfa, 0_u8..6, 0_u16..2_000, any::<bool>(), 1..u32::MAX).prop_map(
+            |(cfa, saved, size, is_below, ip)| Kind {
+                cfa,
+                saved,
+                size,
+                is_below,
+                ip,
+            },
+        )
+    }
+
+    /// Words below the CFA at which a frame has what it needs: the return address at 1, its caller's frame pointer at 2 to 4
+    /// or where its own points, and the word that its CFA is made from.
+    const OWN_FRAME_POINTER: u64 = 6;
+    const CFA_WORD: u64 = 7;
+
+    fn needs_frame_pointer(kind: &Kind) -> bool {
+        let is_used = matches!(kind.cfa, cfa::BP | cfa::AT_BP);
+        is_used || (kind.saved == 2 && !matches!(kind.cfa, cfa::PLT | cfa::SIGNAL))
+    }
+
+    fn words(kind: &Kind) -> u64 {
+        match kind.cfa {
+            cfa::PLT if kind.ip & 15 >= 11 => 2,
+            cfa::PLT => 1,
+            cfa::SIGNAL => 40,
+            _ => u64::from(kind.size) + 10,
+        }
+    }
+
+    /// A frame, what describes it, and what is to come of a step from it.
+    struct Frame {
+        registers: Registers,
+        row: Row,
+        outcome: u32,
+    }
+
+    /// The stack of these frames, the innermost first.
+    fn stack(kinds: &[Kind]) -> (Words, Vec<Frame>) {
+        let mut memory = Words::default();
+        let mut frames: Vec<Frame> = Vec::new();
+        let mut sp = 1_u64 << 40;
+        let mut bp = 0x1234_5678;
+        let mut stacks = 0;
+        for (at, kind) in kinds.iter().enumerate() {
+            let next = kinds.get(at + 1);
+            let ip = u64::from(kind.ip);
+            let size = words(kind);
+            let top = sp + 8 * size;
+            if needs_frame_pointer(kind) {
+                bp = top - 8 * OWN_FRAME_POINTER;
+            }
+            let registers = Registers { ip, sp, bp };
+            let wants = next.is_some_and(needs_frame_pointer);
+            let next_ip = next.map_or(0, |it| u64::from(it.ip));
+            let next_size = next.map_or(0, words);
+            let mut next_sp = top;
+            if kind.cfa == cfa::SIGNAL {
+                stacks += 1;
+                let distance = stacks << 24;
+                next_sp = if kind.is_below {
+                    (1 << 40) - distance
+                } else {
+                    (1 << 40) + distance
+                };
+            }
+            let next_bp = if wants {
+                next_sp + 8 * next_size - 8 * OWN_FRAME_POINTER
+            } else {
+                bp
+            };
+            let (place, next_bp) = match (kind.cfa, kind.saved) {
+                (cfa::SIGNAL, _) => {
+                    memory.0.insert(sp + 120, next_bp);
+                    memory.0.insert(sp + 160, next_sp);
+                    memory.0.insert(sp + 168, next_ip);
+                    (bp::SAME, next_bp)
+                }
+                (cfa::PLT, _) => (bp::SAME, bp),
+                (_, 0) if !wants => (bp::SAME, bp),
+                (_, 1) if !wants => (bp::LOST, 0),
+                (_, 2) => {
+                    memory.0.insert(bp, next_bp);
+                    (bp::AT_BP, next_bp)
+                }
+                (_, saved) => {
+                    let words = 2 + saved % 3;
+                    memory.0.insert(top - 8 * u64::from(words), next_bp);
+                    (-(words as i8), next_bp)
+                }
+            };
+            if kind.cfa != cfa::SIGNAL {
+                memory.0.insert(top - 8, next_ip);
+            }
+            let offset = match kind.cfa {
+                cfa::SP => size as i16,
+                cfa::BP => OWN_FRAME_POINTER as i16,
+                cfa::PLT => 11,
+                cfa::AT_BP => {
+                    memory.0.insert(top - 8 * CFA_WORD, top);
+                    OWN_FRAME_POINTER as i16 - CFA_WORD as i16
+                }
+                cfa::AT_SP_PLUS_8 => {
+                    memory.0.insert(sp + 8, top - 8);
+                    1
+                }
+                _ => 0,
+            };
+            let outcome = match (kind.cfa, next) {
+                (cfa::SIGNAL, _) => outcome::INTERRUPTED,
+                (_, None) => outcome::END,
+                _ => outcome::CALLER,
+            };
+            frames.push(Frame {
+                registers,
+                row: row(kind.cfa, place, offset),
+                outcome,
+            });
+            (sp, bp) = (next_sp, next_bp);
+        }
+        (memory, frames)
+    }
+
+    proptest! {
+        #[test]
+        fn a_stack_is_walked_back_frame_by_frame(kinds in prop::collection::vec(kind(), 1..80)) {
+            let mut kinds = kinds;
+            // An entry of a linkage table saves nothing, so what it is called by cannot need what it does not have.
+            for at in 1..kinds.len() {
+                if kinds[at - 1].cfa == cfa::PLT && needs_frame_pointer(&kinds[at]) {
+                    kinds[at].cfa = cfa::SP;
+                    kinds[at].saved = 3;
+                }
+            }
+            let (mut memory, frames) = stack(&kinds);
+            let mut registers = frames[0].registers;
+            for frame in &frames {
+                prop_assert_eq!(registers, frame.registers);
+                prop_assert_eq!(step(frame.row, &mut registers, &mut memory), frame.outcome);
+            }
+        }
+
+        #[test]
+        fn any_row_on_any_memory_goes_up_or_stops(
+            words in prop::collection::vec((0_u64..64, any::<u64>(), 0_u64..64), 0..64),
+            (kind, place, offset) in (any::<u8>(), any::<i8>(), any::<i16>()),
+            near in (any::<bool>(), -40_i16..40, 0_u8..10, -8_i8..12),
+            start in (0_u64..64, any::<u64>(), any::<u64>()),
+        ) {
+            let mut memory = Words::default();
+            for (at, value, near) in words {
+                memory.0.insert(at * 8, if value % 3 == 0 { near * 8 } else { value });
+            }
+            let row = match near {
+                (true, offset, kind, place) => row(kind, place, offset),
+                _ => row(kind, place, offset),
+            };
+            let bp = if start.2 % 2 == 0 { start.2 % 512 } else { start.2 };
+            for sp in [start.0 * 8, start.1] {
+                let before = Registers { ip: 1, sp, bp };
+                let mut registers = before;
+                let by_row = step(row, &mut registers, &mut memory);
+                match by_row {
+                    outcome::CALLER => prop_assert!(registers.sp > sp),
+                    outcome::INTERRUPTED => prop_assert_eq!(row.cfa, cfa::SIGNAL),
+                    _ => prop_assert_eq!(registers, before),
+                }
+                let mut registers = before;
+                let by_frame_pointer = step_by_frame_pointer(&mut registers, &mut memory);
+                match by_frame_pointer {
+                    outcome::CALLER => prop_assert!(registers.sp > sp),
+                    _ => prop_assert_eq!(registers, before),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frame_pointers_lead_to_the_outermost_frame() {
+        let mut memory = Words::default();
+        for (at, bp, ip) in [(0x1010, 0x1040, 5), (0x1040, 0, 6)] {
+            memory.0.insert(at, bp);
+            memory.0.insert(at + 8, ip);
+        }
+        let mut registers = Registers {
+            ip: 4,
+            sp: 0x1000,
+            bp: 0x1010,
+        };
+        let mut walk = || {
+            (
+                step_by_frame_pointer(&mut registers, &mut memory),
+                registers,
+            )
+        };
+        let caller = |ip, sp, bp| (outcome::CALLER, Registers { ip, sp, bp });
+        assert_eq!(walk(), caller(5, 0x1020, 0x1040));
+        assert_eq!(walk(), caller(6, 0x1050, 0));
+        assert_eq!(walk().0, outcome::END);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_told_apart() {
+        let mut memory = Words::default();
+        let mut told = |row, bp| {
+            let mut registers = Registers { ip: 1, sp: 64, bp };
+            step(row, &mut registers, &mut memory)
+        };
+        assert_eq!(told(row(cfa::NONE, 0, 0), 80), outcome::NO_ROW);
+        assert_eq!(told(row(cfa::END, 0, 0), 80), outcome::END);
+        assert_eq!(told(row(cfa::UNKNOWN, 0, 0), 80), outcome::UNKNOWN);
+        assert_eq!(told(row(200, 0, 0), 80), outcome::UNKNOWN);
+        assert_eq!(told(row(cfa::SP, -2, 4), 80), outcome::UNREADABLE);
+        assert_eq!(told(row(cfa::AT_BP, 0, 0), 80), outcome::UNREADABLE);
+        assert_eq!(told(row(cfa::SIGNAL, 0, 0), 80), outcome::UNREADABLE);
+        assert_eq!(told(row(cfa::BP, -2, 2), 0), outcome::UNKNOWN);
+        assert_eq!(told(row(cfa::SP, bp::AT_BP, 2), 0), outcome::UNKNOWN);
+        assert_eq!(told(row(cfa::BP, -2, 2), 40), outcome::BROKEN);
+        assert_eq!(told(row(cfa::SP, 0, 0), 80), outcome::BROKEN);
+    }
+}

@@ -1,0 +1,291 @@
+//! Walks the user stack of the current thread by tables: see [`ctprof_ebpf::abi::unwind`].
+//!
+//! It begins with the registers with which the thread left user mode, whether for a system call, a page fault or the
+//! interrupt that samples it. Code that no table describes is taken to keep frame pointers, as Go's and most JIT
+//! compilers' does.
+
+use core::{
+    ffi::c_void,
+    mem::{MaybeUninit, offset_of},
+    ptr,
+};
+
+use aya_ebpf::{
+    Global,
+    helpers::generated::{bpf_loop, bpf_probe_read_user},
+};
+use ctprof_ebpf::{
+    abi::{
+        stack::{PART_FRAMES, PARTS, StackRecord, end},
+        unwind::{Block, MAX_MAPPED, MAX_UNWOUND, Mapped, Mappings, Row, cfa, table},
+    },
+    opaque::opaque,
+    unwind::{Blocks, Memory, Registers, find, outcome, step, step_by_frame_pointer},
+};
+
+use crate::{
+    kernel,
+    maps::{MAPPINGS, TABLES, UNWOUND},
+};
+
+#[unsafe(no_mangle)]
+static UNWIND: Global<u32> = Global::new(0);
+
+/// Addresses of user space are below on x86-64 without five-level page tables, which only `mmap` with a hint leaves.
+const HIGHEST: u64 = 1 << 47;
+
+/// `mov $15, %rax; syscall`, of which the first eight bytes: how C libraries and Go return from a signal's handler.
+const SIGRETURN: u64 = 0x0f00_0000_0fc0_c748;
+/// The same with `mov $15, %eax`, seven bytes.
+const SHORT_SIGRETURN: u64 = 0x05_0f00_0000_0fb8;
+const SEVEN_BYTES: u64 = (1 << 56) - 1;
+
+/// Stacks as they are walked: in parts, as they are stored.
+#[repr(C)]
+pub(crate) struct Unwound {
+    pub(crate) parts: [StackRecord; PARTS],
+}
+
+/// Whether stacks are walked by tables.
+#[inline(always)]
+pub(crate) fn is_on() -> bool {
+    UNWIND.load() == 1
+}
+
+/// Where a walk is.
+#[repr(C)]
+struct Walk {
+    mappings: *const Mappings,
+    stack: *mut Unwound,
+    registers: Registers,
+    frames: u32,
+    end: u32,
+    /// The mapping that the last frame was in: mostly the next one's, too.
+    mapped: u32,
+    /// The instruction pointer is not a return address, but where the code goes on.
+    is_exact: u32,
+}
+
+/// Walks the stack of the current thread, of the process image with this key, into the entry of `UNWOUND` with this
+/// number. Returns how many frames it has, and in the upper half one of [`end`]; no frames where there is no table yet.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn walk_user(entry: u32, image: u64) -> u64 {
+    const NOTHING: u64 = (end::NO_TABLE as u64) << 32;
+    let Some(mappings) = MAPPINGS.get_ptr(image) else {
+        return NOTHING;
+    };
+    let Some(stack) = UNWOUND.get_ptr_mut(entry) else {
+        return NOTHING;
+    };
+    let Some(registers) = kernel::user_registers() else {
+        return NOTHING;
+    };
+    let mut walk = Walk {
+        mappings,
+        stack,
+        registers,
+        frames: 0,
+        end: end::TOO_DEEP,
+        mapped: 0,
+        is_exact: 1,
+    };
+    // SAFETY: the callback takes what it is given here.
+    unsafe {
+        bpf_loop(
+            MAX_UNWOUND as u32,
+            frame as *mut c_void,
+            ptr::from_mut(&mut walk).cast(),
+            0,
+        )
+    };
+    if walk.end == end::NO_TABLE {
+        return NOTHING;
+    }
+    u64::from(walk.end) << 32 | u64::from(walk.frames)
+}
+
+/// One frame. Returns 1 behind the last.
+#[inline(never)]
+extern "C" fn frame(number: u64, walk: *mut Walk) -> i64 {
+    // SAFETY: called with what `walk_user` passes.
+    let walk = unsafe { &mut *walk };
+    let (ip, is_exact) = (walk.registers.ip, walk.is_exact != 0);
+    walk.frames = number as u32 + 1;
+    let place = ip.wrapping_sub(u64::from(!is_exact));
+    let mut row = 0;
+    if let Some(mapped) = mapped(walk, place) {
+        if mapped.table == table::NOT_YET {
+            walk.end = end::NO_TABLE;
+            return 1;
+        }
+        if mapped.table != table::NONE {
+            row = row_of(
+                mapped.table,
+                mapped.pages,
+                place.wrapping_sub(mapped.origin),
+            );
+        }
+    }
+    let result = step_user(row, &raw mut walk.registers);
+    let is_interrupted = result == outcome::INTERRUPTED;
+    // The handler returns to the beginning of code that nothing has called: the byte before is another function's.
+    put(walk, number, ip, is_exact || is_interrupted);
+    walk.is_exact = u32::from(is_interrupted);
+    if result == outcome::CALLER || is_interrupted {
+        return 0;
+    }
+    walk.end = match result {
+        outcome::END => end::ROOT,
+        outcome::UNKNOWN => end::UNKNOWN_RULE,
+        outcome::UNREADABLE => end::UNREADABLE,
+        outcome::NO_ROW => end::NO_FRAME_POINTER,
+        _ => end::BROKEN,
+    };
+    1
+}
+
+/// The row ([`Row::to_word`]) of a table that covers an address, counted from its origin; 0 for none.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn row_of(table: u32, pages: u32, address: u64) -> u64 {
+    find(&mut Table(table), pages, address).map_or(0, Row::to_word)
+}
+
+/// Goes to the caller of the frame with these registers, which this row describes. Says one of [`outcome`]; `NO_ROW` where
+/// there is no frame pointer either.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn step_user(row: u64, registers: *mut Registers) -> u32 {
+    // SAFETY: the caller's is valid; it is checked because the verifier asks for that.
+    let Some(registers) = (unsafe { registers.as_mut() }) else {
+        return outcome::UNKNOWN;
+    };
+    let mut result = step(Row::from_word(row), registers, &mut User);
+    if result == outcome::NO_ROW {
+        result = without_row(registers);
+        if result == outcome::BROKEN {
+            return outcome::NO_ROW;
+        }
+    }
+    if registers.ip >= HIGHEST {
+        return outcome::BROKEN;
+    }
+    result
+}
+
+/// Adds a frame. Whoever reads the stack takes every address behind the first for a return address, and looks up the byte
+/// before: so one that is not has to be one higher.
+#[inline(always)]
+fn put(walk: &mut Walk, number: u64, ip: u64, is_exact: bool) {
+    if number >= MAX_UNWOUND as u64 {
+        return;
+    }
+    // Records lie one behind the other. Written as a sum, because the verifier does not see that a remainder is one.
+    let words = HEADER_WORDS + number as usize + number as usize / PART_FRAMES * BETWEEN_WORDS;
+    let address = ip + u64::from(number > 0 && is_exact);
+    // SAFETY: a live map value of this CPU and hook, in which the word lies: see below.
+    unsafe { walk.stack.cast::<u64>().add(words).write(address) };
+}
+
+/// Words of a record before its addresses.
+const HEADER_WORDS: usize = offset_of!(StackRecord, addresses) / size_of::<u64>();
+/// Words between the last frame of a record and the first of the next.
+const BETWEEN_WORDS: usize = size_of::<StackRecord>() / size_of::<u64>() - PART_FRAMES;
+
+const _: () = assert!(PARTS * size_of::<StackRecord>() == size_of::<Unwound>());
+
+/// The mapping that contains `address`.
+#[inline(always)]
+fn mapped(walk: &mut Walk, address: u64) -> Option<Mapped> {
+    // SAFETY: a live map value, which user space replaces as a whole; the index is masked.
+    let at = |index: u32| unsafe {
+        (&raw const (*walk.mappings).mapped)
+            .cast::<Mapped>()
+            .add(opaque(index.into()) as usize & (MAX_MAPPED - 1))
+            .read()
+    };
+    let last = at(walk.mapped);
+    if address >= last.start && address < last.end {
+        return Some(last);
+    }
+    let mut found: u32 = 0;
+    let mut half = MAX_MAPPED as u32 / 2;
+    while half > 0 {
+        // 1 unless the subtraction is negative. A comparison would be a branch, whose both ways the verifier follows.
+        let is_before = !address.wrapping_sub(at(found + half).start) >> 63;
+        found += half * is_before as u32;
+        half /= 2;
+    }
+    let mapped = at(found);
+    if address < mapped.start || address >= mapped.end {
+        return None;
+    }
+    walk.mapped = found;
+    Some(mapped)
+}
+
+/// A step from code without a description.
+#[inline(always)]
+fn without_row(registers: &mut Registers) -> u32 {
+    let code = User.word(registers.ip);
+    let is_return_from_signal =
+        code.is_some_and(|code| code == SIGRETURN || code & SEVEN_BYTES == SHORT_SIGRETURN);
+    if is_return_from_signal {
+        let row = Row {
+            address: 0,
+            cfa: cfa::SIGNAL,
+            bp: 0,
+            offset: 0,
+        };
+        return step(row, registers, &mut User);
+    }
+    step_by_frame_pointer(registers, &mut User)
+}
+
+/// The blocks of the table with this number.
+struct Table(u32);
+
+impl Blocks for Table {
+    #[inline(always)]
+    fn block(&mut self, number: u32) -> Option<&Block> {
+        TABLES.get_value(self.0, &number)
+    }
+}
+
+/// The memory of the current process.
+struct User;
+
+impl User {
+    #[inline(always)]
+    fn read<T>(address: u64) -> Option<T> {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the helper checks the address and writes all of the value where it succeeds.
+        unsafe {
+            let failed = bpf_probe_read_user(
+                value.as_mut_ptr().cast(),
+                size_of::<T>() as u32,
+                address as *const c_void,
+            );
+            (failed == 0).then(|| value.assume_init())
+        }
+    }
+}
+
+impl Memory for User {
+    #[inline(always)]
+    fn word(&mut self, address: u64) -> Option<u64> {
+        Self::read(address)
+    }
+
+    #[inline(always)]
+    fn pair(&mut self, address: u64) -> Option<[u64; 2]> {
+        Self::read(address)
+    }
+}

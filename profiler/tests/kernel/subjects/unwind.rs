@@ -1,0 +1,89 @@
+//! User stacks unwound by tables: whole in every state, and no frame that is not of the chain.
+
+mod chains;
+mod deep;
+mod interpreted;
+
+use libtest_mimic::Trial;
+
+use crate::harness::folded::Folded;
+use crate::harness::needs::{missing_privilege, missing_program, privileged, skipping};
+use crate::harness::recording::Recording;
+use crate::harness::{Result, emulated, ensure};
+
+pub(super) fn trials() -> Vec<Trial> {
+    let compiled = || missing_privilege().or_else(|| missing_program("g++"));
+    vec![
+        privileged("unwind::deep_stacks_on_the_cpu", deep::on_cpu),
+        privileged("unwind::deep_stacks_of_sleeps", deep::asleep),
+        privileged("unwind::deep_stacks_of_throttled_threads", deep::throttled),
+        privileged("unwind::deep_stacks_in_the_run_queue", deep::queued),
+        privileged("unwind::too_deep_is_not_complete", deep::too_deep),
+        skipping("unwind::known_chains", chains::known, compiled),
+        skipping(
+            "unwind::damaged_descriptions_cost_that_file_only",
+            chains::damaged,
+            || {
+                missing_privilege()
+                    .or_else(|| missing_program("g++"))
+                    .or_else(|| missing_program("objcopy"))
+            },
+        ),
+        skipping("unwind::python", interpreted::python, || {
+            missing_privilege().or_else(|| missing_program("/usr/bin/python3"))
+        }),
+        skipping("unwind::node", interpreted::node, || {
+            missing_privilege().or_else(|| missing_program("node"))
+        }),
+    ]
+}
+
+/// Causes of a cut that whoever records from before a program's start has some of.
+const EARLY: [&str; 2] = ["no_table_yet", "frame_pointers"];
+
+/// Fails if more than a share of the stacks of the container whose cgroup this is were cut for any other cause than that it
+/// was early.
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn not_cut(recording: &Recording, cgroup: &str, most: f64) -> Result {
+    let row = recording.row(cgroup)?;
+    let cut = row.value("stacks/cut");
+    let cut = cut.as_object().ok_or("no stacks/cut")?;
+    let others = cut
+        .iter()
+        .filter(|(cause, _)| !EARLY.contains(&cause.as_str()));
+    let others: u64 = others.filter_map(|(_, count)| count.as_u64()).sum();
+    let samples = row.number("samples")?;
+    ensure!(
+        others as f64 <= most * samples as f64,
+        "{others} of {samples} samples cut: {}",
+        row.value("stacks")
+    );
+    Ok(())
+}
+
+/// How long a program waits until its tables are made. They are made by a build for debugging here.
+fn settle_ms() -> u64 {
+    if emulated() { 20_000 } else { 2_000 }
+}
+
+/// Fails unless at least so much of the time of these stacks is of those that are `whole`. Shows the first of the others.
+#[allow(clippy::cast_precision_loss, reason = "times of minutes")]
+fn mostly(what: &str, stacks: &Folded, least: f64, whole: impl Fn(&[String]) -> bool) -> Result {
+    let total = stacks.total();
+    ensure!(total > 0, "{what}: no stacks");
+    let mut others: Vec<(u64, String)> = stacks
+        .each()
+        .filter(|(frames, _)| !whole(frames))
+        .map(|(frames, ns)| (ns, frames.join(";")))
+        .collect();
+    others.sort_unstable_by(|one, other| other.cmp(one));
+    let missing: u64 = others.iter().map(|(ns, _)| ns).sum();
+    let share = 1.0 - missing as f64 / total as f64;
+    others.truncate(8);
+    ensure!(
+        share >= least,
+        "{what}: {:.2} % of {total} ns in whole stacks; others: {others:#?}",
+        share * 100.0
+    );
+    Ok(())
+}
