@@ -66,7 +66,7 @@ fn limited(now: &Now<'_>, used: &Used) -> Result {
     // The kernel lets a quota be exceeded by up to a tick a period, and its clock of a thread stands while the
     // hypervisor has the CPU, so the quota alone does not tell how long it was on a CPU.
     let kernel = used.cores + used.stolen_cores / 2.0;
-    let slack = 0.03 * used.cores + used.stolen_cores / 2.0 + 0.001;
+    let slack = 0.05 * used.cores + used.stolen_cores / 2.0;
     near("limited on CPU", ran, kernel, slack)?;
     near(
         "periods a second",
