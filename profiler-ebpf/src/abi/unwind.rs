@@ -42,6 +42,8 @@ pub mod cfa {
     pub const AT_BP: u8 = 7;
     /// The word at stack pointer + offset, and 8 more: assembly that aligns its stack.
     pub const AT_SP_PLUS_8: u8 = 8;
+    /// Frame pointer + offset, on another stack: code that has changed to this one and will come back (Go's runtime).
+    pub const SWITCHED: u8 = 9;
 }
 
 /// Where the caller's frame pointer is, in words; other values are places below the CFA.

@@ -54,7 +54,7 @@ pub fn step<M: Memory>(row: Row, registers: &mut Registers, memory: &mut M) -> u
     let offset = (row.offset as i64 as u64).wrapping_mul(8);
     let top = match row.cfa {
         cfa::SP => registers.sp.wrapping_add(offset),
-        cfa::BP if registers.bp != 0 => registers.bp.wrapping_add(offset),
+        cfa::BP | cfa::SWITCHED if registers.bp != 0 => registers.bp.wrapping_add(offset),
         cfa::PLT => {
             let is_pushed = registers.ip & 15 >= row.offset as u16 as u64;
             let words = if is_pushed { 16 } else { 8 };
@@ -74,7 +74,7 @@ pub fn step<M: Memory>(row: Row, registers: &mut Registers, memory: &mut M) -> u
         _ => return outcome::UNKNOWN,
     };
     // A frame has at least the return address: without this, a damaged stack could be a circle.
-    if top <= registers.sp {
+    if top <= registers.sp && row.cfa != cfa::SWITCHED {
         return outcome::BROKEN;
     }
     // The usual place is beside the return address.
@@ -367,7 +367,9 @@ mod tests {
                 let mut registers = before;
                 let by_row = step(row, &mut registers, &mut memory);
                 match by_row {
-                    outcome::CALLER => prop_assert!(registers.sp > sp),
+                    outcome::CALLER => {
+                        prop_assert!(registers.sp > sp || row.cfa == cfa::SWITCHED);
+                    }
                     outcome::INTERRUPTED => prop_assert_eq!(row.cfa, cfa::SIGNAL),
                     _ => prop_assert_eq!(registers, before),
                 }
@@ -403,6 +405,25 @@ mod tests {
         assert_eq!(walk(), caller(5, 0x1020, 0x1040));
         assert_eq!(walk(), caller(6, 0x1050, 0));
         assert_eq!(walk().0, outcome::END);
+    }
+
+    #[test]
+    fn a_frame_pointer_leads_back_to_the_stack_before() {
+        let mut memory = Words::default();
+        memory.0.insert(0x1010, 0x1040);
+        memory.0.insert(0x1018, 5);
+        for (cfa, expected) in [(cfa::SWITCHED, outcome::CALLER), (cfa::BP, outcome::BROKEN)] {
+            let mut registers = Registers {
+                ip: 4,
+                sp: 0x9000,
+                bp: 0x1010,
+            };
+            assert_eq!(step(row(cfa, -2, 2), &mut registers, &mut memory), expected);
+            if expected == outcome::CALLER {
+                let (ip, sp, bp) = (5, 0x1020, 0x1040);
+                assert_eq!(registers, Registers { ip, sp, bp });
+            }
+        }
     }
 
     #[test]

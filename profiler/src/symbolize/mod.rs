@@ -19,7 +19,7 @@ mod cache;
 mod dwarf;
 pub(crate) mod elf;
 mod followed;
-mod go;
+pub(crate) mod go;
 mod jit;
 mod kernel;
 mod lent;

@@ -1,19 +1,19 @@
 //! The frame descriptions in a section, one after the other: which code they are of, and what they say of it.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
-use ctprof_ebpf::abi::unwind::PAGE_SHIFT;
 use gimli::{
     BaseAddresses, DebugFrame, EhFrame, EndianSlice, FrameDescriptionEntry, LittleEndian,
     UnwindContext, UnwindSection,
 };
 
+use super::code::{Claim, Clipped, Code, Found};
+use super::look::Look;
 use super::rows::Rows;
 use super::rule::{self, NONE, UNKNOWN};
-use super::section::{Kind, Section, Window};
+use super::section::{Kind, Section};
 use super::{Limits, NoTable};
-use crate::symbolize::elf::{Header, Segment};
+use crate::symbolize::elf::{Header, Window};
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
@@ -24,44 +24,15 @@ const MAX_COMMON: u64 = 4 << 10;
 /// Common parts that are kept.
 const MAX_KEPT: usize = 256;
 
-/// Entries between two looks at the clock; so many rows are one as well.
-const PER_LOOK: u32 = 1024;
-
-/// The code that a section describes.
-pub(super) struct Code {
-    /// Address of the first page.
-    origin: u64,
-    /// Where functions begin, counted from `base`; in order, each once.
-    begins: Vec<u32>,
-    base: u64,
-    pages: u32,
-}
-
-impl Code {
-    pub(super) const fn origin(&self) -> u64 {
-        self.origin
-    }
-
-    pub(super) const fn pages(&self) -> u32 {
-        self.pages
-    }
-
-    pub(super) fn functions(&self) -> usize {
-        self.begins.len()
-    }
-}
-
 /// A section of descriptions of a file.
 pub(super) struct Entries<'a> {
     section: &'a Section<'a>,
     bases: BaseAddresses,
-    /// Parts of the file that are code.
-    code: Vec<&'a Segment>,
     limits: &'a Limits,
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(section: &'a Section<'a>, header: &'a Header, limits: &'a Limits) -> Self {
+    pub(super) fn new(section: &'a Section<'a>, header: &Header, limits: &'a Limits) -> Self {
         let mut bases = BaseAddresses::default();
         if let Some(text) = header.section(".text") {
             bases = bases.set_text(text.address);
@@ -69,97 +40,37 @@ impl<'a> Entries<'a> {
         if let Some(got) = header.section(".got") {
             bases = bases.set_got(got.address);
         }
-        let segments = header.segments.iter();
         Self {
             section,
             bases,
-            code: segments.filter(|segment| segment.is_code()).collect(),
             limits,
         }
     }
 
-    /// Which code is described.
-    pub(super) fn code(&self) -> Result<Code, NoTable> {
-        let base = self.code.iter().map(|segment| segment.address).min();
-        let base = base.ok_or(NoTable::NoDescriptions)? >> PAGE_SHIFT << PAGE_SHIFT;
-        let mut begins = Vec::new();
-        let mut last = 0;
+    /// Adds the code that is described.
+    pub(super) fn code(&self, found: &mut Found<'_>) -> Result<(), NoTable> {
         self.each(&mut |joined, _| {
-            let Some((begin, end)) = joined.range(&self.bases).and_then(|it| self.within(it))
-            else {
-                return Ok(true);
-            };
-            // The rows of a table have addresses of 32 bits, and a page less than that.
-            let far = u32::try_from(end - base).map_err(|_| NoTable::TooLarge)?;
-            if far > u32::MAX >> PAGE_SHIFT << PAGE_SHIFT || begins.len() >= self.limits.rows {
-                return Err(NoTable::TooLarge);
+            if let Some(range) = joined.range(&self.bases) {
+                found.add(range)?;
             }
-            begins.push(far - (end - begin) as u32);
-            last = last.max(far);
             Ok(true)
         })?;
-        begins.sort_unstable();
-        begins.dedup();
-        let first = *begins.first().ok_or(NoTable::NoDescriptions)?;
-        let first = first >> PAGE_SHIFT << PAGE_SHIFT;
-        Ok(Code {
-            origin: base + u64::from(first),
-            begins,
-            base,
-            pages: (last - first).div_ceil(1 << PAGE_SHIFT),
-        })
+        Ok(())
     }
 
     /// Adds the rows of all of it; says how many descriptions are damaged.
-    ///
-    /// Where two functions overlap, the one that begins later has the code from there on; of two that begin at the same
-    /// place, the first in the section.
-    pub(super) fn rows(&self, code: &Code, rows: &mut Rows) -> Result<usize, NoTable> {
+    pub(super) fn rows(&self, code: &mut Code<'_>, rows: &mut Rows) -> Result<usize, NoTable> {
         let mut context = UnwindContext::new();
-        let mut is_done = vec![false; code.begins.len()];
-        let mut at = 0;
         self.each(&mut |joined, look| {
             let Some(range) = joined.range(&self.bases) else {
                 return Ok(false);
             };
-            let Some((begin, end)) = self.within(range) else {
-                return Ok(true);
-            };
-            // Sections mostly are in the order of their code.
-            let Ok(offset) = u32::try_from(begin - code.base) else {
-                return Ok(false);
-            };
-            if code.begins.get(at) != Some(&offset) {
-                // The file has changed meanwhile.
-                let Ok(found) = code.begins.binary_search(&offset) else {
-                    return Ok(false);
-                };
-                at = found;
+            match code.claim(range) {
+                Claim::Rows(clipped) => joined.rows(&self.bases, &mut context, clipped, rows, look),
+                Claim::Nothing => Ok(true),
+                Claim::Changed => Ok(false),
             }
-            let next = code.begins.get(at + 1);
-            let end = next.map_or(end, |next| end.min(code.base + u64::from(*next)));
-            let is_first = !std::mem::replace(&mut is_done[at], true);
-            at += 1;
-            if !is_first {
-                return Ok(true);
-            }
-            let clipped = Clipped {
-                origin: code.origin,
-                begin,
-                end: end.min(code.origin + (u64::from(code.pages) << PAGE_SHIFT)),
-            };
-            joined.rows(&self.bases, &mut context, clipped, rows, look)
         })
-    }
-
-    /// The part of a range that is code of the file: the linker leaves descriptions of what it has thrown away.
-    fn within(&self, (begin, end): (u64, u64)) -> Option<(u64, u64)> {
-        let mut segments = self.code.iter();
-        let segment = segments.find(|segment| {
-            segment.address <= begin && begin - segment.address < segment.file_size
-        })?;
-        let end = end.min(segment.address.checked_add(segment.file_size)?);
-        (begin < end).then_some((begin, end))
     }
 
     /// Calls `visit` with each description, which says if it made sense; says how many did not.
@@ -168,7 +79,7 @@ impl<'a> Entries<'a> {
         visit: &mut dyn FnMut(&Joined<'_>, &mut Look) -> Result<bool, NoTable>,
     ) -> Result<usize, NoTable> {
         let section = self.section;
-        let mut window = Window::new(section);
+        let mut window = section.window();
         let mut commons: HashMap<u64, Vec<u8>> = HashMap::new();
         let mut look = Look::new(self.limits.deadline);
         let (mut at, mut damaged) = (0, 0);
@@ -314,10 +225,10 @@ impl Entry {
     /// The bytes of the common part at `at`; `None` if there is none.
     fn common(section: &Section<'_>, at: u64) -> Result<Option<Vec<u8>>, NoTable> {
         // The window stays where the descriptions are.
-        let mut window = Window::small(section);
+        let mut window = section.small_window();
         match Self::at(&mut window, at, section.kind)? {
             Some(entry) if matches!(entry.common, Link::Common) && entry.end - at <= MAX_COMMON => {
-                Ok(Some(section.read(at, entry.end - at)?))
+                Ok(Some(window.get(at, entry.end - at)?.to_vec()))
             }
             _ => Ok(None),
         }
@@ -332,13 +243,6 @@ struct Joined<'a> {
     start: usize,
     /// Address at which `bytes` would have to lie.
     address: u64,
-}
-
-/// Code that a description is used for.
-struct Clipped {
-    origin: u64,
-    begin: u64,
-    end: u64,
 }
 
 impl Joined<'_> {
@@ -451,28 +355,4 @@ fn fde<'s, S: UnwindSection<Slice<'s>>>(
     section
         .fde_from_offset(bases, start.into(), S::cie_from_offset)
         .ok()
-}
-
-/// Looks at the clock now and then.
-struct Look {
-    deadline: Instant,
-    left: u32,
-}
-
-impl Look {
-    const fn new(deadline: Instant) -> Self {
-        Self { deadline, left: 0 }
-    }
-
-    /// One entry or row more.
-    fn one(&mut self) -> Result<(), NoTable> {
-        if self.left == 0 {
-            self.left = PER_LOOK;
-            if Instant::now() >= self.deadline {
-                return Err(NoTable::TooSlow);
-            }
-        }
-        self.left -= 1;
-        Ok(())
-    }
 }

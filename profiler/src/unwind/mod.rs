@@ -2,13 +2,17 @@
 //!
 //! What a table is, the border says (`profiler-ebpf/src/abi/unwind.rs`), and how a row is found in it and used
 //! (`profiler-ebpf/src/unwind.rs`). Here descriptions become rows: `section` finds them in a file, `entries` goes through
-//! them, `rule` says what can be said of them in 8 bytes, `rows` puts them in order and makes the index.
+//! them, `go` through what Go's runtime has instead; `code` says whose word holds where both or several speak, `rule` what
+//! can be said in 8 bytes, `rows` puts them in order and makes the index.
 //!
 //! Files are of containers, so nothing in them is trusted: sizes, rows and time are limited, and what makes no sense is
 //! counted. A large file has 3 million rows and more, so its descriptions are read piece by piece, twice, and the rows are
 //! sorted where they lie: beside 8 bytes for each there are 4 for each function and the piece.
 
+mod code;
 mod entries;
+mod go;
+mod look;
 mod rows;
 mod rule;
 mod section;
@@ -21,11 +25,14 @@ use std::time::Instant;
 use ctprof_ebpf::abi::unwind::{Block, Mapped, ROWS_PER_BLOCK, Row, cfa};
 use ctprof_ebpf::unwind::{Blocks, find};
 
+use self::code::Found;
 use self::entries::Entries;
+use self::go::Go;
 use self::rows::Rows;
 use self::section::Place;
 use crate::model::ProcessKey;
 use crate::symbolize::elf::{Header, ReadError, Source};
+use crate::symbolize::go::GoFrames;
 
 const EM_X86_64: u16 = 62;
 
@@ -135,21 +142,49 @@ impl Table {
         if header.machine != EM_X86_64 || !header.is_64 {
             return Err(NoTable::Machine(header.machine));
         }
+        let go = GoFrames::read(source, header)?;
+        let go = go.map(|frames| Go::new(frames, limits));
         for place in Place::all(header) {
+            // What Go's compiler says for debuggers is made from what its runtime goes by, and less.
+            if go.is_some() && place.is_for_debuggers() {
+                continue;
+            }
             let section = place.open(source, header, limits)?;
-            match Self::of_section(&Entries::new(&section, header, limits), limits) {
+            let entries = Entries::new(&section, header, limits);
+            match Self::of(header, Some(&entries), go.as_ref(), limits) {
                 // Start files may be all that is described there.
                 Err(NoTable::NoDescriptions) => {}
                 made => return made,
             }
         }
-        Err(NoTable::NoDescriptions)
+        match &go {
+            Some(go) => Self::of(header, None, Some(go), limits),
+            None => Err(NoTable::NoDescriptions),
+        }
     }
 
-    fn of_section(entries: &Entries<'_>, limits: &Limits) -> Result<Self, NoTable> {
-        let code = entries.code()?;
+    fn of(
+        header: &Header,
+        entries: Option<&Entries<'_>>,
+        go: Option<&Go<'_>>,
+        limits: &Limits,
+    ) -> Result<Self, NoTable> {
+        let mut found = Found::new(header, limits.rows)?;
+        if let Some(entries) = entries {
+            entries.code(&mut found)?;
+        }
+        if let Some(go) = go {
+            go.code(&mut found)?;
+        }
+        let mut code = found.finish()?;
         let mut rows = Rows::new(&code, limits.rows);
-        let damaged = entries.rows(&code, &mut rows)?;
+        let mut damaged = 0;
+        if let Some(entries) = entries {
+            damaged += entries.rows(&mut code, &mut rows)?;
+        }
+        if let Some(go) = go {
+            damaged += go.rows(&mut code, &mut rows)?;
+        }
         let (words, mut counts) = rows.finish();
         counts.functions = code.functions();
         counts.damaged = damaged;

@@ -3,7 +3,7 @@
 use ctprof_ebpf::abi::unwind::{PAGE_SHIFT, ROWS_PER_BLOCK};
 use ctprof_ebpf::unwind::blocks_of_index;
 
-use super::entries::Code;
+use super::code::Code;
 use super::rule::{CALLED, NONE, Rule, UNKNOWN};
 use super::{Counts, NoTable};
 
@@ -21,7 +21,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// None yet; more than `most` are too many.
-    pub(super) fn new(code: &Code, most: usize) -> Self {
+    pub(super) fn new(code: &Code<'_>, most: usize) -> Self {
         let mut rows = Self {
             words: Vec::new(),
             pages: code.pages(),

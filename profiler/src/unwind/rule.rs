@@ -35,6 +35,19 @@ pub(super) const UNKNOWN: Rule = rule(cfa::UNKNOWN, 0, 0);
 /// As a function begins, and, mostly, ends.
 pub(super) const CALLED: Rule = rule(cfa::SP, bp::SAME, 1);
 
+/// The outermost function of a stack.
+pub(super) const END: Rule = rule(cfa::END, bp::SAME, 0);
+/// Where a signal handler returns to.
+pub(super) const SIGNAL: Rule = rule(cfa::SIGNAL, bp::SAME, 0);
+/// The caller is on another stack, to which the frame pointer leads.
+pub(super) const SWITCHED: Rule = rule(cfa::SWITCHED, -2, 2);
+
+/// The stack pointer is so many bytes below the return address, beside which the caller's frame pointer is.
+pub(super) fn below_saved(depth: i32) -> Option<Rule> {
+    let offset = words(i64::from(depth) + 8)?;
+    Some(rule(cfa::SP, -2, offset))
+}
+
 const fn rule(cfa: u8, bp: i8, offset: i16) -> Rule {
     let row = Row {
         address: 0,
@@ -48,7 +61,7 @@ const fn rule(cfa: u8, bp: i8, offset: i16) -> Rule {
 /// The rule of a row of a description, whose expressions are in `section`.
 pub(super) fn of_row(row: &UnwindTableRow<usize>, section: &[u8]) -> Rule {
     match row.register(X86_64::RA) {
-        Some(RegisterRule::Undefined) => return rule(cfa::END, bp::SAME, 0),
+        Some(RegisterRule::Undefined) => return END,
         Some(RegisterRule::Offset(-8)) => {}
         Some(RegisterRule::Expression(ip)) => return signal(row, ip, section).unwrap_or(UNKNOWN),
         _ => return UNKNOWN,
@@ -126,7 +139,7 @@ fn signal(
     let is_known = matches!(at(*sp)?, (UCONTEXT_RSP, [DW_OP_DEREF]))
         && matches!(at(ip)?, (UCONTEXT_RIP, []))
         && matches!(at(rbp)?, (UCONTEXT_RBP, []));
-    is_known.then_some(rule(cfa::SIGNAL, bp::SAME, 0))
+    is_known.then_some(SIGNAL)
 }
 
 /// So many whole words.

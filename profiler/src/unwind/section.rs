@@ -3,15 +3,16 @@
 use gimli::{BaseAddresses, EhFrameHdr, LittleEndian, Pointer};
 
 use super::{Limits, NoTable};
-use crate::symbolize::elf::{self, Header, Numbers as _, ReadError, Source, section_bytes};
+use crate::symbolize::elf::{self, Header, Source, Window, section_bytes};
 
 const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
 
 /// More is not needed of `.eh_frame_hdr`: its version, encodings, pointer and count.
 const HDR_BYTES: u64 = 64;
 
-/// Read at once.
+/// Read at once to go through all of it, and for a single entry.
 const PIECE: u64 = 256 << 10;
+const SMALL_PIECE: u64 = 16;
 
 /// How entries are linked, and their addresses encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,18 +52,22 @@ enum Bytes<'a> {
 }
 
 impl Section<'_> {
-    /// `size` bytes from `at` on.
-    pub(super) fn read(&self, at: u64, size: u64) -> Result<Vec<u8>, ReadError> {
+    /// One to go through all of it.
+    pub(super) fn window(&self) -> Window<'_> {
+        self.window_of(PIECE)
+    }
+
+    /// One for a single entry.
+    pub(super) fn small_window(&self) -> Window<'_> {
+        self.window_of(SMALL_PIECE)
+    }
+
+    fn window_of(&self, piece: u64) -> Window<'_> {
         let source = match &self.source {
             Bytes::Borrowed(source) => source,
             Bytes::Unpacked(source) => source,
         };
-        let end = at.checked_add(size).ok_or(ReadError::Malformed)?;
-        if end > self.size {
-            return Err(ReadError::Malformed);
-        }
-        let offset = self.offset.checked_add(at).ok_or(ReadError::Malformed)?;
-        source.read(offset, size, size)
+        Window::new(source, self.offset, self.size, piece)
     }
 }
 
@@ -86,6 +91,11 @@ impl<'a> Place<'a> {
             .debug_section(".debug_frame")
             .map(|section| Self::Named(Kind::DebugFrame, section));
         named.or_else(pointed).into_iter().chain(debug)
+    }
+
+    /// Whether only debuggers need what is there.
+    pub(super) const fn is_for_debuggers(&self) -> bool {
+        matches!(self, Self::Named(Kind::DebugFrame, _))
     }
 
     pub(super) fn open<'s>(
@@ -149,63 +159,5 @@ impl<'a> Place<'a> {
                 })
             }
         }
-    }
-}
-
-/// A part of a section that moves along with what is asked for.
-pub(super) struct Window<'a> {
-    section: &'a Section<'a>,
-    start: u64,
-    /// Read at once.
-    piece: u64,
-    bytes: Vec<u8>,
-}
-
-impl<'a> Window<'a> {
-    /// One to go through all of it.
-    pub(super) const fn new(section: &'a Section<'a>) -> Self {
-        Self {
-            section,
-            start: 0,
-            piece: PIECE,
-            bytes: Vec::new(),
-        }
-    }
-
-    /// One for a single entry.
-    pub(super) fn small(section: &'a Section<'a>) -> Self {
-        Self {
-            piece: 16,
-            ..Self::new(section)
-        }
-    }
-
-    pub(super) const fn size(&self) -> u64 {
-        self.section.size
-    }
-
-    /// `size` bytes from `at` on.
-    pub(super) fn get(&mut self, at: u64, size: u64) -> Result<&[u8], ReadError> {
-        let end = at.checked_add(size).ok_or(ReadError::Malformed)?;
-        if at < self.start || end > self.start + self.bytes.len() as u64 {
-            let left = self.section.size.saturating_sub(at);
-            // Not two at a time.
-            self.bytes = Vec::new();
-            self.bytes = self.section.read(at, size.max(self.piece.min(left)))?;
-            self.start = at;
-        }
-        let from = usize::try_from(at - self.start).map_err(|_| ReadError::Malformed)?;
-        let size = usize::try_from(size).map_err(|_| ReadError::Malformed)?;
-        self.bytes
-            .get(from..from.saturating_add(size))
-            .ok_or(ReadError::Malformed)
-    }
-
-    pub(super) fn u32(&mut self, at: u64) -> Result<u32, ReadError> {
-        self.get(at, 4)?.u32_at(0).ok_or(ReadError::Malformed)
-    }
-
-    pub(super) fn u64(&mut self, at: u64) -> Result<u64, ReadError> {
-        self.get(at, 8)?.u64_at(0).ok_or(ReadError::Malformed)
     }
 }

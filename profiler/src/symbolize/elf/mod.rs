@@ -6,6 +6,7 @@ mod packed;
 mod source;
 mod symbols;
 mod unwind;
+mod window;
 
 pub(crate) use header::{Header, Section, Segment};
 pub(crate) use packed::section_bytes;
@@ -14,3 +15,4 @@ pub(super) use source::c_string;
 pub(crate) use source::{Numbers, ReadError, Source};
 pub(super) use symbols::{SymbolTables, Symbols};
 pub(super) use unwind::UnwindTable;
+pub(crate) use window::Window;

@@ -2,14 +2,9 @@
 
 use std::cell::Cell;
 
-use super::moduledata::{self, ModuleData};
-use crate::symbolize::elf::{Header, Numbers as _, Source, c_string, section_bytes};
-
-const MAGIC_118: u32 = 0xffff_fff0;
-const MAGIC_120: u32 = 0xffff_fff1;
-
-/// Largest `.gopclntab`: that of a large program (Kubernetes) is 40 MB.
-const MAX_TABLE: u64 = 256 << 20;
+use super::layout::{Layout, MAX_TABLE, PAIR, Place, field, flags};
+use super::program::Program;
+use crate::symbolize::elf::{Header, Numbers as _, Source, c_string};
 
 /// Largest function that a look-up walks through, in steps of its line program.
 const MAX_STEPS: usize = 1 << 16;
@@ -19,29 +14,13 @@ const MAX_INLINED: usize = 64;
 
 const PCDATA_INL_TREE_INDEX: usize = 2;
 const FUNCDATA_INL_TREE: usize = 3;
-const FUNC_FLAG_TOP_FRAME: u8 = 1;
 const NONE: u32 = u32::MAX;
-
-/// Sections of `.gopclntab`, by offset.
-#[derive(Clone, Copy, Debug)]
-struct Parts {
-    names: usize,
-    units: usize,
-    files: usize,
-    programs: usize,
-    functions: usize,
-}
 
 /// A `.gopclntab`, and what `moduledata` adds.
 #[derive(Debug)]
 pub(crate) struct GoTable {
     bytes: Vec<u8>,
-    parts: Parts,
-    count: usize,
-    since_120: bool,
-    /// Smallest instruction: unit of the addresses in the programs.
-    quantum: u64,
-    text: u64,
+    layout: Layout,
     inline: Option<Inline>,
     /// Function id of the compiler's wrappers. The number changes with Go's version; it always is the highest.
     wrapper: u8,
@@ -86,46 +65,22 @@ struct Record {
 impl GoTable {
     /// The table of a Go program; `None` if it is not one, or one that cannot be read.
     pub(crate) fn read(source: &Source, header: &Header) -> Option<Self> {
-        let (address, bytes) = find_table(source, header)?;
-        let since_120 = bytes.u32_at(0)? == MAGIC_120;
-        let quantum = u64::from(*bytes.get(6)?);
-        let word = |number: usize| usize::try_from(bytes.u64_at(8 + 8 * number)?).ok();
-        let parts = Parts {
-            names: word(3)?,
-            units: word(4)?,
-            files: word(5)?,
-            programs: word(6)?,
-            functions: word(7)?,
-        };
-        let room = bytes.len().checked_sub(parts.functions)? / 8;
-        let count = word(0)?.min(room.checked_sub(1)?);
-        let names = address.checked_add(parts.names as u64)?;
-        let module = moduledata::find(source, header, (address, names), since_120);
-        let text = match module {
-            Some(ModuleData { text, .. }) => text,
-            // Stored here up to Go 1.25; the only hope if `moduledata` is not where it should be.
-            None => match bytes.u64_at(8 + 8 * 2)? {
-                0 => header.section(".text")?.address,
-                text => text,
-            },
-        };
-        let inline = module
-            .and_then(|module| inline_trees(source, header, (address, bytes.len()), module.gofunc));
+        let place = Place::find(source, header)?;
+        let layout = Layout::read(source, header, &place)?;
+        let bytes = source.read(place.offset, place.size, MAX_TABLE).ok()?;
+        let inline = layout.module.and_then(|module| {
+            inline_trees(source, header, (place.address, bytes.len()), module.gofunc)
+        });
         let mut table = Self {
             wrapper: u8::MAX,
             steps: Cell::new(0),
             bytes,
-            parts,
-            count,
-            since_120,
-            quantum,
-            text,
+            layout,
             inline,
         };
-        let ids = (0..table.count).filter_map(|number| {
-            let pair = table.parts.functions + number * 8;
-            let at = table
-                .parts
+        let ids = (0..layout.count).filter_map(|number| {
+            let pair = layout.functions + number * PAIR;
+            let at = layout
                 .functions
                 .checked_add(table.bytes.u32_at(pair + 4)? as usize)?;
             table.function_id(at)
@@ -136,7 +91,7 @@ impl GoTable {
 
     fn function_id(&self, record: usize) -> Option<u8> {
         self.bytes
-            .get(record.checked_add(self.fixed_size() - 4)?)
+            .get(record.checked_add(self.layout.fixed_size() - 4)?)
             .copied()
     }
 
@@ -160,9 +115,11 @@ impl GoTable {
 
     fn try_find(&self, address: u64) -> Option<Vec<GoFunction<'_>>> {
         let record = self.record(address)?;
-        let outer_name = self.name(self.field(record, 1)?)?;
-        let flags = *self.bytes.get(record.at + self.fixed_size() - 3)?;
-        let is_root = flags & FUNC_FLAG_TOP_FRAME != 0;
+        let outer_name = self.name(self.field(record, field::NAME)?)?;
+        let flags = *self
+            .bytes
+            .get(record.at + self.layout.fixed_size() - flags::BEFORE_END)?;
+        let is_root = flags & flags::TOP_FRAME != 0;
         let mut found: Vec<GoFunction<'_>> = Vec::new();
         // Where in the function the call of the next function is: an inlined call names its own place.
         let mut place = address;
@@ -201,12 +158,12 @@ impl GoTable {
 
     /// Binary search in pairs of (function, record), ended by the end of the last function.
     fn record(&self, address: u64) -> Option<Record> {
-        let offset = u32::try_from(address.checked_sub(self.text)?).ok()?;
-        let start = |number: usize| self.bytes.u32_at(self.parts.functions + number * 8);
-        if offset >= start(self.count)? {
+        let offset = u32::try_from(address.checked_sub(self.layout.text)?).ok()?;
+        let start = |number: usize| self.bytes.u32_at(self.layout.functions + number * PAIR);
+        if offset >= start(self.layout.count)? {
             return None;
         }
-        let (mut low, mut high) = (0, self.count);
+        let (mut low, mut high) = (0, self.layout.count);
         while low < high {
             let middle = low + (high - low) / 2;
             if start(middle)? <= offset {
@@ -215,14 +172,17 @@ impl GoTable {
                 high = middle;
             }
         }
-        let pair = self.parts.functions + low.checked_sub(1)? * 8;
+        let pair = self.layout.functions + low.checked_sub(1)? * PAIR;
         let at = self
-            .parts
+            .layout
             .functions
             .checked_add(self.bytes.u32_at(pair + 4)? as usize)?;
         Some(Record {
             at,
-            entry: self.text.checked_add(self.bytes.u32_at(at)?.into())?,
+            entry: self
+                .layout
+                .text
+                .checked_add(self.bytes.u32_at(at + field::ENTRY * 4)?.into())?,
         })
     }
 
@@ -231,34 +191,31 @@ impl GoTable {
         self.bytes.u32_at(record.at.checked_add(number * 4)?)
     }
 
-    /// Size of a record before its variable part; Go 1.20 added `startLine`.
-    fn fixed_size(&self) -> usize {
-        if self.since_120 { 44 } else { 40 }
-    }
-
     fn name(&self, offset: u32) -> Option<&[u8]> {
-        c_string(&self.bytes, self.parts.names.checked_add(offset as usize)?)
+        c_string(&self.bytes, self.layout.names.checked_add(offset as usize)?)
             .filter(|name| !name.is_empty())
     }
 
     fn file_and_line(&self, record: Record, address: u64) -> (Option<&[u8]>, u32) {
         let line = self
-            .field(record, 6)
+            .field(record, field::LINE)
             .and_then(|program| self.run(record, program, address));
         let line = line.and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
         (self.file(record, address), line)
     }
 
     fn file(&self, record: Record, address: u64) -> Option<&[u8]> {
-        let number = self.run(record, self.field(record, 5)?, address)?;
-        let unit = self.field(record, 8).filter(|unit| *unit != NONE)?;
+        let number = self.run(record, self.field(record, field::FILE)?, address)?;
+        let unit = self
+            .field(record, field::UNIT)
+            .filter(|unit| *unit != NONE)?;
         let entry = u64::from(unit).checked_add(u64::try_from(number).ok()?)?;
         let at = self
-            .parts
+            .layout
             .units
             .checked_add(usize::try_from(entry.checked_mul(4)?).ok()?)?;
         let offset = self.bytes.u32_at(at).filter(|offset| *offset != NONE)?;
-        c_string(&self.bytes, self.parts.files.checked_add(offset as usize)?)
+        c_string(&self.bytes, self.layout.files.checked_add(offset as usize)?)
     }
 
     /// The function inlined at `address`.
@@ -267,16 +224,16 @@ impl GoTable {
             Inline::Within(start) => (self.bytes.as_slice(), *start),
             Inline::Apart(bytes) => (bytes.as_slice(), 0),
         };
-        let programs = self.field(record, 7)? as usize;
+        let programs = self.field(record, field::PROGRAMS)? as usize;
         let data = usize::from(
             *self
                 .bytes
-                .get(record.at.checked_add(self.fixed_size() - 1)?)?,
+                .get(record.at.checked_add(self.layout.fixed_size() - 1)?)?,
         );
         if programs <= PCDATA_INL_TREE_INDEX || data <= FUNCDATA_INL_TREE {
             return None;
         }
-        let variable = record.at + self.fixed_size();
+        let variable = record.at + self.layout.fixed_size();
         let program = self.bytes.u32_at(variable + PCDATA_INL_TREE_INDEX * 4)?;
         let index = usize::try_from(self.run(record, program, address)?).ok()?;
         let data_at = variable.checked_add(programs.checked_mul(4)?)? + FUNCDATA_INL_TREE * 4;
@@ -285,7 +242,7 @@ impl GoTable {
             .u32_at(data_at)
             .filter(|offset| *offset != NONE)?;
         // `inlinedCall`: before Go 1.20 it had the file and line of the call too.
-        let (size, id_at, name_at, call_at) = if self.since_120 {
+        let (size, id_at, name_at, call_at) = if self.layout.since_120 {
             (16, 0, 4, 8)
         } else {
             (20, 2, 12, 16)
@@ -307,63 +264,17 @@ impl GoTable {
         if program == 0 {
             return None;
         }
-        let mut at = self.parts.programs.checked_add(program as usize)?;
+        let at = self.layout.programs.checked_add(program as usize)?;
         let mut place = record.entry;
-        let mut value = -1i32;
-        for step in 0..MAX_STEPS {
-            let change = self.varint(&mut at)?;
-            if change == 0 && step > 0 {
-                return None;
-            }
-            // Zigzag: the lowest bit is the sign.
-            let signed = (change >> 1).cast_signed() ^ -(change & 1).cast_signed();
-            value = value.wrapping_add(signed);
-            place = place.checked_add(u64::from(self.varint(&mut at)?) * self.quantum)?;
+        for step in Program::new(&self.bytes, at).take(MAX_STEPS) {
+            place = place.checked_add(u64::from(step.length) * self.layout.quantum)?;
             self.steps.set(self.steps.get() + 1);
             if address < place {
-                return Some(value);
+                return Some(step.value);
             }
         }
         None
     }
-
-    fn varint(&self, at: &mut usize) -> Option<u32> {
-        let mut value = 0;
-        for shift in (0..35).step_by(7) {
-            let byte = *self.bytes.get(*at)?;
-            *at += 1;
-            value |= u32::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-}
-
-/// The table and its address. It has a section of its own, except in position-independent executables that the
-/// system's linker made of what Go up to 1.25 compiled: there it is one of many parts of `.data.rel.ro`.
-fn find_table(source: &Source, header: &Header) -> Option<(u64, Vec<u8>)> {
-    let own = [".gopclntab", ".data.rel.ro.gopclntab"];
-    if let Some(section) = own.iter().find_map(|name| header.section(name)) {
-        let bytes = section_bytes(source, header, section, MAX_TABLE).ok()?;
-        return starts_table(&bytes).then_some((section.address, bytes));
-    }
-    header.section(".go.buildinfo")?;
-    let section = header.section(".data.rel.ro")?;
-    let mut bytes = section_bytes(source, header, section, MAX_TABLE).ok()?;
-    let at = (0..bytes.len())
-        .step_by(16)
-        .find(|at| starts_table(&bytes[*at..]))?;
-    Some((section.address.checked_add(at as u64)?, bytes.split_off(at)))
-}
-
-/// A header: magic number, two zero bytes, the smallest instruction, the size of a pointer.
-fn starts_table(bytes: &[u8]) -> bool {
-    matches!(bytes.u32_at(0), Some(MAGIC_118 | MAGIC_120))
-        && bytes.get(4..6) == Some(&[0, 0])
-        && matches!(bytes.get(6), Some(1 | 2 | 4))
-        && bytes.get(7) == Some(&8)
 }
 
 /// Finds `go:func.*`, which starts at `gofunc`.

@@ -68,7 +68,7 @@ fn fuzz_damaged_descriptions() {
             let end = u64::from(table.pages()) << 12;
             for at in (0..end).step_by((end / 64) as usize + 1) {
                 let Row { cfa, bp, .. } = table.find(table.origin() + at);
-                assert!(cfa <= cfa::AT_SP_PLUS_8);
+                assert!(cfa <= cfa::SWITCHED);
                 assert!(cfa != cfa::NONE || bp == 0);
             }
         }

@@ -1,6 +1,7 @@
 //! Tables against what gimli says of real files, against descriptions made by hand, and of files that are damaged.
 
 mod damaged;
+mod go;
 mod made;
 mod programs;
 mod truth;

@@ -2,6 +2,7 @@
 
 mod chains;
 mod deep;
+mod go;
 mod interpreted;
 
 use libtest_mimic::Trial;
@@ -29,6 +30,14 @@ pub(super) fn trials() -> Vec<Trial> {
                     .or_else(|| missing_program("objcopy"))
             },
         ),
+        skipping("unwind::go", go::without_cgo, || {
+            missing_privilege().or_else(|| missing_program("go"))
+        }),
+        skipping("unwind::go_with_c", go::with_cgo, || {
+            missing_privilege()
+                .or_else(|| missing_program("go"))
+                .or_else(|| missing_program("gcc"))
+        }),
         skipping("unwind::python", interpreted::python, || {
             missing_privilege().or_else(|| missing_program("/usr/bin/python3"))
         }),
