@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use libtest_mimic::Trial;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::daemon::{Container, docker, missing_docker};
@@ -23,6 +24,7 @@ pub(super) fn trials() -> Vec<Trial> {
         skipping("programs::nginx_under_load", nginx, || needs(&["nginx"])),
         skipping("programs::stripped_go_server", go, needs_go),
         skipping("programs::python", python, || needs(&["python3"])),
+        skipping("programs::bash", bash, || needs(&["bash"])),
         skipping("programs::node_with_perf_map", node, || needs(&["node"])),
     ]
 }
@@ -50,7 +52,7 @@ pub(crate) fn path(program: &str) -> Result<PathBuf> {
     Ok(unpacked::find(program).ok_or("the program is gone")?)
 }
 
-/// Records the container for three seconds, at a rate at which a function with 1 % has 30 samples.
+/// Records the container for six seconds, at a rate at which a function with 1 % has 30 samples.
 fn record(container: &str) -> Result<Recording> {
     let folder = TempDir::new()?;
     let dir = folder.path().join("recording");
@@ -58,7 +60,7 @@ fn record(container: &str) -> Result<Recording> {
         &dir,
         &[
             "--duration",
-            "3s",
+            "6s",
             "--frequency",
             "999",
             "--container",
@@ -78,6 +80,51 @@ fn expect(recording: &Recording, names: &[&str]) -> Result {
             recording.folded.total()
         );
     }
+    Ok(())
+}
+
+/// Fails unless the stacks of the container's programs reach the root, but for those that were taken before there were tables,
+/// which a build for debugging makes slowly; those may not be most of them.
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn whole(recording: &Recording) -> Result {
+    let stacks = &recording.summary["containers"][0]["stacks"];
+    let count = |of: &Value| of.as_u64().unwrap_or(0);
+    let complete = count(&stacks["complete"]);
+    let early = ["no_table_yet", "frame_pointers"];
+    let cut = stacks["cut"].as_object().ok_or("no stacks/cut")?;
+    let cut = cut
+        .iter()
+        .filter(|(cause, _)| !early.contains(&cause.as_str()));
+    let cut: u64 = cut.map(|(_, number)| count(number)).sum();
+    let share = complete as f64 / (complete + cut).max(1) as f64;
+    let settled = complete * 2 > count(&stacks["truncated"]);
+    ensure!(
+        share >= 0.98 && settled,
+        "{:.1} % of stacks are whole: {stacks}",
+        share * 100.0
+    );
+    Ok(())
+}
+
+/// Fails unless the stacks with the first and the last of these functions have all of them in this order, from the root on.
+fn called(recording: &Recording, chain: &[&str]) -> Result {
+    let (Some(first), Some(last)) = (chain.first(), chain.last()) else {
+        return Ok(());
+    };
+    let (mut all, mut by_chain) = (0, 0);
+    for (frames, ns) in recording.folded.each() {
+        let has = |name: &str| frames.iter().any(|frame| frame == name);
+        if has(first) && has(last) {
+            all += ns;
+            let mut frames = frames.iter();
+            let is_chain = chain.iter().all(|it| frames.any(|frame| frame == it));
+            by_chain += if is_chain { ns } else { 0 };
+        }
+    }
+    ensure!(
+        all > 0 && by_chain == all,
+        "{by_chain} ns of {all} in {chain:?}"
+    );
     Ok(())
 }
 
@@ -111,15 +158,18 @@ fn redis() -> Result {
         "100000000",
     ];
     docker(&load)?;
-    expect(
-        &record("cache")?,
-        &[
-            "redis-server",
-            "redis-benchmark",
-            "readQueryFromClient",
-            "call",
-        ],
-    )
+    let recording = record("cache")?;
+    let names = ["redis-server", "redis-benchmark", "readQueryFromClient"];
+    expect(&recording, &names)?;
+    let chain = [
+        "main",
+        "aeMain",
+        "readQueryFromClient",
+        "processCommand",
+        "call",
+    ];
+    called(&recording, &chain)?;
+    whole(&recording)
 }
 
 fn nginx() -> Result {
@@ -150,15 +200,16 @@ fn nginx() -> Result {
     let _web = Container::run("web", &args)?;
     let _load = Load::on(port)?;
     let recording = record("web")?;
-    // Debian builds it without frame pointers: only where the CPU is in its own code is that code seen, which is
-    // a small part of a server that mostly calls the kernel.
-    let own = recording.folded.matching(|frame| frame.starts_with("ngx_"));
-    ensure!(
-        own > 0,
-        "none of nginx' own functions in {} ns",
-        recording.folded.total()
-    );
-    Ok(())
+    // Debian builds it without frame pointers.
+    let chain = [
+        "main",
+        "ngx_master_process_cycle",
+        "ngx_spawn_process",
+        "ngx_process_events_and_timers",
+        "ngx_http_core_run_phases",
+    ];
+    called(&recording, &chain)?;
+    whole(&recording)
 }
 
 /// A server in Go, stripped, in a container of this name, and the port it listens on.
@@ -197,7 +248,10 @@ fn go() -> Result {
             "runtime.goexit",
         ],
     )?;
-    expect(&recording, &["main.digest_[i]"])
+    expect(&recording, &["main.digest_[i]"])?;
+    let chain = ["runtime.goexit", "net/http.(*conn).serve", "main.handler"];
+    called(&recording, &chain)?;
+    whole(&recording)
 }
 
 fn python() -> Result {
@@ -223,7 +277,30 @@ def fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\nwhile True:\n  
         script,
     ];
     let _python = Container::run("python", &args)?;
-    expect(&record("python")?, &["_PyEval_EvalFrameDefault"])
+    let recording = record("python")?;
+    expect(&recording, &["_PyEval_EvalFrameDefault"])?;
+    whole(&recording)
+}
+
+/// A shell that starts processes, each of which is a fork of it before it is something else.
+fn bash() -> Result {
+    let (shell, sleep) = (path("bash")?, path("true")?);
+    image::make(
+        "ctprof-test/bash:1",
+        &[(&shell, "/bin/bash"), (&sleep, "/bin/true")],
+    )?;
+    let script = "f() { local i; for i in {1..300}; do :; done; /bin/true; }; while :; do f; done";
+    let args = [
+        "--network=none",
+        "ctprof-test/bash:1",
+        "/bin/bash",
+        "-c",
+        script,
+    ];
+    let _bash = Container::run("bash", &args)?;
+    let recording = record("bash")?;
+    called(&recording, &["main", "execute_command_internal"])?;
+    whole(&recording)
 }
 
 /// The functions exist in memory only; node writes their names to a file inside the container.

@@ -1,4 +1,4 @@
-//! Unwinding user stacks of code without frame pointers: by tables, and by frame pointers, which do not get far.
+//! Unwinding user stacks: by tables, and by frame pointers, of a program that keeps them, so that both find the same.
 
 use anyhow::{Context, Result};
 
@@ -56,8 +56,8 @@ pub(super) fn run(effort: Effort) -> Result<Vec<Table>> {
         title: "Unwinding without frame pointers".to_owned(),
         about: format!(
             "The whole program that takes a sample, with the kernel's half of the stack, storing and counting it, at 999 Hz, as \
-             the kernel's own BPF statistics have it, on a program without frame pointers, {USUAL} functions below its thread's \
-             start. Frame pointers find one to three of its frames, tables all."
+             the kernel's own BPF statistics have it, on a program {USUAL} functions below its thread's start. It keeps frame \
+             pointers, so that both find all of its frames, of the deep stacks the innermost 127 without tables."
         ),
         columns: vec![
             Column::new("a sample", Unit::Ns),
