@@ -11,67 +11,72 @@ pub(super) struct Found<'a> {
     segments: Vec<&'a Segment>,
     base: u64,
     begins: Vec<u32>,
-    last: u32,
+    /// Pages of all code, described or not.
+    pages: u32,
     most: usize,
 }
 
 impl<'a> Found<'a> {
     /// None yet; more than `most` are too many.
     pub(super) fn new(header: &'a Header, most: usize) -> Result<Self, NoTable> {
-        let segments: Vec<&Segment> = header.segments.iter().filter(|it| it.is_code()).collect();
-        let base = segments.iter().map(|segment| segment.address).min();
+        let (first, last) = header
+            .code()
+            .fold((u64::MAX, 0), |all, it| (all.0.min(it.0), all.1.max(it.1)));
+        if first > last {
+            return Err(NoTable::NoDescriptions);
+        }
+        let base = first >> PAGE_SHIFT << PAGE_SHIFT;
+        // The rows of a table have addresses of 32 bits, and a page less than that.
+        let size = u32::try_from(last - base).map_err(|_| NoTable::TooLarge)?;
+        if size > u32::MAX >> PAGE_SHIFT << PAGE_SHIFT {
+            return Err(NoTable::TooLarge);
+        }
         Ok(Self {
-            segments,
-            base: base.ok_or(NoTable::NoDescriptions)? >> PAGE_SHIFT << PAGE_SHIFT,
+            segments: header.segments.iter().filter(|it| it.is_code()).collect(),
+            base,
             begins: Vec::new(),
-            last: 0,
+            pages: size.div_ceil(1 << PAGE_SHIFT),
             most,
         })
     }
 
     /// Adds one, by its first address and the one behind its last. What is no code of the file is left out.
     pub(super) fn add(&mut self, range: (u64, u64)) -> Result<(), NoTable> {
-        let Some((begin, end)) = within(&self.segments, range) else {
+        let Some((begin, _)) = within(&self.segments, range) else {
             return Ok(());
         };
-        // The rows of a table have addresses of 32 bits, and a page less than that.
-        let far = u32::try_from(end - self.base).map_err(|_| NoTable::TooLarge)?;
-        if far > u32::MAX >> PAGE_SHIFT << PAGE_SHIFT || self.begins.len() >= self.most {
+        let begin = begin.checked_sub(self.base).map(u32::try_from);
+        let Some(Ok(begin)) = begin.filter(|_| self.begins.len() < self.most) else {
             return Err(NoTable::TooLarge);
-        }
-        self.begins.push(far - (end - begin) as u32);
-        self.last = self.last.max(far);
+        };
+        self.begins.push(begin);
         Ok(())
     }
 
     /// All of them.
-    pub(super) fn finish(mut self) -> Result<Code<'a>, NoTable> {
+    pub(super) fn finish(mut self) -> Code<'a> {
         self.begins.sort_unstable();
         self.begins.dedup();
-        let first = *self.begins.first().ok_or(NoTable::NoDescriptions)?;
-        let first = first >> PAGE_SHIFT << PAGE_SHIFT;
-        Ok(Code {
-            origin: self.base + u64::from(first),
+        Code {
             is_claimed: vec![false; self.begins.len()],
             at: 0,
-            pages: (self.last - first).div_ceil(1 << PAGE_SHIFT),
+            pages: self.pages,
             segments: self.segments,
             begins: self.begins,
             base: self.base,
-        })
+        }
     }
 }
 
 /// All code that is described, and of which functions that has been used.
 pub(super) struct Code<'a> {
     segments: Vec<&'a Segment>,
-    /// Address of the first page.
-    origin: u64,
     /// Where functions begin, counted from `base`; in order, each once.
     begins: Vec<u32>,
     is_claimed: Vec<bool>,
     /// Behind the last that was claimed.
     at: usize,
+    /// Address of the first page.
     base: u64,
     pages: u32,
 }
@@ -98,7 +103,7 @@ pub(super) struct Clipped {
 
 impl Code<'_> {
     pub(super) const fn origin(&self) -> u64 {
-        self.origin
+        self.base
     }
 
     pub(super) const fn pages(&self) -> u32 {
@@ -135,9 +140,9 @@ impl Code<'_> {
             return Claim::Nothing;
         }
         Claim::Rows(Clipped {
-            origin: self.origin,
+            origin: self.base,
             begin,
-            end: end.min(self.origin + (u64::from(self.pages) << PAGE_SHIFT)),
+            end: end.min(self.base + (u64::from(self.pages) << PAGE_SHIFT)),
         })
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! What a table is, the border says (`profiler-ebpf/src/abi/unwind.rs`), and how a row is found in it and used
 //! (`profiler-ebpf/src/unwind.rs`). Here descriptions become rows: `section` finds them in a file, `entries` goes through
-//! them, `go` through what Go's runtime has instead; `code` says whose word holds where both or several speak, `rule` what
-//! can be said in 8 bytes, `rows` puts them in order and makes the index.
+//! them, `go` through what Go's runtime has instead; `code` says whose word holds where both or several speak, `analysis` goes
+//! through code that nobody describes, `rule` says what fits into 8 bytes, `rows` puts them in order and makes the index.
 //!
 //! Files are of containers, so nothing in them is trusted: sizes, rows and time are limited, and what makes no sense is
 //! counted. A large file has 3 million rows and more, so its descriptions are read piece by piece, twice, and the rows are
 //! sorted where they lie: beside 8 bytes for each there are 4 for each function and the piece.
 
+mod analysis;
 mod code;
 mod entries;
 mod go;
@@ -43,6 +44,8 @@ pub struct Limits {
     pub bytes: u64,
     /// Most rows before equal neighbours are merged, 8 bytes each; about a quarter more than are left.
     pub rows: usize,
+    /// Most code that nothing describes, in bytes, that is followed instruction by instruction.
+    pub undescribed: u64,
     /// When to give up.
     pub deadline: Instant,
 }
@@ -54,6 +57,7 @@ impl Limits {
         Self {
             bytes: 64 << 20,
             rows: 4 << 20,
+            undescribed: 16 << 20,
             deadline,
         }
     }
@@ -122,6 +126,8 @@ pub struct Counts {
     pub unknown: usize,
     /// Functions described.
     pub functions: usize,
+    /// Functions that nothing describes, and whose code says how they use the stack.
+    pub analysed: usize,
     /// Descriptions that make no sense, as a whole or from some instruction on.
     pub damaged: usize,
 }
@@ -142,51 +148,37 @@ impl Table {
         if header.machine != EM_X86_64 || !header.is_64 {
             return Err(NoTable::Machine(header.machine));
         }
-        let go = GoFrames::read(source, header)?;
-        let go = go.map(|frames| Go::new(frames, limits));
+        let mut found = Found::new(header, limits.rows)?;
+        let go = GoFrames::read(source, header)?.map(|frames| Go::new(frames, limits));
+        let mut described = Vec::new();
         for place in Place::all(header) {
             // What Go's compiler says for debuggers is made from what its runtime goes by, and less.
-            if go.is_some() && place.is_for_debuggers() {
+            if place.is_for_debuggers() && go.is_some() {
                 continue;
             }
             let section = place.open(source, header, limits)?;
-            let entries = Entries::new(&section, header, limits);
-            match Self::of(header, Some(&entries), go.as_ref(), limits) {
-                // Start files may be all that is described there.
-                Err(NoTable::NoDescriptions) => {}
-                made => return made,
-            }
+            Entries::new(&section, header, limits).code(&mut found)?;
+            described.push(section);
         }
-        match &go {
-            Some(go) => Self::of(header, None, Some(go), limits),
-            None => Err(NoTable::NoDescriptions),
-        }
-    }
-
-    fn of(
-        header: &Header,
-        entries: Option<&Entries<'_>>,
-        go: Option<&Go<'_>>,
-        limits: &Limits,
-    ) -> Result<Self, NoTable> {
-        let mut found = Found::new(header, limits.rows)?;
-        if let Some(entries) = entries {
-            entries.code(&mut found)?;
-        }
-        if let Some(go) = go {
+        if let Some(go) = &go {
             go.code(&mut found)?;
         }
-        let mut code = found.finish()?;
+        let mut code = found.finish();
         let mut rows = Rows::new(&code, limits.rows);
         let mut damaged = 0;
-        if let Some(entries) = entries {
-            damaged += entries.rows(&mut code, &mut rows)?;
+        for section in &described {
+            damaged += Entries::new(section, header, limits).rows(&mut code, &mut rows)?;
         }
-        if let Some(go) = go {
+        if let Some(go) = &go {
             damaged += go.rows(&mut code, &mut rows)?;
+        }
+        let analysed = analysis::analyse((source, header), code.origin(), &mut rows, limits)?;
+        if code.functions() + analysed == 0 {
+            return Err(NoTable::NoDescriptions);
         }
         let (words, mut counts) = rows.finish();
         counts.functions = code.functions();
+        counts.analysed = analysed;
         counts.damaged = damaged;
         Ok(Self {
             origin: code.origin(),

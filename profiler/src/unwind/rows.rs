@@ -47,6 +47,17 @@ impl Rows {
         Ok(())
     }
 
+    /// Ranges of addresses that no row so far says anything of, in order.
+    pub(super) fn holes(&mut self) -> Vec<(u32, u32)> {
+        self.words.sort_unstable();
+        self.merge();
+        let ends = self.words.iter().skip(1).map(|word| split(*word).0);
+        let all = ends.chain([self.pages << PAGE_SHIFT]);
+        let holes = self.words.iter().zip(all);
+        let holes = holes.filter(|(word, _)| split(**word).1 == NONE);
+        holes.map(|(word, end)| (split(*word).0, end)).collect()
+    }
+
     /// The words of the table.
     pub(super) fn finish(mut self) -> (Vec<u64>, Counts) {
         self.words.sort_unstable();

@@ -44,8 +44,12 @@ pub(super) const SWITCHED: Rule = rule(cfa::SWITCHED, -2, 2);
 
 /// The stack pointer is so many bytes below the return address, beside which the caller's frame pointer is.
 pub(super) fn below_saved(depth: i32) -> Option<Rule> {
-    let offset = words(i64::from(depth) + 8)?;
-    Some(rule(cfa::SP, -2, offset))
+    made(cfa::SP, -2, i64::from(depth) + 8)
+}
+
+/// The CFA so many bytes above the register that it counts from; `None` if a row cannot hold that.
+pub(super) fn made(cfa: u8, bp: i8, bytes: i64) -> Option<Rule> {
+    Some(rule(cfa, bp, words(bytes)?))
 }
 
 const fn rule(cfa: u8, bp: i8, offset: i16) -> Rule {

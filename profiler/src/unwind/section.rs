@@ -72,8 +72,8 @@ impl Section<'_> {
 }
 
 impl<'a> Place<'a> {
-    /// Where the descriptions of a file may be, the best first. Those for debuggers are only there, and whole, where
-    /// those for exceptions are not.
+    /// Where the descriptions of a file may be, the best first. Those for debuggers mostly are of code that those for
+    /// exceptions are not of.
     pub(super) fn all(header: &'a Header) -> impl Iterator<Item = Self> {
         let named = header
             .section(".eh_frame")

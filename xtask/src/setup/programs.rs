@@ -67,6 +67,7 @@ pub(super) fn tests(apt: &mut Apt) -> Vec<Found> {
     let mut found = vec![
         ("C compiler", program(apt, "cc", "gcc")),
         ("C++ compiler", program(apt, "c++", "g++")),
+        ("musl", program(apt, "musl-gcc", "musl-tools")),
         ("strace", program(apt, "strace", "strace")),
         ("perf", program(apt, "perf", "linux-perf")),
         ("rustfmt", component("fmt", "rustfmt")),

@@ -251,6 +251,19 @@ impl Header {
         })
     }
 
+    /// Where its code is: first address of each part and the one behind its last, by sections if it has them.
+    pub(crate) fn code(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let sections = self.sections.iter();
+        let sections = sections.filter(|it| it.is_code() && it.has_bytes() && it.address != 0);
+        let mut sections = sections.map(|it| (it.address, it.size)).peekable();
+        let segments = self.segments.iter().filter(|it| it.is_code());
+        let segments = segments.map(|it| (it.address, it.file_size));
+        let has_sections = sections.peek().is_some();
+        let segments = segments.filter(move |_| !has_sections);
+        let all = sections.chain(segments);
+        all.filter_map(|(begin, size)| Some((begin, begin.checked_add(size)?)))
+    }
+
     /// Offset of the code at `address` of a process that has this file loaded, as mappings of other parts of it show
     /// (`(start, offset, is_code)` each); `None` if they do not agree, or if no code of the file belongs there.
     pub(crate) fn offset_beside(

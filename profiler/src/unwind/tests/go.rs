@@ -12,7 +12,7 @@ use gimli::{
 use super::{check, table_of, table_within};
 use crate::fuzz::fuzz;
 use crate::symbolize::elf::{Header, Source};
-use crate::unwind::Limits;
+use crate::unwind::{Limits, Table};
 
 const PROGRAM: &str = "package main\n\
     import (\"fmt\"; \"time\")\n\
@@ -92,7 +92,8 @@ fn a_stripped_program_has_the_same_table() {
         return;
     };
     let (whole, stripped) = (table_of(&whole).unwrap(), table_of(&stripped).unwrap());
-    assert_eq!(whole.counts(), stripped.counts());
+    let of_go = |table: &Table| (table.counts().functions, table.counts().damaged);
+    assert_eq!(of_go(&whole), of_go(&stripped));
     assert!(whole.counts().functions > 1_000);
     let Row { cfa, .. } = whole.find(whole.origin());
     assert_ne!(cfa, cfa::NONE);
@@ -108,6 +109,7 @@ fn fuzz_damaged_go_tables() {
         let limits = Limits {
             bytes: 1 << 20,
             rows: 1 << 18,
+            undescribed: 1 << 14,
             deadline: Instant::now() + Duration::from_secs(2),
         };
         if let Ok(table) = table_within(bytes, &limits) {

@@ -1,5 +1,6 @@
 //! Tables against what gimli says of real files, against descriptions made by hand, and of files that are damaged.
 
+mod analysis;
 mod damaged;
 mod go;
 mod made;

@@ -206,8 +206,13 @@ fn a_file_without_section_headers_has_the_same_table() {
     bytes[40..48].fill(0);
     bytes[60..64].fill(0);
     let stripped = table_of(&bytes).unwrap();
-    assert_eq!(stripped.words, whole.words);
-    assert_eq!(stripped.counts, whole.counts);
+    for (address, row) in rows(&whole) {
+        let found = stripped.find(address);
+        let is_same = (found.cfa, found.bp, found.offset) == (row.cfa, row.bp, row.offset);
+        assert!(is_same || row.cfa == cfa::NONE, "{address:#x}: {found:?}");
+    }
+    let described = |table: &Table| (table.counts().functions, table.counts().damaged);
+    assert_eq!(described(&stripped), described(&whole));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod chains;
 mod deep;
 mod go;
 mod interpreted;
+mod undescribed;
 
 use libtest_mimic::Trial;
 
@@ -30,6 +31,9 @@ pub(super) fn trials() -> Vec<Trial> {
                     .or_else(|| missing_program("objcopy"))
             },
         ),
+        skipping("unwind::undescribed_code", undescribed::whole, || {
+            missing_privilege().or_else(undescribed::missing)
+        }),
         skipping("unwind::go", go::without_cgo, || {
             missing_privilege().or_else(|| missing_program("go"))
         }),

@@ -80,7 +80,13 @@ fn check(cgo: &str, seen: &[&str]) -> Result {
     recording.check()?;
 
     let stacks = recording.folded.container(cgroup.path());
-    for state in ["on_cpu", "run_queue", "blocked"] {
+    for state in [
+        "on_cpu",
+        "run_queue",
+        "blocked_lock",
+        "blocked_sleep",
+        "blocked_poll",
+    ] {
         let stacks = stacks.state(state);
         for (frames, ns) in stacks.each() {
             let own: Vec<&str> = frames.iter().map(|frame| name(frame)).collect();
