@@ -7,6 +7,7 @@
 )]
 
 mod ahead;
+mod debuginfod;
 mod files;
 mod go;
 mod hostile;
