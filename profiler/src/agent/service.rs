@@ -14,7 +14,7 @@ use super::web::Web;
 use super::{CorePlan, channel, confinement, core, privileges};
 use crate::collect::Environment;
 use crate::recording::raise_file_limit;
-use crate::symbolize::debuginfod::Servers;
+use crate::symbolize::debuginfod::{Keep, Servers};
 use crate::{Error, Result};
 
 /// Runs the agent until SIGTERM or SIGINT. SIGHUP has it read its settings again. `base` is what no setting says.
@@ -150,7 +150,7 @@ fn reload(layers: &Layers, resolved: &mut Resolved) -> Result<Web> {
 fn keeps(settings: &Settings) -> confinement::Keeps {
     confinement::Keeps {
         profiles: settings.profiles,
-        fetches: settings.profiles && Servers::from_env().is_some(),
+        fetches: settings.profiles && Servers::from_env(Keep::InMemory).is_some(),
     }
 }
 

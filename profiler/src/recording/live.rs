@@ -6,7 +6,7 @@ use crate::aggregate::Addresses;
 use crate::collect::{Counted, Counters, Observer, Samples};
 use crate::grouping::Naming;
 use crate::model::{ContainerIdentity, ProcessKey, SideBand};
-use crate::symbolize::debuginfod::Servers;
+use crate::symbolize::debuginfod::{Keep, Servers};
 use crate::symbolize::{Options, Symbolizer};
 use crate::unwind::News;
 
@@ -25,12 +25,17 @@ pub(super) struct Live<'a, P> {
 }
 
 impl<'a, P: FnMut(Duration, u64)> Live<'a, P> {
-    pub(super) fn new(naming: Naming, counters: Option<Counters<'a>>, progress: P) -> Self {
+    pub(super) fn new(
+        naming: Naming,
+        counters: Option<Counters<'a>>,
+        keep: Keep,
+        progress: P,
+    ) -> Self {
         Self {
             naming,
             symbolizer: Symbolizer::new(Options {
                 unwind: true,
-                debuginfod: Servers::from_env(),
+                debuginfod: Servers::from_env(keep),
                 ..Options::default()
             }),
             counters,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ctprof::symbolize::debuginfod::{Servers, Settings};
+use ctprof::symbolize::debuginfod::{Keep, Servers, Settings};
 use ctprof::symbolize::{Options, Problem, Symbolizer};
 
 use crate::support::{Program, compile, frames, has, module, needs, run, skip, symbolizer};
@@ -147,7 +147,7 @@ impl Stripped {
 
     fn named_within(&self, settings: Settings, time: Duration) -> Named {
         let symbolizer = Symbolizer::new(Options {
-            debuginfod: Some(Arc::new(Servers::new(settings))),
+            debuginfod: Some(Arc::new(Servers::new(settings, Keep::OnDisk))),
             ..Options::default()
         });
         self.named_by(symbolizer, time)
@@ -506,12 +506,17 @@ fn what_cannot_be_kept_is_in_memory() {
     std::fs::create_dir(&foreign).unwrap();
     let everybody = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(&foreign, everybody).unwrap();
-    for (cache, requests) in [(None, 1), (Some(foreign.clone()), 2)] {
+    let own = it.dir.path().join("own");
+    for (cache, keep, requests) in [
+        (None, Keep::OnDisk, 1),
+        (Some(foreign.clone()), Keep::OnDisk, 2),
+        (Some(own.clone()), Keep::InMemory, 3),
+    ] {
         let settings = Settings {
             cache,
             ..it.settings(&[&server])
         };
-        let servers = Arc::new(Servers::new(settings));
+        let servers = Arc::new(Servers::new(settings, keep));
         for _ in 0..2 {
             let symbolizer = Symbolizer::new(Options {
                 debuginfod: Some(Arc::clone(&servers)),
@@ -523,6 +528,7 @@ fn what_cannot_be_kept_is_in_memory() {
         }
     }
     assert_eq!(std::fs::read_dir(&foreign).unwrap().count(), 0);
+    assert!(!own.exists());
 }
 
 /// What is asked for while recording is there at the end, in less time than it takes to come.
@@ -539,7 +545,10 @@ fn what_was_fetched_ahead_is_there_at_the_end() {
         send(stream, "200 OK", &debug);
     });
     let mut symbolizer = Symbolizer::new(Options {
-        debuginfod: Some(Arc::new(Servers::new(it.settings(&[&server])))),
+        debuginfod: Some(Arc::new(Servers::new(
+            it.settings(&[&server]),
+            Keep::OnDisk,
+        ))),
         ..Options::default()
     });
     symbolizer.observe(it.program.key());
@@ -563,9 +572,10 @@ fn what_was_fetched_ahead_is_there_at_the_end() {
 #[test]
 #[ignore = "run by another test, with an environment of its own"]
 fn by_tls() {
-    let settings = Settings::from_env().unwrap();
+    let (Some(settings), Ok(folder)) = (Settings::from_env(), std::env::var("EXPORTED")) else {
+        skip!("not run by the test that sets its environment");
+    };
     let it = Stripped::new();
-    let folder = std::env::var("EXPORTED").unwrap();
     let of_build = Path::new(&folder).join("buildid").join(&it.build_id);
     std::fs::create_dir_all(&of_build).unwrap();
     std::fs::write(of_build.join("debuginfo"), &it.debug).unwrap();

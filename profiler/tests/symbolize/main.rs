@@ -7,6 +7,7 @@
 )]
 
 mod ahead;
+mod debug_files;
 mod debuginfod;
 mod files;
 mod go;

@@ -14,7 +14,8 @@ use crate::symbolize::pool::Pool;
 use crate::symbolize::process::HeldFile;
 use crate::symbolize::{Options, separate};
 
-/// What is set aside for reading files that come last: a quarter of the time, within these bounds.
+/// What is set aside for reading files that come last: half of the time, within these bounds. Who waits in vain has their
+/// symbols to read, too.
 const LEAST_FOR_READING: Duration = FOR_SYMBOLS.saturating_mul(2);
 const MOST_FOR_READING: Duration = Duration::from_secs(5);
 
@@ -101,7 +102,7 @@ impl Fetching {
 pub(crate) fn until(deadline: Instant) -> Instant {
     let now = Instant::now();
     let left = deadline.saturating_duration_since(now);
-    let for_reading = (left / 4).clamp(LEAST_FOR_READING, MOST_FOR_READING);
+    let for_reading = (left / 2).clamp(LEAST_FOR_READING, MOST_FOR_READING);
     now + left.saturating_sub(for_reading)
 }
 

@@ -81,6 +81,15 @@ impl Missing {
     }
 }
 
+/// Where what comes is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// On disk for the next time, where that can be.
+    OnDisk,
+    /// In memory, for as long as this process lives; what is on disk is used all the same.
+    InMemory,
+}
+
 /// Servers of debug information, and what has come from them.
 pub struct Servers {
     shared: Arc<Shared>,
@@ -91,6 +100,7 @@ pub struct Servers {
 struct Shared {
     settings: Settings,
     store: Option<Store>,
+    keep: Keep,
     state: Mutex<State>,
     news: Condvar,
 }
@@ -114,11 +124,13 @@ enum Known {
 impl Servers {
     /// Servers that are asked as these settings say.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        let store = settings.cache.as_deref().and_then(Store::open);
+    pub fn new(settings: Settings, keep: Keep) -> Self {
+        let cache = settings.cache.as_deref();
+        let store = cache.and_then(|path| Store::open(path, keep == Keep::OnDisk));
         let shared = Shared {
             settings,
             store,
+            keep,
             state: Mutex::default(),
             news: Condvar::new(),
         };
@@ -131,9 +143,9 @@ impl Servers {
     /// Those that the environment names: one and the same for all of this process, so that what has come is there for the
     /// next recording of an agent.
     #[must_use]
-    pub fn from_env() -> Option<Arc<Self>> {
+    pub fn from_env(keep: Keep) -> Option<Arc<Self>> {
         static SERVERS: OnceLock<Option<Arc<Servers>>> = OnceLock::new();
-        let new = || Settings::from_env().map(|settings| Arc::new(Self::new(settings)));
+        let new = || Settings::from_env().map(|settings| Arc::new(Self::new(settings, keep)));
         SERVERS.get_or_init(new).clone()
     }
 
@@ -291,7 +303,7 @@ impl Shared {
     }
 
     async fn fetch(&self, build_id: &Arc<str>) -> Known {
-        let store = self.store.as_ref();
+        let store = self.store.as_ref().filter(|_| self.keep == Keep::OnDisk);
         let limit = self.settings.max_bytes;
         let begin = || Draft::new(store, build_id);
         // Memory is shorter than disks; whether it is needed shows when a file is made.

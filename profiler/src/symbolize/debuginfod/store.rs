@@ -33,9 +33,11 @@ pub(super) enum Kept {
 pub(super) struct Store(OwnedFd);
 
 impl Store {
-    /// Opens the folder, and makes it if it is not there and may be.
-    pub(super) fn open(path: &Path) -> Option<Self> {
-        let _ = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    /// Opens the folder; `makes` has it made if it is not there.
+    pub(super) fn open(path: &Path, makes: bool) -> Option<Self> {
+        if makes {
+            let _ = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty());
         let (folder, stat) = opened
@@ -183,7 +185,7 @@ mod tests {
     fn files_have_a_name_once_they_are_whole() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/cache");
-        let store = Store::open(&path).unwrap();
+        let store = Store::open(&path, true).unwrap();
         let mut draft = Draft::new(Some(&store), "abcd").unwrap();
         assert!(!draft.is_in_memory());
         draft.file.write_all(b"half").unwrap();
@@ -207,7 +209,7 @@ mod tests {
     #[test]
     fn absence_is_remembered_for_a_while() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), true).unwrap();
         store.keep_absent("abcd").unwrap();
         store.keep_absent("abcd").unwrap();
         assert!(matches!(store.find("abcd"), Kept::Absent));
@@ -232,9 +234,9 @@ mod tests {
             std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
         };
         mode(0o777);
-        assert!(Store::open(dir.path()).is_none());
+        assert!(Store::open(dir.path(), true).is_none());
         mode(0o755);
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), true).unwrap();
         // Links lead nowhere.
         let elsewhere = tempfile::tempdir().unwrap();
         std::fs::write(elsewhere.path().join("debuginfo"), "elsewhere").unwrap();

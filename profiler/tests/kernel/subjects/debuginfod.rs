@@ -235,7 +235,7 @@ fn agent() -> Result {
         let asked = served.when().len();
         ensure!(asked == 1, "asked {asked} times");
     }
-    ensure!(!served.kept().exists(), "the agent wrote a file");
+    ensure!(!served.cache().exists(), "the agent wrote to disk");
     drop(spinning);
     let log = agent.end()?;
     ensure!(log.contains("a seccomp filter is on"), "{log}");
