@@ -188,7 +188,7 @@ impl Problem {
                 "servers in DEBUGINFOD_URLS sent something else than debug information of the file: remove those (-vv says which)"
             }
             Self::ServersTooLarge => {
-                "servers in DEBUGINFOD_URLS have debug information above the size limit: DEBUGINFOD_MAXSIZE raises it up to 2 GB"
+                "servers in DEBUGINFOD_URLS have debug information above the size limit (DEBUGINFOD_MAXSIZE, 2 GB at most), or above the room on this disk"
             }
             Self::MiniDebugInfoUnreadable => {
                 "symbol tables in .gnu_debugdata could not be unpacked: exported functions have names, others may not"

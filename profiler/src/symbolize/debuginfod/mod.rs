@@ -304,15 +304,11 @@ impl Shared {
 
     async fn fetch(&self, build_id: &Arc<str>) -> Known {
         let store = self.store.as_ref().filter(|_| self.keep == Keep::OnDisk);
-        let limit = self.settings.max_bytes;
         let begin = || Draft::new(store, build_id);
-        // Memory is shorter than disks; whether it is needed shows when a file is made.
-        let in_memory = || begin().is_ok_and(|draft| draft.is_in_memory());
-        let limit = if store.is_none() || in_memory() {
-            limit.min(MOST_IN_MEMORY)
-        } else {
-            limit
-        };
+        // Whether it is on disk shows when a file is made.
+        let on_disk = store.filter(|_| begin().is_ok_and(|draft| !draft.is_in_memory()));
+        let room = on_disk.map_or(MOST_IN_MEMORY, Store::room);
+        let limit = self.settings.max_bytes.min(room);
         let draft = match client::fetch(&self.settings, build_id, limit, &begin).await {
             Ok(draft) => draft,
             Err(cause) => {

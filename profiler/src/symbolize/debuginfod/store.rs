@@ -59,6 +59,14 @@ impl Store {
         Some(Self(folder))
     }
 
+    /// Bytes that may be written: a twentieth of the disk stays free, whatever containers have fetched.
+    pub(super) fn room(&self) -> u64 {
+        rustix::fs::fstatvfs(&self.0).map_or(0, |disk| {
+            let spare = disk.f_bavail.saturating_sub(disk.f_blocks / 20);
+            spare.saturating_mul(disk.f_frsize)
+        })
+    }
+
     /// What is there of this build id.
     pub(super) fn find(&self, build_id: &str) -> Kept {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

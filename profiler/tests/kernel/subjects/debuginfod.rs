@@ -218,8 +218,10 @@ fn agent() -> Result {
     let spinning = Spinning(command.spawn()?);
     drop(joined);
     let cache = served.cache().display().to_string();
+    // By its name, which is looked up with the filter on.
+    let url = served.url.replace("127.0.0.1", "localhost");
     let environment = [
-        ("DEBUGINFOD_URLS", served.url.as_str()),
+        ("DEBUGINFOD_URLS", url.as_str()),
         ("DEBUGINFOD_CACHE_PATH", cache.as_str()),
     ];
     let agent = Agent::start_in(&environment, &[])?;
