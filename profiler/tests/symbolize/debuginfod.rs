@@ -234,6 +234,18 @@ fn names_and_lines_come_from_a_server_and_then_from_the_cache() {
     std::fs::write(it.kept(), "garbage").unwrap();
     it.named(it.settings(&[&server])).expect_all();
     assert_eq!(server.requests(), 2);
+    // So is what somebody removed since.
+    let servers = Arc::new(Servers::new(it.settings(&[&server]), Keep::OnDisk));
+    for requests in [2, 3] {
+        let symbolizer = Symbolizer::new(Options {
+            debuginfod: Some(Arc::clone(&servers)),
+            ..Options::default()
+        });
+        it.named_by(symbolizer, Duration::from_secs(60))
+            .expect_all();
+        assert_eq!(server.requests(), requests);
+        std::fs::remove_file(it.kept()).unwrap();
+    }
 }
 
 #[test]

@@ -154,6 +154,10 @@ impl Servers {
         if !ID_DIGITS.contains(&build_id.len()) {
             return;
         }
+        let is_kept = matches!(self.shared.state().known.get(build_id), Some(Known::Kept));
+        if is_kept && self.shared.look(build_id).is_ok() {
+            return;
+        }
         if !self.shared.state().begin(build_id) {
             return;
         }
@@ -237,8 +241,9 @@ impl State {
     fn begin(&mut self, build_id: &Arc<str>) -> bool {
         match self.known.get(build_id) {
             Some(Known::Missing(cause, since)) if since.elapsed() >= cause.lasts() => {}
-            Some(_) => return false,
-            None => {}
+            Some(Known::Coming | Known::InMemory(_) | Known::Missing(..)) => return false,
+            // Somebody has removed it from there.
+            Some(Known::Kept) | None => {}
         }
         if self.known.len() >= MOST_KNOWN {
             let is_needed = |known: &Known| matches!(known, Known::Coming | Known::InMemory(_));
