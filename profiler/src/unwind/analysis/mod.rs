@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use self::paths::{Followed, Gap};
 use self::starts::Starts;
-use self::state::State;
+use self::state::{Effects, State};
 use super::look::Look;
 use super::rows::Rows;
 use super::rule::{NONE, SIGNAL, UNKNOWN};
@@ -26,8 +26,9 @@ use crate::symbolize::elf::{Header, Source};
 
 /// Smaller gaps are padding.
 const SMALLEST: u64 = 8;
-/// Larger ones are not looked at, because of the memory that it takes: about ten bytes for each.
-const LARGEST: u64 = 4 << 20;
+/// Larger ones are not looked at: they would take tenths of a second. Code of that size has frame pointers, as V8's functions
+/// that are built into Node.js (1.7 MB); musl's library has 0.6 MB.
+const LARGEST: u64 = 1 << 20;
 
 /// Instructions that are followed for each byte. Code takes half of one, and garbage could take any number.
 const PER_BYTE: usize = 4;
@@ -84,12 +85,32 @@ fn undescribed(header: &Header, origin: u64, rows: &mut Rows) -> Vec<(u64, u64)>
     found
 }
 
-/// What is known at each instruction of a gap; `None` where a function was misread.
-type States = BTreeMap<u64, (Option<State>, u8)>;
+/// What is known at an instruction of a gap.
+#[derive(Clone, Copy)]
+enum Known {
+    State(State),
+    /// Its function was misread.
+    Misread,
+    /// It was, but it has a frame pointer, which leads further than nothing.
+    FramePointer,
+}
+
+impl Known {
+    const fn state(self) -> Option<State> {
+        match self {
+            Self::State(state) => Some(state),
+            Self::Misread | Self::FramePointer => None,
+        }
+    }
+}
+
+/// That, and the length of each instruction, by address.
+type States = BTreeMap<u64, (Known, u8)>;
 
 /// How many functions a gap has, and their states.
 fn functions_of(gap: &Gap, starts: &Starts, look: &mut Look) -> Result<(usize, States), NoTable> {
     let mut states = States::new();
+    let mut effects = Effects::new();
     let mut functions = 0;
     // What is known where a function jumps by a table, by where the function begins.
     let mut tables: BTreeMap<u64, Vec<State>> = BTreeMap::new();
@@ -104,7 +125,7 @@ fn functions_of(gap: &Gap, starts: &Starts, look: &mut Look) -> Result<(usize, S
         } else {
             State::CALLED
         };
-        let followed = paths::follow(gap, *start, state, (&states, starts), look)?;
+        let followed = paths::follow(gap, (*start, state), (&states, starts), &mut effects, look)?;
         left = left.saturating_sub(followed.steps);
         functions += usize::from(followed.is_sound);
         tables.insert(*start, followed.tables.clone());
@@ -125,7 +146,7 @@ fn functions_of(gap: &Gap, starts: &Starts, look: &mut Look) -> Result<(usize, S
         let candidates = jumped.iter().chain(&[State::CALLED]);
         let mut sound = None;
         for state in candidates {
-            let followed = paths::follow(gap, at, *state, (&states, starts), look)?;
+            let followed = paths::follow(gap, (at, *state), (&states, starts), &mut effects, look)?;
             left = left.saturating_sub(followed.steps);
             if followed.is_sound && followed.is_confirmed {
                 sound = Some((*state, followed));
@@ -152,8 +173,12 @@ fn functions_of(gap: &Gap, starts: &Starts, look: &mut Look) -> Result<(usize, S
 
 fn keep(states: &mut States, followed: Followed) {
     for (at, (state, size)) in followed.states {
-        let state = followed.is_sound.then_some(state);
-        states.entry(at).or_insert((state, size));
+        let known = match (followed.is_sound, followed.has_frame_pointer) {
+            (true, _) => Known::State(state),
+            (false, true) => Known::FramePointer,
+            (false, false) => Known::Misread,
+        };
+        states.entry(at).or_insert((known, size));
     }
 }
 
@@ -163,9 +188,10 @@ fn add(gap: &Gap, states: &States, origin: u64, rows: &mut Rows) -> Result<(), N
     let mut end = gap.begin;
     for (at, (state, size)) in states {
         let rule = match state {
-            Some(_) if gap.returns_from_signal(*at) => SIGNAL,
-            Some(state) => state.rule(),
-            None => UNKNOWN,
+            Known::State(_) if gap.returns_from_signal(*at) => SIGNAL,
+            Known::State(state) => state.rule(),
+            Known::Misread => UNKNOWN,
+            Known::FramePointer => NONE,
         };
         if end < *at && last != NONE {
             rows.add((end - origin) as u32, NONE)?;

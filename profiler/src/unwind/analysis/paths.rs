@@ -123,6 +123,8 @@ pub(super) struct Followed {
     pub(super) is_sound: bool,
     /// At least one of them does.
     pub(super) is_confirmed: bool,
+    /// Somewhere it has a frame pointer of its own.
+    pub(super) has_frame_pointer: bool,
     /// Instructions that were followed, and some more for each way that ends.
     pub(super) steps: usize,
 }
@@ -143,9 +145,9 @@ struct Stretch {
 /// Follows the code from `start` on; `known` is what is known of the rest.
 pub(super) fn follow(
     gap: &Gap,
-    start: u64,
-    state: State,
+    (start, state): (u64, State),
     (known, starts): (&States, &Starts),
+    effects: &mut Effects,
     look: &mut Look,
 ) -> Result<Followed, NoTable> {
     let mut way = Way {
@@ -153,7 +155,7 @@ pub(super) fn follow(
         start,
         known,
         starts,
-        effects: Effects::new(),
+        effects,
         states: BTreeMap::new(),
         tables: Vec::new(),
         stretches: vec![Stretch {
@@ -187,7 +189,7 @@ struct Way<'a> {
     start: u64,
     known: &'a States,
     starts: &'a Starts,
-    effects: Effects,
+    effects: &'a mut Effects,
     /// By address: the state, the length, and the stretch.
     states: BTreeMap<u64, (State, u8, usize)>,
     tables: Vec<State>,
@@ -259,7 +261,7 @@ impl Way<'_> {
     /// Whether the code at `at` is this function's, and new.
     fn goes_on(&mut self, at: u64, state: State, (stretch, is_after_call): (usize, bool)) -> bool {
         let there = self.states.get(&at).map(|(it, _, _)| Some(*it));
-        let there = there.or_else(|| self.known.get(&at).map(|(it, _)| *it));
+        let there = there.or_else(|| self.known.get(&at).map(|(it, _)| it.state()));
         if let Some(there) = there {
             if there == Some(state) {
                 self.confirm(stretch);
@@ -325,6 +327,10 @@ impl Way<'_> {
             is_kept.push(is_sound && !stretch.is_broken);
         }
         let is_sound = is_kept[0];
+        let has_frame_pointer = self
+            .states
+            .values()
+            .any(|(it, _, _)| it.has_frame_pointer());
         let steps = self.states.len() + self.stretches.len();
         let states = self.states.into_iter();
         let states = states.filter(|(_, (_, _, stretch))| is_kept[*stretch] || !is_sound);
@@ -335,6 +341,7 @@ impl Way<'_> {
             tables: self.tables,
             is_sound,
             is_confirmed: self.stretches[0].is_confirmed,
+            has_frame_pointer,
             steps,
         }
     }

@@ -77,6 +77,11 @@ impl State {
         Some(depth == 0 && !matches!(self.saved, Saved::At(_)))
     }
 
+    /// The frame pointer is used as one.
+    pub(super) const fn has_frame_pointer(&self) -> bool {
+        self.frame.is_some()
+    }
+
     /// What a row says.
     pub(super) fn rule(&self) -> Rule {
         if self.is_root {
