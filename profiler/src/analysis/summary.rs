@@ -15,8 +15,8 @@ use super::names;
 use super::states::Meaning;
 use super::syscalls::{self, SyscallSummary};
 use crate::model::{
-    CfsFigures, Container, Counters, Losses, Pod, Psi, RowKey, StackQuality, State, StateGroup,
-    Stolen, Unavailable, Unnamed, Window,
+    CfsFigures, Container, Counters, Losses, Pod, Psi, RowKey, Runtime, StackQuality, State,
+    StateGroup, Stolen, Unavailable, Unnamed, Window,
 };
 pub use ledger::{BlockingSyscall, CulpritKind, DelayedBy, Latency, LatencyBucket};
 
@@ -72,8 +72,8 @@ pub struct ContainerSummary {
     pub name: String,
     /// Unique in this recording: the first field in `stacks.folded`, the frame in flame graphs.
     pub label: String,
-    /// What runs it: `docker`, `containerd`, …, `systemd`, `cgroup`, `host`, `kernel`.
-    pub runtime: String,
+    /// What runs it, or what else it is.
+    pub runtime: Runtime,
     /// Image reference, empty if not known.
     pub image: String,
     /// The Kubernetes pod.
@@ -158,8 +158,8 @@ pub struct ContainerSummary {
 impl ContainerSummary {
     /// Whether its threads are the kernel's.
     #[must_use]
-    pub fn is_kernel(&self) -> bool {
-        self.runtime == "kernel"
+    pub const fn is_kernel(&self) -> bool {
+        matches!(self.runtime, Runtime::Kernel)
     }
 
     /// How often a system call with this [label](SyscallSummary::label) was made, calls that have not returned
@@ -269,7 +269,7 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
         id: identity.id.clone(),
         name: identity.name.clone(),
         label: labels[position].clone(),
-        runtime: identity.runtime.clone(),
+        runtime: identity.runtime,
         image: identity.image.clone(),
         pod: identity.pod.clone(),
         cgroup: identity.cgroup.clone(),

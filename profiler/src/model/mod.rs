@@ -8,6 +8,7 @@ pub mod loss;
 mod merge;
 pub mod pressure;
 pub mod reading;
+pub mod runtime;
 pub mod side_band;
 pub mod stack;
 pub mod state;
@@ -25,6 +26,7 @@ pub use ledger::{Bucket, Culprit, Delay, Histogram, Ledger};
 pub use loss::{Loss, Losses};
 pub use pressure::{Counters, Psi, Stall};
 pub use reading::{Group, Grouping, ProgramCost, Reading};
+pub use runtime::Runtime;
 pub use side_band::{CodeFile, Happened, MappedCode, SideBand};
 pub use stack::{
     CallerAt, Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Container, ContainerIdentity, FrameTable, Losses, Pod, Unavailable};
+use super::{Container, ContainerIdentity, FrameTable, Losses, Pod, Runtime, Unavailable};
 
 /// Why some frames have no names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -90,7 +90,7 @@ pub enum RowKey<'a> {
     /// What has neither, such as a pod or a namespace.
     Named {
         /// What kind of row it is.
-        runtime: &'a str,
+        runtime: Runtime,
         /// Namespace and name of the pod.
         pod: Option<(&'a str, &'a str)>,
         /// Its name.
@@ -101,14 +101,14 @@ pub enum RowKey<'a> {
 impl ContainerIdentity {
     /// Whether this row holds the kernel's threads. No container can claim to: the runtime is never a container's to say.
     #[must_use]
-    pub fn is_kernel(&self) -> bool {
-        self.runtime == "kernel"
+    pub const fn is_kernel(&self) -> bool {
+        matches!(self.runtime, Runtime::Kernel)
     }
 
     /// Whether this row holds the processes in no container.
     #[must_use]
-    pub fn is_host(&self) -> bool {
-        self.runtime == "host"
+    pub const fn is_host(&self) -> bool {
+        matches!(self.runtime, Runtime::Host)
     }
 
     /// What tells the row from all others.
@@ -118,7 +118,7 @@ impl ContainerIdentity {
             it if it.is_host() => RowKey::Host,
             it if it.is_kernel() => RowKey::Kernel,
             it if it.id.is_empty() && it.cgroup.is_empty() => RowKey::Named {
-                runtime: &it.runtime,
+                runtime: it.runtime,
                 pod: it
                     .pod
                     .as_ref()

@@ -13,7 +13,8 @@ use crate::model::text::printable;
 use crate::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Counters, Culprit, Cut, Cuts, Delay, Frame,
     FrameId, FrameKind, Histogram, Latency, LatencyBucket, Ledger, Loss, Module, ModuleId, Pod,
-    Psi, Stack, StackQuality, Stall, State, Stolen, Syscall, Unavailable, Unnamed, ViewId, Window,
+    Psi, Runtime, Stack, StackQuality, Stall, State, Stolen, Syscall, Unavailable, Unnamed, ViewId,
+    Window,
 };
 
 /// What is wrong, as a part of a sentence without control characters.
@@ -205,7 +206,7 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
         identity: ContainerIdentity {
             id: clean(&record.id),
             name: clean(&record.name),
-            runtime: clean(&record.runtime),
+            runtime: Runtime::from_name(&record.runtime).ok_or_else(broken)?,
             image: clean(&record.image),
             pod: record.pod.as_ref().map(|(namespace, name)| Pod {
                 namespace: clean(namespace),

@@ -216,7 +216,7 @@ fn row_record(row: &Container) -> RowRecord {
     RowRecord {
         id: identity.id.clone(),
         name: identity.name.clone(),
-        runtime: identity.runtime.clone(),
+        runtime: identity.runtime.name().to_owned(),
         image: identity.image.clone(),
         pod: identity
             .pod

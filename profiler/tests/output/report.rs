@@ -1,7 +1,7 @@
 //! The report: what it says, and that it says the same again.
 
 use ctprof::analysis::View;
-use ctprof::model::{Latency, LatencyBucket, Ledger, State, Syscall, Unavailable, ViewId};
+use ctprof::model::{Latency, LatencyBucket, Ledger, Runtime, State, Syscall, Unavailable, ViewId};
 use ctprof::output;
 use ctprof::output::report::{self, Options};
 use ctprof::store::{self, RecordingDir};
@@ -218,7 +218,11 @@ fn many_containers_are_a_table_and_a_few_words() {
     let mut m = synthetic::Maker::new();
     let frame = [m.user("main")];
     for number in 0..60_u64 {
-        m.container(synthetic::named(&format!("c{number:02}"), "docker", ""));
+        m.container(synthetic::named(
+            &format!("c{number:02}"),
+            Runtime::Docker,
+            "",
+        ));
         let ns = (number + 1) * 100_000_000;
         m.off_cpu("t", (State::RunQueue, ""), &frame, 1, ns);
         let container = m.window.rows.last_mut().unwrap();

@@ -98,7 +98,7 @@ fn table(reading: &Reading, profiles: bool) -> String {
         .lost
         .iter()
         .filter(|(_, lost)| **lost > 0)
-        .map(|(cause, lost)| format!("{} {}", escape(cause), count(*lost)))
+        .map(|(cause, lost)| format!("{} {}", cause.name(), count(*lost)))
         .collect();
     if !lost.is_empty() {
         let _ = write!(out, " Lost events: {}.", lost.join(", "));

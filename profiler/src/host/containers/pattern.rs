@@ -13,16 +13,17 @@
 //! The last form of containers comes from a runtime without `SystemdCgroup` under a kubelet with it.
 
 use crate::host::cgroup::ancestors;
+use crate::model::Runtime;
 
-/// Runtime by the prefix of a container's cgroup. The names are those of `model::ContainerIdentity`.
-const PREFIXES: [(&str, &str); 6] = [
-    ("docker", "docker"),
-    ("cri-containerd", "containerd"),
-    ("nerdctl", "containerd"),
-    ("crio", "cri-o"),
-    ("libpod", "podman"),
+/// Runtime by the prefix of a container's cgroup.
+const PREFIXES: [(&str, Runtime); 6] = [
+    ("docker", Runtime::Docker),
+    ("cri-containerd", Runtime::Containerd),
+    ("nerdctl", Runtime::Containerd),
+    ("crio", Runtime::CriO),
+    ("libpod", Runtime::Podman),
     // `podman run --cgroups=split`, as in units made from quadlets.
-    ("libpod-payload", "podman"),
+    ("libpod-payload", Runtime::Podman),
 ];
 
 /// Folders that the runtimes make, wherever they are.
@@ -51,7 +52,7 @@ pub struct ContainerRef<'a> {
     /// The runtime's id; empty for LXC.
     pub id: &'a str,
     /// The runtime, where the path tells.
-    pub runtime: Option<&'static str>,
+    pub runtime: Option<Runtime>,
 }
 
 /// What a path says about the threads in the cgroup.
@@ -99,7 +100,7 @@ pub fn place(path: &str) -> Place<'_> {
             });
             runtime = None;
         } else if name == "docker" {
-            runtime = Some("docker");
+            runtime = Some(Runtime::Docker);
         } else if unit.is_none() && is_unit(name) {
             unit = Some((so_far, name));
         } else if !is_folder_name(name) {
@@ -165,12 +166,12 @@ pub fn subtree(path: &str) -> Option<Subtree<'_>> {
 }
 
 /// Id and runtime of the container with a cgroup of this name.
-fn container_name<'a>(name: &'a str, parent: &str) -> Option<(&'a str, Option<&'static str>)> {
+fn container_name<'a>(name: &'a str, parent: &str) -> Option<(&'a str, Option<Runtime>)> {
     if let Some(lxc) = name.strip_prefix("lxc.payload.") {
-        return Some((lxc, Some("lxc")));
+        return Some((lxc, Some(Runtime::Lxc)));
     }
     if matches!(parent, "lxc" | "lxc.payload") {
-        return Some((name, Some("lxc")));
+        return Some((name, Some(Runtime::Lxc)));
     }
     let name = name.strip_suffix(".scope").unwrap_or(name);
     let start = name.len().checked_sub(64)?;
@@ -237,6 +238,7 @@ pub fn pod(path: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::{ContainerRef, Place, place, pod, subtree};
+    use crate::model::Runtime;
 
     const ID: &str = "fe5215765b75d118956d04673775e556590714c3bdaa76c21f888cb4a2cc4182";
     const OTHER: &str = "c23991f652b4704e991ee146d3957d8fedf7c817f68f78b766a8e0ff1acf834c";
@@ -352,7 +354,7 @@ mod tests {
     }
 
     /// (path up to the outermost container, its runtime)
-    fn outermost(path: &str) -> Option<(String, Option<&'static str>)> {
+    fn outermost(path: &str) -> Option<(String, Option<Runtime>)> {
         match place(path) {
             Place::Container(containers) => {
                 assert_eq!(containers[0].id, ID);
@@ -367,40 +369,49 @@ mod tests {
         let uid = UID.replace('-', "_");
         let slice = format!("kubepods-burstable-pod{uid}.slice");
         for (path, runtime) in [
-            (format!("/docker/{ID}"), Some("docker")),
-            (format!("/system.slice/docker-{ID}.scope"), Some("docker")),
+            (format!("/docker/{ID}"), Some(Runtime::Docker)),
+            (
+                format!("/system.slice/docker-{ID}.scope"),
+                Some(Runtime::Docker),
+            ),
             (
                 format!(
                     "/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{ID}.scope"
                 ),
-                Some("docker"),
+                Some(Runtime::Docker),
             ),
             (format!("/kubepods/burstable/pod{UID}/{ID}"), None),
             (
                 format!(
                     "/kubepods.slice/kubepods-burstable.slice/{slice}/cri-containerd-{ID}.scope"
                 ),
-                Some("containerd"),
+                Some(Runtime::Containerd),
             ),
             (
                 format!("/system.slice/containerd.service/{slice}:cri-containerd:{ID}"),
-                Some("containerd"),
+                Some(Runtime::Containerd),
             ),
             (
                 format!("/kubepods.slice/{slice}/crio-{ID}.scope"),
-                Some("cri-o"),
+                Some(Runtime::CriO),
             ),
-            (format!("/kubepods.slice/{slice}/crio-{ID}"), Some("cri-o")),
+            (
+                format!("/kubepods.slice/{slice}/crio-{ID}"),
+                Some(Runtime::CriO),
+            ),
             (format!("/default/{ID}"), None),
             (
                 format!("/system.slice/nerdctl-{ID}.scope"),
-                Some("containerd"),
+                Some(Runtime::Containerd),
             ),
-            (format!("/machine.slice/libpod-{ID}.scope"), Some("podman")),
-            (format!("/libpod_parent/libpod-{ID}"), Some("podman")),
+            (
+                format!("/machine.slice/libpod-{ID}.scope"),
+                Some(Runtime::Podman),
+            ),
+            (format!("/libpod_parent/libpod-{ID}"), Some(Runtime::Podman)),
             (
                 format!("/system.slice/web.service/libpod-payload-{ID}"),
-                Some("podman"),
+                Some(Runtime::Podman),
             ),
             (format!("/ecs/0123456789abcdef0123456789abcdef/{ID}"), None),
             (format!("/own/new-runtime-{ID}.scope"), None),
@@ -418,7 +429,7 @@ mod tests {
             let expected = ContainerRef {
                 path,
                 id: "web",
-                runtime: Some("lxc"),
+                runtime: Some(Runtime::Lxc),
             };
             assert_eq!(place(&below), Place::Container(vec![expected]));
         }
@@ -434,7 +445,10 @@ mod tests {
         };
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].path, format!("/docker/{ID}"));
-        assert_eq!((found[1].id, found[1].runtime), (OTHER, Some("containerd")));
+        assert_eq!(
+            (found[1].id, found[1].runtime),
+            (OTHER, Some(Runtime::Containerd))
+        );
         assert_eq!(found[1].path, &path[..path.len() - 2]);
         // The runtime of the outer container says nothing about a bare id inside it.
         let path = format!("/docker/{ID}/kubepods/{OTHER}");

@@ -7,7 +7,7 @@ use crate::host::cgroup::Hierarchy;
 use crate::host::proc::ConfinedRoot;
 use crate::host::proc::fixture::Fixture;
 use crate::model::text::printable;
-use crate::model::{ContainerIdentity, Pod};
+use crate::model::{ContainerIdentity, Pod, Runtime};
 
 fn containers(fixture: &Fixture) -> Containers {
     let hierarchy = Hierarchy::detect(&fixture.host).unwrap();
@@ -19,7 +19,7 @@ fn facts(identity: &ContainerIdentity) -> (String, String, String, String) {
     let pod = identity.pod.as_ref();
     (
         identity.name.clone(),
-        identity.runtime.clone(),
+        identity.runtime.name().to_owned(),
         identity.image.clone(),
         pod.map(|pod| format!("{}/{}", pod.namespace, pod.name))
             .unwrap_or_default(),
@@ -329,7 +329,7 @@ fn a_name_that_comes_later() {
         [ContainerIdentity {
             id: id.to_owned(),
             name: "late".to_owned(),
-            runtime: "docker".to_owned(),
+            runtime: Runtime::Docker,
             image: "late:1".to_owned(),
             pod: None::<Pod>,
             cgroup: path.clone(),

@@ -118,7 +118,7 @@ impl Row<'_> {
         let _ = write!(out, "<tr{class}><td title=\"{full}\">{name}");
         let identity = &figures.identity;
         let what = match (identity.image.as_str(), figures.cpu_quota_cores) {
-            ("", None) => identity.runtime.clone(),
+            ("", None) => identity.runtime.name().to_owned(),
             ("", Some(cores)) => format!("{} · quota {cores:.2} CPU", identity.runtime),
             (image, None) => image.to_owned(),
             (image, Some(cores)) => format!("{image} · quota {cores:.2} CPU"),

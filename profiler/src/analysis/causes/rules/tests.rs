@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::analysis::View;
 use crate::analysis::causes::Causes;
-use crate::model::{Bucket, ContainerIdentity};
+use crate::model::{Bucket, ContainerIdentity, Runtime};
 use crate::model::{
     CfsFigures, Container, Culprit, Delay, Frame, FrameKind, FrameTable, Histogram, Ledger, Stack,
     Window,
@@ -172,15 +172,18 @@ fn run_queue() {
             },
             ..Ledger::default()
         });
-        let named = |name: &str, runtime: &str| Container {
+        let named = |name: &str, runtime: Runtime| Container {
             identity: ContainerIdentity {
                 name: name.into(),
-                runtime: runtime.into(),
+                runtime,
                 ..ContainerIdentity::default()
             },
             ..Container::default()
         };
-        let others = [named("noisy", "docker"), named("host", "host")];
+        let others = [
+            named("noisy", Runtime::Docker),
+            named("host", Runtime::Host),
+        ];
         let said = said("run_queue", frames, [vec![it], others.to_vec()].concat());
         let expected = format!(
             "waited 2.00 s for a CPU: 78.0% while {words}; p99 4.50 ms, max 11.0 ms; mostly in work()"
