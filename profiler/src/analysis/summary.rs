@@ -21,7 +21,7 @@ use crate::model::{
 pub use ledger::{BlockingSyscall, CulpritKind, DelayedBy, Latency, LatencyBucket};
 
 /// Version of the layout of `summary.json`.
-pub const SCHEMA_VERSION: u64 = 1;
+pub const SCHEMA_VERSION: u64 = 2;
 
 /// The document. Fields are in the order of the file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,7 +48,7 @@ pub struct Summary {
     /// Why some frames have no names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unnamed: Vec<Unnamed>,
-    /// Most lost time first, then most CPU time.
+    /// Most stalled time first, then most CPU time.
     pub containers: Vec<ContainerSummary>,
 }
 
@@ -146,7 +146,7 @@ pub struct ContainerSummary {
     pub wait_stacks: StackQuality,
     /// Time in which its threads had work and could not do it; in `ctprof report --format json` only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lost_ns: Option<u64>,
+    pub stalled_ns: Option<u64>,
     /// Why it is slow, the largest causes first; in `ctprof report --format json` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub causes: Option<Vec<Cause>>,
@@ -182,10 +182,10 @@ impl ContainerSummary {
 
     /// Time in which its threads had work and could not do it.
     #[must_use]
-    pub fn lost_ns(&self) -> u64 {
+    pub fn stalled_ns(&self) -> u64 {
         self.time_ns
             .iter()
-            .filter(|(state, _)| Meaning::of(**state) == Meaning::Lost)
+            .filter(|(state, _)| Meaning::of(**state) == Meaning::Stalled)
             .fold(0, |sum, (_, ns)| sum.saturating_add(*ns))
     }
 
@@ -211,7 +211,7 @@ impl Summary {
             .map(|position| (position, summarize(&window.rows, &labels, position)))
             .collect();
         rows.sort_by(|(_, a), (_, b)| {
-            let times = |c: &ContainerSummary| (c.lost_ns(), c.on_cpu_ns());
+            let times = |c: &ContainerSummary| (c.stalled_ns(), c.on_cpu_ns());
             times(b).cmp(&times(a)).then_with(|| a.label.cmp(&b.label))
         });
         let (order, containers) = rows.into_iter().unzip();
@@ -301,7 +301,7 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
         samples: container.samples,
         stacks: container.quality,
         wait_stacks: container.wait_quality,
-        lost_ns: None,
+        stalled_ns: None,
         causes: None,
         functions: None,
     }

@@ -149,7 +149,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Begins to sample, and the ledger, when everything else is ready: ctprof's own start is nobody's business.
+    /// Begins to sample, and the ledger, when everything else is ready, so that ctprof's own start is in no recording.
     ///
     /// # Errors
     /// The kernel refuses something that recording cannot do without.

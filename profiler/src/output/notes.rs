@@ -109,7 +109,7 @@ pub fn stolen(summary: &Summary) -> Option<String> {
     (stolen.saturating_mul(100) > cpus_ns).then(|| {
         format!(
             "the hypervisor took {} of the CPUs' time (steal, {}): it counts as on-CPU time of whoever ran",
-            units::seconds(stolen),
+            units::duration(stolen),
             units::percent(stolen, cpus_ns)
         )
     })
@@ -249,7 +249,7 @@ pub fn why_empty(summary: &Summary, containers: &[usize]) -> Vec<String> {
         format!(
             "No thread of {} was on a CPU when a sample was taken ({} at {} Hz): all slept, waited or were stopped.",
             who(summary, containers),
-            units::seconds(summary.window_ns),
+            units::duration(summary.window_ns),
             summary.sampling.frequency_hz
         )
     }];

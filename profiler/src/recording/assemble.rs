@@ -153,7 +153,7 @@ pub(super) fn profile(input: Input) -> Window {
         }),
         None => unavailable.push(Unavailable {
             view: ViewId::COUNTERS,
-            cause: "no counters with --no-stacks: they make every switch between containers dearer"
+            cause: "no counters with --no-stacks: they add to the cost of every switch between containers"
                 .to_owned(),
         }),
     }

@@ -81,7 +81,7 @@ fn table(reading: &Reading, profiles: bool) -> String {
         let _ = write!(out, "<span><i class=s{number}></i>{}</span>", part.title);
     }
     out.push_str(
-        "</p><table><thead><tr><th>container<th>threads<th>on CPU<th>run queue<th>throttled<th>lost\
+        "</p><table><thead><tr><th>container<th>threads<th>on CPU<th>run queue<th>throttled<th>stalled\
          <th class=wide>of its threads' time<th>delayed by<th></thead><tbody>\n",
     );
     for row in rows.iter().take(SHOWN) {

@@ -43,7 +43,7 @@ pub struct Settings {
     pub max_containers: usize,
     /// Most series of one answer.
     pub max_series: usize,
-    /// Culprits that are told by name, a row.
+    /// Culprits that each row names; the others are summed up.
     pub top_culprits: usize,
     /// How long a row that ended still appears.
     pub linger: Duration,

@@ -77,8 +77,8 @@ fn a_row_adds_up_and_links_to_its_profiles() {
     let row = html.lines().find(|line| line.contains(">web<")).unwrap();
     for part in [
         "registry/shop:2 · quota 0.50 CPU",
-        "<td>4<td>25.00 s<td>40.00 s<td>10.00 s<td>50.0%",
-        "<i class=s2 style=\"width:40.0%\" title=\"run queue: 40.00 s, 40.0%\">",
+        "<td>4<td>25.0 s<td>40.0 s<td>10.0 s<td>50.0%",
+        "<i class=s2 style=\"width:40.0%\" title=\"run queue: 40.0 s, 40.0%\">",
         "batch 75.0%",
         "href=\"/flamegraph?container=web&amp;seconds=10\"",
     ] {
