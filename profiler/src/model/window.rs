@@ -1,18 +1,27 @@
 //! What was measured between two instants.
 
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
-use super::{Container, ContainerIdentity, FrameTable, Losses, Pod, Runtime, Unavailable};
+use super::{Container, ContainerIdentity, FrameTable, Losses, Pod, Problem, Runtime, Unavailable};
 
 /// Why some frames have no names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unnamed {
-    /// The cause's id.
-    pub cause: String,
+    /// The cause.
+    pub cause: Problem,
     /// Processes or files that lack names for this cause, not frames.
     pub count: u64,
-    /// One line for people: the cause and, where there is one, the remedy.
-    pub explanation: String,
+}
+
+impl Serialize for Unnamed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Unnamed", 3)?;
+        fields.serialize_field("cause", self.cause.id())?;
+        fields.serialize_field("count", &self.count)?;
+        fields.serialize_field("explanation", self.cause.explain())?;
+        fields.end()
+    }
 }
 
 /// CPU time over the window, summed over CPUs, that no thread of this host had. The ledger counts it as time on the CPU

@@ -122,9 +122,9 @@ pub fn unnamed(summary: &Summary) -> Vec<String> {
         .unnamed
         .iter()
         .map(|it| {
-            let explanation = printable(&it.explanation, MAX_CAUSE);
             format!(
-                "frames without names: {explanation} ({})",
+                "frames without names: {} ({})",
+                it.cause.explain(),
                 units::count(it.count)
             )
         })

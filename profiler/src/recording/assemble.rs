@@ -190,11 +190,7 @@ fn unnamed(symbolizer: &Symbolizer) -> Vec<Unnamed> {
     symbolizer
         .problems()
         .iter()
-        .map(|(problem, count)| Unnamed {
-            cause: problem.id().to_owned(),
-            count,
-            explanation: problem.explain().to_owned(),
-        })
+        .map(|(cause, count)| Unnamed { cause, count })
         .collect()
 }
 

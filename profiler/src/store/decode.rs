@@ -136,15 +136,13 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
             view: ViewId::read(clean(view)),
             cause: clean(cause),
         }));
-    window.unnamed.extend(
-        head.unnamed
-            .iter()
-            .map(|(cause, count, explanation)| Unnamed {
-                cause: clean(cause),
-                count: *count,
-                explanation: clean(explanation),
-            }),
-    );
+    for (cause, count, _) in &head.unnamed {
+        let cause = crate::model::Problem::from_id(cause).ok_or_else(broken)?;
+        window.unnamed.push(Unnamed {
+            cause,
+            count: *count,
+        });
+    }
     let states = head.states.iter().map(|name| State::from_name(name));
     let mut known = Known {
         strings: Vec::new(),

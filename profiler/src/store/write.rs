@@ -195,7 +195,10 @@ fn head(window: &Window, strings: &Strings<'_>) -> Head {
         unnamed: window
             .unnamed
             .iter()
-            .map(|it| (it.cause.clone(), it.count, it.explanation.clone()))
+            .map(|it| {
+                let cause = it.cause;
+                (cause.id().to_owned(), it.count, cause.explain().to_owned())
+            })
             .collect(),
         states: State::ALL.map(|state| state.name().to_owned()).to_vec(),
         strings: strings.all.len() as u32,

@@ -29,7 +29,6 @@ mod mutated_files;
 mod names;
 mod perf_maps;
 mod pool;
-mod problems;
 mod process;
 mod roots;
 mod safe_open;
@@ -50,13 +49,14 @@ use self::kernel::KernelSymbols;
 use self::lookup::{Lookup, plain};
 use self::perf_maps::PerfMaps;
 pub(crate) use self::pool::Pool;
-pub use self::problems::{Problem, Problems};
 use self::process::{Absent, Image, PerfMap, Processes};
 use self::safe_open::Held;
 use self::unwinding::Unwinding;
+use crate::model::problem as problems;
 use crate::model::{
     CallerAt, Frame, FrameKind, FrameTable, Happened, Module, ProcessKey, Resolved, SideBand,
 };
+pub use crate::model::{Problem, Problems};
 use crate::unwind::News;
 
 /// Where distributions install debug information apart from programs.

@@ -298,11 +298,7 @@ impl Sums for Stolen {
 
 impl Sums for Unnamed {
     fn combine(&mut self, other: &Self, op: Op) {
-        let Self {
-            count,
-            cause: _,
-            explanation: _,
-        } = other;
+        let Self { count, cause: _ } = other;
         op.on(&mut self.count, *count);
     }
 

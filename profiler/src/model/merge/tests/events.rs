@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use crate::model::{
     Bucket, CfsFigures, Container, Culprit, Delay, Frame, FrameId, FrameKind, Histogram, Latency,
-    LatencyBucket, Ledger, Loss, Module, Psi, Runtime, Stack, State, Syscall, Unavailable, Unnamed,
-    ViewId, Window,
+    LatencyBucket, Ledger, Loss, Module, Problem, Psi, Runtime, Stack, State, Syscall, Unavailable,
+    Unnamed, ViewId, Window,
 };
 
 const ROWS: u8 = 4;
@@ -244,9 +244,8 @@ impl Made {
                 if self.window.unavailable.is_empty() {
                     self.window.unavailable.push(view);
                     self.window.unnamed.push(Unnamed {
-                        cause: "gone".to_owned(),
+                        cause: Problem::ProcessGone,
                         count: 0,
-                        explanation: "it is gone".to_owned(),
                     });
                 }
                 self.window.unnamed[0].count += 1;
