@@ -1,4 +1,10 @@
 //! ELF files, read defensively: nothing in them is trusted, whatever is wrong just has no names.
+//!
+//! Why not the `object` crate, which tests use: it is made for files that are mapped, and a mapped file that its owner truncates
+//! is a SIGBUS here. Its `ReadCache` does read on demand and within the file's length, but has no limit below that (a sparse file says
+//! it is as long as it likes), keeps all that it has read for as long as it lives, so that one section cannot be dropped before
+//! the next is read, refuses names above 4 KiB, which C++ has, and tells a failed read, a damaged file and a large one
+//! by the same `()`: here each is a cause of its own in the report.
 
 mod caller;
 mod header;
