@@ -30,6 +30,8 @@ mod lent;
 mod lookup;
 #[cfg(test)]
 mod mutated_files;
+#[cfg(test)]
+mod mutation;
 mod names;
 mod naming;
 mod noticed;

@@ -9,14 +9,16 @@
 mod caller;
 mod header;
 mod packed;
+mod parts;
 mod source;
 mod symbols;
 mod unwind;
 mod window;
 
-pub(crate) use header::{Header, Section, Segment};
+pub(crate) use header::Header;
 pub(crate) use packed::section_bytes;
 pub(super) use packed::xz;
+pub(crate) use parts::{Section, Segment};
 pub(super) use source::c_string;
 pub(crate) use source::{Numbers, ReadError, Source};
 pub(super) use symbols::{SymbolTables, Symbols};
