@@ -62,11 +62,9 @@ const REFUSED: &[i64] = &[
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
     // Sockets: those that it has are enough. A container runtime's would start programs.
-    libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_bind,
     libc::SYS_listen,
-    libc::SYS_connect,
     // Namespaces, mounts, modules, the machine.
     libc::SYS_setns,
     libc::SYS_unshare,
@@ -150,8 +148,18 @@ const SIOCSPGRP: u32 = 0x8902;
 /// Puts a byte into a terminal's input.
 const TIOCSTI: u32 = 0x5412;
 
-/// What the agent does without. `profiles`: it records on demand. `pid`: its own.
-fn rules(profiles: bool, pid: u32) -> Vec<Rule> {
+/// What the agent still does once everything is attached.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keeps {
+    /// Records on demand.
+    pub(super) profiles: bool,
+    /// Fetches debug information from servers for that: connects to other hosts.
+    pub(super) fetches: bool,
+}
+
+/// What the agent does without. `pid`: its own.
+fn rules(keeps: Keeps, pid: u32) -> Vec<Rule> {
+    let Keeps { profiles, fetches } = keeps;
     let deny = |number, when| Rule {
         number,
         when,
@@ -203,12 +211,22 @@ fn rules(profiles: bool, pid: u32) -> Vec<Rule> {
     if !profiles {
         rules.push(deny(libc::SYS_perf_event_open, When::Always));
     }
+    let internet = (libc::AF_INET | libc::AF_INET6).cast_unsigned();
+    if fetches {
+        // No other bits, and the one that both have: exactly these two families, and no socket of a runtime.
+        rules.push(deny(libc::SYS_socket, When::AnyBit(0, !internet)));
+        let both = (libc::AF_INET & libc::AF_INET6).cast_unsigned();
+        rules.push(deny(libc::SYS_socket, When::NoBit(0, both)));
+    } else {
+        rules.push(deny(libc::SYS_socket, When::Always));
+        rules.push(deny(libc::SYS_connect, When::Always));
+    }
     rules
 }
 
 /// Gives these calls up, in all threads and for good.
-pub(super) fn apply(profiles: bool) {
-    match install(&rules(profiles, std::process::id())) {
+pub(super) fn apply(keeps: Keeps) {
+    match install(&rules(keeps, std::process::id())) {
         Ok(()) => tracing::info!("system calls given up: a seccomp filter is on"),
         Err(error) => tracing::warn!(
             "cannot give up system calls: {error}; the agent goes on without a seccomp filter of its own (--no-seccomp \
@@ -246,20 +264,25 @@ mod tests {
         CLONE_THREAD, ENOSYS, EPERM, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, SIGCHLD,
     };
 
-    use super::{install, rules};
+    use super::{Keeps, install, rules};
+
+    const RECORDS: Keeps = Keeps {
+        profiles: true,
+        fetches: false,
+    };
 
     const PATH: *const libc::c_char = c"/proc/self/status".as_ptr();
 
     /// What becomes of calls in a process of their own that has given up what the agent gives up: pairs of number,
     /// arguments and the error that is expected, 0 for none of the filter's.
-    fn tried(profiles: bool, calls: &[(i64, [i64; 6], i32)]) {
+    fn tried(keeps: Keeps, calls: &[(i64, [i64; 6], i32)]) {
         // SAFETY: the child makes system calls, allocates only what glibc lets a forked child, and never returns.
         let child = unsafe { libc::fork() };
         if child == 0 {
             // SAFETY: plain system calls; arguments are numbers or addresses of constants.
             unsafe {
                 libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-                if install(&rules(profiles, libc::getpid().cast_unsigned())).is_err() {
+                if install(&rules(keeps, libc::getpid().cast_unsigned())).is_err() {
                     libc::_exit(200);
                 }
                 for (position, (number, args, expected)) in calls.iter().enumerate() {
@@ -306,7 +329,7 @@ mod tests {
         // SAFETY: have no preconditions.
         let (pid, parent) = unsafe { (libc::getpid(), libc::getppid()) };
         tried(
-            true,
+            RECORDS,
             &[
                 (libc::SYS_openat, open(O_RDONLY), 0),
                 (libc::SYS_openat, open(libc::O_DIRECTORY), 0),
@@ -347,6 +370,8 @@ mod tests {
                 (libc::SYS_umount2, none, EPERM),
                 (libc::SYS_init_module, none, EPERM),
                 (libc::SYS_socket, [1, 1, 0, 0, 0, 0], EPERM),
+                (libc::SYS_socket, [2, 1, 0, 0, 0, 0], EPERM),
+                (libc::SYS_connect, [-1, 0, 0, 0, 0, 0], EPERM),
                 (libc::SYS_io_uring_setup, none, EPERM),
                 (libc::SYS_fcntl, [0, 8, 0, 0, 0, 0], EPERM),
                 (libc::SYS_fcntl, [0, libc::F_GETFD.into(), 0, 0, 0, 0], 0),
@@ -370,10 +395,34 @@ mod tests {
 
     #[test]
     fn without_profiles_nothing_new_is_loaded() {
+        let keeps = Keeps {
+            profiles: false,
+            fetches: false,
+        };
         for command in [0, 5, 17, 28] {
-            tried(false, &[(libc::SYS_bpf, [command, 0, 0, 0, 0, 0], EPERM)]);
+            tried(keeps, &[(libc::SYS_bpf, [command, 0, 0, 0, 0, 0], EPERM)]);
         }
-        tried(false, &[(libc::SYS_perf_event_open, [0; 6], EPERM)]);
+        tried(keeps, &[(libc::SYS_perf_event_open, [0; 6], EPERM)]);
+    }
+
+    #[test]
+    fn who_fetches_connects_to_other_hosts_and_to_nothing_here() {
+        let keeps = Keeps {
+            profiles: true,
+            fetches: true,
+        };
+        let socket = |family| (libc::SYS_socket, [family, 1, 0, 0, 0, 0]);
+        // Unix, X.25, netlink, packet, vsock and the like.
+        let others = (0..64).filter(|family| ![2, 10].contains(family));
+        let mut calls: Vec<_> = others
+            .map(|family| (socket(family).0, socket(family).1, EPERM))
+            .collect();
+        calls.extend([2, 10].map(|family| (socket(family).0, socket(family).1, 0)));
+        calls.push((libc::SYS_connect, [-1, 0, 0, 0, 0, 0], 0));
+        calls.push((libc::SYS_bind, [-1, 0, 0, 0, 0, 0], EPERM));
+        calls.push((libc::SYS_listen, [-1, 0, 0, 0, 0, 0], EPERM));
+        calls.push((libc::SYS_memfd_create, [PATH as i64, 0, 0, 0, 0, 0], 0));
+        tried(keeps, &calls);
     }
 
     /// i386 has other numbers: what is refused here would be had there.
@@ -385,7 +434,7 @@ mod tests {
             // SAFETY: as in `tried`; the instruction is `getpid` by i386's number.
             unsafe {
                 libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-                if install(&rules(true, 1)).is_ok() {
+                if install(&rules(RECORDS, 1)).is_ok() {
                     std::arch::asm!("int 0x80", inout("eax") 20 => _, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
                 }
                 libc::_exit(0);

@@ -14,6 +14,7 @@ use super::web::Web;
 use super::{CorePlan, channel, confinement, core, privileges};
 use crate::collect::Environment;
 use crate::recording::raise_file_limit;
+use crate::symbolize::debuginfod::{Keep, Servers};
 use crate::{Error, Result};
 
 /// Runs the agent until SIGTERM or SIGINT. SIGHUP has it read its settings again. `base` is what no setting says.
@@ -68,7 +69,7 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Re
                 () = attached(&mut is_attached), if !*open.borrow() => {
                     privileges::after_attaching(resolved.settings.profiles);
                     if resolved.settings.seccomp {
-                        confinement::apply(resolved.settings.profiles);
+                        confinement::apply(keeps(&resolved.settings));
                     }
                     tracing::info!("ready: BPF programs are attached");
                     open.send_replace(true);
@@ -144,6 +145,13 @@ fn reload(layers: &Layers, resolved: &mut Resolved) -> Result<Web> {
         tracing::warn!("reloaded; changed: {applied}; needs a restart: {rest}");
     }
     Ok(web)
+}
+
+fn keeps(settings: &Settings) -> confinement::Keeps {
+    confinement::Keeps {
+        profiles: settings.profiles,
+        fetches: settings.profiles && Servers::from_env(Keep::InMemory).is_some(),
+    }
 }
 
 fn core_plan(settings: &Settings, base: &CorePlan) -> CorePlan {

@@ -24,7 +24,9 @@ Serves / (a page for people), /metrics, /debug/pprof/profile?container=NAME&seco
 the language), /flamegraph?container=NAME&seconds=30&state=all, /healthz and /readyz.
 
 Every setting is a flag, an environment variable or a key of the file, and counts in this order. SIGHUP reads the file
-again without losing a counter; SIGTERM answers what is in progress and ends.";
+again without losing a counter; SIGTERM answers what is in progress and ends.
+
+Where DEBUGINFOD_URLS is in its environment, profiles ask these servers for debug information that this host has not.";
 
 /// The agent's flags, as they were typed. What flags there are follows from the table of settings.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use crate::host::cgroup::{Hierarchy, Version};
 use crate::host::{Host, kernel};
 use crate::model::StateGroup;
 use crate::requirements::{self, Requirement, Verdict};
+use crate::symbolize::debuginfod::Settings;
 use crate::{Error, Result};
 
 /// Say what works on this host, and what to do about the rest.
@@ -128,6 +129,7 @@ fn findings(btf_path: Option<&Path>) -> Vec<Finding> {
     let hierarchy = hierarchy.ok();
     let layout = types(btf_path, hierarchy.as_ref(), &mut all);
     all.push(kernel_symbols(&host));
+    all.push(debug_servers());
     match (hierarchy, layout) {
         (Some(hierarchy), Some(layout)) if are_met => {
             programs(&host, btf_path, &hierarchy, &layout, &mut all);
@@ -186,6 +188,28 @@ fn kernel_symbols(host: &Host) -> Finding {
         ),
         "run with sudo, or sysctl kernel.kptr_restrict=1 and CAP_SYSLOG",
     )
+}
+
+/// Whether servers are asked for debug information. That they answer is not tried: nothing leaves this host here.
+fn debug_servers() -> Finding {
+    let detail = match Settings::from_env() {
+        None => "off: DEBUGINFOD_URLS names no server to ask for debug information".to_owned(),
+        Some(settings) => {
+            let servers = settings.servers.iter().map(ToString::to_string);
+            let folders = settings.folders.iter();
+            let folders = folders.map(|path| path.display().to_string());
+            let all: Vec<String> = servers.chain(folders).collect();
+            let kept = settings.cache.map_or_else(
+                || "in memory".to_owned(),
+                |path| format!("at {}", path.display()),
+            );
+            format!(
+                "asked for debug information, which is kept {kept}: {}",
+                all.join(", ")
+            )
+        }
+    };
+    ok("debuginfod", detail)
 }
 
 fn programs(

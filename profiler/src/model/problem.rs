@@ -49,6 +49,16 @@ pub enum Problem {
     DebugInfoUnsupported,
     /// A file with separate debug information belongs to another build of its program.
     DebugFileForeign,
+    /// No server of `DEBUGINFOD_URLS` has the debug information of a mapped file.
+    ServersHaveNone,
+    /// Servers have not sent all of the debug information of a mapped file by the time for names.
+    ServersLate,
+    /// A server could not be reached, or did not send all of the debug information of a mapped file.
+    ServersFailed,
+    /// What a server sent is not debug information of the mapped file.
+    ServersForeign,
+    /// What a server has is larger than the limit.
+    ServersTooLarge,
     /// The symbol table in `.gnu_debugdata` is damaged, too large, or packed in a way that is not read.
     MiniDebugInfoUnreadable,
     /// A perf map is not a regular file (FIFO, device, folder).
@@ -144,6 +154,11 @@ impl Problem {
             Self::DebugInfoMalformed => "debug_info_malformed",
             Self::DebugInfoUnsupported => "debug_info_unsupported",
             Self::DebugFileForeign => "debug_file_foreign",
+            Self::ServersHaveNone => "debuginfod_has_none",
+            Self::ServersLate => "debuginfod_late",
+            Self::ServersFailed => "debuginfod_failed",
+            Self::ServersForeign => "debuginfod_foreign",
+            Self::ServersTooLarge => "debuginfod_too_large",
             Self::MiniDebugInfoUnreadable => "mini_debug_info_unreadable",
             Self::PerfMapNotRegular => "perf_map_not_regular",
             Self::PerfMapOutside => "perf_map_outside",
@@ -204,6 +219,21 @@ impl Problem {
             }
             Self::DebugFileForeign => {
                 "files with debug information belong to another build of their program: install those of this build"
+            }
+            Self::ServersHaveNone => {
+                "no server in DEBUGINFOD_URLS has debug information of mapped files: add one that has"
+            }
+            Self::ServersLate => {
+                "debug information had not come from DEBUGINFOD_URLS when the time for names was up: `record --names-within` gives more"
+            }
+            Self::ServersFailed => {
+                "servers in DEBUGINFOD_URLS could not be reached, or did not send all of a file: -vv says which and why"
+            }
+            Self::ServersForeign => {
+                "servers in DEBUGINFOD_URLS sent something else than debug information of the file: remove those (-vv says which)"
+            }
+            Self::ServersTooLarge => {
+                "servers in DEBUGINFOD_URLS have debug information above the size limit (DEBUGINFOD_MAXSIZE, 2 GB at most), or above the room on this disk"
             }
             Self::MiniDebugInfoUnreadable => {
                 "symbol tables in .gnu_debugdata could not be unpacked: exported functions have names, others may not"

@@ -1,12 +1,19 @@
 //! What is done while recording: naming newborn containers, holding binaries, telling how far it is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::aggregate::Addresses;
 use crate::collect::{Counted, Counters, Observer, Samples};
 use crate::grouping::Naming;
 use crate::model::{ContainerIdentity, ProcessKey, SideBand};
+use crate::symbolize::debuginfod::{Keep, Servers};
 use crate::symbolize::{Options, Symbolizer};
 use crate::unwind::News;
+
+/// How often samples are looked through for files whose debug information servers have, at most, and what part of the time
+/// that may take.
+const FETCH: Duration = Duration::from_millis(500);
+const FETCH_PART: u32 = 50;
 
 /// Follows a recording.
 pub(super) struct Live<'a, P> {
@@ -14,19 +21,37 @@ pub(super) struct Live<'a, P> {
     symbolizer: Symbolizer,
     counters: Option<Counters<'a>>,
     progress: P,
+    next_fetch: Instant,
 }
 
 impl<'a, P: FnMut(Duration, u64)> Live<'a, P> {
-    pub(super) fn new(naming: Naming, counters: Option<Counters<'a>>, progress: P) -> Self {
+    pub(super) fn new(
+        naming: Naming,
+        counters: Option<Counters<'a>>,
+        keep: Keep,
+        progress: P,
+    ) -> Self {
         Self {
             naming,
             symbolizer: Symbolizer::new(Options {
                 unwind: true,
+                debuginfod: Servers::from_env(keep),
                 ..Options::default()
             }),
             counters,
             progress,
+            next_fetch: Instant::now(),
         }
+    }
+
+    /// Downloads take longer than anybody waits at the end: they begin as soon as samples lie in a file.
+    fn fetch_ahead(&mut self, samples: &Samples) {
+        let now = Instant::now();
+        if !self.symbolizer.fetches() || now < self.next_fetch {
+            return;
+        }
+        self.symbolizer.fetch_ahead(&Addresses::of(samples).user);
+        self.next_fetch = Instant::now() + FETCH.max(now.elapsed() * FETCH_PART);
     }
 
     /// Stops the counters, and hands over what was gathered.
@@ -59,6 +84,7 @@ impl<P: FnMut(Duration, u64)> Observer for Live<'_, P> {
 
     fn drained(&mut self, elapsed: Duration, samples: &Samples) -> Vec<ContainerIdentity> {
         self.symbolizer.take_in();
+        self.fetch_ahead(samples);
         if let Some(counters) = &mut self.counters {
             counters.follow_cpus();
         }

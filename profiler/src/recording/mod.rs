@@ -21,6 +21,7 @@ use crate::collect::{Counters, Ended, Session, SessionPlan};
 use crate::grouping::Naming;
 use crate::host::containers::Containers;
 use crate::model::{Grouping, Window};
+use crate::symbolize::debuginfod::Keep;
 pub use assemble::CALL_NAMES;
 use beside::Figures;
 use live::Live;
@@ -96,7 +97,7 @@ impl<'a> Recording<'a> {
         stop: impl Future<Output = Ended>,
         progress: impl FnMut(Duration, u64),
     ) -> Result<Finished> {
-        let mut live = Live::new(self.naming, self.counters, progress);
+        let mut live = Live::new(self.naming, self.counters, Keep::OnDisk, progress);
         let ended = self.session.run(limit, stop, &mut live).await?;
         let end = self.session.ended_at().unwrap_or_else(Instant::now);
         let (naming, symbolizer, counted) = live.end();

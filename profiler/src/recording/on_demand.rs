@@ -9,6 +9,7 @@ use crate::bpf::SamplingEvent;
 use crate::collect::{Ended, Observer, Recorded};
 use crate::grouping::Naming;
 use crate::host::cgroup::Hierarchy;
+use crate::symbolize::debuginfod::Keep;
 
 /// What is done for one window while it is in the making.
 pub struct OnDemand {
@@ -35,7 +36,8 @@ impl OnDemand {
             start_unix: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
-            live: Live::new(naming, None, |_, _| ()),
+            // Whoever records on demand, an agent, writes no files.
+            live: Live::new(naming, None, Keep::InMemory, |_, _| ()),
         }
     }
 

@@ -22,7 +22,7 @@ const MOST_THREADS: usize = 4;
 pub(super) const FOR_SYMBOLS: Duration = Duration::from_millis(150);
 
 /// A moment that does not come while somebody waits.
-const FOREVER: Duration = Duration::from_secs(24 * 3600);
+pub(super) const FOREVER: Duration = Duration::from_secs(24 * 3600);
 
 /// How many files are read at once.
 pub(super) fn width() -> usize {

@@ -357,8 +357,18 @@ fn read(origin: &Origin, options: &Options, problems: &mut Problems) -> Result<B
         let Origin::Held(file) = origin else {
             return None;
         };
-        let wanted = options.separate_debug_files;
-        wanted.then(|| separate::find(file, elf, build_id, options.max_debug_bytes, problem))?
+        if !options.separate_debug_files {
+            return None;
+        }
+        let found = separate::find(file, elf, build_id, options.max_debug_bytes, problem);
+        found.or_else(|| {
+            let fetched = options.debuginfod.as_ref()?.at_hand(build_id);
+            let missing = fetched.as_ref().err().copied().flatten();
+            if let Some(missing) = missing {
+                problem(missing.problem());
+            }
+            fetched.ok()
+        })
     };
     Binary::read(source, options, separate, &mut |problem| {
         problems.add(problem);

@@ -20,6 +20,7 @@ mod ahead;
 mod binary;
 mod budget;
 mod cache;
+pub mod debuginfod;
 mod dwarf;
 pub(crate) mod elf;
 mod followed;
@@ -50,8 +51,10 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use self::ahead::Wanted;
+use self::ahead::{FOREVER, Wanted};
 use self::cache::Cache;
+use self::debuginfod::Servers;
+use self::debuginfod::ahead::{Fetching, until};
 use self::followed::Following;
 use self::kernel::KernelSymbols;
 use self::perf_maps::PerfMaps;
@@ -81,6 +84,8 @@ pub struct Options {
     pub inlined: bool,
     /// Look for debug information that is installed apart from its program, in the container and on the host.
     pub separate_debug_files: bool,
+    /// Servers that have debug information of which this host has none; `None` to ask nobody.
+    pub debuginfod: Option<Arc<Servers>>,
     /// Mapped files held open; each costs a file descriptor.
     pub max_files: usize,
     /// Process images known.
@@ -110,6 +115,7 @@ impl Default for Options {
             proc_root: PathBuf::from("/proc"),
             inlined: true,
             separate_debug_files: true,
+            debuginfod: None,
             max_files: (descriptors / 2).min(16_384),
             max_processes: 65_536,
             max_mappings: 16_384,
@@ -146,6 +152,7 @@ pub struct Symbolizer {
     parents: HashMap<ProcessKey, ProcessKey>,
     following: Following,
     unwinding: Unwinding,
+    fetching: Fetching,
     /// When a process image was first seen running, in ns of `CLOCK_MONOTONIC`.
     seen_at: HashMap<ProcessKey, u64>,
     /// Process ids that were noticed at a moment until which not all records are there.
@@ -173,6 +180,7 @@ impl Symbolizer {
             parents: HashMap::new(),
             following: Following::default(),
             unwinding: Unwinding::default(),
+            fetching: Fetching::default(),
             seen_at: HashMap::new(),
             too_new: Vec::new(),
             paused: HashSet::new(),
@@ -237,6 +245,12 @@ impl Symbolizer {
                 self.processes.follow(*process, followed);
             }
         }
+        let wanted = self.wanted(addresses);
+        self.read_wanted(wanted, deadline);
+        self.deadline = deadline;
+    }
+
+    fn wanted(&self, addresses: &BTreeMap<ProcessKey, Vec<u64>>) -> Wanted {
         let mut wanted = Wanted::default();
         for (process, addresses) in addresses {
             let known = self.nearest_known(*process);
@@ -244,9 +258,46 @@ impl Symbolizer {
                 wanted.add(image, addresses);
             }
         }
+        wanted
+    }
+
+    /// Files whose debug information is to come from servers are read last, when it has come or the time for that is up.
+    fn read_wanted(&mut self, mut wanted: Wanted, deadline: Option<Instant>) {
         let (options, pool) = (&self.options, &self.pool);
+        let coming = options.debuginfod.as_ref().map(|servers| {
+            let now = Instant::now();
+            let for_looks = deadline.map_or(FOR_PERF_MAP, |deadline| {
+                deadline.saturating_duration_since(now) / 4
+            });
+            self.fetching.ask(&wanted, &Arc::new(options.clone()), pool);
+            self.fetching.settle(pool, now + for_looks);
+            let (coming, build_ids) = self.fetching.coming(&mut wanted, servers);
+            (servers, coming, build_ids)
+        });
+        let problems = &mut self.problems;
         self.cache
-            .read_ahead(wanted, options, deadline, pool, &mut self.problems);
-        self.deadline = deadline;
+            .read_ahead(wanted, options, deadline, pool, problems);
+        if let Some((servers, coming, build_ids)) = coming
+            && !build_ids.is_empty()
+        {
+            let last = deadline.map_or_else(|| Instant::now() + FOREVER, until);
+            servers.wait(&build_ids, last);
+            self.cache
+                .read_ahead(coming, options, deadline, pool, problems);
+        }
+    }
+
+    /// Whether debug information is fetched from servers.
+    #[must_use]
+    pub fn fetches(&self) -> bool {
+        self.options.debuginfod.is_some()
+    }
+
+    /// Has debug information fetched that naming these addresses will take, for [`Symbolizer::read_ahead`] to find. Never
+    /// waits.
+    pub fn fetch_ahead(&mut self, addresses: &BTreeMap<ProcessKey, Vec<u64>>) {
+        let wanted = self.wanted(addresses);
+        let options = Arc::new(self.options.clone());
+        self.fetching.ask(&wanted, &options, &self.pool);
     }
 }

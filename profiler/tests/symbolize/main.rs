@@ -7,6 +7,8 @@
 )]
 
 mod ahead;
+mod debug_files;
+mod debuginfod;
 mod files;
 mod go;
 mod hostile;

@@ -43,6 +43,16 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 /// later SIGTERM, then SIGKILL); a second one kills it at once. When the command exits first, what it left running in
 /// its cgroup is ended in the same way.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Environment:
+  DEBUGINFOD_URLS         Servers (http, https, file URLs, separated by spaces) that are asked by build id for debug
+                          information that this host has not. Unset, nobody is asked. sudo passes it on with
+                          --preserve-env=DEBUGINFOD_URLS. What comes after the time for names is left out:
+                          --names-within gives more
+  DEBUGINFOD_CACHE_PATH   Where it is kept; default: debuginfod_client in XDG_CACHE_HOME or ~/.cache
+  DEBUGINFOD_TIMEOUT      Seconds for an answer, and for each 100 kB of it; default: 90
+  DEBUGINFOD_MAXTIME      Seconds for a file; default: 600
+  DEBUGINFOD_MAXSIZE      Bytes of a file; default, and most: 2 GiB")]
 pub struct RecordArgs {
     #[command(flatten)]
     target: TargetArgs,

@@ -12,6 +12,7 @@ use super::queue::{Lanes, Next};
 use super::{Answer, Question};
 use crate::host::{Host, descriptor};
 use crate::model::{FrameKind, FrameTable, ProcessKey};
+use crate::symbolize::debuginfod::{Keep, Servers};
 use crate::symbolize::{Options, Patience, Pool, Symbolizer};
 
 /// How long one attempt may take.
@@ -131,7 +132,11 @@ impl Shared {
 /// Answers until the end.
 pub(super) fn run(shared: &Shared, answers: &Sender<(u64, Answer)>) {
     let mut worker = Worker {
-        symbolizer: Symbolizer::new(Options::default()),
+        symbolizer: Symbolizer::new(Options {
+            // Nobody is asked here, where answers take half a second: what recordings have fetched is found.
+            debuginfod: Servers::from_env(Keep::InMemory),
+            ..Options::default()
+        }),
         descriptors: Pool::new(2),
     };
     while let Some((notices, order)) = shared.next() {

@@ -39,12 +39,21 @@ pub(crate) struct Scrape {
 impl Agent {
     /// `ctprof agent ARGS…` on a port of its own, ready.
     pub(crate) fn start(args: &[&str]) -> Result<Self> {
+        Self::start_in(&[], args)
+    }
+
+    /// The same, with these environment variables.
+    pub(crate) fn start_in(environment: &[(&str, &str)], args: &[&str]) -> Result<Self> {
         let own: &[&str] = if args.contains(&"--listen") {
             &["agent"]
         } else {
             &["agent", "--listen", "127.0.0.1:0"]
         };
-        let mut running = Ctprof::new(&[own, args].concat()).start()?;
+        let mut ctprof = Ctprof::new(&[own, args].concat());
+        for (name, value) in environment {
+            ctprof = ctprof.env(name, value);
+        }
+        let mut running = ctprof.start()?;
         let address = wait_for("the agent to be ready", || {
             running.expect_alive()?;
             let said = running.said();

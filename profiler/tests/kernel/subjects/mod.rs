@@ -10,6 +10,7 @@ mod call_stacks;
 mod churn;
 mod command;
 mod counters;
+mod debuginfod;
 mod decided;
 mod errors;
 mod frozen;
@@ -65,6 +66,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         identity::trials(),
         moves::trials(),
         names::trials(),
+        debuginfod::trials(),
         quota::trials(),
         namespaces::trials(),
         neighbour::trials(),
