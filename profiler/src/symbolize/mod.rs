@@ -48,7 +48,7 @@ mod walk;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use self::ahead::{FOREVER, Wanted};
@@ -64,6 +64,7 @@ use self::unwinding::Unwinding;
 use crate::model::ProcessKey;
 use crate::model::problem as problems;
 pub use crate::model::{Problem, Problems};
+use naming::FOR_PERF_MAP;
 pub use naming::{InTime, Patience};
 
 /// Where distributions install debug information apart from programs.

@@ -15,7 +15,7 @@ use crate::model::{CallerAt, Frame, FrameKind, FrameTable, Module, ProcessKey, R
 const FOR_LOOK: Duration = Duration::from_millis(20);
 
 /// How long a perf map may take to read where nobody has said when names have to be there.
-const FOR_PERF_MAP: Duration = Duration::from_secs(10);
+pub(super) const FOR_PERF_MAP: Duration = Duration::from_secs(10);
 
 /// Most generations of forks that a name is looked for in.
 const MAX_FORKS: usize = 8;
