@@ -8,6 +8,8 @@ mod cmd;
 mod demo;
 mod ebpf;
 mod image;
+#[cfg(test)]
+mod map;
 mod paths;
 mod setup;
 mod static_build;

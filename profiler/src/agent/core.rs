@@ -43,7 +43,7 @@ pub struct CorePlan {
     pub bpf_statistics: bool,
     /// Most rows of a reading; those beyond count as `other`.
     pub max_groups: usize,
-    /// Culprits that are told by name, a row.
+    /// Culprits that each row names; the others are summed up.
     pub top_culprits: usize,
     /// How long a group that ended still appears, at least; it always appears once.
     pub linger: Duration,

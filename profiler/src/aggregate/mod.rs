@@ -4,11 +4,13 @@
 //! - `stacks`: rows of raw samples and intervals as stacks of containers
 //! - `skipped`: callers that unwinding by frame pointers skips
 //! - `ledger`: raw figures by slot as the ledgers of containers
+//! - `delays`: who delayed whom
 //! - `syscalls`: rows by slot as the system calls of containers
 //! - `balance`: makes the two agree
 
 mod addresses;
 mod balance;
+mod delays;
 mod ledger;
 mod skipped;
 mod stacks;

@@ -242,7 +242,7 @@ fn distinction(identity: &ContainerIdentity) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Pod;
+    use crate::model::{Pod, Runtime};
     use proptest::prelude::*;
 
     #[test]
@@ -332,7 +332,7 @@ mod tests {
             named("x", "", "/same"),
             named("host", "ca11ab1e", "/d"),
             ContainerIdentity {
-                runtime: "host".into(),
+                runtime: Runtime::Host,
                 ..named("host", "", "")
             },
         ];

@@ -1,4 +1,4 @@
-//! States as views show them: names, titles, order, and which of them are lost time.
+//! States as views show them: names, titles, order, and in which of them a thread is stalled.
 //!
 //! User and kernel time on the CPU are one state here: the leaf of a stack tells them apart.
 
@@ -10,10 +10,10 @@ pub enum Meaning {
     /// The thread ran.
     Work,
     /// The thread had work and could not do it: no CPU, no quota, a disk or a page that was not there.
-    Lost,
+    Stalled,
     /// The thread waited for another thread, a peer, a clock or an event. Whether it had work nobody but its
     /// program knows: a pool without work waits on a lock, a server without requests in `poll`.
-    Waiting,
+    Blocked,
 }
 
 impl Meaning {
@@ -23,7 +23,7 @@ impl Meaning {
         match state {
             State::OnCpuUser | State::OnCpuKernel => Self::Work,
             State::RunQueue | State::Throttled | State::BlockedDisk | State::BlockedFault => {
-                Self::Lost
+                Self::Stalled
             }
             State::BlockedLock
             | State::BlockedNet
@@ -31,7 +31,7 @@ impl Meaning {
             | State::BlockedSleep
             | State::BlockedPipe
             | State::BlockedChild
-            | State::BlockedOther => Self::Waiting,
+            | State::BlockedOther => Self::Blocked,
         }
     }
 }

@@ -15,13 +15,13 @@ use super::names;
 use super::states::Meaning;
 use super::syscalls::{self, SyscallSummary};
 use crate::model::{
-    CfsFigures, Container, Counters, Losses, Pod, Psi, RowKey, StackQuality, State, StateGroup,
-    Stolen, Unavailable, Unnamed, Window,
+    CfsFigures, Container, Counters, Losses, Pod, Psi, RowKey, Runtime, StackQuality, State,
+    StateGroup, Stolen, Unavailable, Unnamed, Window,
 };
 pub use ledger::{BlockingSyscall, CulpritKind, DelayedBy, Latency, LatencyBucket};
 
 /// Version of the layout of `summary.json`.
-pub const SCHEMA_VERSION: u64 = 1;
+pub const SCHEMA_VERSION: u64 = 2;
 
 /// The document. Fields are in the order of the file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,7 +48,7 @@ pub struct Summary {
     /// Why some frames have no names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unnamed: Vec<Unnamed>,
-    /// Most lost time first, then most CPU time.
+    /// Most stalled time first, then most CPU time.
     pub containers: Vec<ContainerSummary>,
 }
 
@@ -72,8 +72,8 @@ pub struct ContainerSummary {
     pub name: String,
     /// Unique in this recording: the first field in `stacks.folded`, the frame in flame graphs.
     pub label: String,
-    /// What runs it: `docker`, `containerd`, …, `systemd`, `cgroup`, `host`, `kernel`.
-    pub runtime: String,
+    /// What runs it, or what else it is.
+    pub runtime: Runtime,
     /// Image reference, empty if not known.
     pub image: String,
     /// The Kubernetes pod.
@@ -146,7 +146,7 @@ pub struct ContainerSummary {
     pub wait_stacks: StackQuality,
     /// Time in which its threads had work and could not do it; in `ctprof report --format json` only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lost_ns: Option<u64>,
+    pub stalled_ns: Option<u64>,
     /// Why it is slow, the largest causes first; in `ctprof report --format json` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub causes: Option<Vec<Cause>>,
@@ -158,8 +158,8 @@ pub struct ContainerSummary {
 impl ContainerSummary {
     /// Whether its threads are the kernel's.
     #[must_use]
-    pub fn is_kernel(&self) -> bool {
-        self.runtime == "kernel"
+    pub const fn is_kernel(&self) -> bool {
+        matches!(self.runtime, Runtime::Kernel)
     }
 
     /// How often a system call with this [label](SyscallSummary::label) was made, calls that have not returned
@@ -182,10 +182,10 @@ impl ContainerSummary {
 
     /// Time in which its threads had work and could not do it.
     #[must_use]
-    pub fn lost_ns(&self) -> u64 {
+    pub fn stalled_ns(&self) -> u64 {
         self.time_ns
             .iter()
-            .filter(|(state, _)| Meaning::of(**state) == Meaning::Lost)
+            .filter(|(state, _)| Meaning::of(**state) == Meaning::Stalled)
             .fold(0, |sum, (_, ns)| sum.saturating_add(*ns))
     }
 
@@ -211,7 +211,7 @@ impl Summary {
             .map(|position| (position, summarize(&window.rows, &labels, position)))
             .collect();
         rows.sort_by(|(_, a), (_, b)| {
-            let times = |c: &ContainerSummary| (c.lost_ns(), c.on_cpu_ns());
+            let times = |c: &ContainerSummary| (c.stalled_ns(), c.on_cpu_ns());
             times(b).cmp(&times(a)).then_with(|| a.label.cmp(&b.label))
         });
         let (order, containers) = rows.into_iter().unzip();
@@ -269,7 +269,7 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
         id: identity.id.clone(),
         name: identity.name.clone(),
         label: labels[position].clone(),
-        runtime: identity.runtime.clone(),
+        runtime: identity.runtime,
         image: identity.image.clone(),
         pod: identity.pod.clone(),
         cgroup: identity.cgroup.clone(),
@@ -301,7 +301,7 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
         samples: container.samples,
         stacks: container.quality,
         wait_stacks: container.wait_quality,
-        lost_ns: None,
+        stalled_ns: None,
         causes: None,
         functions: None,
     }

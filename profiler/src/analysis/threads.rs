@@ -9,7 +9,7 @@ use super::names::{self, Name};
 use super::stacks::{NameId, StackRef, Stacks};
 use super::states::{Meaning, ViewState};
 
-/// Threads that worked or lost time for less than this share of their time are idle.
+/// Threads that worked or were stalled for less than this share of their time are idle.
 pub const IDLE_BELOW_PERCENT: u64 = 1;
 
 /// The threads of some stacks.
@@ -141,7 +141,7 @@ impl IdleThreads {
                 .entry((stack.container, groups.group(stack.thread)))
                 .or_default();
             *all = all.saturating_add(stack.ns);
-            if stack.state.meaning() != Meaning::Waiting {
+            if stack.state.meaning() != Meaning::Blocked {
                 *busy = busy.saturating_add(stack.ns);
             }
         }
@@ -183,7 +183,7 @@ impl IdleThreads {
     /// Whether this stack is a wait of an idle thread.
     #[must_use]
     pub fn waits_idly(&self, stack: &StackRef<'_>, groups: &ThreadGroups) -> bool {
-        stack.state.meaning() == Meaning::Waiting
+        stack.state.meaning() == Meaning::Blocked
             && (self.kernel == Some(stack.container)
                 || self.unknown == Some(stack.thread)
                 || self.is_idle(stack.container, groups.group(stack.thread)))
@@ -244,7 +244,7 @@ mod tests {
     fn idle_is_less_than_a_percent_of_work_and_lost_time() {
         let poll = ViewState::of(State::BlockedPoll);
         let stacks = stacks(&[
-            // 1 % busy, half of it lost: not idle.
+            // 1 % busy, half of it stalled: not idle.
             (0, "busy", State::OnCpuKernel, 500),
             (0, "busy", State::BlockedDisk, 500),
             (0, "busy", State::BlockedPoll, 99_000),

@@ -9,7 +9,7 @@ use super::Format;
 use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
-use crate::model::Pod;
+use crate::model::{Pod, Runtime};
 use crate::output::table::{Align, Table};
 use crate::target::inventory::{Inventory, Row};
 use crate::{Error, Result};
@@ -123,7 +123,7 @@ fn write_table(
         table.row([
             identity.name.clone(),
             dash(identity.id.get(..12).unwrap_or(&identity.id)),
-            identity.runtime.clone(),
+            identity.runtime.name().to_owned(),
             dash(&identity.image),
             identity.pod.as_ref().map_or_else(
                 || "-".to_owned(),
@@ -160,7 +160,7 @@ struct Listing<'a> {
 struct Entry<'a> {
     id: &'a str,
     name: &'a str,
-    runtime: &'a str,
+    runtime: Runtime,
     image: &'a str,
     pod: Option<&'a Pod>,
     cgroup: &'a str,
@@ -178,7 +178,7 @@ fn write_json(rows: &[Row], hierarchy: &Hierarchy, out: &mut impl Write) -> io::
             .map(|row| Entry {
                 id: &row.identity.id,
                 name: &row.identity.name,
-                runtime: &row.identity.runtime,
+                runtime: row.identity.runtime,
                 image: &row.identity.image,
                 pod: row.identity.pod.as_ref(),
                 cgroup: &row.identity.cgroup,

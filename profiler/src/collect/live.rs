@@ -1,7 +1,7 @@
 //! A recording without an end: the ledger can be read while it goes on, and slots of cgroups that are gone are given to
 //! others.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::ledger::LedgerRun;
@@ -9,7 +9,7 @@ use super::pace::Pace;
 use super::session::causes_of;
 use super::{Observer, RawCalls, RawLedger, Session, SessionPlan, WatchList};
 use crate::bpf::{ProgramFigures, SlotFigures};
-use crate::model::{Unavailable, ViewId};
+use crate::model::{Loss, Losses, Unavailable, ViewId};
 use crate::{Error, Result};
 use ctprof_ebpf::abi::ledger::DelayKey;
 use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
@@ -117,8 +117,9 @@ impl<'a> Live<'a> {
             return Ok(());
         }
         let lost = self.lost()?;
-        let of = |cause: &str| lost.get(cause).copied().unwrap_or(0);
-        let (dropped, refused) = (of("event_dropped"), of("scope_full") + of("subtree_full"));
+        let of = |cause| lost.get(&cause).copied().unwrap_or(0);
+        let dropped = of(Loss::EventDropped);
+        let refused = of(Loss::ScopeFull) + of(Loss::SubtreeFull);
         let session = &mut self.session;
         let is_short = session.watch.has_refused() || refused != self.refused;
         if dropped == self.dropped && !(is_short && self.has_room) {
@@ -246,15 +247,12 @@ impl<'a> Live<'a> {
         &self.session.watch
     }
 
-    /// What was lost so far: cause -> count; every cause is there.
+    /// What was lost so far.
     ///
     /// # Errors
     /// The counters cannot be read.
-    pub fn lost(&self) -> Result<BTreeMap<String, u64>> {
-        let lost = self.session.lost()?.into_iter();
-        Ok(lost
-            .map(|(loss, count)| (loss.name().to_owned(), count))
-            .collect())
+    pub fn lost(&self) -> Result<Losses> {
+        self.session.lost()
     }
 
     /// What this kernel could not give.

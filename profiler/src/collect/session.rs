@@ -1,43 +1,31 @@
-//! The recording itself: load, attach, drain on an interval.
+//! A session of recording: load, attach, begin.
+//!
+//! - `run`: its loop, which drains on an interval
+//! - `notices`: what the kernel half tells meanwhile
+
+mod notices;
+mod run;
 
 use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::syscall::CallKey;
-use tokio::time::MissedTickBehavior;
 
 use super::ledger::LedgerRun;
-use super::observer::{Ended, Observer, SlowCallSeen, Snapshot};
-use super::pace::{Pace, Step, cannot_wait};
+use super::pace::Pace;
 use super::refusals::Refusals;
 use super::side_band::SideBands;
 use super::start::{SessionPlan, check, early, load, needed, rows_of};
 use super::syscalls::CallRun;
 use super::takes::Takes;
 use super::unwinding::Unwinding;
-use super::{RawLedger, Samples, WatchList};
+use super::{Samples, WatchList};
 use crate::bpf::{
-    self, Events, Kernel, KernelEvent, SampleMaps, Sampler, ScopeMap, UnwindMaps, WantedMap, probes,
+    self, Events, Kernel, SampleMaps, Sampler, ScopeMap, UnwindMaps, WantedMap, probes,
 };
-use crate::host::{Host, clock};
+use crate::host::Host;
 use crate::model::{ProcessKey, StateGroup, Unavailable, ViewId};
 use crate::requirements::CGROUP_NAMESPACE;
 use crate::{Error, Result};
-
-/// Notices that are acted on before the event loop looks at the clock and at signals again.
-const EVENTS_PER_TURN: usize = 256;
-
-/// Turns after the end: the ring holds about 480 notices.
-const LAST_TURNS: usize = 4;
-
-/// Processes that are looked at because they are there when a recording begins; others are when they are first seen.
-const FOUND_AT_START: usize = 1_024;
-
-/// Whether there are more notices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
-    Nothing,
-    More,
-}
 
 /// A running recording. Dropping it detaches everything.
 pub struct Session<'a> {
@@ -161,7 +149,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Begins to sample, and the ledger, when everything else is ready: ctprof's own start is nobody's business.
+    /// Begins to sample, and the ledger, when everything else is ready, so that ctprof's own start is in no recording.
     ///
     /// # Errors
     /// The kernel refuses something that recording cannot do without.
@@ -207,226 +195,6 @@ impl<'a> Session<'a> {
             return Err(Error::Failed("the recording has already ended".to_owned()));
         };
         Pace::of(events)
-    }
-
-    /// Records until `stop` resolves, `duration` has passed since the start, or every target is gone.
-    ///
-    /// # Errors
-    /// A map cannot be read any more.
-    pub async fn run(
-        &mut self,
-        duration: Option<Duration>,
-        stop: impl Future<Output = Ended>,
-        observer: &mut impl Observer,
-    ) -> Result<Ended> {
-        let mut pace = self.pace()?;
-        let now_ns = clock::monotonic_ns();
-        for process in self.found.drain(..).take(FOUND_AT_START) {
-            observer.process_seen(process, None, now_ns);
-        }
-        let period = self.plan.interval.unwrap_or(Duration::MAX);
-        let mut snapshots = tokio::time::interval_at(far(period), period);
-        snapshots.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let rest = duration.map_or(Duration::MAX, |duration| {
-            duration.saturating_sub(self.started.elapsed())
-        });
-        let deadline = tokio::time::sleep(rest);
-        tokio::pin!(deadline, stop);
-        let ended = loop {
-            tokio::select! {
-                biased;
-                ended = &mut stop => break ended,
-                () = &mut deadline => break Ended::InTime,
-                _ = snapshots.tick() => self.snapshot(observer)?,
-                stepped = self.step(&mut pace, observer) => {
-                    let stepped = stepped?;
-                    observer.turn()?;
-                    if stepped == Step::Tick && self.targets_are_gone()? {
-                        break Ended::TargetsGone;
-                    }
-                }
-            }
-        };
-        self.stop()?;
-        self.take_side_band(observer, true);
-        // What came until now, and no more: others of the host go on.
-        let mut events = pace.events.into_inner();
-        for _ in 0..LAST_TURNS {
-            if self.take_events(&mut events, observer)? == Left::Nothing {
-                break;
-            }
-        }
-        Ok(ended)
-    }
-
-    /// Waits for the next thing that happens, and acts on it. Cancel-safe.
-    ///
-    /// # Errors
-    /// A map cannot be read any more.
-    pub(super) async fn step(
-        &mut self,
-        pace: &mut Pace,
-        observer: &mut impl Observer,
-    ) -> Result<Step> {
-        tokio::select! {
-            biased;
-            _ = pace.ticks.tick() => {
-                self.tick(observer)?;
-                Ok(Step::Tick)
-            }
-            _ = pace.unwind_ticks.tick(), if self.unwinds() => {
-                self.tell_unwinding(observer);
-                Ok(Step::Other)
-            }
-            _ = pace.side_ticks.tick() => {
-                self.side_bands.follow_cpus();
-                self.take_side_band(observer, false);
-                Ok(Step::Other)
-            }
-            ready = pace.events.readable_mut() => {
-                let mut ready = ready.map_err(|error| cannot_wait(&error))?;
-                if self.take_events(ready.get_inner_mut(), observer)? == Left::Nothing {
-                    ready.clear_ready();
-                }
-                Ok(Step::Other)
-            }
-        }
-    }
-
-    fn tick(&mut self, observer: &mut impl Observer) -> Result<()> {
-        self.kernel.flush_log();
-        self.drain()?;
-        if let Some(sampler) = &mut self.sampler {
-            sampler.follow_cpus(&mut self.kernel)?;
-        }
-        let mut has_more = false;
-        for identity in observer.drained(self.started.elapsed(), &self.samples) {
-            has_more |= self.include(&identity.cgroup, &identity)?;
-        }
-        self.look_again(has_more)
-    }
-
-    /// Takes over what was counted since the last drain, but for where nobody wants it.
-    pub(super) fn drain(&mut self) -> Result<()> {
-        if self.takes.as_ref().is_some_and(Takes::is_empty) {
-            return Ok(());
-        }
-        let mut new = Samples::default();
-        let samples = match &self.takes {
-            Some(_) => &mut new,
-            None => &mut self.samples,
-        };
-        samples.drain(&mut self.maps)?;
-        if let Some(ledger) = &mut self.ledger {
-            samples.add_burnt(ledger.burnt_periods()?);
-        }
-        if let Some(takes) = &mut self.takes {
-            takes.give(&new, &self.watch);
-        }
-        Ok(())
-    }
-
-    /// Hands over what happened to processes.
-    fn take_side_band(&mut self, observer: &mut impl Observer, is_end: bool) {
-        let records = self.side_bands.take(is_end);
-        if !records.is_empty() {
-            observer.happened(records);
-        }
-    }
-
-    /// Whether there may be something to tell of unwinding, or to take back.
-    fn unwinds(&self) -> bool {
-        let Some(unwinding) = &self.unwinding else {
-            return false;
-        };
-        let takes = self.takes.as_ref();
-        takes.is_none_or(|takes| !takes.is_empty()) || unwinding.has_told()
-    }
-
-    /// Has the kernel half unwind the stacks of what has become known since the last time.
-    fn tell_unwinding(&mut self, observer: &mut impl Observer) {
-        if let Some(unwinding) = &mut self.unwinding {
-            unwinding.tell(observer.unwind_news());
-        }
-    }
-
-    fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
-        let Some(calls) = &mut self.calls else {
-            return Ok(());
-        };
-        let thread_time_ns = match &mut self.ledger {
-            Some(ledger) => {
-                ledger.settle(&mut self.kernel)?;
-                let figures = ledger.read(self.watch.every_slot(), &RawLedger::default())?;
-                Some(figures.thread_time_ns())
-            }
-            None => None,
-        };
-        observer.snapshot(&Snapshot {
-            thread_time_ns,
-            elapsed: self.started.elapsed(),
-            watch: &self.watch,
-            calls: calls.read()?,
-        })
-    }
-
-    /// Acts on the kernel's notices, on so many at once: whoever makes the kernel send them without an end keeps neither
-    /// the clock nor signals waiting.
-    fn take_events(&mut self, events: &mut Events, observer: &mut impl Observer) -> Result<Left> {
-        // Before the notices: whoever is told of a process knows what it had mapped by then.
-        self.take_side_band(observer, false);
-        let mut moved = false;
-        let mut has_more = false;
-        let mut left = Left::More;
-        for _ in 0..EVENTS_PER_TURN {
-            let Some(event) = events.take() else {
-                left = Left::Nothing;
-                break;
-            };
-            match event {
-                KernelEvent::CgroupBorn { id, slot, path } => {
-                    let Some(path) = self.plan.env.hierarchy.path_from_kernel(&path) else {
-                        // Out of sight from this cgroup namespace: its samples count as unknown.
-                        continue;
-                    };
-                    let identity = observer.cgroup_born(&path);
-                    has_more |= self.watch.born(&mut self.scope, id, slot, path.clone())?;
-                    if let Some(takes) = &mut self.takes {
-                        takes.born(slot, &path, clock::monotonic_ns())?;
-                    }
-                    has_more |= self.include(&path, &identity)?;
-                }
-                KernelEvent::CgroupGone { id } => self.watch.gone(id),
-                KernelEvent::Process {
-                    pid,
-                    exec_id,
-                    parent,
-                    at_ns,
-                } => {
-                    let parent = parent.map(|(pid, exec_id)| ProcessKey { pid, exec_id });
-                    observer.process_seen(ProcessKey { pid, exec_id }, parent, at_ns);
-                }
-                KernelEvent::ThreadsMoved => moved = true,
-                KernelEvent::SlowCall(call) => {
-                    if call.user_stack != 0 {
-                        // Its stack may be newer than the last drain.
-                        self.samples.drain(&mut self.maps)?;
-                    }
-                    let stack = self.samples.call_sites(call.user_stack).collect();
-                    observer.slow_call(&SlowCallSeen {
-                        call: &call,
-                        stack,
-                        watch: &self.watch,
-                    })?;
-                }
-                KernelEvent::Unknown(_) => self.unknown_events += 1,
-            }
-        }
-        if let (Some(ledger), true) = (&mut self.ledger, moved) {
-            ledger.follow(&mut self.kernel)?;
-        }
-        self.look_again(has_more)?;
-        Ok(left)
     }
 
     /// Has these calls, which a profile would deny, sent one by one. Before [`open`](Self::open).
@@ -497,11 +265,4 @@ pub(super) fn side_bands(unavailable: &mut Vec<Unavailable>) -> SideBands {
         });
         SideBands::default()
     })
-}
-
-/// This long from now; a year from now if that is beyond the clock.
-fn far(period: Duration) -> tokio::time::Instant {
-    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-    let now = tokio::time::Instant::now();
-    now.checked_add(period).unwrap_or(now + YEAR)
 }

@@ -4,21 +4,23 @@
 //! container's cgroups, or a user's, get no more slots than their share. A cgroup without a slot counts as the nearest
 //! one above that has one: that is the kernel half's rule, and nothing has to be remembered of it here but its id.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::{Duration, Instant};
+mod chosen;
+mod gone;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use ctprof_ebpf::abi::scope::{
     AUTOGROUP, RECORDED, SHARED, SLOT_FIRST, SLOT_HOST, SLOT_KERNEL, slot,
 };
 
 use super::shares::{Shares, size};
+use crate::Result;
 use crate::bpf::{ScopeMap, Slots};
-use crate::host::Host;
-use crate::host::cgroup::{Cgroup, Hierarchy, is_at_or_below};
+use crate::host::cgroup::{Cgroup, Hierarchy};
 use crate::host::containers::ProcessPath;
 use crate::host::containers::pattern::subtree;
-use crate::target::{Resolved, TargetProcess};
-use crate::{Error, Result};
+use crate::target::Resolved;
 
 /// How a recording goes on for as long as the host does: slots of cgroups that are gone are given to others.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,88 +87,6 @@ impl WatchList {
     #[must_use]
     pub const fn slots(&self) -> Slots {
         self.slots
-    }
-
-    /// Cgroups that are recorded with all below them: those that were chosen, and those that turned out to be meant;
-    /// `None` for everything.
-    #[must_use]
-    pub fn roots(&self) -> Option<&[String]> {
-        self.roots.as_deref()
-    }
-
-    /// Records a cgroup with all below it from now on. True if something was not recorded before.
-    ///
-    /// # Errors
-    /// The scope map cannot be used.
-    pub fn record(&mut self, scope: &mut ScopeMap, root: &str) -> Result<bool> {
-        if self.is_recorded(root) {
-            return Ok(false);
-        }
-        if let Some(roots) = &mut self.roots {
-            roots.push(root.to_owned());
-        }
-        let below = self.cgroups.values();
-        let below = below.filter(|(_, path)| is_at_or_below(path, root));
-        let mut is_new = false;
-        for (id, _) in below {
-            is_new |= scope.record(*id)?;
-        }
-        Ok(is_new)
-    }
-
-    /// Gives each chosen process a slot, once the cgroups have theirs.
-    ///
-    /// # Errors
-    /// The scope map cannot be used, or there are too many processes.
-    pub fn choose(&mut self, scope: &mut ScopeMap, processes: &[TargetProcess]) -> Result<()> {
-        for process in processes {
-            let slot = SLOT_FIRST + self.given;
-            if slot >= self.slots.first_born {
-                return Err(Error::Failed(format!(
-                    "cannot record process {}: this host has too many cgroups to leave room for it; choose its container",
-                    process.pid
-                )));
-            }
-            scope.choose(process.pid, slot)?;
-            self.given += 1;
-            let path = ProcessPath::new(process.pid).into_path();
-            self.processes.insert(slot, (process.pid, path));
-        }
-        Ok(())
-    }
-
-    /// Gives the processes that descend from chosen ones the same slots, just before threads are entered.
-    ///
-    /// # Errors
-    /// The scope map cannot be used.
-    pub fn choose_descendants(&self, scope: &mut ScopeMap, host: &Host) -> Result<()> {
-        // One that was chosen itself keeps its own.
-        let mut seen: HashSet<u32> = self.processes.values().map(|(pid, _)| *pid).collect();
-        for (slot, (pid, _)) in &self.processes {
-            let mut left = vec![*pid];
-            while let Some(parent) = left.pop() {
-                for child in host.children(parent) {
-                    if seen.insert(child) {
-                        scope.choose(child, *slot)?;
-                        left.push(child);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Slots of chosen processes.
-    pub fn processes(&self) -> impl Iterator<Item = u32> {
-        self.processes.keys().copied()
-    }
-
-    /// Whether what happens in this cgroup is recorded.
-    #[must_use]
-    pub fn is_recorded(&self, path: &str) -> bool {
-        self.roots
-            .as_ref()
-            .is_none_or(|roots| roots.iter().any(|root| is_at_or_below(path, root)))
     }
 
     /// Watches every cgroup of the hierarchy: those that are not recorded may be why others wait.
@@ -300,93 +220,6 @@ impl WatchList {
 
     fn id_of(&self, slot: u32) -> Option<u64> {
         self.cgroups.get(&slot).map(|(id, _)| *id)
-    }
-
-    /// The cgroup was removed.
-    pub fn gone(&mut self, id: u64) {
-        self.refused.remove(&id);
-        if let Some(slot) = self.ids.get(&id) {
-            self.gone.entry(*slot).or_insert_with(Instant::now);
-        }
-    }
-
-    /// Whether the cgroup of this slot was removed.
-    #[must_use]
-    pub fn is_gone(&self, slot: u32) -> bool {
-        self.gone.contains_key(&slot)
-    }
-
-    /// Whether any cgroup was removed.
-    #[must_use]
-    pub fn has_gone(&self) -> bool {
-        !self.gone.is_empty()
-    }
-
-    /// Slots whose cgroups were removed at least this long ago.
-    pub fn gone_for(&self, quiet: Duration) -> impl Iterator<Item = u32> {
-        self.gone
-            .iter()
-            .filter(move |(_, since)| since.elapsed() >= quiet)
-            .map(|(slot, _)| *slot)
-    }
-
-    /// Forgets a removed cgroup, and frees its part of a share; its path.
-    ///
-    /// # Errors
-    /// The scope map cannot be used.
-    pub fn forget(&mut self, scope: &mut ScopeMap, slot: u32) -> Result<Option<String>> {
-        if self.gone.remove(&slot).is_none() {
-            return Ok(None);
-        }
-        let Some((id, path)) = self.cgroups.remove(&slot) else {
-            return Ok(None);
-        };
-        self.ids.remove(&id);
-        scope.forget(id);
-        if let Some((subtree, subtree_id)) = self.shares.forget(id, &path)
-            && self.id_of(subtree) == Some(subtree_id)
-        {
-            scope.give_back(subtree)?;
-        }
-        scope.clear_share(slot)?;
-        Ok(Some(path))
-    }
-
-    /// Finds out which cgroups were removed without a notice, from all that there are now, and which of those that had a
-    /// slot `before` that listing were even born without one.
-    ///
-    /// # Errors
-    /// The scope map cannot be used.
-    pub fn keep_only(
-        &mut self,
-        scope: &ScopeMap,
-        before: &[(u64, u32)],
-        existing: &[Cgroup],
-    ) -> Result<()> {
-        let existing: HashSet<u64> = existing.iter().map(|it| it.id).collect();
-        for (id, value) in before {
-            if !existing.contains(id) && !self.ids.contains_key(id) {
-                // Its path is not known any more, but whose it was.
-                let slot = slot(*value);
-                let above = scope.subtree(slot)?;
-                let path = self.path(above).unwrap_or("/").to_owned();
-                if let Some(above_id) = self.id_of(above) {
-                    self.shares.charged(*id, above, above_id);
-                }
-                self.enter(*id, slot, path);
-            }
-        }
-        self.refused.retain(|id, _| existing.contains(id));
-        let missing: Vec<u64> = self
-            .ids
-            .keys()
-            .filter(|id| !existing.contains(id))
-            .copied()
-            .collect();
-        for id in missing {
-            self.gone(id);
-        }
-        Ok(())
     }
 
     /// The cgroup's path of a slot, or what stands for it.

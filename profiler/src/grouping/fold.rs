@@ -11,7 +11,7 @@ use crate::collect::WatchList;
 use crate::host::cgroup::is_at_or_below;
 use crate::host::containers::{Containers, ProcessPath};
 use crate::model::text::printable;
-use crate::model::{Container, ContainerIdentity, Fixed, GroupKey, Grouping};
+use crate::model::{Container, ContainerIdentity, Fixed, GroupKey, Grouping, Runtime};
 
 /// Slots that are no cgroup's.
 const FIXED: [(u32, Fixed); 2] = [(SLOT_HOST, Fixed::Host), (SLOT_KERNEL, Fixed::Kernel)];
@@ -85,7 +85,7 @@ fn by_key(watch: &WatchList, naming: &mut Naming) -> (Owners, Vec<Container>) {
         members[index].insert(named.identity.name.clone());
     }
     for (row, members) in rows.iter_mut().zip(members) {
-        if naming.grouping().is_namespace() && row.identity.runtime == naming.grouping().name() {
+        if naming.grouping().namespace() == Some(row.identity.runtime) {
             let shown: Vec<&str> = members.iter().take(MEMBERS).map(String::as_str).collect();
             let more = if members.len() > MEMBERS { ", …" } else { "" };
             row.identity.name += &format!(" ({}{more})", shown.join(", "));
@@ -102,7 +102,7 @@ fn identity(grouping: Grouping, named: &Named) -> ContainerIdentity {
         Grouping::Cgroup if key.cgroup.is_empty() => named.identity.clone(),
         Grouping::Cgroup => ContainerIdentity {
             name: printable(&key.cgroup, PATH_CHARS),
-            runtime: grouping.name().to_owned(),
+            runtime: Runtime::Cgroup,
             cgroup: key.cgroup.clone(),
             ..ContainerIdentity::default()
         },
@@ -111,7 +111,7 @@ fn identity(grouping: Grouping, named: &Named) -> ContainerIdentity {
                 "" => format!("{} not known", grouping.name()),
                 inode => format!("{} {inode}", grouping.name()),
             },
-            runtime: grouping.name().to_owned(),
+            runtime: grouping.namespace().unwrap_or_default(),
             ..ContainerIdentity::default()
         },
     }
@@ -139,7 +139,8 @@ pub fn owner(path: &str, roots: Option<&[String]>, names: &mut Containers) -> Op
         .max_by_key(|root| root.len())?;
     match owner {
         Some(owner)
-            if is_at_or_below(&owner, root) && names.identify(&owner).runtime != "cgroup" =>
+            if is_at_or_below(&owner, root)
+                && names.identify(&owner).runtime != Runtime::Cgroup =>
         {
             Some(owner)
         }

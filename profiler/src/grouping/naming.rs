@@ -97,7 +97,7 @@ impl Naming {
     pub fn settle(&mut self) -> Vec<ContainerIdentity> {
         let found = self.containers.retry();
         if !found.is_empty() {
-            let is_namespace = self.grouping.is_namespace();
+            let is_namespace = self.grouping.namespace().is_some();
             self.known.retain(|_, named| {
                 let Some(identity) = found.iter().find(|it| it.cgroup == named.owner) else {
                     return true;
@@ -305,7 +305,7 @@ impl Naming {
 pub fn fixed_identity(fixed: Fixed) -> ContainerIdentity {
     ContainerIdentity {
         name: fixed.name().to_owned(),
-        runtime: fixed.name().to_owned(),
+        runtime: fixed.runtime(),
         ..ContainerIdentity::default()
     }
 }
@@ -349,13 +349,13 @@ fn by_container(identity: &ContainerIdentity) -> GroupKey {
 #[cfg(test)]
 mod tests {
     use super::{by_container, pod_identity};
-    use crate::model::{ContainerIdentity, Fixed, GroupKey, Pod, RESERVED};
+    use crate::model::{ContainerIdentity, Fixed, GroupKey, Pod, RESERVED, Runtime};
 
-    fn identity(name: &str, runtime: &str, pod: Option<&str>) -> ContainerIdentity {
+    fn identity(name: &str, runtime: Runtime, pod: Option<&str>) -> ContainerIdentity {
         ContainerIdentity {
             id: "4f1c".into(),
             name: name.into(),
-            runtime: runtime.into(),
+            runtime,
             image: "shop:1".into(),
             pod: pod.map(|pod| Pod {
                 namespace: "shop".into(),
@@ -369,26 +369,26 @@ mod tests {
     fn no_container_has_a_name_of_ours() {
         for name in RESERVED {
             for pod in [None, Some("web-1")] {
-                let key = by_container(&identity(name, "docker", pod));
+                let key = by_container(&identity(name, Runtime::Docker, pod));
                 assert_eq!(key.container_label(), format!("docker:{name}"));
                 assert_ne!(key.full_name(), name);
             }
         }
         let ours = GroupKey::fixed(Fixed::Host);
         assert_eq!(ours.container_label(), "host");
-        assert_ne!(by_container(&identity("host", "host", None)), ours);
-        let web = by_container(&identity("web", "docker", None));
+        assert_ne!(by_container(&identity("host", Runtime::Host, None)), ours);
+        let web = by_container(&identity("web", Runtime::Docker, None));
         assert_eq!(web.container_label(), "web");
     }
 
     #[test]
     fn a_pod_is_none_of_its_containers() {
-        let pause = identity("POD", "containerd", Some("web-1"));
+        let pause = identity("POD", Runtime::Containerd, Some("web-1"));
         let pod = pod_identity(pause, "/kubepods/pod1");
         assert_eq!((pod.id.as_str(), pod.image.as_str()), ("", ""));
         assert_eq!(
-            (pod.name.as_str(), pod.runtime.as_str()),
-            ("web-1", "containerd")
+            (pod.name.as_str(), pod.runtime),
+            ("web-1", Runtime::Containerd)
         );
         assert_eq!(pod.cgroup, "/kubepods/pod1");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Counters, Cuts, Ledger, Psi, Stack, State, Syscall};
+use super::{Counters, Cuts, Ledger, Psi, Runtime, Stack, State, Syscall};
 
 /// The Kubernetes pod that a container belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,8 +22,8 @@ pub struct ContainerIdentity {
     pub id: String,
     /// The name users know; the cgroup path where there is none.
     pub name: String,
-    /// `docker`, `containerd`, `cri-o`, `podman`, `lxc`, `systemd`, `cgroup`, `process`, `host` or `kernel`.
-    pub runtime: String,
+    /// What runs it, or what else it is.
+    pub runtime: Runtime,
     /// Image reference, empty if not known.
     pub image: String,
     /// The pod, if there is one.
@@ -32,14 +32,14 @@ pub struct ContainerIdentity {
     pub cgroup: String,
 }
 
-/// What [`ContainerIdentity::runtime`] says of a process that is a row by itself.
-const PROCESS: &str = "process";
-
 impl ContainerIdentity {
     /// A container, not a service, a plain cgroup or a process.
     #[must_use]
-    pub fn is_container(&self) -> bool {
-        !matches!(self.runtime.as_str(), "systemd" | "cgroup" | PROCESS) || !self.id.is_empty()
+    pub const fn is_container(&self) -> bool {
+        !matches!(
+            self.runtime,
+            Runtime::Systemd | Runtime::Cgroup | Runtime::Process
+        ) || !self.id.is_empty()
     }
 
     /// A process that was chosen by itself; `within` is its container, or whatever its cgroup is.
@@ -48,15 +48,15 @@ impl ContainerIdentity {
         Self {
             id: String::new(),
             name: format!("{name}[{pid}]"),
-            runtime: PROCESS.to_owned(),
+            runtime: Runtime::Process,
             ..within
         }
     }
 
     /// A process that was chosen by itself: the figures of its cgroup are not its own.
     #[must_use]
-    pub fn is_process(&self) -> bool {
-        self.runtime == PROCESS
+    pub const fn is_process(&self) -> bool {
+        matches!(self.runtime, Runtime::Process)
     }
 }
 

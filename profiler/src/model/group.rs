@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::Runtime;
+
 /// A row that is no container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fixed {
@@ -17,10 +19,16 @@ impl Fixed {
     /// Its label.
     #[must_use]
     pub const fn name(self) -> &'static str {
+        self.runtime().name()
+    }
+
+    /// What such a row says of who runs it.
+    #[must_use]
+    pub const fn runtime(self) -> Runtime {
         match self {
-            Self::Host => "host",
-            Self::Kernel => "kernel",
-            Self::Other => "other",
+            Self::Host => Runtime::Host,
+            Self::Kernel => Runtime::Kernel,
+            Self::Other => Runtime::Other,
         }
     }
 }

@@ -7,7 +7,9 @@ pub mod ledger;
 pub mod loss;
 mod merge;
 pub mod pressure;
+pub mod problem;
 pub mod reading;
+pub mod runtime;
 pub mod side_band;
 pub mod stack;
 pub mod state;
@@ -24,7 +26,9 @@ pub use group::{Delayer, Fixed, GroupKey, RESERVED};
 pub use ledger::{Bucket, Culprit, Delay, Histogram, Ledger};
 pub use loss::{Loss, Losses};
 pub use pressure::{Counters, Psi, Stall};
+pub use problem::{Problem, Problems};
 pub use reading::{Group, Grouping, ProgramCost, Reading};
+pub use runtime::Runtime;
 pub use side_band::{CodeFile, Happened, MappedCode, SideBand};
 pub use stack::{
     CallerAt, Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Container, Delayer, GroupKey, State, Stolen, Unavailable};
+use super::{Container, Delayer, GroupKey, Losses, Runtime, State, Stolen, Unavailable};
 
 /// The figures of everything that is watched, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +22,8 @@ pub struct Reading {
     /// CPU time that the hypervisor and interrupts took from all threads since the agent began; `None` where the
     /// kernel does not say.
     pub stolen: Option<Stolen>,
-    /// Cause -> count; every cause is there.
-    pub lost: BTreeMap<String, u64>,
+    /// What was lost since the agent began.
+    pub lost: Losses,
     /// What this kernel cannot give.
     pub unavailable: Vec<Unavailable>,
     /// BPF programs; what they cost is only known where BPF statistics are on.
@@ -89,10 +89,16 @@ impl Grouping {
         (Self::UserNamespace, "userns"),
     ];
 
-    /// Kernel namespaces.
+    /// What rows of kernel namespaces say of who runs them; `None` for other groupings.
     #[must_use]
-    pub const fn is_namespace(self) -> bool {
-        !matches!(self, Self::Container | Self::Cgroup | Self::Pod)
+    pub const fn namespace(self) -> Option<Runtime> {
+        match self {
+            Self::Container | Self::Cgroup | Self::Pod => None,
+            Self::NetworkNamespace => Some(Runtime::NetworkNamespace),
+            Self::PidNamespace => Some(Runtime::PidNamespace),
+            Self::MountNamespace => Some(Runtime::MountNamespace),
+            Self::UserNamespace => Some(Runtime::UserNamespace),
+        }
     }
 
     /// Its name on the command line.

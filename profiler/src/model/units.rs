@@ -1,22 +1,12 @@
 //! Numbers as people read them.
 
-/// `9.85 s`; below 10 ms three digits more: `0.00123 s` would hide behind `0.00 s`.
-#[must_use]
-pub fn seconds(ns: u64) -> String {
-    let s = ns as f64 / 1e9;
-    if ns == 0 {
-        "0 s".to_owned()
-    } else if ns < 10_000_000 {
-        format!("{s:.5} s")
-    } else {
-        format!("{s:.2} s")
-    }
-}
-
-/// `310 ns`, `4.12 µs`, `41.2 ms`, `1.23 s`: three digits.
+/// A duration: `310 ns`, `4.12 µs`, `41.2 ms`, `1.23 s`, three digits; from a thousand seconds on all of them, `12,345 s`.
 #[must_use]
 pub fn duration(ns: u64) -> String {
     const UNITS: [(&str, f64); 3] = [("µs", 1e3), ("ms", 1e6), ("s", 1e9)];
+    if ns == 0 {
+        return "0 s".to_owned();
+    }
     if ns < 1000 {
         return format!("{ns} ns");
     }
@@ -29,7 +19,8 @@ pub fn duration(ns: u64) -> String {
     match value {
         ..9.995 => format!("{value:.2} {unit}"),
         ..99.95 => format!("{value:.1} {unit}"),
-        _ => format!("{value:.0} {unit}"),
+        ..999.5 => format!("{value:.0} {unit}"),
+        _ => format!("{} {unit}", count(value.round() as u64)),
     }
 }
 
@@ -86,15 +77,14 @@ mod tests {
 
     #[test]
     fn numbers_read_as_people_write_them() {
-        assert_eq!(seconds(9_851_000_000), "9.85 s");
-        assert_eq!(seconds(1_230_000), "0.00123 s");
-        assert_eq!(seconds(0), "0 s");
+        assert_eq!(duration(0), "0 s");
+        assert_eq!(duration(9_851_000_000), "9.85 s");
         assert_eq!(duration(999), "999 ns");
         assert_eq!(duration(4_123), "4.12 µs");
         assert_eq!(duration(41_230_000), "41.2 ms");
         assert_eq!(duration(412_300_000), "412 ms");
         assert_eq!(duration(999_600_000), "1.00 s");
-        assert_eq!(duration(12_345_000_000_000), "12345 s");
+        assert_eq!(duration(12_345_000_000_000), "12,345 s");
         assert_eq!(percent(1, 3), "33.3%");
         assert_eq!(percent(0, 0), "-");
         assert_eq!(count(1), "1");

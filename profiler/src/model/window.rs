@@ -1,18 +1,27 @@
 //! What was measured between two instants.
 
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
-use super::{Container, ContainerIdentity, FrameTable, Losses, Pod, Unavailable};
+use super::{Container, ContainerIdentity, FrameTable, Losses, Pod, Problem, Runtime, Unavailable};
 
 /// Why some frames have no names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unnamed {
-    /// The cause's id.
-    pub cause: String,
+    /// The cause.
+    pub cause: Problem,
     /// Processes or files that lack names for this cause, not frames.
     pub count: u64,
-    /// One line for people: the cause and, where there is one, the remedy.
-    pub explanation: String,
+}
+
+impl Serialize for Unnamed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Unnamed", 3)?;
+        fields.serialize_field("cause", self.cause.id())?;
+        fields.serialize_field("count", &self.count)?;
+        fields.serialize_field("explanation", self.cause.explain())?;
+        fields.end()
+    }
 }
 
 /// CPU time over the window, summed over CPUs, that no thread of this host had. The ledger counts it as time on the CPU
@@ -90,7 +99,7 @@ pub enum RowKey<'a> {
     /// What has neither, such as a pod or a namespace.
     Named {
         /// What kind of row it is.
-        runtime: &'a str,
+        runtime: Runtime,
         /// Namespace and name of the pod.
         pod: Option<(&'a str, &'a str)>,
         /// Its name.
@@ -101,14 +110,14 @@ pub enum RowKey<'a> {
 impl ContainerIdentity {
     /// Whether this row holds the kernel's threads. No container can claim to: the runtime is never a container's to say.
     #[must_use]
-    pub fn is_kernel(&self) -> bool {
-        self.runtime == "kernel"
+    pub const fn is_kernel(&self) -> bool {
+        matches!(self.runtime, Runtime::Kernel)
     }
 
     /// Whether this row holds the processes in no container.
     #[must_use]
-    pub fn is_host(&self) -> bool {
-        self.runtime == "host"
+    pub const fn is_host(&self) -> bool {
+        matches!(self.runtime, Runtime::Host)
     }
 
     /// What tells the row from all others.
@@ -118,7 +127,7 @@ impl ContainerIdentity {
             it if it.is_host() => RowKey::Host,
             it if it.is_kernel() => RowKey::Kernel,
             it if it.id.is_empty() && it.cgroup.is_empty() => RowKey::Named {
-                runtime: &it.runtime,
+                runtime: it.runtime,
                 pod: it
                     .pod
                     .as_ref()

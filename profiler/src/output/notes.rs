@@ -109,7 +109,7 @@ pub fn stolen(summary: &Summary) -> Option<String> {
     (stolen.saturating_mul(100) > cpus_ns).then(|| {
         format!(
             "the hypervisor took {} of the CPUs' time (steal, {}): it counts as on-CPU time of whoever ran",
-            units::seconds(stolen),
+            units::duration(stolen),
             units::percent(stolen, cpus_ns)
         )
     })
@@ -122,9 +122,9 @@ pub fn unnamed(summary: &Summary) -> Vec<String> {
         .unnamed
         .iter()
         .map(|it| {
-            let explanation = printable(&it.explanation, MAX_CAUSE);
             format!(
-                "frames without names: {explanation} ({})",
+                "frames without names: {} ({})",
+                it.cause.explain(),
                 units::count(it.count)
             )
         })
@@ -249,7 +249,7 @@ pub fn why_empty(summary: &Summary, containers: &[usize]) -> Vec<String> {
         format!(
             "No thread of {} was on a CPU when a sample was taken ({} at {} Hz): all slept, waited or were stopped.",
             who(summary, containers),
-            units::seconds(summary.window_ns),
+            units::duration(summary.window_ns),
             summary.sampling.frequency_hz
         )
     }];

@@ -92,7 +92,7 @@ pub fn print(view: &View, options: &Options<'_>, out: &mut impl Write) -> std::i
     Ok(())
 }
 
-/// Prints the selected containers as one JSON object, with the keys of `summary.json`, and each container's lost
+/// Prints the selected containers as one JSON object, with the keys of `summary.json`, and each container's stalled
 /// time, causes and functions.
 ///
 /// # Errors
@@ -110,7 +110,7 @@ pub fn print_json(view: &View, options: &Options<'_>, out: &mut impl Write) -> s
         summary.containers.iter_mut().zip(functions).enumerate()
     {
         if container.thread_time_ns.is_some() {
-            container.lost_ns = Some(container.lost_ns());
+            container.stalled_ns = Some(container.stalled_ns());
             container.causes = Some(causes.largest(position));
         }
         container.functions = Some(functions.top);
@@ -159,7 +159,7 @@ fn heading(summary: &Summary) -> String {
         &format!(
             "ctprof {} · {what} of {} · {how} · Linux {}",
             summary.ctprof_version,
-            units::seconds(summary.window_ns),
+            units::duration(summary.window_ns),
             summary.kernel,
         ),
         1000,
@@ -184,7 +184,7 @@ fn print_tables(
     table.write_with(out, None, |line| paint.faint(line))?;
     if shown.more > 0 {
         let more = units::counted(shown.more as u64, "more container");
-        writeln!(out, "{more} with less lost time: see --format json")?;
+        writeln!(out, "{more} with less stalled time: see --format json")?;
     }
     shown.print_idle(summary, out)?;
     if view.stacks.is_empty() {

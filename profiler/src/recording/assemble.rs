@@ -153,7 +153,7 @@ pub(super) fn profile(input: Input) -> Window {
         }),
         None => unavailable.push(Unavailable {
             view: ViewId::COUNTERS,
-            cause: "no counters with --no-stacks: they make every switch between containers dearer"
+            cause: "no counters with --no-stacks: they add to the cost of every switch between containers"
                 .to_owned(),
         }),
     }
@@ -190,11 +190,7 @@ fn unnamed(symbolizer: &Symbolizer) -> Vec<Unnamed> {
     symbolizer
         .problems()
         .iter()
-        .map(|(problem, count)| Unnamed {
-            cause: problem.id().to_owned(),
-            count,
-            explanation: problem.explain().to_owned(),
-        })
+        .map(|(cause, count)| Unnamed { cause, count })
         .collect()
 }
 

@@ -13,7 +13,8 @@ use crate::model::text::printable;
 use crate::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Counters, Culprit, Cut, Cuts, Delay, Frame,
     FrameId, FrameKind, Histogram, Latency, LatencyBucket, Ledger, Loss, Module, ModuleId, Pod,
-    Psi, Stack, StackQuality, Stall, State, Stolen, Syscall, Unavailable, Unnamed, ViewId, Window,
+    Psi, Runtime, Stack, StackQuality, Stall, State, Stolen, Syscall, Unavailable, Unnamed, ViewId,
+    Window,
 };
 
 /// What is wrong, as a part of a sentence without control characters.
@@ -135,15 +136,13 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
             view: ViewId::read(clean(view)),
             cause: clean(cause),
         }));
-    window.unnamed.extend(
-        head.unnamed
-            .iter()
-            .map(|(cause, count, explanation)| Unnamed {
-                cause: clean(cause),
-                count: *count,
-                explanation: clean(explanation),
-            }),
-    );
+    for (cause, count, _) in &head.unnamed {
+        let cause = crate::model::Problem::from_id(cause).ok_or_else(broken)?;
+        window.unnamed.push(Unnamed {
+            cause,
+            count: *count,
+        });
+    }
     let states = head.states.iter().map(|name| State::from_name(name));
     let mut known = Known {
         strings: Vec::new(),
@@ -205,7 +204,7 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
         identity: ContainerIdentity {
             id: clean(&record.id),
             name: clean(&record.name),
-            runtime: clean(&record.runtime),
+            runtime: Runtime::from_name(&record.runtime).ok_or_else(broken)?,
             image: clean(&record.image),
             pod: record.pod.as_ref().map(|(namespace, name)| Pod {
                 namespace: clean(namespace),

@@ -195,7 +195,10 @@ fn head(window: &Window, strings: &Strings<'_>) -> Head {
         unnamed: window
             .unnamed
             .iter()
-            .map(|it| (it.cause.clone(), it.count, it.explanation.clone()))
+            .map(|it| {
+                let cause = it.cause;
+                (cause.id().to_owned(), it.count, cause.explain().to_owned())
+            })
             .collect(),
         states: State::ALL.map(|state| state.name().to_owned()).to_vec(),
         strings: strings.all.len() as u32,
@@ -216,7 +219,7 @@ fn row_record(row: &Container) -> RowRecord {
     RowRecord {
         id: identity.id.clone(),
         name: identity.name.clone(),
-        runtime: identity.runtime.clone(),
+        runtime: identity.runtime.name().to_owned(),
         image: identity.image.clone(),
         pod: identity
             .pod

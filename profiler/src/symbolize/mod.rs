@@ -7,6 +7,10 @@
 //! A process and its files decide how long looking at them takes, so that happens on threads of a [`Pool`], and whoever
 //! waits for it does so up to a deadline. What is not known by then is a [`Problem`].
 //!
+//! - `noticed`: processes that were seen, and looking at them
+//! - `naming`: addresses as frames
+//! - `unwinding`: what the kernel half is told about unwinding their stacks
+//!
 //! Containers control every file read here. What that means is said where it is dealt with: `safe_open` (names,
 //! links, FIFOs), `walk` (paths within a container), `elf::source` (sizes, truncation), `elf::packed` (what unpacks to
 //! more), `separate` (another build's debug information), `budget` (time), `dwarf` (memory), `jit` (perf maps), `names`
@@ -27,10 +31,13 @@ mod lent;
 mod lookup;
 #[cfg(test)]
 mod mutated_files;
+#[cfg(test)]
+mod mutation;
 mod names;
+mod naming;
+mod noticed;
 mod perf_maps;
 mod pool;
-mod problems;
 mod process;
 mod roots;
 mod safe_open;
@@ -50,17 +57,15 @@ use self::debuginfod::Servers;
 use self::debuginfod::ahead::{Fetching, until};
 use self::followed::Following;
 use self::kernel::KernelSymbols;
-use self::lookup::{Lookup, plain};
 use self::perf_maps::PerfMaps;
 pub(crate) use self::pool::Pool;
-pub use self::problems::{Problem, Problems};
-use self::process::{Absent, Image, PerfMap, Processes};
-use self::safe_open::Held;
+use self::process::Processes;
 use self::unwinding::Unwinding;
-use crate::model::{
-    CallerAt, Frame, FrameKind, FrameTable, Happened, Module, ProcessKey, Resolved, SideBand,
-};
-use crate::unwind::News;
+use crate::model::ProcessKey;
+use crate::model::problem as problems;
+pub use crate::model::{Problem, Problems};
+use naming::FOR_PERF_MAP;
+pub use naming::{InTime, Patience};
 
 /// Where distributions install debug information apart from programs.
 const DEBUG_FOLDER: &str = "/usr/lib/debug";
@@ -70,46 +75,6 @@ const FORGOTTEN_PER_SWEEP: u64 = 256;
 
 /// How long [`Symbolizer::observe`] waits for its look. A usual one takes a tenth of a millisecond.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long a call of [`Symbolizer::user_until`] waits for a look.
-const FOR_LOOK: Duration = Duration::from_millis(20);
-
-/// How long a perf map may take to read where nobody has said when names have to be there.
-const FOR_PERF_MAP: Duration = Duration::from_secs(10);
-
-/// Most generations of forks that a name is looked for in.
-const MAX_FORKS: usize = 8;
-
-/// For how long somebody waits for names.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// When they were asked for: whatever was read since will do.
-    pub asked: Instant,
-    /// When this attempt is over.
-    pub deadline: Instant,
-    /// When the last one is: debug information is given up in time for symbols to be there then.
-    pub last: Instant,
-}
-
-impl Patience {
-    /// One attempt, from now until `deadline`.
-    fn until(deadline: Instant) -> Self {
-        Self {
-            asked: Instant::now(),
-            deadline,
-            last: deadline,
-        }
-    }
-}
-
-/// Frames of addresses, as far as they could be named in time.
-#[derive(Debug)]
-pub struct InTime {
-    /// Aligned with the addresses.
-    pub frames: Vec<Resolved>,
-    /// Something was not read by the deadline: it may be when they are asked for again.
-    pub is_late: bool,
-}
 
 /// How far the symbolizer goes. Each limit has its [`Problem`], counted when it bites.
 #[derive(Clone, Debug)]
@@ -226,196 +191,11 @@ impl Symbolizer {
         }
     }
 
-    /// A process was seen running: has its mappings read, and what is needed to name its frames later held. Never waits.
-    ///
-    /// May be called again and again, to see what was mapped since (`dlopen`, JIT): a process is looked at when its last
-    /// look is over, and the less often the longer that took. One that is gone already is remembered as such: its
-    /// frames will read `[exited+0xaddress]`.
-    ///
-    /// `parent` is the process that it was forked from, if both still have the image of then. Such a fork maps what its
-    /// parent maps: one that is gone before it could be looked at, such as a subshell, is named through its parent.
-    pub fn notice(&mut self, process: ProcessKey, parent: Option<ProcessKey>) {
-        self.receive();
-        if let Some(parent) = parent.filter(|parent| *parent != process) {
-            if self.parents.len() < self.options.max_processes {
-                self.parents.insert(process, parent);
-            }
-            // What a parent has compiled may be younger than the look at it, and is the child's as well.
-            let may_lack_map = |image: &Image| matches!(image.perf_map, PerfMap::None);
-            if self.processes.image(parent).is_none_or(may_lack_map) {
-                self.want_soon(parent);
-            }
-        }
-        self.want_soon(process);
-    }
-
-    /// Wants a look now, or as soon as the pause after the last one is over.
-    fn want_soon(&mut self, process: ProcessKey) {
-        if !self.want(process, None) && self.paused.len() < self.options.max_processes {
-            self.paused.insert(process);
-        }
-    }
-
-    /// As [`Symbolizer::notice`], of an image that ran at a moment of `CLOCK_MONOTONIC`: what
-    /// [`Symbolizer::happened`] says of the process at that moment is kept.
-    pub fn notice_at(&mut self, process: ProcessKey, parent: Option<ProcessKey>, at_ns: u64) {
-        self.notice(process, parent);
-        if self.seen_at.len() < self.options.max_processes {
-            self.seen_at.entry(process).or_insert(at_ns);
-        }
-        if at_ns <= self.following.newest_ns() {
-            self.want_followed(process.pid, at_ns);
-        } else if self.too_new.len() < self.options.max_processes {
-            self.too_new.push((process.pid, at_ns));
-        }
-    }
-
-    fn want_followed(&mut self, pid: u32, at_ns: u64) {
-        if let Some((files, relatives)) = self.following.want(pid, at_ns) {
-            self.processes.search(files, &relatives, &self.pool);
-        }
-    }
-
-    /// Keeps what is followed of the processes that were noticed, as far as it is known until `ns`.
-    fn want_until(&mut self, ns: u64) {
-        let known = |(_, at_ns): &mut (u32, u64)| *at_ns <= ns;
-        let known: Vec<(u32, u64)> = self.too_new.extract_if(.., known).collect();
-        for (pid, at_ns) in known {
-            self.want_followed(pid, at_ns);
-        }
-    }
-
-    /// Takes over what the kernel has written down, all until a moment, in order. Processes that were noticed are known
-    /// from it, although no look at them came in time. Never waits.
-    pub fn happened(&mut self, records: impl IntoIterator<Item = SideBand>) {
-        for record in records {
-            let pid = record.pid;
-            // A library that was loaded now is to be unwound now.
-            if self.options.unwind
-                && matches!(record.what, Happened::Mapped(_))
-                && let Some(process) = self.processes.latest(pid)
-            {
-                self.want_soon(process);
-            }
-            if let Some(file) = self.following.add(record) {
-                let relatives = self.following.relatives(pid);
-                self.processes.search(vec![file], &relatives, &self.pool);
-            }
-        }
-        self.want_until(self.following.newest_ns());
-    }
-
-    fn want(&mut self, process: ProcessKey, patience: Option<Duration>) -> bool {
-        let (pool, problems) = (&self.pool, &mut self.problems);
-        self.processes.want(process, patience, pool, problems)
-    }
-
-    fn receive(&mut self) {
-        self.processes.take_in(&self.pool, &mut self.problems);
-    }
-
-    /// Takes over what was found since the last call, and has those looked at again that were to be within a pause. To be
-    /// called now and then. Never waits.
-    pub fn take_in(&mut self) {
-        self.receive();
-        for process in std::mem::take(&mut self.paused) {
-            self.want_soon(process);
-        }
-    }
-
-    /// [`Symbolizer::unwind_news`] begins anew: whoever was told has forgotten it.
-    pub fn unwind_anew(&mut self) {
-        self.unwinding = Unwinding::default();
-        self.processes.all_changed();
-    }
-
-    /// What the kernel half has to be told since the last call, so that it unwinds the stacks of the processes that were
-    /// noticed. Never waits.
-    pub fn unwind_news(&mut self) -> Vec<News> {
-        self.take_in();
-        let changed = self.processes.take_changed();
-        let (pool, problems) = (&self.pool, &mut self.problems);
-        self.unwinding
-            .news(changed, &self.processes, pool, problems)
-    }
-
-    /// As [`Symbolizer::notice`], and waits until the process was looked at, but no longer than a second.
-    pub fn observe(&mut self, process: ProcessKey) {
-        self.observe_within(process, PATIENCE);
-    }
-
-    /// The same with another patience. Where the last look took more than half as long, there is none: what is known has
-    /// to do.
-    pub fn observe_within(&mut self, process: ProcessKey, patience: Duration) {
-        self.look_again([process], Instant::now() + patience);
-    }
-
-    /// Looks at these processes once more, as many as there is time for until `deadline`: they may have mapped libraries
-    /// and compiled code since.
-    pub fn look_again(
-        &mut self,
-        processes: impl IntoIterator<Item = ProcessKey>,
-        deadline: Instant,
-    ) {
-        self.receive();
-        let patience = deadline.saturating_duration_since(Instant::now());
-        let (mut wanted, mut late) = (HashSet::new(), Vec::new());
-        for process in processes {
-            if self.want(process, Some(patience)) {
-                wanted.insert(process);
-            } else {
-                late.push(process);
-            }
-        }
-        let (pool, problems) = (&self.pool, &mut self.problems);
-        late.extend(self.processes.wait_for(&wanted, deadline, pool, problems));
-        for process in late {
-            self.tell(process, Problem::ProcessLate);
-        }
-    }
-
-    /// No process that has not been looked at will be: samples are at their end, and who has any is known.
-    pub fn drop_waiting(&mut self) {
-        self.processes.drop_waiting();
-        self.unwinding.end();
-    }
-
     /// Counts a problem of a process once.
     fn tell(&mut self, process: ProcessKey, problem: Problem) {
         if self.told.insert(process) {
             self.problems.add(problem);
         }
-    }
-
-    /// The process itself if it could be looked at, else the nearest such process that it was forked from.
-    fn nearest_known(&self, process: ProcessKey) -> Option<ProcessKey> {
-        let is_known = |key| {
-            let image = self.processes.image(key);
-            image.is_some_and(Image::is_known)
-        };
-        let mut key = process;
-        for _ in 0..MAX_FORKS {
-            if is_known(key) {
-                return Some(key);
-            }
-            key = *self.parents.get(&key)?;
-        }
-        None
-    }
-
-    /// The perf map that describes the code of a process: its own, or, of a fork that has none, that of the process that it
-    /// was forked from, which wrote down what both have.
-    fn perf_map(&self, process: ProcessKey) -> Option<Arc<Held>> {
-        let mut key = process;
-        for _ in 0..MAX_FORKS {
-            match self.processes.image(key).map(|image| &image.perf_map) {
-                Some(PerfMap::Held(map)) => return Some(Arc::clone(map)),
-                Some(PerfMap::Refused) => return None,
-                Some(PerfMap::None) | None => {}
-            }
-            key = *self.parents.get(&key)?;
-        }
-        None
     }
 
     /// Lets go of a process and of the files that only it maps. Names already given out stay valid.
@@ -520,158 +300,5 @@ impl Symbolizer {
         let wanted = self.wanted(addresses);
         let options = Arc::new(self.options.clone());
         self.fetching.ask(&wanted, &options, &self.pool);
-    }
-
-    /// Resolves unique user addresses of one process image; the result is aligned with `addresses`.
-    ///
-    /// Addresses are looked up as they are: of a return address, pass the byte before.
-    pub fn user(
-        &mut self,
-        process: ProcessKey,
-        addresses: &[u64],
-        table: &mut FrameTable,
-    ) -> Vec<Resolved> {
-        if self.processes.image(process).is_none() && self.deadline.is_none() {
-            self.observe(process);
-        }
-        let deadline = self.deadline;
-        let deadline = deadline.unwrap_or_else(|| Instant::now() + FOR_PERF_MAP);
-        self.resolve(process, addresses, Patience::until(deadline), table)
-            .frames
-    }
-
-    /// As [`Symbolizer::user`], of a process that goes on, and for whoever asks again and again: looks at it once more, and
-    /// waits for that and for its files no longer than until the deadline. What is late then is read on beside, and there when
-    /// it is asked for again.
-    pub fn user_until(
-        &mut self,
-        process: ProcessKey,
-        addresses: &[u64],
-        patience: Patience,
-        table: &mut FrameTable,
-    ) -> InTime {
-        let for_look = Instant::now() + FOR_LOOK;
-        self.look_again([process], patience.deadline.min(for_look));
-        let known = self.nearest_known(process);
-        let image = known.and_then(|key| self.processes.image(key));
-        let is_read = image.is_none_or(|image| {
-            let mut wanted = Wanted::default();
-            wanted.add(image, addresses);
-            let (options, pool) = (&self.options, &self.pool);
-            self.cache
-                .read_until(wanted, options, patience, pool, &mut self.problems)
-        });
-        let mut in_time = self.resolve(process, addresses, patience, table);
-        let is_unknown = known.is_none() && self.processes.image(process).is_none();
-        in_time.is_late |= !is_read || is_unknown;
-        in_time
-    }
-
-    fn resolve(
-        &mut self,
-        process: ProcessKey,
-        addresses: &[u64],
-        patience: Patience,
-        table: &mut FrameTable,
-    ) -> InTime {
-        let known = self.nearest_known(process);
-        let Some(image) = known.and_then(|key| self.processes.image(key)) else {
-            let absent = self.processes.image(process).map(|image| image.absent);
-            let what = match absent {
-                Some(Absent::Exited) => {
-                    self.tell(process, Problem::ProcessGone);
-                    "exited"
-                }
-                Some(Absent::Unreadable(problem)) => {
-                    self.tell(process, problem);
-                    "unreadable"
-                }
-                None => "unknown", // above a limit, or not looked at in time
-            };
-            let addresses = addresses.iter();
-            return InTime {
-                frames: addresses
-                    .map(|address| plain(table, what, *address, None))
-                    .collect(),
-                is_late: false,
-            };
-        };
-        let lookup = Lookup {
-            image,
-            perf_map: self.perf_map(process),
-            cache: &mut self.cache,
-            options: &self.options,
-            perf_maps: &mut self.perf_maps,
-            pool: &self.pool,
-            patience,
-            problems: &mut self.problems,
-            table,
-            is_late: false,
-        };
-        lookup.resolve(addresses)
-    }
-
-    /// Has the kernel's symbols read beside what else is done, for [`Symbolizer::kernel`].
-    pub fn begin_kernel(&mut self) {
-        if !matches!(self.kernel, Kernel::Unread) {
-            return;
-        }
-        let path = self.options.proc_root.join("kallsyms");
-        let (sender, receiver) = mpsc::channel();
-        self.pool.submit(move || {
-            let _ = sender.send(KernelSymbols::read(&path));
-        });
-        self.kernel = Kernel::Reading(receiver);
-    }
-
-    /// Resolves unique kernel addresses; the result is aligned with `addresses`.
-    pub fn kernel(&mut self, addresses: &[u64], table: &mut FrameTable) -> Vec<Resolved> {
-        self.begin_kernel();
-        if let Kernel::Reading(symbols) = &self.kernel {
-            let until = self.deadline.unwrap_or_else(|| Instant::now() + PATIENCE);
-            // Where all threads hang, they are read here: for these, nobody waits.
-            let read = || KernelSymbols::read(&self.options.proc_root.join("kallsyms"));
-            let received = self.pool.receive(symbols, until);
-            let (symbols, problem) = received.unwrap_or_else(read);
-            if let Some(problem) = problem {
-                self.problems.add(problem);
-            }
-            self.kernel = Kernel::Read(symbols);
-        }
-        let none = KernelSymbols::default();
-        let symbols = match &self.kernel {
-            Kernel::Read(symbols) => symbols,
-            Kernel::Unread | Kernel::Reading(_) => &none,
-        };
-        addresses
-            .iter()
-            .map(|address| {
-                let found = symbols.find(*address);
-                let (name, module) = match found {
-                    Some(found) => (names::clean(found.name), names::clean(found.module)),
-                    None => (names::unnamed("kernel", *address), Arc::from("[kernel]")),
-                };
-                let is_root = roots::is_kernel_root(&name);
-                let module = table.intern_module(Module {
-                    path: module,
-                    build_id: Arc::from(""),
-                });
-                let frame = Frame {
-                    function: name,
-                    kind: FrameKind::Kernel,
-                    module: Some(module),
-                    address: *address,
-                    inlined: false,
-                    file: None,
-                    line: 0,
-                };
-                Resolved {
-                    frames: vec![table.intern(frame)],
-                    is_root,
-                    is_code: true,
-                    caller: CallerAt::Unknown,
-                }
-            })
-            .collect()
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::Result;
 use crate::host::cgroup::{Cgroup, Hierarchy};
 use crate::host::containers::Containers;
-use crate::model::ContainerIdentity;
+use crate::model::{ContainerIdentity, Runtime};
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +68,7 @@ impl Inventory {
             let pod = row.identity.pod.as_ref();
             (
                 !row.is_container(),
-                !row.is_container() && row.identity.runtime == "cgroup",
+                !row.is_container() && row.identity.runtime == Runtime::Cgroup,
                 pod.map(|pod| (pod.namespace.clone(), pod.name.clone())),
                 row.identity.name.clone(),
                 row.cgroup.path.clone(),

@@ -49,13 +49,13 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::Rule;
-    use crate::model::{ContainerIdentity, Pod};
+    use crate::model::{ContainerIdentity, Pod, Runtime};
 
     fn app(id: &str, pod: &str) -> ContainerIdentity {
         ContainerIdentity {
             id: id.to_owned(),
             name: "app".to_owned(),
-            runtime: "containerd".to_owned(),
+            runtime: Runtime::Containerd,
             pod: Some(of_shop(pod)),
             cgroup: format!("/kubepods/{pod}/{id}"),
             ..ContainerIdentity::default()
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(Rule::Id("1".to_owned()).root(path, &restarted), None);
         let service = ContainerIdentity {
             name: "app".to_owned(),
-            runtime: "systemd".to_owned(),
+            runtime: Runtime::Systemd,
             ..ContainerIdentity::default()
         };
         assert_eq!(named(None).root("/system.slice/app", &service), None);

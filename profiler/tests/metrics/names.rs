@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ctprof::agent::metrics::{Format, Options};
 use ctprof::agent::settings::Labels;
-use ctprof::model::{Delayer, Grouping, Reading};
+use ctprof::model::{Delayer, Grouping, Reading, Runtime};
 use libtest_mimic::Trial;
 
 use crate::Result;
@@ -84,7 +84,7 @@ const HOSTILE: [&str; 6] = [
 
 fn hostile_reading() -> Reading {
     let groups = HOSTILE.iter().map(|name| {
-        let mut group = quiet(name, "docker");
+        let mut group = quiet(name, Runtime::Docker);
         group.figures.threads = Some(1);
         group.delayed_by = vec![(Delayer::Row((*name).to_owned()), 1)];
         group
@@ -117,7 +117,10 @@ fn long() -> Result {
         "a\nb\x1b[31m".to_owned(),
         "a?b?[31m".to_owned(),
     ];
-    let groups = names.iter().map(|name| quiet(name, "docker")).collect();
+    let groups = names
+        .iter()
+        .map(|name| quiet(name, Runtime::Docker))
+        .collect();
     let reading = Reading { groups, ..small() };
     let text = scrape(reading, Format::Text, &Options::default());
     let longest = text.lines().map(str::len).max();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ctprof::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Delayer, Fixed, Group, GroupKey, Histogram,
-    Latency, LatencyBucket, Ledger, ProgramCost, Psi, Reading, Stall, State, Stolen, Syscall,
-    Unavailable,
+    Latency, LatencyBucket, Ledger, Loss, ProgramCost, Psi, Reading, Runtime, Stall, State, Stolen,
+    Syscall, Unavailable,
 };
 use ctprof_ebpf::histogram;
 
@@ -49,10 +49,10 @@ fn latency(values: &[u64]) -> Latency {
 }
 
 /// A row with a ledger in which nothing has happened yet.
-pub(crate) fn quiet(name: &str, runtime: &str) -> Group {
+pub(crate) fn quiet(name: &str, runtime: Runtime) -> Group {
     let fixed = [Fixed::Host, Fixed::Kernel]
         .into_iter()
-        .find(|fixed| fixed.name() == runtime);
+        .find(|fixed| fixed.runtime() == runtime);
     let cgroup = match fixed {
         Some(_) => String::new(),
         None => format!("/{runtime}/{name}"),
@@ -69,7 +69,7 @@ pub(crate) fn quiet(name: &str, runtime: &str) -> Group {
         figures: Container {
             identity: ContainerIdentity {
                 name: name.to_owned(),
-                runtime: runtime.to_owned(),
+                runtime,
                 cgroup,
                 ..ContainerIdentity::default()
             },
@@ -82,7 +82,7 @@ pub(crate) fn quiet(name: &str, runtime: &str) -> Group {
 
 /// A container under a quota of half a CPU, with everything.
 pub(crate) fn limited() -> Group {
-    let mut group = quiet("web", "docker");
+    let mut group = quiet("web", Runtime::Docker);
     group.key.pod = "web-7f9c".into();
     group.key.namespace = "shop".into();
     group.delayed_by = vec![
@@ -151,7 +151,11 @@ pub(crate) fn limited() -> Group {
 pub(crate) fn small() -> Reading {
     Reading {
         uptime: Duration::from_millis(90_500),
-        groups: vec![limited(), quiet("host", "host"), quiet("kernel", "kernel")],
+        groups: vec![
+            limited(),
+            quiet("host", Runtime::Host),
+            quiet("kernel", Runtime::Kernel),
+        ],
         total_ns: [(State::OnCpuUser, 7_000_000_000), (State::Throttled, 1)].into(),
         groups_ended: 5,
         groups_refused: 1,
@@ -159,11 +163,7 @@ pub(crate) fn small() -> Reading {
             hypervisor_ns: 1_000_000_000,
             interrupts_ns: 2_500_000_000,
         }),
-        lost: [
-            ("event_dropped".to_owned(), 3),
-            ("scope_full".to_owned(), 0),
-        ]
-        .into(),
+        lost: [(Loss::EventDropped, 3), (Loss::ScopeFull, 0)].into(),
         unavailable: vec![Unavailable {
             view: ctprof::model::ViewId::THROTTLED_EXACT,
             cause: "no clock".into(),

@@ -2,7 +2,7 @@
 //! recording.
 
 use ctprof::analysis::View;
-use ctprof::model::{Container, Culprit, Delay, Ledger, State, Window};
+use ctprof::model::{Container, Culprit, Delay, Ledger, Runtime, State, Window};
 use ctprof::output::flamegraph::{self, Graph};
 use ctprof::output::{folded, pprof, report, summary};
 use ctprof::store;
@@ -14,7 +14,7 @@ use crate::synthetic::{Maker, named};
 fn profile_of(names: &[String]) -> Window {
     let mut maker = Maker::new();
     for (i, name) in names.iter().enumerate() {
-        maker.container(named(name, "docker", ""));
+        maker.container(named(name, Runtime::Docker, ""));
         let frames = [maker.user(name), maker.inlined(name), maker.kernel(name)];
         maker.stack(i as u32, name, &frames, 1);
         maker.stack(i as u32, name, &frames[..1], 2);

@@ -1,7 +1,7 @@
 //! The report: what it says, and that it says the same again.
 
 use ctprof::analysis::View;
-use ctprof::model::{Latency, LatencyBucket, Ledger, State, Syscall, Unavailable, ViewId};
+use ctprof::model::{Latency, LatencyBucket, Ledger, Runtime, State, Syscall, Unavailable, ViewId};
 use ctprof::output;
 use ctprof::output::report::{self, Options};
 use ctprof::store::{self, RecordingDir};
@@ -193,7 +193,7 @@ fn json_has_the_causes() {
     };
     let render = of("render");
     // Run queue and throttled: it had no disk.
-    assert_eq!(render["lost_ns"], 26_460_000_000_u64);
+    assert_eq!(render["stalled_ns"], 26_460_000_000_u64);
     assert_eq!(render["residual_ns"], 40_000_000);
     let causes = render["causes"].as_array().unwrap();
     assert_eq!(causes[0]["id"], "throttled");
@@ -208,7 +208,7 @@ fn json_has_the_causes() {
     assert_eq!(causes.len(), 2);
     // Without a ledger nobody knows.
     let late = of("late");
-    for key in ["lost_ns", "causes", "residual_ns", "thread_time_ns"] {
+    for key in ["stalled_ns", "causes", "residual_ns", "thread_time_ns"] {
         assert_eq!(late.get(key), None, "{key}");
     }
 }
@@ -218,7 +218,11 @@ fn many_containers_are_a_table_and_a_few_words() {
     let mut m = synthetic::Maker::new();
     let frame = [m.user("main")];
     for number in 0..60_u64 {
-        m.container(synthetic::named(&format!("c{number:02}"), "docker", ""));
+        m.container(synthetic::named(
+            &format!("c{number:02}"),
+            Runtime::Docker,
+            "",
+        ));
         let ns = (number + 1) * 100_000_000;
         m.off_cpu("t", (State::RunQueue, ""), &frame, 1, ns);
         let container = m.window.rows.last_mut().unwrap();
@@ -240,7 +244,7 @@ fn many_containers_are_a_table_and_a_few_words() {
     assert!(shown.contains("\nc59         6.00     -"), "{shown}");
     assert_eq!(rows("1. waited "), 5);
     assert_eq!(
-        rows("20 more containers with less lost time: see --format json"),
+        rows("20 more containers with less stalled time: see --format json"),
         1
     );
     assert_eq!(
@@ -289,7 +293,7 @@ fn json_has_the_functions() {
     };
     report::print_json(&view, &options, &mut out).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
-    assert_eq!(json["schema_version"], 1);
+    assert_eq!(json["schema_version"], 2);
     let containers = json["containers"].as_array().unwrap();
     assert_eq!(containers.len(), 1);
     assert_eq!(containers[0]["name"], "cache");

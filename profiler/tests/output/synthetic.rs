@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ctprof::model::{
     CfsFigures, Container, ContainerIdentity, Cuts, Frame, FrameId, FrameKind, Loss, Module,
-    ModuleId, Pod, Stack, StackQuality, State, Unavailable, ViewId, Window,
+    ModuleId, Pod, Runtime, Stack, StackQuality, State, Unavailable, ViewId, Window,
 };
 
 pub(crate) use large::large;
@@ -164,11 +164,11 @@ impl Maker {
     }
 }
 
-pub(crate) fn named(name: &str, runtime: &str, id: &str) -> ContainerIdentity {
+pub(crate) fn named(name: &str, runtime: Runtime, id: &str) -> ContainerIdentity {
     ContainerIdentity {
         id: id.into(),
         name: name.into(),
-        runtime: runtime.into(),
+        runtime,
         cgroup: format!("/{runtime}/{name}"),
         ..ContainerIdentity::default()
     }
@@ -180,7 +180,7 @@ pub(crate) fn small() -> Window {
 
     m.container(ContainerIdentity {
         image: "redis:7".into(),
-        ..named("cache", "docker", &"c0ffee".repeat(10))
+        ..named("cache", Runtime::Docker, &"c0ffee".repeat(10))
     });
     let (main, event_loop) = (m.user("main"), m.user("aeProcessEvents"));
     let (command, lookup) = (m.user("processCommand"), m.inlined("lookupKey"));
@@ -209,7 +209,7 @@ pub(crate) fn small() -> Window {
             namespace: "shop".into(),
             name: "web-7f9c".into(),
         }),
-        ..named("app", "containerd", &"feed".repeat(16))
+        ..named("app", Runtime::Containerd, &"feed".repeat(16))
     });
     let (start, render) = (m.user("_start"), m.user("render"));
     let fact = m.user("factorial");
@@ -244,13 +244,13 @@ pub(crate) fn small() -> Window {
 
     m.container(ContainerIdentity {
         cgroup: String::new(),
-        ..named("kernel", "kernel", "")
+        ..named("kernel", Runtime::Kernel, "")
     });
     let (fork, kthread) = (m.kernel("ret_from_fork"), m.kernel("kthread"));
     m.stack(2, "kworker/0:1", &[fork, kthread], 12);
     m.stack(3, "kworker/1:2", &[fork, kthread], 3);
 
-    m.container(named("sleepy", "docker", &"aa".repeat(32)));
+    m.container(named("sleepy", Runtime::Docker, &"aa".repeat(32)));
 
     m.window.lost.insert(Loss::StackMapFull, 7);
     m.window.unavailable.push(Unavailable {

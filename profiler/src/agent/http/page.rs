@@ -81,7 +81,7 @@ fn table(reading: &Reading, profiles: bool) -> String {
         let _ = write!(out, "<span><i class=s{number}></i>{}</span>", part.title);
     }
     out.push_str(
-        "</p><table><thead><tr><th>container<th>threads<th>on CPU<th>run queue<th>throttled<th>lost\
+        "</p><table><thead><tr><th>container<th>threads<th>on CPU<th>run queue<th>throttled<th>stalled\
          <th class=wide>of its threads' time<th>delayed by<th></thead><tbody>\n",
     );
     for row in rows.iter().take(SHOWN) {
@@ -98,7 +98,7 @@ fn table(reading: &Reading, profiles: bool) -> String {
         .lost
         .iter()
         .filter(|(_, lost)| **lost > 0)
-        .map(|(cause, lost)| format!("{} {}", escape(cause), count(*lost)))
+        .map(|(cause, lost)| format!("{} {}", cause.name(), count(*lost)))
         .collect();
     if !lost.is_empty() {
         let _ = write!(out, " Lost events: {}.", lost.join(", "));

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::group_labels;
 use super::table::{self, Kind, Metric, Source};
-use crate::model::Grouping;
+use crate::model::{Grouping, units};
 
 const HEAD: &str = "\
 # Metrics of `ctprof agent`
@@ -97,22 +97,13 @@ fn section(out: &mut String, title: &str, text: &str, belongs: impl Fn(&Source) 
 fn meaning(metric: &Metric) -> String {
     let mut out = format!("{}.", metric.help);
     if let Kind::Histogram(bounds) = metric.kind {
-        let bounds: Vec<String> = bounds.iter().map(|bound| duration(*bound)).collect();
+        let bounds: Vec<String> = bounds.iter().map(|bound| units::duration(*bound)).collect();
         let _ = write!(out, " Bounds, powers of two of ns: {}.", bounds.join(", "));
     }
     if let Some(view) = metric.view {
         let _ = write!(out, " Needs the view `{view}`.");
     }
     out
-}
-
-fn duration(ns: u64) -> String {
-    let (number, unit) = match ns {
-        1_000_000_000.. => (ns as f64 / 1e9, "s"),
-        1_000_000.. => (ns as f64 / 1e6, "ms"),
-        _ => (ns as f64 / 1e3, "us"),
-    };
-    format!("{number:.1} {unit}")
 }
 
 const fn kind(kind: Kind) -> &'static str {

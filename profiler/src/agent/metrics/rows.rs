@@ -48,8 +48,8 @@ fn labels<'a>(group: &'a Group, options: &Options) -> Labels<'a> {
     });
     let identity = &group.figures.identity;
     let asked = [
-        (options.labels.image, "image", &identity.image),
-        (options.labels.runtime, "runtime", &identity.runtime),
+        (options.labels.image, "image", identity.image.as_str()),
+        (options.labels.runtime, "runtime", identity.runtime.name()),
     ]
     .into_iter()
     .filter(|(wanted, _, _)| *wanted)

@@ -39,7 +39,7 @@ pub(super) struct RowId(u64);
 pub(super) struct Limits {
     /// Most rows; those beyond count as `other`.
     pub(super) rows: usize,
-    /// Culprits that are told by name, a row.
+    /// Culprits that each row names; the others are summed up.
     pub(super) culprits: usize,
     /// How long a row that ended stays, at least; it is always in one reading.
     pub(super) linger: Duration,

@@ -3,6 +3,12 @@
 //! - `table`: every setting; flags, variables, keys of the file, help and docs/agent.md follow from it
 //! - `layers`: who sets what
 //! - `file`: the file, with its line numbers
+//!
+//! clap parses the flags, `toml` the file, `humantime` the times. The layers are put together by hand, not by clap's `env` and
+//! serde's derive. Those need two more structs with every setting in them, optional, as each layer may leave it out; and
+//! a table would stay for what a derive has no place for: whether a reload changes the setting, and its row in docs/agent.md.
+//! Errors would say less, too: clap does not tell that a wrong value came from a variable and takes an empty variable for a value, and
+//! serde suggests no near key. About 150 lines of `layers` and `file` would go, and as many come.
 
 mod file;
 mod layers;
@@ -37,7 +43,7 @@ pub struct Settings {
     pub max_containers: usize,
     /// Most series of one answer.
     pub max_series: usize,
-    /// Culprits that are told by name, a row.
+    /// Culprits that each row names; the others are summed up.
     pub top_culprits: usize,
     /// How long a row that ended still appears.
     pub linger: Duration,

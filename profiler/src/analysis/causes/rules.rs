@@ -20,7 +20,7 @@ const MAX_SYSCALLS: usize = 2;
 pub(super) struct Rule {
     /// What it is called in JSON.
     pub(super) id: &'static str,
-    /// Its time counts this many times less than lost time when causes are put in order. A wait for another thread or
+    /// Its time counts this many times less than stalled time when causes are put in order. A wait for another thread or
     /// a peer may be work that is not there; `poll` and sleep nearly always are; running is what a thread is for.
     pub(super) discount: u64,
     /// The time that it took; 0 where it does not apply.
@@ -37,7 +37,7 @@ macro_rules! blocked {
             discount: $discount,
             ns: |it| it.ns($state),
             words: |it, ns| {
-                let what = format!(concat!($before, " {}", $after), units::seconds(ns));
+                let what = format!(concat!($before, " {}", $after), units::duration(ns));
                 blocked(it, $state, what)
             },
         }
@@ -102,7 +102,7 @@ fn throttled(it: &Evidence<'_>, ns: u64) -> String {
     let mut text = format!(
         "throttled {} of the time its threads could run ({}): ",
         units::percent(ns, it.runnable_ns()),
-        units::seconds(ns)
+        units::duration(ns)
     );
     text.push_str(&limits(it, ns));
     if it.window_ns > 0 {
@@ -172,7 +172,7 @@ fn run_queue(it: &Evidence<'_>, ns: u64) -> String {
         ));
     }
     sentence(
-        format!("waited {} for a CPU", units::seconds(ns)),
+        format!("waited {} for a CPU", units::duration(ns)),
         parts,
         it,
         ViewState::RUN_QUEUE,
@@ -219,7 +219,7 @@ fn on_cpu(it: &Evidence<'_>, ns: u64) -> String {
     let kernel = it.ns(State::OnCpuKernel);
     let share = units::percent(kernel, ns);
     sentence(
-        format!("ran for {}", units::seconds(ns)),
+        format!("ran for {}", units::duration(ns)),
         vec![format!("{share} of it in the kernel")],
         it,
         ViewState::ON_CPU,

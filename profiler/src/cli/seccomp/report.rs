@@ -12,8 +12,8 @@ use crate::Result;
 use crate::cli::record::say;
 use crate::cli::{Format, output_error, print_json};
 use crate::host::syscalls::{abi_name, error_name};
-use crate::model::Loss;
 use crate::model::units::{count, counted};
+use crate::model::{Loss, Runtime};
 use crate::seccomp::{CallId, Denial, Filter, Verdict, is_needed};
 
 /// Version of the JSON form.
@@ -49,7 +49,7 @@ const FUNCTIONS: usize = 6;
 struct Row {
     name: String,
     id: String,
-    runtime: String,
+    runtime: Runtime,
     cgroup: String,
     /// Different calls, and how often any was made.
     calls: usize,
@@ -211,7 +211,7 @@ impl Row {
         Self {
             name: identity.name.clone(),
             id: identity.id.clone(),
-            runtime: identity.runtime.clone(),
+            runtime: identity.runtime,
             cgroup: identity.cgroup.clone(),
             calls: called.kinds(),
             times: called.times(),

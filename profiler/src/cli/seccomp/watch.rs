@@ -17,7 +17,7 @@ use crate::cli::counting::{Counting, Plan};
 use crate::collect::{Observer, Recorded, Samples, SlowCallSeen, block_on};
 use crate::grouping::{Naming, owner, owners};
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
-use crate::model::{ContainerIdentity, Grouping, ProcessKey};
+use crate::model::{ContainerIdentity, Grouping, ProcessKey, Runtime};
 use crate::recording::CALL_NAMES;
 use crate::seccomp::{Called, Filter, called};
 use crate::target::TargetArgs;
@@ -68,8 +68,8 @@ impl WatchedContainer {
     /// Its name, and what runs it.
     pub(super) fn label(&self) -> String {
         let identity = &self.identity;
-        match (identity.runtime.as_str(), identity.id.get(..12)) {
-            ("cgroup" | "systemd", _) => identity.name.clone(),
+        match (identity.runtime, identity.id.get(..12)) {
+            (Runtime::Cgroup | Runtime::Systemd, _) => identity.name.clone(),
             (runtime, Some(id)) => format!("{} ({runtime} {id})", identity.name),
             (runtime, None) => format!("{} ({runtime})", identity.name),
         }
@@ -77,7 +77,7 @@ impl WatchedContainer {
 
     /// A runtime set it up, and no filter tells those calls from its own.
     pub(super) fn has_setup(&self) -> bool {
-        let by_runtime = !matches!(self.identity.runtime.as_str(), "cgroup" | "systemd");
+        let by_runtime = self.identity.runtime.starts_containers();
         by_runtime && self.is_complete && !self.called.is_confined
     }
 }

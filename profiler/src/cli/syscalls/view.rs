@@ -20,7 +20,9 @@ use crate::collect::{Observer, RawLedger, Recorded, Samples, SlowCallSeen, Snaps
 use crate::grouping::{Naming, owner, owners};
 use crate::host::kernel;
 use crate::model::units::duration;
-use crate::model::{Container, ContainerIdentity, Losses, Pod, ProcessKey, Syscall, Unavailable};
+use crate::model::{
+    Container, ContainerIdentity, Losses, Pod, ProcessKey, Runtime, Syscall, Unavailable,
+};
 use crate::output::syscalls::{in_short, table};
 use crate::recording::CALL_NAMES;
 
@@ -79,7 +81,7 @@ struct Rows<'a> {
 struct Row<'a> {
     id: &'a str,
     name: &'a str,
-    runtime: &'a str,
+    runtime: Runtime,
     image: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pod: Option<&'a Pod>,
@@ -99,7 +101,7 @@ impl<'a> Rows<'a> {
             Row {
                 id: &identity.id,
                 name: &identity.name,
-                runtime: &identity.runtime,
+                runtime: identity.runtime,
                 image: &identity.image,
                 pod: identity.pod.as_ref(),
                 cgroup: &identity.cgroup,
@@ -308,7 +310,7 @@ impl<'a> View<'a> {
 }
 
 fn heading(container: &Row<'_>, out: &mut impl Write) -> std::io::Result<()> {
-    let about: Vec<&str> = [container.runtime, container.image]
+    let about: Vec<&str> = [container.runtime.name(), container.image]
         .into_iter()
         .filter(|text| !text.is_empty() && *text != container.name)
         .collect();

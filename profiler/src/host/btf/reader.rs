@@ -24,46 +24,29 @@ pub enum BtfError {
 }
 
 /// Kinds of types, as numbered in `include/uapi/linux/btf.h`.
-mod kind {
-    pub(super) const INT: u32 = 1;
-    pub(super) const ARRAY: u32 = 3;
-    pub(super) const STRUCT: u32 = 4;
-    pub(super) const UNION: u32 = 5;
-    pub(super) const ENUM: u32 = 6;
-    pub(super) const FWD: u32 = 7;
-    pub(super) const TYPEDEF: u32 = 8;
-    pub(super) const VOLATILE: u32 = 9;
-    pub(super) const CONST: u32 = 10;
-    pub(super) const RESTRICT: u32 = 11;
-    pub(super) const FUNC: u32 = 12;
-    pub(super) const FUNC_PROTO: u32 = 13;
-    pub(super) const VAR: u32 = 14;
-    pub(super) const DATASEC: u32 = 15;
-    pub(super) const DECL_TAG: u32 = 17;
-    pub(super) const TYPE_TAG: u32 = 18;
-    pub(super) const ENUM64: u32 = 19;
+pub(super) mod kind {
+    pub(in crate::host::btf) const INT: u32 = 1;
+    pub(in crate::host::btf) const ARRAY: u32 = 3;
+    pub(in crate::host::btf) const STRUCT: u32 = 4;
+    pub(in crate::host::btf) const UNION: u32 = 5;
+    pub(in crate::host::btf) const ENUM: u32 = 6;
+    pub(in crate::host::btf) const FWD: u32 = 7;
+    pub(in crate::host::btf) const TYPEDEF: u32 = 8;
+    pub(in crate::host::btf) const VOLATILE: u32 = 9;
+    pub(in crate::host::btf) const CONST: u32 = 10;
+    pub(in crate::host::btf) const RESTRICT: u32 = 11;
+    pub(in crate::host::btf) const FUNC: u32 = 12;
+    pub(in crate::host::btf) const FUNC_PROTO: u32 = 13;
+    pub(in crate::host::btf) const VAR: u32 = 14;
+    pub(in crate::host::btf) const DATASEC: u32 = 15;
+    pub(in crate::host::btf) const DECL_TAG: u32 = 17;
+    pub(in crate::host::btf) const TYPE_TAG: u32 = 18;
+    pub(in crate::host::btf) const ENUM64: u32 = 19;
 }
 
 /// `struct btf_type`: name offset, info, size or type.
-const TYPE_BYTES: usize = 12;
-const MAGIC: u32 = 0xeb9f;
-
-/// Structs within structs, as deep as they are looked through. The kernel nests seven anonymous ones at most; a file from
-/// elsewhere may have one that contains itself.
-const MAX_DEPTH: u32 = 32;
-
-/// Members that are looked at for one answer. The kernel's largest struct has a few hundred with all in it; a file from
-/// elsewhere may have few that contain each other in very many ways.
-const MAX_MEMBERS: u32 = 100_000;
-
-/// Where a member is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Byte offset from the start of the outermost type.
-    pub offset: u32,
-    /// Bit within that byte; 0 for anything but bit fields.
-    pub bit: u32,
-}
+pub(super) const TYPE_BYTES: usize = 12;
+pub(super) const MAGIC: u32 = 0xeb9f;
 
 /// Parsed enough to look members up by name.
 #[derive(Debug)]
@@ -73,17 +56,17 @@ pub struct Btf {
     types: Range<usize>,
     strings: Range<usize>,
     /// Byte offset in `types` of each type id; id 0 is void.
-    index: Vec<u32>,
+    pub(super) index: Vec<u32>,
 }
 
 #[derive(Clone, Copy)]
-struct Type {
-    at: usize,
-    name: u32,
-    kind: u32,
-    vlen: usize,
-    kind_flag: bool,
-    size_or_type: u32,
+pub(super) struct Type {
+    pub(super) at: usize,
+    pub(super) name: u32,
+    pub(super) kind: u32,
+    pub(super) vlen: usize,
+    pub(super) kind_flag: bool,
+    pub(super) size_or_type: u32,
 }
 
 impl Btf {
@@ -156,64 +139,6 @@ impl Btf {
         Ok(())
     }
 
-    /// Where `path` (members joined by dots) lies in the struct or union `type_name`; members of
-    /// anonymous structs and unions count as the outer type's own. `None` if there is no such type or member.
-    #[must_use]
-    pub fn member(&self, type_name: &str, path: &str) -> Option<Member> {
-        let mut budget = MAX_MEMBERS;
-        let bits = self
-            .structs(type_name)
-            .find_map(|ty| self.member_of(ty, path, MAX_DEPTH, &mut budget))?;
-        Some(Member {
-            offset: u32::try_from(bits / 8).ok()?,
-            bit: (bits % 8) as u32,
-        })
-    }
-
-    /// BTF in which the functions and type definitions of these names have the ids that they have here, and in which
-    /// there is nothing else: for a reader that builds objects for all types.
-    #[must_use]
-    pub fn only(&self, names: &[String]) -> Vec<u8> {
-        const HEADER_BYTES: u32 = 24;
-        let mut types = Vec::new();
-        let mut strings = vec![0];
-        let mut end = 0;
-        for at in self.index.iter().skip(1) {
-            let ty = self.type_at(*at as usize);
-            let found = ty
-                .filter(|ty| [kind::TYPEDEF, kind::FUNC].contains(&ty.kind))
-                .and_then(|ty| Some((ty, names.iter().find(|name| self.is_named(ty, name))?)));
-            // A forward declaration without a name takes the place of all others.
-            let mut words = [0, kind::FWD << 24, 0];
-            if let Some((ty, name)) = found {
-                words = [
-                    u32::try_from(strings.len()).unwrap_or_default(),
-                    ty.kind << 24 | ty.vlen as u32,
-                    ty.size_or_type,
-                ];
-                strings.extend_from_slice(name.as_bytes());
-                strings.push(0);
-            }
-            types.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
-            if found.is_some() {
-                end = types.len();
-            }
-        }
-        types.truncate(end);
-        let bytes = |part: &[u8]| u32::try_from(part.len()).unwrap_or_default();
-        let (types_len, strings_len) = (bytes(&types), bytes(&strings));
-        let header = [
-            MAGIC | 1 << 16,
-            HEADER_BYTES,
-            0,
-            types_len,
-            types_len,
-            strings_len,
-        ];
-        let header = header.iter().flat_map(|word| word.to_ne_bytes());
-        header.chain(types).chain(strings).collect()
-    }
-
     /// As if the kernel had no type of this name.
     #[cfg(test)]
     pub(super) fn without(mut self, name: &str) -> Self {
@@ -227,59 +152,7 @@ impl Btf {
         self
     }
 
-    /// In bits from the start of `ty`. `budget` is what of [`MAX_MEMBERS`] is left.
-    fn member_of(&self, ty: Type, path: &str, depth: u32, budget: &mut u32) -> Option<u64> {
-        let deeper = depth.checked_sub(1)?;
-        let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-        for number in 0..ty.vlen {
-            *budget = budget.checked_sub(1)?;
-            let at = ty.at + TYPE_BYTES + number * 12;
-            let (name, id, place) = (
-                word(self.types(), at)?,
-                word(self.types(), at + 4)?,
-                word(self.types(), at + 8)?,
-            );
-            // With the kind flag set, the upper 8 bits hold the width of a bit field.
-            let bits = if ty.kind_flag {
-                place & 0x00ff_ffff
-            } else {
-                place
-            };
-            let found = if name == 0 {
-                self.aggregate(id)
-                    .and_then(|inner| self.member_of(inner, path, deeper, budget))
-            } else if !self.name_is(name, first) {
-                continue;
-            } else if rest.is_empty() {
-                Some(0)
-            } else {
-                self.aggregate(id)
-                    .and_then(|inner| self.member_of(inner, rest, deeper, budget))
-            };
-            if let Some(inner) = found {
-                return Some(u64::from(bits) + inner);
-            }
-        }
-        None
-    }
-
-    /// The struct or union behind typedefs and qualifiers.
-    fn aggregate(&self, mut id: u32) -> Option<Type> {
-        // A chain of qualifiers is short; the limit ends a cycle in a hostile file.
-        for _ in 0..16 {
-            let ty = self.type_by_id(id)?;
-            match ty.kind {
-                kind::STRUCT | kind::UNION => return Some(ty),
-                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
-                    id = ty.size_or_type;
-                }
-                _ => return None,
-            }
-        }
-        None
-    }
-
-    fn structs<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Type> + 'a {
+    pub(super) fn structs<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Type> + 'a {
         self.all().filter(move |ty| {
             matches!(ty.kind, kind::STRUCT | kind::UNION) && self.is_named(*ty, name)
         })
@@ -292,12 +165,12 @@ impl Btf {
             .filter_map(|at| self.type_at(*at as usize))
     }
 
-    fn type_by_id(&self, id: u32) -> Option<Type> {
+    pub(super) fn type_by_id(&self, id: u32) -> Option<Type> {
         let at = *self.index.get(id as usize)?;
         self.type_at(at as usize)
     }
 
-    fn types(&self) -> &[u8] {
+    pub(super) fn types(&self) -> &[u8] {
         self.bytes.get(self.types.clone()).unwrap_or_default()
     }
 
@@ -305,7 +178,7 @@ impl Btf {
         self.bytes.get(self.strings.clone()).unwrap_or_default()
     }
 
-    fn type_at(&self, at: usize) -> Option<Type> {
+    pub(super) fn type_at(&self, at: usize) -> Option<Type> {
         let info = word(self.types(), at + 4)?;
         Some(Type {
             at,
@@ -317,17 +190,17 @@ impl Btf {
         })
     }
 
-    fn is_named(&self, ty: Type, name: &str) -> bool {
+    pub(super) fn is_named(&self, ty: Type, name: &str) -> bool {
         self.name_is(ty.name, name)
     }
 
-    fn name_is(&self, offset: u32, name: &str) -> bool {
+    pub(super) fn name_is(&self, offset: u32, name: &str) -> bool {
         let tail = self.strings().get(offset as usize..).unwrap_or_default();
         tail.starts_with(name.as_bytes()) && tail.get(name.len()) == Some(&0)
     }
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     let word = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_ne_bytes(word.try_into().ok()?))
 }

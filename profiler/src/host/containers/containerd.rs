@@ -9,7 +9,7 @@ use super::Lookup;
 use super::kubernetes::{self, Labels, SANDBOX};
 use super::sources::{Denied, read_json};
 use crate::host::proc::ConfinedRoot;
-use crate::model::ContainerIdentity;
+use crate::model::{ContainerIdentity, Runtime};
 
 /// Where bundles are: containerd itself, the one that dockerd starts, k3s and RKE2, k0s, MicroK8s, and
 /// containerd before 1.4.
@@ -90,7 +90,7 @@ fn from_annotations(annotations: &Labels, id: &str) -> Lookup {
         id: id.to_owned(),
         // `ctr run` names a container by its id alone.
         name: name.map_or_else(|| id.get(..12).unwrap_or(id).to_owned(), str::to_owned),
-        runtime: "containerd".to_owned(),
+        runtime: Runtime::Containerd,
         image: image.unwrap_or_default().to_owned(),
         pod,
         cgroup: String::new(),

@@ -8,7 +8,7 @@ use super::Lookup;
 use super::kubernetes::{self, Labels, SANDBOX};
 use super::sources::{Denied, read_json};
 use crate::host::proc::ConfinedRoot;
-use crate::model::ContainerIdentity;
+use crate::model::{ContainerIdentity, Runtime};
 
 /// Data roots without configuration: the packages of Docker and of distributions, the snap.
 pub(super) const DATA_ROOTS: [&str; 2] =
@@ -83,7 +83,7 @@ pub(super) fn read(root: &ConfinedRoot, data_root: &Path, id: &str) -> Lookup {
     Lookup::Found(ContainerIdentity {
         id: id.to_owned(),
         name: name.to_owned(),
-        runtime: "docker".to_owned(),
+        runtime: Runtime::Docker,
         image,
         pod,
         cgroup: String::new(),

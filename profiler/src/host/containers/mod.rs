@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
-use crate::model::ContainerIdentity;
 use crate::model::text::printable;
+use crate::model::{ContainerIdentity, Runtime};
 use pattern::{ContainerRef, Place, place};
 use sources::Sources;
 
@@ -146,12 +146,12 @@ impl Containers {
             return known.map(|it| it.identity.clone()).unwrap_or_default();
         }
         match place(path) {
-            Place::Unit { path, name } => identity("systemd", "", name, path),
-            Place::Plain { path } => identity("cgroup", "", path, path),
-            Place::Folder => identity("cgroup", "", path, path),
+            Place::Unit { path, name } => identity(Runtime::Systemd, "", name, path),
+            Place::Plain { path } => identity(Runtime::Cgroup, "", path, path),
+            Place::Folder => identity(Runtime::Cgroup, "", path, path),
             Place::Container(containers) => match self.innermost_named(&containers) {
                 Some(container) => self.known(&container, containers[0].path).identity.clone(),
-                None => identity("cgroup", "", path, path),
+                None => identity(Runtime::Cgroup, "", path, path),
             },
         }
     }
@@ -264,22 +264,22 @@ impl Containers {
         let short = container.id.get(..12).unwrap_or(container.id);
         Known {
             identity: identity(
-                container.runtime.unwrap_or("cgroup"),
+                container.runtime.unwrap_or_default(),
                 container.id,
                 short,
                 container.path,
             ),
             // LXC keeps no other name than the one in the path.
-            named: container.runtime == Some("lxc"),
+            named: container.runtime == Some(Runtime::Lxc),
         }
     }
 }
 
-fn identity(runtime: &str, id: &str, name: &str, cgroup: &str) -> ContainerIdentity {
+fn identity(runtime: Runtime, id: &str, name: &str, cgroup: &str) -> ContainerIdentity {
     ContainerIdentity {
         id: id.to_owned(),
         name: printable(name, NAME_CHARS),
-        runtime: runtime.to_owned(),
+        runtime,
         cgroup: printable(cgroup, PATH_CHARS),
         ..ContainerIdentity::default()
     }

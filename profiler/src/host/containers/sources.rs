@@ -16,6 +16,7 @@ use super::{Lookup, containerd, docker, storage};
 use crate::host::Host;
 use crate::host::aside::ask;
 use crate::host::proc::ConfinedRoot;
+use crate::model::Runtime;
 
 /// Largest file of a runtime that is read. A `config.json` with all system calls listed has 100 kB, a
 /// podman index 1 kB for each container.
@@ -237,14 +238,14 @@ impl Kind {
     }
 
     /// A container of this runtime (`None`: unknown) may be found here.
-    fn may_hold(&self, runtime: Option<&str>) -> bool {
+    fn may_hold(&self, runtime: Option<Runtime>) -> bool {
         let Some(runtime) = runtime else {
             return true;
         };
         match self {
-            Self::Docker { .. } => runtime == "docker",
-            Self::Containerd { .. } => runtime == "containerd",
-            Self::Storage { .. } => matches!(runtime, "cri-o" | "podman"),
+            Self::Docker { .. } => runtime == Runtime::Docker,
+            Self::Containerd { .. } => runtime == Runtime::Containerd,
+            Self::Storage { .. } => matches!(runtime, Runtime::CriO | Runtime::Podman),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::Lookup;
 use super::kubernetes::{self, Labels, SANDBOX};
 use super::sources::{Denied, read_json};
 use crate::host::proc::ConfinedRoot;
-use crate::model::ContainerIdentity;
+use crate::model::{ContainerIdentity, Runtime};
 
 /// Storage roots of root: the lasting one, and the one in memory where CRI-O keeps bundles.
 pub(super) const STORAGE_ROOTS: [&str; 2] =
@@ -122,7 +122,7 @@ fn from_crio(annotations: &Labels, id: &str) -> Option<ContainerIdentity> {
     Some(ContainerIdentity {
         id: id.to_owned(),
         name: name.to_owned(),
-        runtime: "cri-o".to_owned(),
+        runtime: Runtime::CriO,
         image: image.unwrap_or_default().to_owned(),
         pod,
         cgroup: String::new(),
@@ -140,14 +140,14 @@ fn from_index(entry: IndexEntry) -> Option<ContainerIdentity> {
         .filter(|name| !name.is_empty())?;
     let (runtime, pod, name) = match kubernetes::parse_long_name(&full) {
         Some((pod, container)) if metadata.pod_name.is_some() => {
-            ("cri-o", Some(pod), container.to_owned())
+            (Runtime::CriO, Some(pod), container.to_owned())
         }
-        _ => ("podman", None, full),
+        _ => (Runtime::Podman, None, full),
     };
     Some(ContainerIdentity {
         id: entry.id,
         name,
-        runtime: runtime.to_owned(),
+        runtime,
         image: metadata.image_name.unwrap_or_default(),
         pod,
         cgroup: String::new(),

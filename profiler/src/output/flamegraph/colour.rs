@@ -24,7 +24,7 @@ pub(super) const ROOT: Color = Color {
 /// Hue in degrees, saturation and lightness from 0 to 1.
 type Hsl = [f64; 3];
 
-/// The colours of the states, in the order of [`ViewState::ALL`]: strong where time is lost, pale where a thread only
+/// The colours of the states, in the order of [`ViewState::ALL`]: strong where a thread is stalled, pale where it only
 /// waits. They were searched for so that black text can be read on each, and each two can be told apart, also by
 /// people who see no red or no green; a test keeps that so.
 const STATES: [Hsl; ViewState::ALL.len()] = [

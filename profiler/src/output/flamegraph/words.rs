@@ -28,7 +28,7 @@ pub(super) fn title(graph: Graph, view: &View, containers: &[usize]) -> String {
             .iter()
             .fold(0, |sum: u64, position| sum.saturating_add(one(*position)))
     };
-    let time = units::seconds(of_all(&|position| times[position]));
+    let time = units::duration(of_all(&|position| times[position]));
     let what = match graph {
         _ if !is_measured(graph, summary, containers) => "not measured".to_owned(),
         Graph::OnCpu if summary.sampling.cpus == 0 => format!("{time} not sampled"),
@@ -50,7 +50,7 @@ pub(super) fn title(graph: Graph, view: &View, containers: &[usize]) -> String {
         "{}: {} · {} · {what}",
         graph.title(),
         notes::who(summary, containers),
-        units::seconds(summary.window_ns),
+        units::duration(summary.window_ns),
     )
 }
 
@@ -104,7 +104,7 @@ pub(super) fn caption(
         lines.push(format!(
             "Not drawn: {} of waits of idle threads (busy for less than {IDLE_BELOW_PERCENT}% of their time); \
              ctprof report DIR --graph {} --idle --flamegraph FILE does",
-            units::seconds(idle_ns),
+            units::duration(idle_ns),
             graph.id(),
         ));
     }
@@ -169,7 +169,7 @@ pub(super) fn why_empty(graph: Graph, view: &View, containers: &[usize]) -> Vec<
             format!(
                 "No thread of {} was {never} in {}.",
                 notes::who(summary, containers),
-                units::seconds(summary.window_ns)
+                units::duration(summary.window_ns)
             )
         }
     }];

@@ -104,7 +104,9 @@ impl Detail<'_> {
         }
         let shown = || waits.iter().take(MAX_WAITS);
         let mut table = Table::default();
-        table.column("TIME", Align::Right, shown(), |(_, ns)| units::seconds(*ns));
+        table.column("TIME", Align::Right, shown(), |(_, ns)| {
+            units::duration(*ns)
+        });
         table.column("OFF THE CPU", Align::Left, shown(), |((state, ..), _)| {
             state.title().to_owned()
         });

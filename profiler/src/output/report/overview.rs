@@ -11,10 +11,10 @@ use crate::output::table::{Align, Table, cut};
 type Belongs = fn(State) -> bool;
 
 /// Above the table of the ledger.
-pub(super) const LEDGER_HEADING: &str = "Where the time of their threads went, in seconds and percent of it. \
-     LOST: they had work, and no CPU, no quota, no disk.";
+pub(super) const LEDGER_HEADING: &str = "Where the time of their threads went, in seconds and percent of it.\n\
+     STALLED: they had work, and no CPU, no quota, no disk. BLOCKED: asleep for anything else.";
 
-/// A container's ledger in one line: every column but LOST, which is a sum of the three before, adds up to TOTAL.
+/// A container's ledger in one line: every column but STALLED, which is a sum of the three before, adds up to TOTAL.
 pub(super) fn ledger(summary: &Summary, positions: &[usize]) -> Table {
     let rows = || {
         positions
@@ -36,8 +36,8 @@ pub(super) fn ledger(summary: &Summary, positions: &[usize]) -> Table {
         ("DISK, FAULT", |state| {
             matches!(state, State::BlockedDisk | State::BlockedFault)
         }),
-        ("LOST", |state| Meaning::of(state) == Meaning::Lost),
-        ("WAITING", |state| Meaning::of(state) == Meaning::Waiting),
+        ("STALLED", |state| Meaning::of(state) == Meaning::Stalled),
+        ("BLOCKED", |state| Meaning::of(state) == Meaning::Blocked),
     ];
     for (heading, belongs) in columns {
         table.column(heading, Align::Right, rows(), |c| {
@@ -92,7 +92,7 @@ pub(super) fn samples(summary: &Summary, positions: &[usize]) -> Table {
         cut(&c.label, MAX_LABEL)
     });
     table.column("CPU TIME", Align::Right, rows(), |c| {
-        units::seconds(c.on_cpu_ns())
+        units::duration(c.on_cpu_ns())
     });
     table.column("CORES", Align::Right, rows(), |c| {
         if summary.window_ns == 0 {

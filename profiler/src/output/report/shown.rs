@@ -28,11 +28,11 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// By time at work and time lost; all that are asked for by name.
+    /// By time at work and stalled; all that are asked for by name.
     pub(super) fn by_ledger(summary: &Summary, positions: &[usize], options: &Options<'_>) -> Self {
         let floor = summary.window_ns / IDLE_SHARE;
         let is_busy = |container: &ContainerSummary| {
-            container.on_cpu_ns().saturating_add(container.lost_ns()) > floor
+            container.on_cpu_ns().saturating_add(container.stalled_ns()) > floor
         };
         let (mut busy, mut idle): (Vec<usize>, Vec<usize>) = positions
             .iter()

@@ -1,5 +1,6 @@
 //! ELF headers, program headers and section headers, 64 and 32 bit, little-endian.
 
+use super::parts::{PT_LOAD, Section, Segment};
 use super::source::{Numbers as _, ReadError, Source, c_string};
 
 /// More sections or segments than any linker writes (`-ffunction-sections` objects are not mapped).
@@ -7,71 +8,8 @@ const MAX_HEADERS: u64 = 16_384;
 const MAX_SECTION_NAMES: u64 = 1 << 20;
 const MAX_NOTES: u64 = 64 * 1024;
 
-const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
-const SHT_NOBITS: u32 = 8;
-const SHF_EXECINSTR: u64 = 4;
-const SHF_COMPRESSED: u64 = 0x800;
 const NT_GNU_BUILD_ID: u32 = 3;
-const PF_X: u32 = 1;
-
-/// A part of the file that the kernel maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Segment {
-    pub(crate) kind: u32,
-    flags: u32,
-    pub(crate) offset: u64,
-    pub(crate) address: u64,
-    pub(crate) file_size: u64,
-}
-
-impl Segment {
-    /// Its bytes are mapped to be executed.
-    pub(crate) fn is_code(&self) -> bool {
-        self.kind == PT_LOAD && self.flags & PF_X != 0
-    }
-}
-
-/// A section.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Section {
-    pub(crate) name: String,
-    pub(crate) kind: u32,
-    flags: u64,
-    pub(crate) address: u64,
-    pub(crate) offset: u64,
-    pub(crate) size: u64,
-    pub(crate) link: u32,
-}
-
-impl Section {
-    pub(crate) fn is_code(&self) -> bool {
-        self.flags & SHF_EXECINSTR != 0
-    }
-
-    /// Its bytes are compressed, with the header of the ELF standard.
-    pub(super) fn is_compressed(&self) -> bool {
-        self.flags & SHF_COMPRESSED != 0
-    }
-
-    /// Its bytes in the file are not those that it is made of.
-    pub(crate) fn is_packed(&self) -> bool {
-        self.is_compressed() || self.name.starts_with(".zdebug_")
-    }
-
-    /// Where its bytes are in the file.
-    #[cfg(test)]
-    pub(crate) fn file_range(&self) -> Option<std::ops::Range<usize>> {
-        let (start, end) = (self.offset, self.offset.checked_add(self.size)?);
-        self.has_bytes()
-            .then_some(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
-    }
-
-    pub(crate) fn has_bytes(&self) -> bool {
-        self.kind != SHT_NOBITS && self.size > 0
-    }
-}
-
 /// The structure of an ELF file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Header {

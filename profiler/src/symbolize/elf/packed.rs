@@ -8,7 +8,8 @@ use std::io::{ErrorKind, Read};
 use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
 
-use super::header::{Header, Section};
+use super::header::Header;
+use super::parts::Section;
 use super::source::{Numbers as _, ReadError, Source};
 
 const ELFCOMPRESS_ZLIB: u32 = 1;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ctprof_ebpf::abi::unwind::{MAX_IMAGES, MAX_MAPPED, Mapped, table};
 
 use self::files::{Files, Place};
+use super::Symbolizer;
 use super::cache::{Key, Origin};
 use super::pool::Pool;
 use super::problems::{Problem, Problems};
@@ -185,5 +186,23 @@ fn origin(mapping: &Mapping) -> Option<Origin> {
             .as_ref()
             .map(|moved| Origin::Held(Arc::clone(&moved.file))),
         Content::Unheld { .. } | Content::Special(_) => None,
+    }
+}
+
+impl Symbolizer {
+    /// [`Symbolizer::unwind_news`] begins anew: whoever was told has forgotten it.
+    pub fn unwind_anew(&mut self) {
+        self.unwinding = Unwinding::default();
+        self.processes.all_changed();
+    }
+
+    /// What the kernel half has to be told since the last call, so that it unwinds the stacks of the processes that were
+    /// noticed. Never waits.
+    pub fn unwind_news(&mut self) -> Vec<News> {
+        self.take_in();
+        let changed = self.processes.take_changed();
+        let (pool, problems) = (&self.pool, &mut self.problems);
+        self.unwinding
+            .news(changed, &self.processes, pool, problems)
     }
 }

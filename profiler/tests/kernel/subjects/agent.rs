@@ -10,15 +10,13 @@ use crate::harness::agent::{Agent, Scrape, container};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::needs::privileged;
 use crate::harness::program::{Program, now_ns};
-use crate::harness::{Result, close, emulated, ensure, tolerance, wait_for};
+use crate::harness::{Result, close, ensure, tolerance, wait_for};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
         privileged("agent::a_quota_between_two_scrapes", quota),
         privileged("agent::neighbours_between_two_scrapes", neighbours),
         privileged("agent::born_and_gone_between_two_scrapes", between),
-        privileged("agent::slots_are_given_to_others", slots),
-        privileged("agent::rows_beyond_the_limit_only_grow", beyond),
         privileged("agent::a_later_neighbour_gets_a_name", turns),
         privileged(
             "agent::counters_of_the_kernel_begin_at_0_and_never_fall",
@@ -166,7 +164,7 @@ fn neighbours() -> Result {
 
 /// Burns for so long in a cgroup that is gone afterwards; the CPU time that it took, in seconds.
 #[allow(clippy::cast_precision_loss, reason = "2^52 ns are 52 days")]
-fn burn_and_go(parent: &Cgroup, name: &str, ms: u64) -> Result<(String, f64)> {
+pub(super) fn burn_and_go(parent: &Cgroup, name: &str, ms: u64) -> Result<(String, f64)> {
     let cgroup = parent.child(name)?;
     let ms = ms.to_string();
     let facts = Program::start(Some(&cgroup), &["burn", "--ms", &ms])?.end()?;
@@ -219,40 +217,8 @@ fn between() -> Result {
     Err("its series never end".into())
 }
 
-/// More cgroups than slots, one batch after another: none has anything of one that had its slot before.
-fn slots() -> Result {
-    let agent = Agent::start(&["--linger", "10m", "--born-slots", "8"])?;
-    let parent = Cgroup::new("agent-slots")?;
-    let mut truth = Vec::new();
-    let mut last = agent.scrape()?;
-    for batch in 0..2 {
-        for number in 0..7_u64 {
-            let name = format!("{batch}-{number}");
-            truth.push(burn_and_go(&parent, &name, 40 + number * 30)?);
-        }
-        // A slot is free some seconds after its cgroup went.
-        for _ in 0..if emulated() { 30 } else { 14 } {
-            sleep(Duration::from_millis(600));
-            let next = agent.scrape()?;
-            next.grew_from(&last)?;
-            last = next;
-        }
-    }
-    for (label, cpu) in &truth {
-        let seen = last.get("ctprof_on_cpu_seconds_total", &[label])?;
-        ensure!(
-            (seen - cpu).abs() < tolerance(0.012, 0.15),
-            "{label} has {seen} s instead of {cpu} s"
-        );
-    }
-    let lost = last.get("ctprof_lost_events_total", &["cause=\"scope_full\""])?;
-    ensure!(lost < 0.5, "{lost} cgroups found no slot");
-    agent.end()?;
-    Ok(())
-}
-
 /// What each row was delayed by is the time that it waited; what rows that are gone had, in seconds.
-fn adds_up(scrape: &Scrape) -> Result<f64> {
+pub(super) fn adds_up(scrape: &Scrape) -> Result<f64> {
     const WAITED: &str = "ctprof_run_queue_seconds_total";
     for (series, waited) in scrape.find(WAITED, &[]) {
         let row = series[WAITED.len()..].trim_end_matches('}');
@@ -271,41 +237,6 @@ fn adds_up(scrape: &Scrape) -> Result<f64> {
         .map(|state| scrape.sum(&format!("ctprof_{state}_seconds_total"), &[]))
         .sum();
     Ok(scrape.sum("ctprof_host_thread_seconds_total", &[]) - rows)
-}
-
-/// Many short lives under a limit that all but a few find reached, and that do not linger.
-fn beyond() -> Result {
-    let agent = Agent::start(&["--max-containers", "4", "--linger", "1s"])?;
-    let parent = Cgroup::new("agent-beyond")?;
-    let other = ["container=\"other\""];
-    let mut last = agent.scrape()?;
-    let mut gone = adds_up(&last)?;
-    let mut cpu = 0.0;
-    for number in 0..24_u64 {
-        cpu += burn_and_go(&parent, &number.to_string(), 60 + number * 5)?.1;
-        sleep(Duration::from_millis(600));
-        let next = agent.scrape()?;
-        next.grew_from(&last)?;
-        let before = last.sum("ctprof_on_cpu_seconds_total", &other);
-        let now = next.sum("ctprof_on_cpu_seconds_total", &other);
-        ensure!(now >= before, "`other` fell from {before} to {now}");
-        let gone_now = adds_up(&next)?;
-        // Sums of some hundred numbers, each exact to 16 digits.
-        ensure!(
-            gone_now >= gone - 1e-3,
-            "rows that are gone had {gone} s, and have {gone_now} s"
-        );
-        (last, gone) = (next, gone_now);
-    }
-    let refused = last.get("ctprof_groups_refused_total", &[])?;
-    ensure!(refused >= 1.0, "the limit was not reached");
-    let total = last.sum("ctprof_host_thread_seconds_total", &["state=\"on_cpu"]);
-    ensure!(
-        total >= cpu,
-        "{total} s on CPU of the host, {cpu} s of ours"
-    );
-    agent.end()?;
-    Ok(())
 }
 
 /// As many neighbours one after another as have places, and then one that is worse.

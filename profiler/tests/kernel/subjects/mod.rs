@@ -1,9 +1,11 @@
 //! The trials, one file a subject.
 
 mod agent;
+mod agent_limits;
 mod blocked;
 mod call_memory;
 mod call_oracles;
+mod call_progress;
 mod call_stacks;
 mod churn;
 mod command;
@@ -21,7 +23,9 @@ mod names;
 mod namespaces;
 mod neighbour;
 mod on_cpu;
+mod on_demand;
 mod options;
+mod passwords;
 mod quota;
 mod scope;
 mod seccomp;
@@ -29,6 +33,7 @@ mod service;
 mod serving;
 mod slots;
 mod slow_calls;
+mod slow_shown;
 mod syscalls;
 mod targets;
 mod unwind;
@@ -71,6 +76,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         churn::trials(),
         syscalls::trials(),
         slow_calls::trials(),
+        slow_shown::trials(),
+        call_progress::trials(),
         call_stacks::trials(),
         call_oracles::trials(),
         call_memory::trials(),
@@ -78,9 +85,12 @@ pub(crate) fn trials() -> Vec<Trial> {
         seccomp::trials(),
         options::trials(),
         agent::trials(),
+        agent_limits::trials(),
         serving::trials(),
+        passwords::trials(),
         http_fuzz::trials(),
         service::trials(),
+        on_demand::trials(),
         verifier::trials(),
     ]
     .into_iter()

@@ -1,4 +1,4 @@
-//! Slow calls of processes that are dear to look at: nobody else's are missing, and the end comes in time.
+//! Slow calls of processes that take long to symbolize: none of another's are missing, and the end comes in time.
 
 use std::time::{Duration, Instant};
 

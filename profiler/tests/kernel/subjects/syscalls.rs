@@ -7,7 +7,7 @@ use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
 use crate::harness::needs::{missing_privilege, privileged, skipping};
 use crate::harness::program::{Facts, Program};
-use crate::harness::{Result, close, emulated, ensure, tolerance, visit_ns};
+use crate::harness::{Result, close, emulated, ensure};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -16,25 +16,14 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("syscalls::of_processes_and_threads", many),
         privileged("syscalls::interrupted_and_made_again", interrupted),
         privileged("syscalls::two_containers_and_one_born", apart),
-        privileged("syscalls::in_progress", in_progress),
         skipping("syscalls::of_32_bits", compat, no_compat),
         privileged("syscalls::a_full_table_is_counted", full),
-        privileged("syscalls::intervals_add_up", intervals),
         privileged("syscalls::in_a_recording", recorded),
-        privileged("syscalls::slow_ones_one_by_one", slow),
-        privileged(
-            "syscalls::slow_ones_beyond_the_limit_are_counted",
-            too_many_slow,
-        ),
-        privileged(
-            "syscalls::slow_ones_beside_a_busy_neighbour_are_all_shown",
-            neighbour,
-        ),
     ]
 }
 
 /// Counts the calls of these cgroups, or of everything, while `act` runs.
-fn count<T>(
+pub(super) fn count<T>(
     cgroups: &[&Cgroup],
     args: &[&str],
     act: impl FnOnce() -> Result<T>,
@@ -60,7 +49,7 @@ fn count<T>(
     Ok((Calls::parse(&finished.stdout)?, result))
 }
 
-fn run(cgroup: &Cgroup, args: &[&str]) -> Result<Facts> {
+pub(super) fn run(cgroup: &Cgroup, args: &[&str]) -> Result<Facts> {
     Program::start(Some(cgroup), args)?.end()
 }
 
@@ -278,57 +267,6 @@ fn apart() -> Result {
     check_known(&calls.row(born.path())?, 1)
 }
 
-/// A sleep that began before, one that goes on beyond the end, and one that does both.
-#[allow(clippy::cast_precision_loss, reason = "times of seconds")]
-fn in_progress() -> Result {
-    let cgroup = Cgroup::new("progress")?;
-    let sleep = |ms: &'static str| Program::start(Some(&cgroup), &["sleep", "--ms", ms]);
-    let before = sleep("4000")?;
-    let throughout = sleep("60000")?;
-    // Until both sleep.
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    let (calls, beyond) = count(&[&cgroup], &[], || {
-        let beyond = sleep("60000")?;
-        before.end()?;
-        Ok(beyond)
-    })?;
-    let row = calls.row(cgroup.path())?;
-    let name = "clock_nanosleep";
-    let call = row.call(name);
-    ensure!(
-        (
-            call.count(),
-            call.number("began_before"),
-            call.number("in_progress")
-        ) == (1, 1, 2),
-        "{} {name}, {} began before, {} in progress",
-        call.count(),
-        call.number("began_before"),
-        call.number("in_progress")
-    );
-    ensure!(
-        call.number("mean_ns") == 0 && call.number("p99_ns") == 0,
-        "a call in progress has a latency"
-    );
-    // The one that was in progress throughout: no shorter than the mean of the three, nor longer than the recording.
-    let (longest, total) = (call.number("max_ns"), call.number("total_ns"));
-    let window = calls.number("window_ns");
-    ensure!(
-        longest <= window + visit_ns() && longest * 3 >= total,
-        "the longest of three calls took {longest} ns of {window}, all of them {total} ns"
-    );
-    // Three threads that do nothing else.
-    close(
-        "time in the call",
-        call.number("total_ns") as f64,
-        row.number("thread_time_ns") as f64,
-        if emulated() { 0.2 } else { 0.05 },
-    )?;
-    beyond.kill()?;
-    throughout.kill()?;
-    Ok(())
-}
-
 fn no_compat() -> Option<String> {
     missing_privilege().or_else(|| {
         let compat = cfg!(target_arch = "x86_64")
@@ -379,169 +317,4 @@ fn recorded() -> Result {
     ctprof.stop(&dir)?;
     let text = std::fs::read_to_string(dir.join("summary.json"))?;
     check_known(&Calls::parse(&text)?.row(cgroup.path())?, 1)
-}
-
-/// Every line is an interval, and together they are the whole.
-#[allow(clippy::cast_precision_loss, reason = "times of seconds")]
-fn intervals() -> Result {
-    let cgroup = Cgroup::new("intervals")?;
-    let args = [
-        "--interval",
-        "300ms",
-        "--format",
-        "json",
-        "--duration",
-        "120s",
-    ];
-    let mut ctprof = Ctprof::new(&[&["syscalls"][..], &args].concat()).cgroup(&cgroup);
-    ctprof = ctprof.arg("--top").arg("0");
-    let mut ctprof = ctprof.start()?;
-    ctprof.wait_until_attached()?;
-    let facts = run(
-        &cgroup,
-        &[
-            "calls",
-            "--getppid",
-            "200000",
-            "--sleeps",
-            "100",
-            "--enoent",
-            "1000",
-        ],
-    )?;
-    ctprof.interrupt()?;
-    let finished = ctprof.finish()?;
-    let (mut getppid, mut sleeps, mut failed, mut busy, mut lived) = (0, 0, 0, 0, 0);
-    for line in finished.stdout.lines() {
-        let calls = Calls::parse(line)?;
-        busy += u64::from(calls.rows().next().is_some());
-        let Ok(row) = calls.row(cgroup.path()) else {
-            continue;
-        };
-        getppid += row.call("getppid").count();
-        sleeps += row.call("nanosleep").count();
-        failed += row.call("openat").errors("ENOENT");
-        lived += row.number("thread_time_ns");
-        let in_calls: u64 = row.calls().map(|call| call.number("total_ns")).sum();
-        ensure!(
-            in_calls <= row.number("thread_time_ns") + 1_000_000_000,
-            "{in_calls} ns in calls by threads that lived for {}",
-            row.number("thread_time_ns")
-        );
-    }
-    // An interval without calls has no line.
-    close(
-        "thread time of all intervals",
-        lived as f64,
-        facts.lived_ns as f64,
-        tolerance(0.1, 0.3),
-    )?;
-    ensure!(busy >= 3, "{busy} intervals with calls");
-    ensure!(
-        (getppid, sleeps, failed) == (200_000, 100, 1_000),
-        "{getppid} getppid, {sleeps} sleeps, {failed} failed openat"
-    );
-    Ok(())
-}
-
-/// The slow calls and the closing document of `ctprof syscalls --slow LIMIT`, while `act` runs in the cgroup.
-fn slower_than(
-    cgroup: &Cgroup,
-    limit: &str,
-    act: impl FnOnce() -> Result<Facts>,
-) -> Result<(Vec<serde_json::Value>, Calls)> {
-    let args = [
-        "syscalls",
-        "--slow",
-        limit,
-        "--format",
-        "json",
-        "--duration",
-        "120s",
-    ];
-    let mut ctprof = Ctprof::new(&args).cgroup(cgroup).start()?;
-    ctprof.wait_until_attached()?;
-    act()?;
-    ctprof.interrupt()?;
-    let finished = ctprof.finish()?;
-    let mut lines: Vec<&str> = finished.stdout.lines().collect();
-    let last = lines.pop().ok_or("it said nothing")?;
-    let mut slow = Vec::new();
-    for line in lines {
-        let mut line: serde_json::Value = serde_json::from_str(line)?;
-        slow.push(line["slow_call"].take());
-    }
-    Ok((slow, Calls::parse(last)?))
-}
-
-/// 20 sleeps of 20 ms, among calls that are not slow.
-fn slow() -> Result {
-    let cgroup = Cgroup::new("slow")?;
-    let args = [
-        "calls",
-        "--getppid",
-        "5000",
-        "--sleeps",
-        "20",
-        "--sleep-ms",
-        "20",
-    ];
-    let (slow, calls) = slower_than(&cgroup, "18ms", || run(&cgroup, &args))?;
-    let sleeps: Vec<_> = slow
-        .iter()
-        .filter(|call| call["name"] == "nanosleep")
-        .collect();
-    ensure!(sleeps.len() == 20, "{} of 20 sleeps are slow", sleeps.len());
-    for call in &sleeps {
-        let ns = call["duration_ns"].as_u64().unwrap_or_default();
-        ensure!(ns >= 20_000_000, "a sleep of 20 ms took {ns} ns");
-        ensure!(
-            call["cgroup"] == cgroup.path() && call["result"] == 0,
-            "of whom, and how it ended: {call}"
-        );
-        let arguments = call["arguments"].as_array().map(Vec::len);
-        ensure!(arguments == Some(2), "arguments of {call}");
-    }
-    let all = calls.row(cgroup.path())?.call("nanosleep").count();
-    ensure!(all == 20, "{all} sleeps in the closing document");
-    Ok(())
-}
-
-/// More than a CPU may send in a second.
-fn too_many_slow() -> Result {
-    let cgroup = Cgroup::new("too-many")?;
-    let (slow, calls) = slower_than(&cgroup, "1ns", || {
-        run(&cgroup, &["calls", "--getppid", "50000"])
-    })?;
-    let shown = slow.len() as u64;
-    let dropped = calls.lost_to("slow_call_dropped");
-    let row = calls.row(cgroup.path())?;
-    let found = row.call("getppid").count();
-    ensure!(found == 50_000, "{found} getppid in the closing document");
-    ensure!(
-        shown < 50_000 && shown + dropped >= 50_000,
-        "{shown} shown, {dropped} dropped, of 50,000 and some"
-    );
-    Ok(())
-}
-
-/// A cgroup that makes many times as many calls as may be sent takes none away from another.
-fn neighbour() -> Result {
-    let arena = Cgroup::arena("beside")?;
-    let (busy, quiet) = (arena.child("busy")?, arena.child("quiet")?);
-    let (slow, calls) = slower_than(&arena, "1ns", || {
-        let noise = ["calls", "--getppid", "3000000"];
-        let noise = Program::start(Some(&busy), &noise)?;
-        let facts = run(&quiet, &["calls", "--sleeps", "200", "--sleep-ms", "5"])?;
-        noise.end()?;
-        Ok(facts)
-    })?;
-    // The other one makes none.
-    let sleeps = slow.iter().filter(|call| call["name"] == "nanosleep");
-    let (sleeps, dropped) = (sleeps.count(), calls.lost_to("slow_call_dropped"));
-    ensure!(
-        sleeps == 200 && dropped > 100_000,
-        "{sleeps} of 200 sleeps are shown, and {dropped} calls of both are dropped"
-    );
-    Ok(())
 }

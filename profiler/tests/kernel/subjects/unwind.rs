@@ -1,6 +1,7 @@
 //! User stacks unwound by tables: whole in every state, and no frame that is not of the chain.
 
 mod chains;
+mod damaged;
 mod deep;
 mod go;
 mod interpreted;
@@ -24,7 +25,7 @@ pub(super) fn trials() -> Vec<Trial> {
         skipping("unwind::known_chains", chains::known, compiled),
         skipping(
             "unwind::damaged_descriptions_cost_that_file_only",
-            chains::damaged,
+            damaged::damaged,
             || {
                 missing_privilege()
                     .or_else(|| missing_program("g++"))

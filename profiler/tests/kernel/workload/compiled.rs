@@ -1,4 +1,4 @@
-//! Code that a program has compiled for itself, and a perf map of it that is dear to read.
+//! Code that a program has compiled for itself, and a perf map of it that takes long to read.
 
 use std::fs::File;
 use std::io::{BufWriter, Error, Result, Write};

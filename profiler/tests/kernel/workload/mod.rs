@@ -6,7 +6,7 @@
 //! - `burn`: busy threads
 //! - `block`: threads that sleep for one reason
 //! - `calls`: known system calls with known results
-//! - `compiled`: code of its own, and a perf map that is dear to read
+//! - `compiled`: code of its own, and a perf map that takes long to read
 //! - `deep`: recursion of a known depth
 //! - `events`: page faults, context switches, migrations
 //! - `lives`: threads and processes that are born and gone

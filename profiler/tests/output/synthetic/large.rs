@@ -1,6 +1,6 @@
 //! A window as large as a busy host's.
 
-use ctprof::model::{Frame, FrameId, FrameKind, Window};
+use ctprof::model::{Frame, FrameId, FrameKind, Runtime, Window};
 
 use super::{Maker, named};
 
@@ -32,7 +32,7 @@ pub(crate) fn large(stacks: usize, depth: usize) -> Window {
     for c in 0..containers {
         m.container(named(
             &format!("service-{c:02}"),
-            "docker",
+            Runtime::Docker,
             &format!("{c:064x}"),
         ));
         for i in 0..stacks / containers {

@@ -2,8 +2,8 @@
 //! mostly waits, sleepers, the host, the kernel, and a container that the ledger does not know.
 
 use ctprof::model::{
-    CfsFigures, ContainerIdentity, Counters, Culprit, Ledger, Loss, Pod, Psi, Stall, State,
-    Unavailable, ViewId, Window, stand_in,
+    CfsFigures, ContainerIdentity, Counters, Culprit, Ledger, Loss, Pod, Psi, Runtime, Stall,
+    State, Unavailable, ViewId, Window, stand_in,
 };
 
 use super::ledger::{MS, delays, histogram};
@@ -17,7 +17,7 @@ pub(crate) fn rich() -> Window {
     db(&mut m);
     api(&mut m);
 
-    m.container(named("sleepy", "docker", &"aa".repeat(32)));
+    m.container(named("sleepy", Runtime::Docker, &"aa".repeat(32)));
     let before = m.stand_in(stand_in::BEFORE);
     m.off_cpu(
         "sleep",
@@ -29,7 +29,7 @@ pub(crate) fn rich() -> Window {
     m.ledger(1, 10_000, Ledger::default());
 
     // Born when every slot was taken: it was sampled, and that is all.
-    m.container(named("late", "docker", &"1a7e".repeat(16)));
+    m.container(named("late", Runtime::Docker, &"1a7e".repeat(16)));
     let frames = [m.user("main"), m.user("spin")];
     m.stack(700, "late", &frames, 12);
 
@@ -46,7 +46,7 @@ pub(crate) fn rich() -> Window {
 fn render(m: &mut Maker) {
     m.container(ContainerIdentity {
         image: "shop/render:2".into(),
-        ..named("render", "docker", &"c0ffee".repeat(10))
+        ..named("render", Runtime::Docker, &"c0ffee".repeat(10))
     });
     let (start, main) = (m.user("_start"), m.user("main"));
     let (render, encode) = (m.user("render"), m.inlined("encode"));
@@ -128,7 +128,7 @@ fn render(m: &mut Maker) {
 
 /// 2 threads that take what they can get.
 fn noisy(m: &mut Maker) {
-    m.container(named("noisy", "docker", &"bad0".repeat(16)));
+    m.container(named("noisy", Runtime::Docker, &"bad0".repeat(16)));
     let (main, spin) = (m.user("main"), m.user("spin"));
     m.stack(200, "noisy", &[main, spin], 1_188);
     m.off_cpu(
@@ -172,7 +172,7 @@ fn db(m: &mut Maker) {
             namespace: "shop".into(),
             name: "db-0".into(),
         }),
-        ..named("postgres", "containerd", &"db".repeat(32))
+        ..named("postgres", Runtime::Containerd, &"db".repeat(32))
     });
     let (main, handle) = (m.user("main"), m.user("handle_query"));
     let (commit, fsync) = (m.user("db_commit"), m.user("fsync"));
@@ -278,7 +278,7 @@ fn db(m: &mut Maker) {
 
 /// A server: it answers, then waits for the next request, a peer, a worker, a child.
 fn api(m: &mut Maker) {
-    m.container(named("api", "cri-o", &"a91".repeat(21)));
+    m.container(named("api", Runtime::CriO, &"a91".repeat(21)));
     let (main, accept) = (m.user("main"), m.user("serve"));
     let (fetch, recv) = (m.user("fetch_prices"), m.user("recv"));
     let back_off = m.user("back_off");
@@ -332,7 +332,7 @@ fn api(m: &mut Maker) {
 fn rest_of_host(m: &mut Maker) {
     m.container(ContainerIdentity {
         cgroup: String::new(),
-        ..named("host", "host", "")
+        ..named("host", Runtime::Host, "")
     });
     let main = m.user("main");
     m.stack(1, "systemd", &[main], 10);
@@ -352,7 +352,7 @@ fn rest_of_host(m: &mut Maker) {
 
     m.container(ContainerIdentity {
         cgroup: String::new(),
-        ..named("kernel", "kernel", "")
+        ..named("kernel", Runtime::Kernel, "")
     });
     let (fork, kthread) = (m.kernel("ret_from_fork"), m.kernel("kthread"));
     m.stack(2, "kworker/0:1", &[fork, kthread], 12);

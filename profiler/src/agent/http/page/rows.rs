@@ -9,7 +9,7 @@ use super::escape;
 use crate::analysis::states::Meaning;
 use crate::model::text::printable;
 use crate::model::units::percent;
-use crate::model::{Delayer, Group, Reading, State, StateGroup};
+use crate::model::{Delayer, Group, Reading, State, StateGroup, units};
 
 /// Longest name that is shown.
 const NAME_CHARS: usize = 80;
@@ -20,7 +20,7 @@ pub(super) struct Part {
     pub(super) states: &'static [State],
 }
 
-/// What the bar tells apart, from left to right: work, what was lost, and waits. Each in the colour of its first state.
+/// What the bar tells apart, from left to right: work, stalled, and blocked. Each in the colour of its first state.
 pub(super) const PARTS: [Part; 7] = [
     Part {
         title: "on CPU",
@@ -65,11 +65,11 @@ pub(super) struct Row<'a> {
     name: String,
     /// Key and value that name it in a query; `None` for what cannot be recorded alone.
     query: Option<String>,
-    lost_ns: u64,
+    stalled_ns: u64,
     total_ns: u64,
 }
 
-/// Every row, most lost time first.
+/// Every row, most stalled time first.
 pub(super) fn of(reading: &Reading) -> Vec<Row<'_>> {
     let mut names: BTreeMap<&str, u32> = BTreeMap::new();
     for group in &reading.groups {
@@ -80,20 +80,20 @@ pub(super) fn of(reading: &Reading) -> Vec<Row<'_>> {
         .iter()
         .map(|group| {
             let time = &group.figures.time_ns;
-            let lost = time
+            let stalled = time
                 .iter()
-                .filter(|(state, _)| Meaning::of(**state) == Meaning::Lost);
+                .filter(|(state, _)| Meaning::of(**state) == Meaning::Stalled);
             Row {
                 group,
                 name: name(group),
                 query: query(group, names[group.figures.identity.name.as_str()] == 1),
-                lost_ns: lost.map(|(_, ns)| ns).sum(),
+                stalled_ns: stalled.map(|(_, ns)| ns).sum(),
                 total_ns: time.values().sum(),
             }
         })
         .collect();
     rows.sort_by(|a, b| {
-        let key = |row: &Row<'_>| (row.lost_ns, row.of(StateGroup::OnCpu), row.total_ns);
+        let key = |row: &Row<'_>| (row.stalled_ns, row.of(StateGroup::OnCpu), row.total_ns);
         key(b)
             .cmp(&key(a))
             .then_with(|| a.group.key.cmp(&b.group.key))
@@ -118,7 +118,7 @@ impl Row<'_> {
         let _ = write!(out, "<tr{class}><td title=\"{full}\">{name}");
         let identity = &figures.identity;
         let what = match (identity.image.as_str(), figures.cpu_quota_cores) {
-            ("", None) => identity.runtime.clone(),
+            ("", None) => identity.runtime.name().to_owned(),
             ("", Some(cores)) => format!("{} · quota {cores:.2} CPU", identity.runtime),
             (image, None) => image.to_owned(),
             (image, Some(cores)) => format!("{image} · quota {cores:.2} CPU"),
@@ -135,10 +135,10 @@ impl Row<'_> {
         let _ = write!(
             out,
             "<td>{threads}<td>{}<td>{}<td>{}<td>{}<td class=wide>{}",
-            seconds(self.of(StateGroup::OnCpu)),
-            seconds(self.of(StateGroup::RunQueue)),
-            seconds(self.of(StateGroup::Throttled)),
-            percent(self.lost_ns, self.total_ns),
+            quiet(self.of(StateGroup::OnCpu)),
+            quiet(self.of(StateGroup::RunQueue)),
+            quiet(self.of(StateGroup::Throttled)),
+            percent(self.stalled_ns, self.total_ns),
             self.bar(),
         );
         out.push_str("<td>");
@@ -181,7 +181,7 @@ impl Row<'_> {
                 let _ = write!(
                     out,
                     "<i class=s{number} style=\"width:{share:.1}%\" title=\"{title}: {}, {share:.1}%\"></i>",
-                    seconds(ns)
+                    quiet(ns)
                 );
             }
         }
@@ -190,13 +190,11 @@ impl Row<'_> {
     }
 }
 
-/// `1.23 s`; `0` for nothing, so that a column of it stays quiet.
-fn seconds(ns: u64) -> String {
-    match ns as f64 / 1e9 {
-        _ if ns == 0 => "0".to_owned(),
-        s if s < 0.01 => "&lt;0.01 s".to_owned(),
-        s if s < 100.0 => format!("{s:.2} s"),
-        s => format!("{} s", crate::model::units::count(s as u64)),
+/// `0` for nothing, so that a column of it stays quiet.
+fn quiet(ns: u64) -> String {
+    match ns {
+        0 => "0".to_owned(),
+        ns => units::duration(ns),
     }
 }
 

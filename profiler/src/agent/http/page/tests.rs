@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use super::{page, table};
 use crate::model::{
-    Container, ContainerIdentity, Delayer, Group, GroupKey, Reading, State, Unavailable, ViewId,
+    Container, ContainerIdentity, Delayer, Group, GroupKey, Loss, Reading, Runtime, State,
+    Unavailable, ViewId,
 };
 
-fn group(name: &str, runtime: &str, seconds: &[(State, f64)]) -> Group {
-    let id = if runtime == "docker" { "4f1c0dd1" } else { "" };
+fn group(name: &str, runtime: Runtime, seconds: &[(State, f64)]) -> Group {
+    let id = if runtime == Runtime::Docker {
+        "4f1c0dd1"
+    } else {
+        ""
+    };
     Group {
         key: GroupKey {
             container: name.to_owned(),
@@ -20,7 +25,7 @@ fn group(name: &str, runtime: &str, seconds: &[(State, f64)]) -> Group {
             identity: ContainerIdentity {
                 id: id.to_owned(),
                 name: name.to_owned(),
-                runtime: runtime.to_owned(),
+                runtime,
                 image: if id.is_empty() {
                     String::new()
                 } else {
@@ -52,7 +57,7 @@ fn reading(groups: Vec<Group>) -> Reading {
 fn a_row_adds_up_and_links_to_its_profiles() {
     let mut web = group(
         "web",
-        "docker",
+        Runtime::Docker,
         &[
             (State::OnCpuUser, 25.0),
             (State::RunQueue, 40.0),
@@ -65,15 +70,15 @@ fn a_row_adds_up_and_links_to_its_profiles() {
         (Delayer::Row("batch".to_owned()), 30_000_000_000),
         (Delayer::Other, 10_000_000_000),
     ];
-    let idle = group("idle", "docker", &[(State::BlockedPoll, 400.0)]);
-    let mut gone = group("gone", "docker", &[(State::OnCpuUser, 1.0)]);
+    let idle = group("idle", Runtime::Docker, &[(State::BlockedPoll, 400.0)]);
+    let mut gone = group("gone", Runtime::Docker, &[(State::OnCpuUser, 1.0)]);
     gone.alive = false;
     let html = table(&reading(vec![idle, gone, web]), true);
     let row = html.lines().find(|line| line.contains(">web<")).unwrap();
     for part in [
         "registry/shop:2 · quota 0.50 CPU",
-        "<td>4<td>25.00 s<td>40.00 s<td>10.00 s<td>50.0%",
-        "<i class=s2 style=\"width:40.0%\" title=\"run queue: 40.00 s, 40.0%\">",
+        "<td>4<td>25.0 s<td>40.0 s<td>10.0 s<td>50.0%",
+        "<i class=s2 style=\"width:40.0%\" title=\"run queue: 40.0 s, 40.0%\">",
         "batch 75.0%",
         "href=\"/flamegraph?container=web&amp;seconds=10\"",
     ] {
@@ -83,18 +88,20 @@ fn a_row_adds_up_and_links_to_its_profiles() {
     assert!(position("web") < position("gone") && position("gone") < position("idle"));
     let row = html.lines().find(|line| line.contains(">gone<")).unwrap();
     assert!(row.contains("<td>ended<") && !row.contains("href"), "{row}");
-    assert!(!table(&reading(vec![group("a", "docker", &[])]), false).contains("href=\"/flame"));
+    assert!(
+        !table(&reading(vec![group("a", Runtime::Docker, &[])]), false).contains("href=\"/flame")
+    );
 }
 
 #[test]
 fn hostile_names_stay_text() {
     let name = "\"><script>alert(1)</script>\n'&\u{202e}ü";
-    let mut hostile = group(name, "docker", &[(State::OnCpuUser, 1.0)]);
+    let mut hostile = group(name, Runtime::Docker, &[(State::OnCpuUser, 1.0)]);
     hostile.figures.identity.image = name.to_owned();
     hostile.delayed_by = vec![(Delayer::Row(name.to_owned()), 1)];
-    let long = group(&"x".repeat(10_000), "docker", &[]);
+    let long = group(&"x".repeat(10_000), Runtime::Docker, &[]);
     let mut reading = reading(vec![hostile, long]);
-    reading.lost = BTreeMap::from([(name.to_owned(), 3)]);
+    reading.lost = BTreeMap::from([(Loss::EventDropped, 3)]);
     reading.unavailable.push(Unavailable {
         view: ViewId::read(name.to_owned()),
         cause: name.to_owned(),
@@ -114,8 +121,8 @@ fn hostile_names_stay_text() {
 fn a_name_twice_is_linked_by_id() {
     let html = table(
         &reading(vec![
-            group("web", "docker", &[]),
-            group("web", "docker", &[]),
+            group("web", Runtime::Docker, &[]),
+            group("web", Runtime::Docker, &[]),
         ]),
         true,
     );
@@ -131,7 +138,7 @@ fn a_page_to_look_at() {
     use State::*;
     let mut web = group(
         "web",
-        "docker",
+        Runtime::Docker,
         &[
             (OnCpuUser, 498.0),
             (OnCpuKernel, 44.0),
@@ -147,7 +154,7 @@ fn a_page_to_look_at() {
     ];
     let mut batch = group(
         "batch",
-        "docker",
+        Runtime::Docker,
         &[
             (OnCpuUser, 1274.0),
             (OnCpuKernel, 15.0),
@@ -158,7 +165,7 @@ fn a_page_to_look_at() {
     batch.delayed_by = vec![(Delayer::Row("web".to_owned()), 500_000_000_000)];
     let db = group(
         "db",
-        "docker",
+        Runtime::Docker,
         &[
             (OnCpuUser, 36.0),
             (OnCpuKernel, 33.0),
@@ -170,13 +177,13 @@ fn a_page_to_look_at() {
     );
     let mut old = group(
         "migrate-1f",
-        "docker",
+        Runtime::Docker,
         &[(OnCpuUser, 2.0), (BlockedDisk, 0.5)],
     );
     old.alive = false;
     let host = group(
         "host",
-        "host",
+        Runtime::Host,
         &[
             (OnCpuUser, 20.0),
             (OnCpuKernel, 30.0),
@@ -184,7 +191,7 @@ fn a_page_to_look_at() {
             (BlockedPoll, 40_000.0),
         ],
     );
-    let ssh = group("ssh.service", "systemd", &[(BlockedPoll, 11_520.0)]);
+    let ssh = group("ssh.service", Runtime::Systemd, &[(BlockedPoll, 11_520.0)]);
     let mut reading = reading(vec![host, web, batch, db, old, ssh]);
     reading.groups_ended = 1;
     std::fs::write(path, page(&table(&reading, true), true)).unwrap();

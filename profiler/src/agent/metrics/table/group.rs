@@ -167,7 +167,10 @@ pub(super) const CGROUP: &[Metric] = &[
         view: None,
         source: Source::Group(|group, emit| {
             let it = &group.figures.identity;
-            emit(&[&it.id, &it.image, &it.runtime, &it.cgroup], Value::Info);
+            emit(
+                &[&it.id, &it.image, it.runtime.name(), &it.cgroup],
+                Value::Info,
+            );
         }),
     },
     Metric {

@@ -90,7 +90,7 @@ pub(super) const METRICS: &[Metric] = &[
         view: None,
         source: Source::Host(|reading, emit| {
             for (cause, count) in &reading.lost {
-                emit(&[cause], Value::Count(*count));
+                emit(&[cause.name()], Value::Count(*count));
             }
         }),
     },

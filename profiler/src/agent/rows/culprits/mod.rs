@@ -46,7 +46,7 @@ impl Share {
     }
 }
 
-/// A row that is told by name.
+/// A row that is named.
 #[derive(Clone, Copy, Debug)]
 struct Named<Id> {
     id: Id,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::analysis::View;
 use crate::analysis::causes::Causes;
-use crate::model::{Bucket, ContainerIdentity};
+use crate::model::{Bucket, ContainerIdentity, Runtime};
 use crate::model::{
     CfsFigures, Container, Culprit, Delay, Frame, FrameKind, FrameTable, Histogram, Ledger, Stack,
     Window,
@@ -85,7 +85,7 @@ fn throttled() {
     );
     assert_eq!(
         said("throttled", frames.clone(), vec![it.clone()]).unwrap(),
-        "throttled 80.0% of the time its threads could run (20.00 s): by a quota of a cgroup below, or one that was lifted, \
+        "throttled 80.0% of the time its threads could run (20.0 s): by a quota of a cgroup below, or one that was lifted, \
          2.5 runnable threads; mostly in work()"
     );
     for (limited, words) in [
@@ -105,7 +105,7 @@ fn throttled() {
         });
         let text = said("throttled", frames.clone(), vec![it.clone()]).unwrap();
         assert!(
-            text.contains(&format!("(20.00 s): {words} runnable threads")),
+            text.contains(&format!("(20.0 s): {words} runnable threads")),
             "{text}"
         );
     }
@@ -126,7 +126,7 @@ fn throttled() {
     it.stacks[0].frames.remove(0);
     assert_eq!(
         said("throttled", frames, vec![it]).unwrap(),
-        "throttled 80.0% of the time its threads could run (20.00 s): quota 0.30 CPU, 2.5 runnable threads; 41 of 45 \
+        "throttled 80.0% of the time its threads could run (20.0 s): quota 0.30 CPU, 2.5 runnable threads; 41 of 45 \
          periods; mostly in work(); quota burnt mostly in main()"
     );
     assert_eq!(said_of("throttled", &[(State::Throttled, "", 0, 0)]), None);
@@ -172,15 +172,18 @@ fn run_queue() {
             },
             ..Ledger::default()
         });
-        let named = |name: &str, runtime: &str| Container {
+        let named = |name: &str, runtime: Runtime| Container {
             identity: ContainerIdentity {
                 name: name.into(),
-                runtime: runtime.into(),
+                runtime,
                 ..ContainerIdentity::default()
             },
             ..Container::default()
         };
-        let others = [named("noisy", "docker"), named("host", "host")];
+        let others = [
+            named("noisy", Runtime::Docker),
+            named("host", Runtime::Host),
+        ];
         let said = said("run_queue", frames, [vec![it], others.to_vec()].concat());
         let expected = format!(
             "waited 2.00 s for a CPU: 78.0% while {words}; p99 4.50 ms, max 11.0 ms; mostly in work()"
@@ -200,63 +203,63 @@ fn blocked_for_a_reason() {
             State::BlockedDisk,
             "fsync",
             412,
-            "blocked on disk for 0.80 s: slept 412 times in fsync",
+            "blocked on disk for 800 ms: slept 412 times in fsync",
         ),
         (
             "page_fault",
             State::BlockedFault,
             "",
             75,
-            "waited 0.80 s in page faults: ",
+            "waited 800 ms in page faults: ",
         ),
         (
             "lock",
             State::BlockedLock,
             "futex",
             1,
-            "waited 0.80 s for locks or other threads: slept 1 time in futex",
+            "waited 800 ms for locks or other threads: slept 1 time in futex",
         ),
         (
             "net",
             State::BlockedNet,
             "recvfrom",
             3,
-            "waited 0.80 s on sockets: slept 3 times in recvfrom",
+            "waited 800 ms on sockets: slept 3 times in recvfrom",
         ),
         (
             "pipe",
             State::BlockedPipe,
             "read",
             3,
-            "waited 0.80 s on pipes: slept 3 times in read",
+            "waited 800 ms on pipes: slept 3 times in read",
         ),
         (
             "child",
             State::BlockedChild,
             "wait4",
             3,
-            "waited 0.80 s for child processes: slept 3 times in wait4",
+            "waited 800 ms for child processes: slept 3 times in wait4",
         ),
         (
             "other",
             State::BlockedOther,
             "",
             3,
-            "blocked for other reasons for 0.80 s: ",
+            "blocked for other reasons for 800 ms: ",
         ),
         (
             "poll",
             State::BlockedPoll,
             "epoll_wait",
             3,
-            "waited 0.80 s for events: slept 3 times in epoll_wait",
+            "waited 800 ms for events: slept 3 times in epoll_wait",
         ),
         (
             "sleep",
             State::BlockedSleep,
             "clock_nanosleep",
             3,
-            "slept 0.80 s on purpose: slept 3 times in clock_nanosleep",
+            "slept 800 ms on purpose: slept 3 times in clock_nanosleep",
         ),
     ] {
         let times = [(state, syscall, count, 800), (State::OnCpuUser, "", 1, 100)];

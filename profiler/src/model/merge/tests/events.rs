@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use crate::model::{
     Bucket, CfsFigures, Container, Culprit, Delay, Frame, FrameId, FrameKind, Histogram, Latency,
-    LatencyBucket, Ledger, Loss, Module, Psi, Stack, State, Syscall, Unavailable, Unnamed, ViewId,
-    Window,
+    LatencyBucket, Ledger, Loss, Module, Problem, Psi, Runtime, Stack, State, Syscall, Unavailable,
+    Unnamed, ViewId, Window,
 };
 
 const ROWS: u8 = 4;
@@ -109,7 +109,7 @@ impl Made {
             };
             let identity = &mut container.identity;
             match row {
-                0 => identity.runtime = "kernel".to_owned(),
+                0 => identity.runtime = Runtime::Kernel,
                 // A container that calls itself so is not the kernel.
                 1 => (identity.id, identity.name) = ("1".to_owned(), "kernel".to_owned()),
                 row => identity.cgroup = format!("/{row}"),
@@ -244,9 +244,8 @@ impl Made {
                 if self.window.unavailable.is_empty() {
                     self.window.unavailable.push(view);
                     self.window.unnamed.push(Unnamed {
-                        cause: "gone".to_owned(),
+                        cause: Problem::ProcessGone,
                         count: 0,
-                        explanation: "it is gone".to_owned(),
                     });
                 }
                 self.window.unnamed[0].count += 1;

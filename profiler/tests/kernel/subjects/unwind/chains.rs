@@ -118,7 +118,7 @@ const THREADS: &[&str] = &[
 
 /// Share of samples that may fall between two instructions of the unwinder of exceptions: it overwrites what it has saved,
 /// its own return address included, before it goes on in another function, and no description says so.
-const UNWINDER: f64 = 0.005;
+pub(super) const UNWINDER: f64 = 0.005;
 
 pub(super) fn known() -> Result {
     let cgroup = Cgroup::new("chains")?;
@@ -151,39 +151,7 @@ pub(super) fn known() -> Result {
     loaded_late(&recording)
 }
 
-/// A program with descriptions of garbage beside sound ones.
-pub(super) fn damaged() -> Result {
-    let parent = Cgroup::new("damaged")?;
-    let (sound_in, damaged_in) = (parent.child("sound")?, parent.child("damaged")?);
-    let (folder, dir) = output()?;
-    let library = library(folder.path())?;
-    let sound = compile(folder.path(), "g++", &["-O2"], None)?.ok_or("g++ makes nothing")?;
-    let mut all = Vec::new();
-    for (number, damage) in [zeros as fn(&mut [u8]), ones, noise, lengths]
-        .into_iter()
-        .enumerate()
-    {
-        all.push((damage_descriptions(&sound, number, damage)?, "qsort"));
-    }
-    let mut ctprof = start(&[&sound_in, &damaged_in], &dir)?;
-    ctprof.wait_until_attached()?;
-    let mut running = run(&damaged_in, &all, &library)?;
-    running.extend(run(
-        &sound_in,
-        &[(sound.clone(), "qsort"), (sound, "throw")],
-        &library,
-    )?);
-    end(running)?;
-    let recording = ctprof.stop(&dir)?;
-    recording.check()?;
-    let row = recording.row(damaged_in.path())?;
-    let samples = row.number("samples")?;
-    ensure!(samples > 100, "{samples} samples of damaged programs");
-    check(&recording, &sound_in)?;
-    not_cut(&recording, sound_in.path(), UNWINDER)
-}
-
-fn check(recording: &Recording, cgroup: &Cgroup) -> Result {
+pub(super) fn check(recording: &Recording, cgroup: &Cgroup) -> Result {
     let stacks = recording.folded.container(cgroup.path());
     let all = recording.row(cgroup.path())?.value("stacks");
     let mut wrong = Vec::new();
@@ -295,7 +263,7 @@ fn impossible(own: &[(&str, bool)]) -> Option<String> {
     None
 }
 
-fn library(folder: &Path) -> Result<PathBuf> {
+pub(super) fn library(folder: &Path) -> Result<PathBuf> {
     let (source, library) = (folder.join("library.c"), folder.join("libtruth.so"));
     std::fs::write(&source, LIBRARY)?;
     let compiled = Command::new("gcc")
@@ -307,7 +275,7 @@ fn library(folder: &Path) -> Result<PathBuf> {
 }
 
 /// Compiles the program; nothing where there is no such compiler, or no library of the kind that the flags want.
-fn compile(
+pub(super) fn compile(
     folder: &Path,
     compiler: &str,
     flags: &[&str],
@@ -342,7 +310,7 @@ fn compile(
     Ok(finished.status.success().then_some(program))
 }
 
-fn start(cgroups: &[&Cgroup], dir: &Path) -> Result<Running> {
+pub(super) fn start(cgroups: &[&Cgroup], dir: &Path) -> Result<Running> {
     let frequency = frequency().to_string();
     let args = ["--duration", "120s", "--frequency", &frequency];
     let ctprof = cgroups
@@ -368,7 +336,11 @@ fn record(
 }
 
 /// All at the same time: so they wait for each other as well.
-fn run(cgroup: &Cgroup, programs: &[(PathBuf, &str)], library: &Path) -> Result<Vec<Child>> {
+pub(super) fn run(
+    cgroup: &Cgroup,
+    programs: &[(PathBuf, &str)],
+    library: &Path,
+) -> Result<Vec<Child>> {
     // Some forty programs at once want their tables, and the CPUs.
     let settle = (settle_ms() * 2).to_string();
     let start = |(program, kind): &(PathBuf, &str)| -> Result<Child> {
@@ -381,61 +353,10 @@ fn run(cgroup: &Cgroup, programs: &[(PathBuf, &str)], library: &Path) -> Result<
     programs.iter().map(start).collect()
 }
 
-fn end(children: Vec<Child>) -> Result {
+pub(super) fn end(children: Vec<Child>) -> Result {
     for mut child in children {
         let status = child.wait()?;
         ensure!(status.success(), "a program ended with {status}");
     }
     Ok(())
-}
-
-/// A copy of a program whose `.eh_frame` is another one.
-fn damage_descriptions(program: &Path, number: usize, damage: fn(&mut [u8])) -> Result<PathBuf> {
-    let copy = program.with_file_name(format!("damaged{number}"));
-    let section = program.with_file_name("section");
-    let objcopy = |what: &str, from: &Path, to: &Path| -> Result {
-        let argument = format!(".eh_frame={}", section.display());
-        let status = Command::new("objcopy")
-            .args([what, &argument])
-            .args([from, to])
-            .status()?;
-        ensure!(status.success(), "objcopy: {status}");
-        Ok(())
-    };
-    std::fs::copy(program, &copy)?;
-    objcopy("--dump-section", program, &program.with_file_name("unused"))?;
-    let mut bytes = std::fs::read(&section)?;
-    damage(&mut bytes);
-    std::fs::write(&section, bytes)?;
-    objcopy("--update-section", program, &copy)?;
-    Ok(copy)
-}
-
-fn zeros(bytes: &mut [u8]) {
-    bytes.fill(0);
-}
-
-fn ones(bytes: &mut [u8]) {
-    bytes.fill(0xff);
-}
-
-/// Every seventh byte is another.
-fn noise(bytes: &mut [u8]) {
-    let mut random = 1_u32;
-    for byte in bytes.iter_mut().step_by(7) {
-        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        *byte ^= (random >> 24) as u8;
-    }
-}
-
-/// Entries that are their own common parts, and such that end behind the section.
-fn lengths(bytes: &mut [u8]) {
-    for (number, word) in bytes.chunks_exact_mut(4).enumerate() {
-        let value = if number % 2 == 0 {
-            4_u32
-        } else {
-            4 * number as u32
-        };
-        word.copy_from_slice(&value.to_le_bytes());
-    }
 }

@@ -84,6 +84,56 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// How many there are.
+    const COUNT: usize = Self::UnwindTooManyMappings as usize + 1;
+
+    /// Every one, in order.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::KernelAddressesHidden,
+        Self::KernelSymbolsUnreadable,
+        Self::ProcessGone,
+        Self::ProcessDenied,
+        Self::ProcessLate,
+        Self::TooManyLooks,
+        Self::TooManyProcesses,
+        Self::TooManyFiles,
+        Self::TooManyMappings,
+        Self::FileUnreadable,
+        Self::FileOnFuse,
+        Self::FileLate,
+        Self::TextMoved,
+        Self::Remapped,
+        Self::FileMalformed,
+        Self::FileTooLarge,
+        Self::FileTooSlow,
+        Self::DebugInfoTooLarge,
+        Self::DebugInfoMalformed,
+        Self::DebugInfoUnsupported,
+        Self::DebugFileForeign,
+        Self::ServersHaveNone,
+        Self::ServersLate,
+        Self::ServersFailed,
+        Self::ServersForeign,
+        Self::ServersTooLarge,
+        Self::MiniDebugInfoUnreadable,
+        Self::PerfMapNotRegular,
+        Self::PerfMapOutside,
+        Self::PerfMapForeignOwner,
+        Self::PerfMapTooLarge,
+        Self::PerfMapUnreadable,
+        Self::JitDump,
+        Self::UnwindTooLarge,
+        Self::UnwindUnreadable,
+        Self::UnwindTooMany,
+        Self::UnwindTooManyMappings,
+    ];
+
+    /// The one with this [`id`](Self::id).
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|problem| problem.id() == id)
+    }
+
     /// Name in machine-readable output.
     #[must_use]
     pub const fn id(self) -> &'static str {
@@ -220,16 +270,18 @@ impl Problem {
     }
 }
 
-/// How often each [`Problem`] occurred: once per process or file that it befell, not per frame.
+/// How often each [`Problem`] occurred: counted once for each process or file that has it, not for each frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(BTreeMap<Problem, u64>);
 
 impl Problems {
-    pub(super) fn add(&mut self, problem: Problem) {
+    /// Counts one more.
+    pub fn add(&mut self, problem: Problem) {
         *self.0.entry(problem).or_default() += 1;
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
+    /// Adds those of another.
+    pub fn merge(&mut self, other: &Self) {
         for (problem, count) in other.iter() {
             *self.0.entry(problem).or_default() += count;
         }
@@ -250,5 +302,18 @@ impl Problems {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Problem;
+
+    #[test]
+    fn every_problem_is_in_the_table_at_its_place() {
+        for (number, problem) in Problem::ALL.into_iter().enumerate() {
+            assert_eq!(problem as usize, number);
+            assert_eq!(Problem::from_id(problem.id()), Some(problem));
+        }
     }
 }
