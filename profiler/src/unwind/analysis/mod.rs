@@ -26,10 +26,6 @@ use crate::symbolize::elf::{Header, Source};
 
 /// Smaller gaps are padding.
 const SMALLEST: u64 = 8;
-/// Larger ones are not looked at: they would take tenths of a second. Code of that size has frame pointers, as V8's functions
-/// that are built into Node.js (1.7 MB); musl's library has 0.6 MB.
-const LARGEST: u64 = 1 << 20;
-
 /// Instructions that are followed for each byte. Code takes half of one, and garbage could take any number.
 const PER_BYTE: usize = 4;
 
@@ -44,7 +40,7 @@ pub(super) fn analyse(
     let mut gaps = Vec::new();
     for (begin, end) in undescribed(header, origin, rows) {
         let size = end.saturating_sub(begin);
-        if !(SMALLEST..=LARGEST.min(left)).contains(&size) {
+        if !(SMALLEST..=limits.undescribed_piece.min(left)).contains(&size) {
             continue;
         }
         let bytes = header.offset_of(begin);

@@ -4,7 +4,7 @@ use ctprof_ebpf::abi::unwind::{bp, cfa};
 
 use super::{check, limits, rows};
 use crate::symbolize::elf::{Header, Source};
-use crate::unwind::Table;
+use crate::unwind::{Limits, Table};
 
 /// Both tables of a file: by descriptions, and by analysis alone.
 fn both(bytes: &[u8]) -> (Table, Table) {
@@ -18,7 +18,11 @@ fn both(bytes: &[u8]) -> (Table, Table) {
     header
         .segments
         .retain(|segment| segment.kind != 0x6474_e550);
-    let analysed = Table::read(&source, &header, &limits()).unwrap();
+    let limits = Limits {
+        undescribed_piece: u64::MAX,
+        ..limits()
+    };
+    let analysed = Table::read(&source, &header, &limits).unwrap();
     assert_eq!(analysed.counts().functions, 0);
     check(&analysed);
     (described, analysed)

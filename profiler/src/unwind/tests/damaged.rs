@@ -62,6 +62,7 @@ fn fuzz_damaged_descriptions() {
             bytes: 1 << 20,
             rows: 1 << 18,
             undescribed: 1 << 14,
+            undescribed_piece: 1 << 14,
             deadline: Instant::now() + Duration::from_secs(2),
         };
         if let Ok(table) = table_within(bytes, &limits) {
