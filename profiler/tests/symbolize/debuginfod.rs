@@ -1,19 +1,24 @@
 //! Debug information from a server, which is one: it listens on loopback.
 
+mod server;
+mod stripped;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctprof::symbolize::debuginfod::{Keep, Servers, Settings};
 use ctprof::symbolize::{Options, Problem, Symbolizer};
 
-use crate::support::{Program, compile, frames, has, module, needs, run, skip, symbolizer};
+use server::{Server, send};
+use stripped::Stripped;
+
+use crate::support::{Program, compile, has, needs, run, skip, symbolizer};
 
 /// What is missing to run these tests.
 fn missing() -> Option<&'static str> {
@@ -22,197 +27,6 @@ fn missing() -> Option<&'static str> {
     }
     needs()
 }
-
-/// A server that answers each request for a path with what a function writes.
-struct Server {
-    url: String,
-    requests: Arc<AtomicUsize>,
-    heads: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn new(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (requests, heads) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<_>>::default());
-        let server = Self {
-            url,
-            requests: Arc::clone(&requests),
-            heads: Arc::clone(&heads),
-        };
-        let answer = Arc::new(answer);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let (answer, requests) = (Arc::clone(&answer), Arc::clone(&requests));
-                let heads = Arc::clone(&heads);
-                std::thread::spawn(move || {
-                    let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                    let head: Vec<String> = lines
-                        .map_while(Result::ok)
-                        .take_while(|line| !line.is_empty())
-                        .collect();
-                    requests.fetch_add(1, Ordering::Relaxed);
-                    heads.lock().unwrap().push(head.join("\n"));
-                    let path = head[0].split(' ').nth(1).unwrap_or_default();
-                    answer(path, &mut stream);
-                });
-            }
-        });
-        server
-    }
-
-    /// One that has a file, under the path that a build id has.
-    fn with(build_id: &str, body: Vec<u8>) -> Self {
-        let wanted = format!("/buildid/{build_id}/debuginfo");
-        Self::new(move |path, stream| {
-            if path == wanted {
-                send(stream, "200 OK", &body);
-            } else {
-                send(stream, "404 Not Found", b"");
-            }
-        })
-    }
-
-    fn requests(&self) -> usize {
-        self.requests.load(Ordering::Relaxed)
-    }
-}
-
-/// An answer. Whoever asked may have gone.
-fn send(stream: &mut impl Write, status: &str, body: &[u8]) {
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    let _ = stream.write_all(head.as_bytes());
-    let _ = stream.write_all(body);
-}
-
-/// A program that runs without symbols, and its debug information, which is nowhere on this host.
-struct Stripped {
-    program: Program,
-    build_id: String,
-    debug: Vec<u8>,
-    dir: tempfile::TempDir,
-}
-
-impl Stripped {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, debug) = (dir.path().join("program"), dir.path().join("debug"));
-        let flags = ["-O2", "-g", "-rdynamic", "-Wl,--build-id=sha1"];
-        compile("cc", "program.c", &path, &flags);
-        let mut objcopy = Command::new("objcopy");
-        run(objcopy.arg("--only-keep-debug").arg(&path).arg(&debug));
-        run(Command::new("strip").arg("-s").arg(&path));
-        let bytes = std::fs::read(&debug).unwrap();
-        std::fs::remove_file(&debug).unwrap();
-        let program = Program::start(&path);
-        let address = program.value("alpha");
-        let (_, build_id) = module(&mut symbolizer(), program.key(), address);
-        assert_eq!(build_id.len(), 40);
-        Self {
-            program,
-            build_id,
-            debug: bytes,
-            dir,
-        }
-    }
-
-    fn settings(&self, servers: &[&Server]) -> Settings {
-        Settings {
-            servers: servers
-                .iter()
-                .map(|server| server.url.parse().unwrap())
-                .collect(),
-            folders: Vec::new(),
-            cache: Some(self.dir.path().join("cache")),
-            timeout: Duration::from_secs(30),
-            max_bytes: 1 << 30,
-            max_time: Duration::from_secs(60),
-        }
-    }
-
-    /// Where its debug information is kept.
-    fn kept(&self) -> PathBuf {
-        let cache = self.dir.path().join("cache");
-        cache.join(&self.build_id).join("debuginfo")
-    }
-
-    /// What its addresses are called, with lines, and what went wrong.
-    fn named(&self, settings: Settings) -> Named {
-        self.named_within(settings, Duration::from_secs(60))
-    }
-
-    fn named_within(&self, settings: Settings, time: Duration) -> Named {
-        let symbolizer = Symbolizer::new(Options {
-            debuginfod: Some(Arc::new(Servers::new(settings, Keep::OnDisk))),
-            ..Options::default()
-        });
-        self.named_by(symbolizer, time)
-    }
-
-    fn named_by(&self, mut symbolizer: Symbolizer, time: Duration) -> Named {
-        let key = self.program.key();
-        symbolizer.observe(key);
-        let addresses = [
-            self.program.value("alpha"),
-            self.program.value("hidden"),
-            self.program.value("inlined") - 1,
-        ];
-        let began = Instant::now();
-        let wanted = BTreeMap::from([(key, addresses.to_vec())]);
-        symbolizer.read_ahead(&wanted, Some(began + time));
-        let took = began.elapsed();
-        let names = addresses.map(|address| {
-            let (frames, _) = frames(&mut symbolizer, key, address);
-            let frames = frames.iter();
-            frames
-                .map(|frame| (frame.function.to_string(), frame.line))
-                .collect()
-        });
-        Named {
-            names,
-            problems: symbolizer.problems().iter().collect(),
-            took,
-        }
-    }
-}
-
-/// Of `alpha`, which is exported, of `hidden`, which is not, and of what was inlined into `outer`.
-struct Named {
-    names: [Vec<(String, u32)>; 3],
-    problems: Vec<(Problem, u64)>,
-    took: Duration,
-}
-
-impl Named {
-    fn expect_all(&self) {
-        assert_eq!(self.problems, []);
-        let [alpha, hidden, inlined] = &self.names;
-        let functions = |frames: &[(String, u32)]| {
-            let names = frames.iter().map(|(name, _)| name.clone());
-            names.collect::<Vec<String>>().join(" ")
-        };
-        assert_eq!(functions(alpha), "alpha");
-        assert_eq!(functions(hidden), "hidden");
-        assert!(hidden[0].1 > 0, "{hidden:?}");
-        let expected = [("inner", 21), ("middle", 26), ("outer", 30)];
-        let expected = expected.map(|(name, line)| (name.to_owned(), line));
-        assert_eq!(*inlined, expected);
-    }
-
-    /// What is exported has its name all the same.
-    fn expect_only_exported(&self, problem: Problem) {
-        assert_eq!(self.problems, [(problem, 1)]);
-        let [alpha, hidden, inlined] = &self.names;
-        assert_eq!(alpha[0].0, "alpha");
-        assert!(hidden[0].0.starts_with("[program+0x"), "{hidden:?}");
-        assert_eq!(inlined[0].0, "outer");
-    }
-}
-
 #[test]
 fn names_and_lines_come_from_a_server_and_then_from_the_cache() {
     if let Some(reason) = missing() {
