@@ -13,6 +13,9 @@ pub(super) struct Found<'a> {
     begins: Vec<u32>,
     /// Pages of all code, described or not.
     pages: u32,
+    /// Bytes of all code, and of what has been added.
+    bytes: u64,
+    described: u64,
     most: usize,
 }
 
@@ -36,21 +39,31 @@ impl<'a> Found<'a> {
             base,
             begins: Vec::new(),
             pages: size.div_ceil(1 << PAGE_SHIFT),
+            bytes: header
+                .code()
+                .fold(0, |sum, (begin, end)| (end - begin).saturating_add(sum)),
+            described: 0,
             most,
         })
     }
 
     /// Adds one, by its first address and the one behind its last. What is no code of the file is left out.
     pub(super) fn add(&mut self, range: (u64, u64)) -> Result<(), NoTable> {
-        let Some((begin, _)) = within(&self.segments, range) else {
+        let Some((begin, end)) = within(&self.segments, range) else {
             return Ok(());
         };
+        self.described = self.described.saturating_add(end - begin);
         let begin = begin.checked_sub(self.base).map(u32::try_from);
         let Some(Ok(begin)) = begin.filter(|_| self.begins.len() < self.most) else {
             return Err(NoTable::TooLarge);
         };
         self.begins.push(begin);
         Ok(())
+    }
+
+    /// Whether most code has been added.
+    pub(super) const fn is_mostly_described(&self) -> bool {
+        self.described > self.bytes / 2
     }
 
     /// All of them.

@@ -157,8 +157,9 @@ impl Table {
         let go = GoFrames::read(source, header)?.map(|frames| Go::new(frames, limits));
         let mut described = Vec::new();
         for place in Place::all(header) {
-            // What Go's compiler says for debuggers is made from what its runtime goes by, and less.
-            if place.is_for_debuggers() && go.is_some() {
+            // Debuggers are mostly told of nothing that exceptions do not need. What Go's compiler says to them is made from
+            // what its runtime goes by, and less.
+            if place.is_for_debuggers() && (go.is_some() || found.is_mostly_described()) {
                 continue;
             }
             let section = place.open(source, header, limits)?;

@@ -26,6 +26,10 @@ use crate::symbolize::elf::{Header, Source};
 
 /// Smaller gaps are padding.
 const SMALLEST: u64 = 8;
+/// So little is what compilers link to every program: where it begins, and what runs before and after `main`. It needs no
+/// symbols to be followed.
+const LITTLE: u64 = 2 << 10;
+
 /// Instructions that are followed for each byte. Code takes half of one, and garbage could take any number.
 const PER_BYTE: usize = 4;
 
@@ -54,7 +58,9 @@ pub(super) fn analyse(
         return Ok(0);
     }
     let mut look = Look::new(limits.deadline);
-    let starts = starts::all((source, header), &gaps, &mut look)?;
+    let has_more = limits.undescribed - left > LITTLE;
+    let file = has_more.then_some(source);
+    let starts = starts::all((file, header), &gaps, &mut look)?;
     let mut functions = 0;
     for gap in &gaps {
         let (found, states) = functions_of(gap, &starts, &mut look)?;

@@ -32,9 +32,10 @@ pub(super) struct Starts {
     pub(super) entry: u64,
 }
 
-/// By symbols, by the program's entry, by calls and addresses taken in the gaps, and by pointers in data.
+/// By the program's entry, by calls and addresses taken in the gaps, and, with a file to read, by symbols and by pointers in
+/// data.
 pub(super) fn all(
-    (source, header): (&Source, &Header),
+    (source, header): (Option<&Source>, &Header),
     gaps: &[Gap],
     look: &mut Look,
 ) -> Result<Starts, NoTable> {
@@ -49,7 +50,7 @@ pub(super) fn all(
     add(header.entry);
     let bytes = |name: &str| {
         let section = header.section(name)?;
-        section_bytes(source, header, section, MAX_BYTES).ok()
+        section_bytes(source?, header, section, MAX_BYTES).ok()
     };
     for table in [".symtab", ".dynsym"] {
         for symbol in bytes(table).unwrap_or_default().chunks_exact(SYMBOL) {
