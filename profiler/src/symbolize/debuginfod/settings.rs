@@ -124,21 +124,21 @@ mod tests {
 
     #[test]
     fn off_unless_a_server_is_named() {
-        assert_eq!(read(&[("HOME", "/root")]), None);
-        assert_eq!(read(&[("HOME", "/root"), ("DEBUGINFOD_URLS", "")]), None);
+        assert_eq!(read(&[("HOME", "/home/somebody")]), None);
+        assert_eq!(read(&[("HOME", "/home/somebody"), ("DEBUGINFOD_URLS", "")]), None);
         assert_eq!(read(&[("DEBUGINFOD_URLS", " nonsense ftp://a/ ")]), None);
     }
 
     #[test]
     fn defaults() {
         let settings =
-            read(&[("HOME", "/root"), ("DEBUGINFOD_URLS", "https://a.example/")]).unwrap();
+            read(&[("HOME", "/home/somebody"), ("DEBUGINFOD_URLS", "https://a.example/")]).unwrap();
         assert_eq!(
             settings,
             Settings {
                 servers: vec![Uri::from_static("https://a.example/")],
                 folders: Vec::new(),
-                cache: Some(PathBuf::from("/root/.cache/debuginfod_client")),
+                cache: Some(PathBuf::from("/home/somebody/.cache/debuginfod_client")),
                 timeout: Duration::from_secs(90),
                 max_bytes: 2 << 30,
                 max_time: Duration::from_secs(600),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn what_can_be_said() {
         let settings = read(&[
-            ("HOME", "/root"),
+            ("HOME", "/home/somebody"),
             ("XDG_CACHE_HOME", "/var/cache"),
             (
                 "DEBUGINFOD_URLS",
