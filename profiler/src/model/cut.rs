@@ -64,7 +64,7 @@ impl Cut {
             Self::UnknownRule => "a frame description that ctprof cannot follow",
             Self::TooDeep => "deeper than 512 frames, or 127 by frame pointers",
             Self::NoFramePointer => {
-                "code without frame pointers that nothing describes, mostly compiled at run time; java -XX:+PreserveFramePointer keeps them"
+                "code without frame pointers that nothing describes, as JIT compilers make (java -XX:+PreserveFramePointer keeps them), or too much of it in a file"
             }
             Self::Broken => "the stack is not as its code describes it",
         }

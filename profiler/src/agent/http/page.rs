@@ -74,7 +74,7 @@ fn table(reading: &Reading, profiles: bool) -> String {
         humantime::format_duration(std::time::Duration::from_secs(reading.uptime.as_secs()));
     let _ = write!(
         out,
-        "<p>Where the time of their threads went since the agent began, {uptime} ago. <b>Lost</b>: they had work, and \
+        "<p>Where the time of their threads went since the agent began, {uptime} ago. <b>Stalled</b>: they had work, and \
          no CPU, no quota, no disk. Most of that first.</p><p class=legend>"
     );
     for (number, part) in PARTS.iter().enumerate() {

@@ -125,14 +125,20 @@ mod tests {
     #[test]
     fn off_unless_a_server_is_named() {
         assert_eq!(read(&[("HOME", "/home/somebody")]), None);
-        assert_eq!(read(&[("HOME", "/home/somebody"), ("DEBUGINFOD_URLS", "")]), None);
+        assert_eq!(
+            read(&[("HOME", "/home/somebody"), ("DEBUGINFOD_URLS", "")]),
+            None
+        );
         assert_eq!(read(&[("DEBUGINFOD_URLS", " nonsense ftp://a/ ")]), None);
     }
 
     #[test]
     fn defaults() {
-        let settings =
-            read(&[("HOME", "/home/somebody"), ("DEBUGINFOD_URLS", "https://a.example/")]).unwrap();
+        let settings = read(&[
+            ("HOME", "/home/somebody"),
+            ("DEBUGINFOD_URLS", "https://a.example/"),
+        ])
+        .unwrap();
         assert_eq!(
             settings,
             Settings {
