@@ -8,11 +8,20 @@ use super::{Result, ensure};
 pub(crate) struct Calls(Value);
 
 impl Calls {
-    /// Parses it.
+    /// Parses what `ctprof syscalls` writes.
     pub(crate) fn parse(text: &str) -> Result<Self> {
+        Self::of_schema(text, 1)
+    }
+
+    /// Parses a recording's `summary.json`.
+    pub(crate) fn of_recording(text: &str) -> Result<Self> {
+        Self::of_schema(text, 2)
+    }
+
+    fn of_schema(text: &str, version: u64) -> Result<Self> {
         let document: Value = serde_json::from_str(text)?;
         ensure!(
-            document["schema_version"] == 1,
+            document["schema_version"] == version,
             "another schema: {document}"
         );
         Ok(Self(document))

@@ -111,7 +111,7 @@ fn times() -> Result {
     let cpu_ns = first.get("cpu_ns")? + second.get("cpu_ns")?;
     let recording = ctprof.stop(&dir)?;
     recording.check()?;
-    let summary = Calls::parse(&recording.summary.to_string())?;
+    let summary = Calls::of_recording(&recording.summary.to_string())?;
     let row = summary.row(cgroup.path())?;
     let calls = recording.calls.container(cgroup.path());
 

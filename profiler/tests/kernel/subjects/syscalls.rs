@@ -316,5 +316,5 @@ fn recorded() -> Result {
     run(&cgroup, &KNOWN)?;
     ctprof.stop(&dir)?;
     let text = std::fs::read_to_string(dir.join("summary.json"))?;
-    check_known(&Calls::parse(&text)?.row(cgroup.path())?, 1)
+    check_known(&Calls::of_recording(&text)?.row(cgroup.path())?, 1)
 }

@@ -77,7 +77,7 @@ fn not_cut(recording: &Recording, cgroup: &str, most: f64) -> Result {
 
 /// How long a program waits until its tables are made. They are made by a build for debugging here.
 fn settle_ms() -> u64 {
-    if emulated() { 20_000 } else { 2_000 }
+    if emulated() { 20_000 } else { 3_000 }
 }
 
 /// Fails unless at least so much of the time of these stacks is of those that are `whole`. Shows the first of the others.
