@@ -37,7 +37,7 @@ pub(super) struct Plan {
 }
 
 impl Counting {
-    /// Resolves the target, or makes a cgroup for the command. `name` is the subcommand's, for errors.
+    /// Resolves the target, or makes a cgroup for the command. `name` is what is to be done, for errors.
     pub(super) fn of(
         name: &str,
         target: &TargetArgs,

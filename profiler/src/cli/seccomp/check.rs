@@ -69,7 +69,7 @@ pub(super) fn run(args: &CheckArgs, log: bool) -> Result<ExitCode> {
     let filter = filter(&args.profile)?;
     let has_end = args.new.is_some() || !args.command.is_empty();
     let watched = watch(&Wanted {
-        to: "seccomp check",
+        to: "check a seccomp profile",
         target: &args.target,
         new: args.new.as_deref(),
         command: &args.command,

@@ -101,7 +101,7 @@ fn call_name(text: &str) -> Result<String, String> {
 pub(super) fn run(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let file = Output::of(&args.output, args.force)?;
     let watched = watch(&Wanted {
-        to: "seccomp record",
+        to: "record a seccomp profile",
         target: &args.target,
         new: args.new.as_deref(),
         command: &args.command,

@@ -142,7 +142,7 @@ pub fn run(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
 async fn count(args: &SyscallsArgs, log: bool) -> Result<ExitCode> {
     let btf = args.btf.as_deref();
     let (counting, containers, mut command) =
-        Counting::of("syscalls", &args.target, &args.command, btf)?;
+        Counting::of("count system calls", &args.target, &args.command, btf)?;
     let plan = Plan {
         calls: args.plan(counting.cgroups()?),
         interval: args.interval,
