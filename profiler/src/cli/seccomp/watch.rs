@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Whose calls, and for how long.
 pub(super) struct Wanted<'a> {
-    /// The subcommand, in messages.
+    /// What is to be done, in messages.
     pub(super) to: &'a str,
     pub(super) target: &'a TargetArgs,
     /// A container of this name or id that is yet to start.
