@@ -116,9 +116,8 @@ fn functions_of(gap: &Gap, starts: &Starts, look: &mut Look) -> Result<(usize, S
     let mut functions = 0;
     // What is known where a function jumps by a table, by where the function begins.
     let mut tables: BTreeMap<u64, Vec<State>> = BTreeMap::new();
-    let range = gap.begin..gap.end();
     let mut left = gap.bytes.len() * PER_BYTE;
-    for start in starts.begins.range(range.clone()) {
+    for start in starts.begins.range(gap.begin..gap.end()) {
         if states.contains_key(start) || left == 0 {
             continue;
         }

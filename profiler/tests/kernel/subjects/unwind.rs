@@ -101,3 +101,34 @@ fn mostly(what: &str, stacks: &Folded, least: f64, whole: impl Fn(&[String]) -> 
     );
     Ok(())
 }
+
+/// States in which programs of known calls are looked at.
+const STATES: [&str; 5] = [
+    "on_cpu",
+    "run_queue",
+    "blocked_sleep",
+    "blocked_poll",
+    "blocked_lock",
+];
+
+/// Fails unless, of the functions that `own` finds in frames, each is called by the one that `calls` says in these stacks,
+/// whatever others lie in between.
+fn only_these_calls(
+    stacks: &Folded,
+    calls: &[(&str, &[&str])],
+    own: impl Fn(&str) -> Option<&str>,
+) -> Result {
+    for (frames, ns) in stacks.each() {
+        let own: Vec<&str> = frames.iter().filter_map(|frame| own(frame)).collect();
+        for pair in own.windows(2) {
+            let [one, other] = pair else { continue };
+            let called = calls.iter().find(|(caller, _)| caller == one);
+            ensure!(
+                called.is_some_and(|(_, called)| called.contains(other)),
+                "{one} > {other} for {ns} ns in {}",
+                frames.join(";")
+            );
+        }
+    }
+    Ok(())
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::super::output;
-use super::{mostly, not_cut, settle_ms};
+use super::{STATES, mostly, not_cut, only_these_calls, settle_ms};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
 use crate::harness::{Result, ensure, frequency, tolerance};
@@ -80,30 +80,10 @@ fn check(cgo: &str, seen: &[&str]) -> Result {
     recording.check()?;
 
     let stacks = recording.folded.container(cgroup.path());
-    for state in [
-        "on_cpu",
-        "run_queue",
-        "blocked_lock",
-        "blocked_sleep",
-        "blocked_poll",
-    ] {
-        let stacks = stacks.state(state);
-        for (frames, ns) in stacks.each() {
-            let own: Vec<&str> = frames.iter().map(|frame| name(frame)).collect();
-            let own: Vec<&str> = own
-                .into_iter()
-                .filter(|it| it.starts_with("main."))
-                .collect();
-            for pair in own.windows(2) {
-                let [one, other] = pair else { continue };
-                let called = CALLS.iter().find(|(caller, _)| caller == one);
-                ensure!(
-                    called.is_some_and(|(_, called)| called.contains(other)),
-                    "{one} > {other} for {ns} ns in {}",
-                    frames.join(";")
-                );
-            }
-        }
+    for state in STATES {
+        only_these_calls(&stacks.state(state), CALLS, |frame| {
+            Some(name(frame)).filter(|it| it.starts_with("main."))
+        })?;
     }
     let on_cpu = stacks.state("on_cpu");
     for function in seen {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::super::output;
-use super::{mostly, not_cut, settle_ms};
+use super::{STATES, mostly, not_cut, only_these_calls, settle_ms};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
 use crate::harness::needs::missing_program;
@@ -94,30 +94,9 @@ pub(super) fn whole() -> Result {
     recording.check()?;
     not_cut(&recording, cgroup.path(), 0.01)?;
     let stacks = recording.folded.container(cgroup.path());
-    for state in [
-        "on_cpu",
-        "run_queue",
-        "blocked_sleep",
-        "blocked_poll",
-        "blocked_lock",
-    ] {
+    for state in STATES {
         let stacks = stacks.state(state);
-        for (frames, ns) in stacks.each() {
-            let own: Vec<&str> = frames
-                .iter()
-                .map(String::as_str)
-                .filter(|it| is_own(it))
-                .collect();
-            for pair in own.windows(2) {
-                let [one, other] = pair else { continue };
-                let called = CALLS.iter().find(|(caller, _)| caller == one);
-                ensure!(
-                    called.is_some_and(|(_, called)| called.contains(other)),
-                    "{one} > {other} for {ns} ns in {}",
-                    frames.join(";")
-                );
-            }
-        }
+        only_these_calls(&stacks, CALLS, |frame| Some(frame).filter(|it| is_own(it)))?;
         mostly(state, &stacks, tolerance(0.98, 0.9), |frames| {
             let is_root = |frame: &String| ["main", "begin"].contains(&frame.as_str());
             // The wait that begins before there is a table.
