@@ -3,12 +3,15 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{Global, helpers::generated::bpf_get_current_comm};
-use ctprof_ebpf::abi::{
-    COMM_BYTES,
-    count_key::{CountKey, flags},
-    ledger::{Thread, state},
-    scope,
-    wanted::bit,
+use ctprof_ebpf::{
+    abi::{
+        COMM_BYTES,
+        count_key::{CountKey, flags},
+        ledger::{Thread, state},
+        scope,
+        wanted::bit,
+    },
+    ledger::phase,
 };
 
 use crate::{
@@ -60,6 +63,9 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &Thread) {
             if in_user.is_cut {
                 stack_flags |= flags::USER_CUT;
             }
+            if in_user.is_early {
+                stack_flags |= flags::USER_EARLY;
+            }
         }
         let image = kernel::exec_id(task).wrapping_add(1);
         if thread.announced.get() != image {
@@ -79,7 +85,8 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &Thread) {
     thread.stack_flags.set(stack_flags);
 }
 
-/// Takes the kernel half of the stack of a thread that does not run; its user half cannot be had. From the task iterator only.
+/// Takes the kernel half of the stack of a thread that does not run; its user half can be [completed](complete) where it
+/// sleeps. From the task iterator only.
 #[inline(always)]
 pub(crate) fn take_of(task: Object, thread: &Thread) {
     thread.comm.set(kernel::comm(task));
@@ -89,6 +96,35 @@ pub(crate) fn take_of(task: Object, thread: &Thread) {
     thread
         .stack_flags
         .set(flags::BEFORE | flags::IN_KERNEL | stack::lost(&taken));
+}
+
+/// Takes the user half of the stack of a thread that sleeps, where it began to before that could be had: before the recording,
+/// or before there were tables. From the task iterator that may sleep only.
+#[inline(always)]
+pub(crate) fn complete(task: Object, thread: &Thread) {
+    let before = thread.stack_flags.get();
+    let sleeps = || thread.clock.phase.get() == phase::BLOCKED && !kernel::is_on_cpu(task);
+    if before & (flags::BEFORE | flags::USER_EARLY) == 0
+        || !sleeps()
+        || !wanted::off_cpu(thread.slot.get())
+        || !kernel::has_user_half(task)
+        || kernel::is_in_exec(task)
+    {
+        return;
+    }
+    let since_ns = thread.clock.since_ns.get();
+    let taken = stack::take_user_of(task);
+    // The thread may have been woken meanwhile, and what was read be of another place.
+    if taken.key == 0 || taken.is_early || !sleeps() || thread.clock.since_ns.get() != since_ns {
+        return;
+    }
+    let mut stack_flags =
+        before & !(flags::BEFORE | flags::USER_EARLY | flags::USER_UNREADABLE | flags::USER_CUT);
+    if taken.is_cut {
+        stack_flags |= flags::USER_CUT;
+    }
+    thread.user_stack.set(taken.key);
+    thread.stack_flags.set(stack_flags);
 }
 
 /// A thread has no stacks that anybody wants: those of an earlier time would be taken for its own.

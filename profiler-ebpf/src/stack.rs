@@ -30,6 +30,10 @@ const EEXIST: i32 = -17;
 pub(crate) const SCHEDULER: u32 = 3;
 /// The scratch entry of the task iterator.
 pub(crate) const ITERATOR: u32 = 4;
+/// And its entry of `UNWOUND`.
+const ITERATOR_UNWOUND: u32 = 3;
+/// The frame pointer of a function that keeps one lies at most so far above the stack pointer: no frame is larger.
+const LARGEST_FRAME: u64 = 1 << 20;
 
 /// Which half of the stack to take; the number is the scratch entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,12 +74,25 @@ pub(crate) struct Taken {
     pub(crate) lost: bool,
     /// The stack could not be read.
     pub(crate) unreadable: bool,
+    /// There was no table yet.
+    pub(crate) is_early: bool,
+}
+
+impl Taken {
+    const NOTHING: Self = Self {
+        key: 0,
+        frames: 0,
+        is_cut: false,
+        lost: false,
+        unreadable: false,
+        is_early: false,
+    };
 }
 
 /// Takes the kernel half of the current thread's stack. `ctx` is the context of the running program.
 #[inline(always)]
 pub(crate) fn take(ctx: *mut c_void, place: Place) -> Taken {
-    take_with(ctx, Side::Kernel, place, 0, end::BY_FRAME_POINTER)
+    take_with(ctx, Side::Kernel, place, 0, end::BY_FRAME_POINTER, true)
 }
 
 /// Takes the user half of the stack of the current thread: by tables, or where there are none, by frame pointers with what
@@ -92,17 +109,9 @@ pub(crate) fn take_user(ctx: *mut c_void, task: Object, place: Place) -> Taken {
         {
             walked = walk::walk_user(place.unwound(), image(tgid, exec_id));
         }
-        let frames = walked as u32;
         reached = (walked >> 32) as u32;
-        if frames > 0 {
-            let key = store_unwound(place.unwound(), frames, reached);
-            return Taken {
-                key,
-                frames: frames as usize,
-                is_cut: reached == end::TOO_DEEP,
-                lost: key == 0,
-                unreadable: false,
-            };
+        if walked as u32 > 0 {
+            return unwound(place.unwound(), walked);
         }
     }
     // A call's stack has only what is on it.
@@ -110,18 +119,22 @@ pub(crate) fn take_user(ctx: *mut c_void, task: Object, place: Place) -> Taken {
         Place::Call => 0,
         Place::Sample | Place::Scheduler => kernel::user_stack_pointer(task),
     };
-    take_with(ctx, Side::User, place, pointer, reached)
+    let has_frames = keeps_frame_pointer(task);
+    let mut taken = take_with(ctx, Side::User, place, pointer, reached, has_frames);
+    taken.is_early = reached == end::NO_TABLE;
+    taken
 }
 
 #[inline(always)]
-fn take_with(ctx: *mut c_void, side: Side, place: Place, pointer: u64, reached: u32) -> Taken {
-    let mut taken = Taken {
-        key: 0,
-        frames: 0,
-        is_cut: false,
-        lost: false,
-        unreadable: false,
-    };
+fn take_with(
+    ctx: *mut c_void,
+    side: Side,
+    place: Place,
+    pointer: u64,
+    reached: u32,
+    has_frames: bool,
+) -> Taken {
+    let mut taken = Taken::NOTHING;
     let entry = side as u32 + place as u32;
     let Some(record) = SCRATCH.get_ptr_mut(entry) else {
         return taken;
@@ -131,12 +144,13 @@ fn take_with(ctx: *mut c_void, side: Side, place: Place, pointer: u64, reached: 
     } else {
         0
     };
+    let frames = if has_frames { MAX_FRAMES } else { 1 };
     // SAFETY: the scratch entry belongs to this CPU, and the helper writes at most the given size.
     let bytes = unsafe {
         bpf_get_stack(
             ctx,
             (&raw mut (*record).addresses).cast(),
-            (MAX_FRAMES * size_of::<u64>()) as u32,
+            (frames * size_of::<u64>()) as u32,
             flags,
         )
     };
@@ -144,16 +158,49 @@ fn take_with(ctx: *mut c_void, side: Side, place: Place, pointer: u64, reached: 
     taken
 }
 
+/// Whether the frame pointer with which a thread left user mode can be one. Where functions keep none, its register has
+/// anything, and the kernel takes whatever it points to for frames.
+#[inline(always)]
+fn keeps_frame_pointer(task: Object) -> bool {
+    kernel::user_registers(task)
+        .is_none_or(|registers| registers.bp.wrapping_sub(registers.sp) < LARGEST_FRAME)
+}
+
+/// Takes the user half of the stack of a thread that sleeps, by tables. From the task iterator that may sleep only.
+#[inline(always)]
+pub(crate) fn take_user_of(task: Object) -> Taken {
+    let own = image(kernel::tgid(task), kernel::exec_id(task));
+    let mut walked = walk::walk_asleep(ITERATOR_UNWOUND, own, task);
+    if walked as u32 == 0
+        && let Some((tgid, exec_id)) = kernel::same_parent(task)
+    {
+        walked = walk::walk_asleep(ITERATOR_UNWOUND, image(tgid, exec_id), task);
+    }
+    if walked as u32 == 0 {
+        return Taken::NOTHING;
+    }
+    unwound(ITERATOR_UNWOUND, walked)
+}
+
+/// Stores the stack in this entry of `UNWOUND`, which was walked with this result.
+#[inline(always)]
+fn unwound(entry: u32, walked: u64) -> Taken {
+    let (frames, reached) = (walked as u32, (walked >> 32) as u32);
+    let key = store_unwound(entry, frames, reached);
+    Taken {
+        key,
+        frames: frames as usize,
+        is_cut: reached == end::TOO_DEEP,
+        lost: key == 0,
+        unreadable: false,
+        is_early: reached == end::NO_TABLE,
+    }
+}
+
 /// Takes the kernel half of the stack of a thread that does not run. From the task iterator only.
 #[inline(always)]
 pub(crate) fn take_of(task: Object) -> Taken {
-    let mut taken = Taken {
-        key: 0,
-        frames: 0,
-        is_cut: false,
-        lost: false,
-        unreadable: false,
-    };
+    let mut taken = Taken::NOTHING;
     // The iterator may be interrupted by both users of the scratch entries, so it has one of its own.
     let Some(record) = SCRATCH.get_ptr_mut(ITERATOR) else {
         return taken;

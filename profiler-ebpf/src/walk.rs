@@ -1,6 +1,9 @@
-//! Walks the user stack of the current thread by tables: see [`ctprof_ebpf::abi::unwind`].
+//! Walks user stacks by tables: see [`ctprof_ebpf::abi::unwind`].
 //!
-//! It begins with the registers with which the thread left user mode, whether for a system call, a page fault or the
+//! - here: of the current thread
+//! - `asleep`: of a thread that sleeps, from the task iterator
+//!
+//! A walk begins with the registers with which the thread left user mode, whether for a system call, a page fault or the
 //! interrupt that samples it. Code that no table describes is taken to keep frame pointers, as Go's and most JIT
 //! compilers' does.
 
@@ -24,9 +27,13 @@ use ctprof_ebpf::{
 };
 
 use crate::{
-    kernel,
+    kernel::{self, Object},
     maps::{MAPPINGS, TABLES, UNWOUND},
 };
+
+mod asleep;
+
+pub(crate) use asleep::{Nearby, walk_asleep};
 
 #[unsafe(no_mangle)]
 static UNWIND: Global<u32> = Global::new(0);
@@ -64,6 +71,40 @@ struct Walk {
     mapped: u32,
     /// The instruction pointer is not a return address, but where the code goes on.
     is_exact: u32,
+    /// A frame lies where nothing is known to be mapped: in a library that has just been loaded, whose functions need keep no
+    /// frame pointer.
+    is_guess: u32,
+}
+
+impl Walk {
+    /// A walk of a thread of the process image with this key, into the entry of `UNWOUND` with this number; `None` where the
+    /// image is not known yet.
+    #[inline(always)]
+    fn begin(entry: u32, image: u64, task: Object) -> Option<Self> {
+        Some(Self {
+            mappings: MAPPINGS.get_ptr(image)?,
+            stack: UNWOUND.get_ptr_mut(entry)?,
+            registers: kernel::user_registers(task)?,
+            frames: 0,
+            end: end::TOO_DEEP,
+            mapped: 0,
+            is_exact: 1,
+            is_guess: 0,
+        })
+    }
+
+    /// How many frames there are, and in the upper half one of [`end`].
+    #[inline(always)]
+    const fn result(&self) -> u64 {
+        let is_early = self.end == end::NO_TABLE;
+        let frames = if is_early { 0 } else { self.frames };
+        let end = if self.is_guess != 0 {
+            end::NO_TABLE
+        } else {
+            self.end
+        };
+        (end as u64) << 32 | frames as u64
+    }
 }
 
 /// Walks the stack of the current thread, of the process image with this key, into the entry of `UNWOUND` with this
@@ -73,24 +114,8 @@ struct Walk {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn walk_user(entry: u32, image: u64) -> u64 {
-    const NOTHING: u64 = (end::NO_TABLE as u64) << 32;
-    let Some(mappings) = MAPPINGS.get_ptr(image) else {
+    let Some(mut walk) = Walk::begin(entry, image, kernel::current()) else {
         return NOTHING;
-    };
-    let Some(stack) = UNWOUND.get_ptr_mut(entry) else {
-        return NOTHING;
-    };
-    let Some(registers) = kernel::user_registers() else {
-        return NOTHING;
-    };
-    let mut walk = Walk {
-        mappings,
-        stack,
-        registers,
-        frames: 0,
-        end: end::TOO_DEEP,
-        mapped: 0,
-        is_exact: 1,
     };
     // SAFETY: the callback takes what it is given here.
     unsafe {
@@ -101,17 +126,25 @@ pub(crate) extern "C" fn walk_user(entry: u32, image: u64) -> u64 {
             0,
         )
     };
-    if walk.end == end::NO_TABLE {
-        return NOTHING;
-    }
-    u64::from(walk.end) << 32 | u64::from(walk.frames)
+    walk.result()
 }
+
+/// No frames, because there is no table yet.
+const NOTHING: u64 = (end::NO_TABLE as u64) << 32;
 
 /// One frame. Returns 1 behind the last.
 #[inline(never)]
 extern "C" fn frame(number: u64, walk: *mut Walk) -> i64 {
     // SAFETY: called with what `walk_user` passes.
     let walk = unsafe { &mut *walk };
+    next(number, walk, |row, registers| {
+        step_user(row, ptr::from_mut(registers))
+    })
+}
+
+/// The frame with this number, and the way to its caller's. Returns 1 behind the last.
+#[inline(always)]
+fn next(number: u64, walk: &mut Walk, step: impl FnOnce(u64, &mut Registers) -> u32) -> i64 {
     let (ip, is_exact) = (walk.registers.ip, walk.is_exact != 0);
     walk.frames = number as u32 + 1;
     let place = ip.wrapping_sub(u64::from(!is_exact));
@@ -122,14 +155,17 @@ extern "C" fn frame(number: u64, walk: *mut Walk) -> i64 {
             return 1;
         }
         if mapped.table != table::NONE {
-            row = row_of(
-                mapped.table,
-                mapped.pages,
-                place.wrapping_sub(mapped.origin),
-            );
+            let at = place.wrapping_sub(mapped.origin);
+            row = row_of(mapped.table, mapped.pages, at);
+            if row == 0 && !is_exact {
+                // Nothing has called it: it was put on the stack as the place to return to (`makecontext`).
+                row = row_of(mapped.table, mapped.pages, at.wrapping_add(1));
+            }
         }
+    } else {
+        walk.is_guess = 1;
     }
-    let result = step_user(row, &raw mut walk.registers);
+    let result = step(row, &mut walk.registers);
     let is_interrupted = result == outcome::INTERRUPTED;
     // The handler returns to the beginning of code that nothing has called: the byte before is another function's.
     put(walk, number, ip, is_exact || is_interrupted);
@@ -167,9 +203,15 @@ extern "C" fn step_user(row: u64, registers: *mut Registers) -> u32 {
     let Some(registers) = (unsafe { registers.as_mut() }) else {
         return outcome::UNKNOWN;
     };
-    let mut result = step(Row::from_word(row), registers, &mut User);
+    step_in(row, registers, &mut User)
+}
+
+/// The same in any memory.
+#[inline(always)]
+fn step_in(row: u64, registers: &mut Registers, memory: &mut impl Memory) -> u32 {
+    let mut result = step(Row::from_word(row), registers, memory);
     if result == outcome::NO_ROW {
-        result = without_row(registers);
+        result = without_row(registers, memory);
         if result == outcome::BROKEN {
             return outcome::NO_ROW;
         }
@@ -233,8 +275,8 @@ fn mapped(walk: &mut Walk, address: u64) -> Option<Mapped> {
 
 /// A step from code without a description.
 #[inline(always)]
-fn without_row(registers: &mut Registers) -> u32 {
-    let code = User.word(registers.ip);
+fn without_row(registers: &mut Registers, memory: &mut impl Memory) -> u32 {
+    let code = memory.word(registers.ip);
     let is_return_from_signal =
         code.is_some_and(|code| code == SIGRETURN || code & SEVEN_BYTES == SHORT_SIGRETURN);
     if is_return_from_signal {
@@ -244,9 +286,9 @@ fn without_row(registers: &mut Registers) -> u32 {
             bp: 0,
             offset: 0,
         };
-        return step(row, registers, &mut User);
+        return step(row, registers, memory);
     }
-    step_by_frame_pointer(registers, &mut User)
+    step_by_frame_pointer(registers, memory)
 }
 
 /// The blocks of the table with this number.

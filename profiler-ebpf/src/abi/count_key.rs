@@ -57,4 +57,6 @@ pub mod flags {
     pub const SHORT: u32 = 1 << 4;
     /// The interval began before the recording: its stack, or the user half of it, is not known.
     pub const BEFORE: u32 = 1 << 5;
+    /// The user stack was taken before there was a table for it: a visit will complete it if the wait lasts.
+    pub const USER_EARLY: u32 = 1 << 6;
 }

@@ -1,6 +1,6 @@
 //! What a thread is in while it does not run its own code.
 
-use super::{Object, PF_KTHREAD, PF_WORKERS, current, flags, has, optional, probe, read, symbol};
+use super::{Object, PF_KTHREAD, PF_WORKERS, flags, has, optional, probe, read, symbol};
 use aya_ebpf::{Global, helpers::generated::bpf_task_pt_regs};
 use ctprof_ebpf::{
     abi::{
@@ -171,11 +171,10 @@ pub(crate) fn user_stack_pointer(task: Object) -> u64 {
     read(regs, OFF_REGS_SP.load())
 }
 
-/// The registers with which the current thread left user mode, as far as unwinding needs them; `None` where they cannot be
-/// told, or are not of 64 bits.
+/// The registers with which a thread left user mode, as far as unwinding needs them; `None` where they cannot be told, or
+/// are not of 64 bits.
 #[inline(always)]
-pub(crate) fn user_registers() -> Option<Registers> {
-    let task = current();
+pub(crate) fn user_registers(task: Object) -> Option<Registers> {
     if !has(&OFF_REGS_SP) || !has(&OFF_REGS_BP) || !has(&OFF_REGS_IP) || is_compat(task) {
         return None;
     }

@@ -24,7 +24,7 @@ mod task_storage;
 
 use task_storage::TaskStorage;
 
-use crate::walk::Unwound;
+use crate::walk::{Nearby, Unwound};
 
 /// Cgroup id -> slot and flags. User space fills it, the kernel half adds cgroups that are born below a known
 /// one. Set at load.
@@ -89,9 +89,14 @@ pub(crate) static WANTED: Array<Wanted> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static SCRATCH: PerCpuArray<StackRecord> = PerCpuArray::with_max_entries(8, 0);
 
-/// Where user stacks are walked before they are stored: by samples, by the scheduler's hooks and by system calls.
+/// Where user stacks are walked before they are stored: by samples, by the scheduler's hooks, by system calls, and by the task
+/// iterator that completes stacks.
 #[map]
-pub(crate) static UNWOUND: PerCpuArray<Unwound> = PerCpuArray::with_max_entries(3, 0);
+pub(crate) static UNWOUND: PerCpuArray<Unwound> = PerCpuArray::with_max_entries(4, 0);
+
+/// What the task iterator has read of the memory of a thread whose stack it completes.
+#[map]
+pub(crate) static NEARBY: PerCpuArray<Nearby> = PerCpuArray::with_max_entries(1, 0);
 
 /// Number of a table -> its blocks. User space makes an array for each file, of the size that it takes.
 #[btf_map]

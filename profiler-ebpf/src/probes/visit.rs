@@ -68,6 +68,21 @@ extern "C" fn visit_tasks(ctx: *const Visit) -> i32 {
     0
 }
 
+/// Completes the stacks of threads that sleep: see [`off_cpu::complete`]. It may wait for their memory, so it is a program of
+/// its own, and nobody waits for it.
+#[unsafe(link_section = "iter.s/task")]
+#[unsafe(no_mangle)]
+extern "C" fn complete_stacks(ctx: *const Visit) -> i32 {
+    // SAFETY: the context is of this type, and the verifier checks the access.
+    let task = unsafe { (&raw const (*ctx).task).read_volatile() };
+    if !task.is_null()
+        && let Some(thread) = threads::get(task)
+    {
+        off_cpu::complete(task, thread);
+    }
+    0
+}
+
 #[inline(always)]
 fn open(task: Object) {
     if kernel::state(task) & kernel::TASK_DEAD != 0 {

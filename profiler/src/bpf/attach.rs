@@ -1,6 +1,7 @@
 //! Attaching, with an outcome that says why.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::Read as _;
 use std::num::NonZero;
 use std::sync::Mutex;
@@ -145,6 +146,16 @@ pub(super) fn attach_link(ebpf: &mut Ebpf, probe: &Probe) -> Result<BtfTracePoin
 
 /// Runs a loaded program for every thread that there is, and returns what it wrote.
 pub(super) fn visit(ebpf: &mut Ebpf, probe: &Probe) -> Result<Vec<u8>, String> {
+    let mut run = visitor(ebpf, probe)?;
+    let mut written = Vec::new();
+    run.read_to_end(&mut written)
+        .map_err(|error| error.to_string())?;
+    Ok(written)
+}
+
+/// A file that runs a loaded program for every thread: a read does until the program has written as much, or has come to the
+/// end.
+pub(super) fn visitor(ebpf: &mut Ebpf, probe: &Probe) -> Result<File, String> {
     let program = ebpf
         .program_mut(probe.program)
         .ok_or_else(|| format!("the BPF object has no program {}", probe.program))?;
@@ -153,12 +164,7 @@ pub(super) fn visit(ebpf: &mut Ebpf, probe: &Probe) -> Result<Vec<u8>, String> {
         .attach()
         .and_then(|id| program.take_link(id))
         .map_err(|error| describe(&error))?;
-    let mut run = link.into_file().map_err(|error| describe(&error))?;
-    // A read runs it until it has written as much, or has come to the end.
-    let mut written = Vec::new();
-    run.read_to_end(&mut written)
-        .map_err(|error| error.to_string())?;
-    Ok(written)
+    link.into_file().map_err(|error| describe(&error))
 }
 
 fn typed<'a, T>(program: &'a mut Program) -> Result<T, ProgramError>

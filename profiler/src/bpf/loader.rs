@@ -1,6 +1,7 @@
 //! Loads the object: globals from the plan, map sizes, the kernel's BTF.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 use std::thread;
 
@@ -197,6 +198,16 @@ impl Kernel {
         Ok(images
             .map(|(pid, exec_id)| ProcessKey { pid, exec_id })
             .collect())
+    }
+
+    /// A file whose reading runs a probe that visits threads, for a thread that may wait for it.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn visitor(&mut self, probe: &Probe) -> Result<File> {
+        attach::visitor(&mut self.ebpf, probe).map_err(|cause| {
+            Error::Failed(format!("cannot visit the threads of this host: {cause}"))
+        })
     }
 
     /// Passes what the kernel half logged on to this process' log.

@@ -98,6 +98,17 @@ pub const VISIT: Probe = Probe {
     without: "no time ledger",
 };
 
+/// Visits to threads that sleep, to complete their stacks: `bpf_copy_from_user_task` is there from Linux 5.18 on.
+pub const COMPLETE_STACKS: Probe = Probe {
+    id: "complete_stacks",
+    program: "complete_stacks",
+    hook: Hook::Tasks,
+    required: false,
+    gives: "whole stacks of threads that sleep since before the recording",
+    without: "threads that sleep since before the recording, or since before their files' unwind tables were made, have no \
+              whole stacks",
+};
+
 /// Moves of threads between cgroups.
 pub const CGROUP_ATTACH: Probe = tracepoint(
     "cgroup_attach",
@@ -205,7 +216,7 @@ pub const THROTTLE: [[Probe; 2]; 2] = [
 /// first.
 pub fn all() -> impl Iterator<Item = &'static Probe> {
     const FIRST: &[Probe] = &[CGROUP_MKDIR, CGROUP_RMDIR, PROCESS_EXEC];
-    const LAST: &[Probe] = &[VISIT, ON_CPU];
+    const LAST: &[Probe] = &[VISIT, COMPLETE_STACKS, ON_CPU];
     FIRST
         .iter()
         .chain(LEDGER)

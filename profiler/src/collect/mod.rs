@@ -21,6 +21,7 @@
 //! - `unwinding`: tells the kernel half how to unwind user stacks
 
 mod chosen;
+mod completing;
 mod counters;
 mod end;
 mod environment;

@@ -95,6 +95,9 @@ impl Live<'_> {
             return Ok(());
         };
         let (is_empty, samples) = (takes.is_empty(), takes.samples());
+        if let Some(completing) = &mut session.completing {
+            completing.is_due();
+        }
         if let Some(ledger) = &mut session.ledger {
             ledger.stacks(&mut session.kernel)?;
         }

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::syscall::CallKey;
 
+use super::completing::Completing;
 use super::ledger::LedgerRun;
 use super::pace::Pace;
 use super::refusals::Refusals;
 use super::side_band::SideBands;
-use super::start::{SessionPlan, check, early, load, needed, rows_of};
+use super::start::{SessionPlan, check, completes, early, load, needed, rows_of};
 use super::syscalls::CallRun;
 use super::takes::Takes;
 use super::unwinding::Unwinding;
@@ -48,6 +49,8 @@ pub struct Session<'a> {
     pub(super) side_bands: SideBands,
     /// Where user stacks are unwound by tables.
     pub(super) unwinding: Option<Unwinding>,
+    /// Where those of sleeping threads are completed.
+    pub(super) completing: Option<Completing>,
     /// Processes that were there at the start, until they are told of.
     pub(super) found: Vec<ProcessKey>,
     pub(super) started: Instant,
@@ -94,6 +97,12 @@ impl<'a> Session<'a> {
             let probe = &probes::ON_CPU;
             check(probe, kernel.load_probe(probe), &mut unavailable)?;
         }
+        let completing = if completes(&plan) {
+            let probe = &probes::COMPLETE_STACKS;
+            check(probe, kernel.load_probe(probe), &mut unavailable)?.then(Completing::default)
+        } else {
+            None
+        };
         let ledger = LedgerRun::load(&mut kernel, &plan.env.layout, throttle, &mut unavailable)?;
 
         let calls = if ledger.is_some() {
@@ -141,6 +150,7 @@ impl<'a> Session<'a> {
             unknown_events: 0,
             side_bands,
             unwinding,
+            completing,
             found: Vec::new(),
             started: Instant::now(),
             ended: None,

@@ -165,8 +165,16 @@ pub(super) fn needed(plan: &SessionPlan<'_>) -> Vec<&'static Probe> {
     if plan.stacks.contains(&StateGroup::OnCpu) {
         needed.push(&probes::ON_CPU);
     }
+    if completes(plan) {
+        needed.push(&probes::COMPLETE_STACKS);
+    }
     needed.extend(early(plan));
     needed
+}
+
+/// Whether stacks of sleeping threads are completed.
+pub(super) fn completes(plan: &SessionPlan<'_>) -> bool {
+    plan.unwinds() && !plan.stacks.is_empty() && plan.env.layout.lacks_for_ledger.is_none()
 }
 
 /// Those that are attached before the cgroups are listed.

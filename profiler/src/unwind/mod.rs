@@ -112,6 +112,14 @@ pub enum News {
     Gone(ProcessKey),
 }
 
+impl News {
+    /// Whether stacks may be whole from now on that were not.
+    #[must_use]
+    pub const fn is_more(&self) -> bool {
+        matches!(self, Self::Table(..) | Self::Mapped(..))
+    }
+}
+
 /// The table of a file.
 #[derive(Debug)]
 pub struct Table {

@@ -12,6 +12,7 @@ use crate::collect::pace::{Pace, Step, cannot_wait};
 use crate::collect::takes::Takes;
 use crate::collect::{RawLedger, Samples};
 use crate::host::clock;
+use crate::unwind::News;
 
 /// Turns after the end: the ring holds about 480 notices.
 const LAST_TURNS: usize = 4;
@@ -156,8 +157,17 @@ impl Session<'_> {
 
     /// Has the kernel half unwind the stacks of what has become known since the last time.
     fn tell_unwinding(&mut self, observer: &mut impl Observer) {
-        if let Some(unwinding) = &mut self.unwinding {
-            unwinding.tell(observer.unwind_news());
+        let Some(unwinding) = &mut self.unwinding else {
+            return;
+        };
+        let news = observer.unwind_news();
+        let is_more = news.iter().any(News::is_more);
+        unwinding.tell(news);
+        if let Some(completing) = &mut self.completing {
+            if is_more {
+                completing.is_due();
+            }
+            completing.visit(&mut self.kernel);
         }
     }
 
