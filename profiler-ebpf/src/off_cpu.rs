@@ -9,6 +9,7 @@ use ctprof_ebpf::{
         count_key::{CountKey, flags},
         ledger::{Thread, state},
         scope,
+        stack::end,
         wanted::bit,
     },
     ledger::phase,
@@ -113,17 +114,22 @@ pub(crate) fn complete(task: Object, thread: &Thread) {
         return;
     }
     let since_ns = thread.clock.since_ns.get();
-    let taken = stack::take_user_of(task);
+    let walked = stack::walk_asleep(task);
+    let reached = (walked >> 32) as u32;
+    if walked as u32 == 0 || reached == end::NO_TABLE {
+        return;
+    }
+    let key = stack::store_asleep(walked);
     // The thread may have been woken meanwhile, and what was read be of another place.
-    if taken.key == 0 || taken.is_early || !sleeps() || thread.clock.since_ns.get() != since_ns {
+    if key == 0 || !sleeps() || thread.clock.since_ns.get() != since_ns {
         return;
     }
     let mut stack_flags =
         before & !(flags::BEFORE | flags::USER_EARLY | flags::USER_UNREADABLE | flags::USER_CUT);
-    if taken.is_cut {
+    if reached == end::TOO_DEEP {
         stack_flags |= flags::USER_CUT;
     }
-    thread.user_stack.set(taken.key);
+    thread.user_stack.set(key);
     thread.stack_flags.set(stack_flags);
 }
 

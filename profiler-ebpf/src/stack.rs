@@ -11,6 +11,7 @@ use ctprof_ebpf::{
         unwind::image,
     },
     hash,
+    opaque::opaque,
 };
 
 use crate::{
@@ -32,6 +33,9 @@ pub(crate) const SCHEDULER: u32 = 3;
 pub(crate) const ITERATOR: u32 = 4;
 /// And its entry of `UNWOUND`.
 const ITERATOR_UNWOUND: u32 = 3;
+/// All bits that sizes of stacks have.
+const MOST_BYTES: u32 = (MAX_FRAMES * size_of::<u64>()) as u32;
+const _: () = assert!(MOST_BYTES == 0x3f8);
 /// The frame pointer of a function that keeps one lies at most so far above the stack pointer: no frame is larger.
 const LARGEST_FRAME: u64 = 1 << 20;
 
@@ -145,15 +149,10 @@ fn take_with(
         0
     };
     let frames = if has_frames { MAX_FRAMES } else { 1 };
+    // Either way the verifier goes on with the same: any number up to the most.
+    let size = opaque((frames * size_of::<u64>()) as u64) as u32 & MOST_BYTES;
     // SAFETY: the scratch entry belongs to this CPU, and the helper writes at most the given size.
-    let bytes = unsafe {
-        bpf_get_stack(
-            ctx,
-            (&raw mut (*record).addresses).cast(),
-            (frames * size_of::<u64>()) as u32,
-            flags,
-        )
-    };
+    let bytes = unsafe { bpf_get_stack(ctx, (&raw mut (*record).addresses).cast(), size, flags) };
     finish(entry, bytes, pointer, reached, &mut taken);
     taken
 }
@@ -162,24 +161,28 @@ fn take_with(
 /// anything, and the kernel takes whatever it points to for frames.
 #[inline(always)]
 fn keeps_frame_pointer(task: Object) -> bool {
-    kernel::user_registers(task)
-        .is_none_or(|registers| registers.bp.wrapping_sub(registers.sp) < LARGEST_FRAME)
+    let registers = kernel::user_registers(task);
+    registers.bp.wrapping_sub(registers.sp) < LARGEST_FRAME
 }
 
-/// Takes the user half of the stack of a thread that sleeps, by tables. From the task iterator that may sleep only.
+/// Walks the user half of the stack of a thread that sleeps, by tables. Returns what [`walk::walk_user`] does; for
+/// [`store_asleep`]. From the task iterator that may sleep only.
 #[inline(always)]
-pub(crate) fn take_user_of(task: Object) -> Taken {
+pub(crate) fn walk_asleep(task: Object) -> u64 {
     let own = image(kernel::tgid(task), kernel::exec_id(task));
-    let mut walked = walk::walk_asleep(ITERATOR_UNWOUND, own, task);
+    let walked = walk::walk_asleep(ITERATOR_UNWOUND, own, task);
     if walked as u32 == 0
         && let Some((tgid, exec_id)) = kernel::same_parent(task)
     {
-        walked = walk::walk_asleep(ITERATOR_UNWOUND, image(tgid, exec_id), task);
+        return walk::walk_asleep(ITERATOR_UNWOUND, image(tgid, exec_id), task);
     }
-    if walked as u32 == 0 {
-        return Taken::NOTHING;
-    }
-    unwound(ITERATOR_UNWOUND, walked)
+    walked
+}
+
+/// Stores the stack that was walked last, which has frames. Returns its key in `STACKS`, 0 if it is lost.
+#[inline(always)]
+pub(crate) fn store_asleep(walked: u64) -> u64 {
+    store_unwound(ITERATOR_UNWOUND, walked as u32, (walked >> 32) as u32)
 }
 
 /// Stores the stack in this entry of `UNWOUND`, which was walked with this result.

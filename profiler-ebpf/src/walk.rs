@@ -81,15 +81,21 @@ impl Walk {
     /// image is not known yet.
     #[inline(always)]
     fn begin(entry: u32, image: u64, task: Object) -> Option<Self> {
+        let registers = kernel::user_registers(task);
+        if registers.ip == 0 {
+            return None;
+        }
         Some(Self {
             mappings: MAPPINGS.get_ptr(image)?,
             stack: UNWOUND.get_ptr_mut(entry)?,
-            registers: kernel::user_registers(task)?,
+            registers,
             frames: 0,
             end: end::TOO_DEEP,
             mapped: 0,
             is_exact: 1,
-            is_guess: 0,
+            // 0: addresses of user space have not this bit. For the verifier it is 0 or 1 from the start, so it follows one turn
+            // of the walk only.
+            is_guess: (registers.ip >> 63) as u32,
         })
     }
 
@@ -138,15 +144,18 @@ extern "C" fn frame(number: u64, walk: *mut Walk) -> i64 {
     // SAFETY: called with what `walk_user` passes.
     let walk = unsafe { &mut *walk };
     next(number, walk, |row, registers| {
-        step_user(row, ptr::from_mut(registers))
+        Some(step_user(row, ptr::from_mut(registers)))
     })
 }
 
-/// The frame with this number, and the way to its caller's. Returns 1 behind the last.
+/// The frame with this number, and the way to its caller's, if the step can be made. Returns 1 behind the last.
 #[inline(always)]
-fn next(number: u64, walk: &mut Walk, step: impl FnOnce(u64, &mut Registers) -> u32) -> i64 {
+fn next(
+    number: u64,
+    walk: &mut Walk,
+    step: impl FnOnce(u64, &mut Registers) -> Option<u32>,
+) -> i64 {
     let (ip, is_exact) = (walk.registers.ip, walk.is_exact != 0);
-    walk.frames = number as u32 + 1;
     let place = ip.wrapping_sub(u64::from(!is_exact));
     let mut row = 0;
     if let Some(mapped) = mapped(walk, place) {
@@ -165,7 +174,10 @@ fn next(number: u64, walk: &mut Walk, step: impl FnOnce(u64, &mut Registers) -> 
     } else {
         walk.is_guess = 1;
     }
-    let result = step(row, &mut walk.registers);
+    let Some(result) = step(row, &mut walk.registers) else {
+        return 0;
+    };
+    walk.frames = number as u32 + 1;
     let is_interrupted = result == outcome::INTERRUPTED;
     // The handler returns to the beginning of code that nothing has called: the byte before is another function's.
     put(walk, number, ip, is_exact || is_interrupted);

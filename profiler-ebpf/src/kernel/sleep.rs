@@ -171,20 +171,20 @@ pub(crate) fn user_stack_pointer(task: Object) -> u64 {
     read(regs, OFF_REGS_SP.load())
 }
 
-/// The registers with which a thread left user mode, as far as unwinding needs them; `None` where they cannot be told, or
-/// are not of 64 bits.
+/// The registers with which a thread left user mode, as far as unwinding needs them; all 0 where they cannot be told, or are
+/// not of 64 bits. (Of an `Option`, the compiler saves what is in none, and the verifier asks what that is.)
 #[inline(always)]
-pub(crate) fn user_registers(task: Object) -> Option<Registers> {
+pub(crate) fn user_registers(task: Object) -> Registers {
     if !has(&OFF_REGS_SP) || !has(&OFF_REGS_BP) || !has(&OFF_REGS_IP) || is_compat(task) {
-        return None;
+        return Registers::default();
     }
     // SAFETY: `task` is a task that the verifier tracks.
     let regs: Object = unsafe { bpf_task_pt_regs(task.cast_mut().cast()) } as usize as Object;
-    Some(Registers {
+    Registers {
         ip: read(regs, OFF_REGS_IP.load()),
         sp: read(regs, OFF_REGS_SP.load()),
         bp: read(regs, OFF_REGS_BP.load()),
-    })
+    }
 }
 
 /// Whether it is in a 32-bit call, or on arm64, is a 32-bit thread.

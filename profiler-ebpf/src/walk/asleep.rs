@@ -22,14 +22,16 @@ const LINE_WORDS: usize = LINE_BYTES as usize / size_of::<u64>();
 const LINES: usize = 8;
 /// No line has this address.
 const NO_LINE: u64 = 1;
-/// A step reads the code, a place that the frame pointer leads to, and two words of the stack, each perhaps in two lines.
-const MOST_LINES: u32 = 8;
+/// Turns of a walk: frames, and lines that are read for them.
+const MOST_TURNS: u32 = 4 * MAX_UNWOUND as u32;
 
 /// Memory of the thread that is walked, as far as it was read.
 #[repr(C)]
 pub(crate) struct Nearby {
     /// The line that the last step lacked, or [`NO_LINE`].
     lacks: u64,
+    /// Frames so far: here, because the verifier takes what a map holds for any number, and follows one turn of the walk only.
+    frames: u64,
     lines: [Line; LINES],
 }
 
@@ -58,11 +60,13 @@ pub(crate) fn walk_asleep(entry: u32, image: u64, task: Object) -> u64 {
         // SAFETY: a live map value, which this program alone uses, and which does not leave the CPU.
         unsafe { (*nearby).lines[line].address = NO_LINE };
     }
+    // SAFETY: as above.
+    unsafe { (*nearby).frames = 0 };
     let mut asleep = Asleep { walk, nearby, task };
     // SAFETY: the callback takes what it is given here.
     unsafe {
         bpf_loop(
-            MAX_UNWOUND as u32,
+            MOST_TURNS,
             frame_asleep as *mut c_void,
             ptr::from_mut(&mut asleep).cast(),
             0,
@@ -71,25 +75,30 @@ pub(crate) fn walk_asleep(entry: u32, image: u64, task: Object) -> u64 {
     asleep.walk.result()
 }
 
-/// One frame. Returns 1 behind the last.
+/// One frame, or one line that it lacks. Returns 1 behind the last.
 #[inline(never)]
-extern "C" fn frame_asleep(number: u64, asleep: *mut Asleep) -> i64 {
+extern "C" fn frame_asleep(_: u64, asleep: *mut Asleep) -> i64 {
     // SAFETY: called with what `walk_asleep` passes.
     let asleep = unsafe { &mut *asleep };
     let (nearby, task) = (asleep.nearby, asleep.task);
+    // SAFETY: a live map value, as above.
+    let number = unsafe { (&raw const (*nearby).frames).read_volatile() };
+    if number >= MAX_UNWOUND as u64 {
+        return 1;
+    }
     next(number, &mut asleep.walk, |row, registers| {
-        for _ in 0..MOST_LINES {
-            let result = step_asleep(row, ptr::from_mut(registers));
-            // SAFETY: a live map value, as above.
-            let lacks = unsafe { (&raw const (*nearby).lacks).read_volatile() };
-            if lacks == NO_LINE {
-                return result;
-            }
-            if !read_line(nearby, lacks, task) {
-                break;
-            }
+        let result = step_asleep(row, ptr::from_mut(registers));
+        // SAFETY: a live map value, as above.
+        let lacks = unsafe { (&raw const (*nearby).lacks).read_volatile() };
+        if lacks == NO_LINE {
+            // SAFETY: as above.
+            unsafe { (*nearby).frames = number + 1 };
+            Some(result)
+        } else if read_line(nearby, lacks, task) {
+            None
+        } else {
+            Some(outcome::UNREADABLE)
         }
-        outcome::UNREADABLE
     })
 }
 
@@ -132,38 +141,58 @@ extern "C" fn step_asleep(row: u64, registers: *mut Registers) -> u32 {
     };
     // SAFETY: a live map value, as above.
     unsafe { (*nearby).lacks = NO_LINE };
-    step_in(row, registers, &mut Lines(nearby))
+    step_in(row, registers, &mut Lines)
 }
 
-struct Lines(*mut Nearby);
+/// Reads the word at this address, which need not be aligned, from the lines that there are: 1 if it could. Where a line is
+/// lacking, it says so.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn word_nearby(address: u64, word: *mut u64) -> u32 {
+    // SAFETY: the caller's is valid; it is checked because the verifier asks for that.
+    let (Some(word), Some(nearby)) = (unsafe { word.as_mut() }, NEARBY.get_ptr_mut(0)) else {
+        return 0;
+    };
+    let bits = (address & 7) * 8;
+    let Some(low) = aligned(nearby, address) else {
+        return 0;
+    };
+    *word = low >> bits;
+    if bits > 0 {
+        // Code lies anywhere.
+        let Some(high) = aligned(nearby, address.wrapping_add(8)) else {
+            return 0;
+        };
+        *word |= high << (64 - bits);
+    }
+    1
+}
 
-impl Lines {
-    #[inline(always)]
-    fn aligned(&self, address: u64) -> Option<u64> {
-        let wanted = address & !(LINE_BYTES - 1);
-        let line = line_of(self.0, wanted);
-        // SAFETY: a live map value, as above; the index is below the length of the array.
-        unsafe {
-            if (*line).address != wanted {
-                (*self.0).lacks = wanted;
-                return None;
-            }
-            let index = opaque(address / size_of::<u64>() as u64) as usize & (LINE_WORDS - 1);
-            Some((&raw const (*line).words).cast::<u64>().add(index).read())
+#[inline(always)]
+fn aligned(nearby: *mut Nearby, address: u64) -> Option<u64> {
+    let wanted = address & !(LINE_BYTES - 1);
+    let line = line_of(nearby, wanted);
+    // SAFETY: a live map value, as above; the index is below the length of the array.
+    unsafe {
+        if (*line).address != wanted {
+            (*nearby).lacks = wanted;
+            return None;
         }
+        let index = opaque(address / size_of::<u64>() as u64) as usize & (LINE_WORDS - 1);
+        Some((&raw const (*line).words).cast::<u64>().add(index).read())
     }
 }
+
+/// The lines that there are.
+struct Lines;
 
 impl Memory for Lines {
     #[inline(always)]
     fn word(&mut self, address: u64) -> Option<u64> {
-        let bits = (address & 7) * 8;
-        let low = self.aligned(address)? >> bits;
-        if bits == 0 {
-            return Some(low);
-        }
-        // Code lies anywhere.
-        Some(low | self.aligned(address.wrapping_add(8))? << (64 - bits))
+        let mut word = 0;
+        (word_nearby(address, &raw mut word) != 0).then_some(word)
     }
 
     #[inline(always)]
