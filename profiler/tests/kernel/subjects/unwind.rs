@@ -1,5 +1,6 @@
 //! User stacks unwound by tables: whole in every state, and no frame that is not of the chain.
 
+mod asleep;
 mod chains;
 mod damaged;
 mod deep;
@@ -22,6 +23,16 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("unwind::deep_stacks_of_throttled_threads", deep::throttled),
         privileged("unwind::deep_stacks_in_the_run_queue", deep::queued),
         privileged("unwind::too_deep_is_not_complete", deep::too_deep),
+        skipping(
+            "unwind::asleep_before_the_recording",
+            asleep::before_the_recording,
+            || missing_privilege().or_else(|| missing_program("gcc")),
+        ),
+        skipping(
+            "unwind::asleep_before_the_tables",
+            asleep::before_the_tables,
+            || missing_privilege().or_else(|| missing_program("gcc")),
+        ),
         skipping("unwind::known_chains", chains::known, compiled),
         skipping(
             "unwind::damaged_descriptions_cost_that_file_only",
