@@ -116,7 +116,7 @@ pub(crate) fn complete(task: Object, thread: &Thread) {
     let since_ns = thread.clock.since_ns.get();
     let walked = stack::walk_asleep(task);
     let reached = (walked >> 32) as u32;
-    if walked as u32 == 0 || reached == end::NO_TABLE {
+    if walked as u32 == 0 || matches!(reached, end::NO_TABLE | end::UNMAPPED) {
         return;
     }
     let key = stack::store_asleep(walked);

@@ -196,7 +196,7 @@ fn unwound(entry: u32, walked: u64) -> Taken {
         is_cut: reached == end::TOO_DEEP,
         lost: key == 0,
         unreadable: false,
-        is_early: reached == end::NO_TABLE,
+        is_early: matches!(reached, end::NO_TABLE | end::UNMAPPED),
     }
 }
 

@@ -104,8 +104,8 @@ impl Walk {
     const fn result(&self) -> u64 {
         let is_early = self.end == end::NO_TABLE;
         let frames = if is_early { 0 } else { self.frames };
-        let end = if self.is_guess != 0 {
-            end::NO_TABLE
+        let end = if self.is_guess != 0 && self.end == end::ROOT {
+            end::UNMAPPED
         } else {
             self.end
         };

@@ -99,6 +99,9 @@ pub mod end {
     pub const NO_FRAME_POINTER: u32 = 6;
     /// The description leads nowhere: the stack is damaged, or is not what the description says.
     pub const BROKEN: u32 = 7;
+    /// It seems whole, but a frame lies where nothing is known to be mapped, as in a library that has just been loaded: there it
+    /// went by frame pointer, and the caller of a function that keeps none is missing.
+    pub const UNMAPPED: u32 = 8;
 }
 
 #[cfg(test)]

@@ -111,9 +111,9 @@ pub(super) fn frames(
     // A kernel thread has no user half: its kernel stack is unwound to the end by the kernel itself.
     let reaches_root = key.slot == SLOT_KERNEL
         || end == end::ROOT
-        || outermost.is_some_and(|resolved| resolved.is_root);
+        || end != end::UNMAPPED && outermost.is_some_and(|resolved| resolved.is_root);
     let cut = (!reaches_root).then_some(match end {
-        end::NO_TABLE => Cut::NoTableYet,
+        end::NO_TABLE | end::UNMAPPED => Cut::NoTableYet,
         end::UNREADABLE => Cut::NotResident,
         end::UNKNOWN_RULE => Cut::UnknownRule,
         end::TOO_DEEP => Cut::TooDeep,

@@ -133,6 +133,16 @@ impl Unwinding {
             }
         }
         if mapped.len() > MAX_MAPPED {
+            // What compilers at run time have made, piece by piece: what is between lacks a description as well.
+            mapped.dedup_by(|next, last| {
+                let are_without = next.table == table::NONE && last.table == table::NONE;
+                if are_without {
+                    last.end = next.end;
+                }
+                are_without
+            });
+        }
+        if mapped.len() > MAX_MAPPED {
             problems.add(Problem::UnwindTooManyMappings);
             // Those with tables first: what is left out is unwound by frame pointers.
             mapped.sort_by_key(|it| (it.table == table::NONE, it.start));
