@@ -40,6 +40,43 @@ fn a_replaced_program_keeps_the_names_of_the_running_one() {
     );
 }
 
+/// Renaming a file, or linking it, changes its inode, and what processes have mapped stays what it is.
+#[test]
+fn a_program_that_is_renamed_meanwhile_keeps_its_names() {
+    if let Some(reason) = needs() {
+        skip!("{reason}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("program");
+    compile("cc", "program.c", &path, &["-O1"]);
+    let program = Program::start(&path);
+    let (key, alpha) = (program.key(), program.value("alpha"));
+    for change in ["rename", "link", "mode", "delete"] {
+        let mut symbolizer = symbolizer();
+        symbolizer.observe(key);
+        let other = dir.path().join("other");
+        match change {
+            "rename" => std::fs::rename(&path, &other).unwrap(),
+            "link" => std::fs::hard_link(&other, &path).unwrap(),
+            "mode" => {
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+                std::fs::set_permissions(&path, mode).unwrap();
+            }
+            _ => {
+                std::fs::remove_file(&path).unwrap();
+                std::fs::remove_file(&other).unwrap();
+            }
+        }
+        symbolizer.look_again(
+            [key],
+            std::time::Instant::now() + std::time::Duration::from_secs(9),
+        );
+        let found = names(&mut symbolizer, key, alpha);
+        assert_eq!(found, ["alpha"], "{change}");
+        assert!(symbolizer.problems().is_empty(), "{change}");
+    }
+}
+
 #[test]
 fn an_exited_process_still_has_names() {
     if let Some(reason) = needs() {

@@ -23,6 +23,17 @@ pub(crate) struct HeldFile {
     pub(crate) debug_root: Option<Root>,
 }
 
+impl HeldFile {
+    /// Whether both are the same file, perhaps under another name. While one is held, its inode is no other file's.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let of = |file: &Self| {
+            let stat = &file.held.stat;
+            (stat.st_dev, stat.st_ino, stat.st_size)
+        };
+        self.id == other.id || of(self) == of(other)
+    }
+}
+
 type Device = (u32, u32);
 
 /// The files held for all processes. No lock is held while a file is touched.

@@ -71,7 +71,7 @@ impl Mapping {
             self.start.wrapping_sub(self.offset) == old.start.wrapping_sub(old.offset);
         match (&self.content, &old.content) {
             (Content::File { file, .. }, Content::File { file: before, .. }) => {
-                is_same_place && file.id == before.id
+                is_same_place && file.is_same(before)
             }
             // A path may begin at another root.
             (

@@ -23,6 +23,7 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("unwind::deep_stacks_of_throttled_threads", deep::throttled),
         privileged("unwind::deep_stacks_in_the_run_queue", deep::queued),
         privileged("unwind::too_deep_is_not_complete", deep::too_deep),
+        privileged("unwind::asleep_on_any_kernel", asleep::on_any_kernel),
         skipping(
             "unwind::asleep_before_the_recording",
             asleep::before_the_recording,

@@ -10,6 +10,7 @@ use super::{EARLY, mostly, settle_ms};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
 use crate::harness::folded::Folded;
+use crate::harness::program::Program;
 use crate::harness::recording::Recording;
 use crate::harness::{Result, ensure};
 
@@ -47,6 +48,28 @@ pub(super) fn before_the_recording() -> Result {
     ctprof.wait_until_attached()?;
     sleep(Duration::from_millis(settle_ms()));
     all_whole(&ctprof.stop(&dir)?, &cgroup, 1)
+}
+
+/// Without a compiler, so in every machine that is tried.
+pub(super) fn on_any_kernel() -> Result {
+    let cgroup = Cgroup::new("asleep")?;
+    let sleeper = Program::start(Some(&cgroup), &["sleep", "--ms", "600000"])?;
+    let (_out, dir) = output()?;
+    let mut ctprof = Ctprof::record(&dir, &["--duration", "120s"])
+        .cgroup(&cgroup)
+        .start()?;
+    ctprof.wait_until_attached()?;
+    sleep(Duration::from_millis(settle_ms()));
+    let recording = ctprof.stop(&dir)?;
+    recording.check()?;
+    drop(sleeper);
+    let stacks = recording
+        .folded
+        .container(cgroup.path())
+        .state("blocked_sleep");
+    mostly("blocked_sleep", &stacks, 0.99, |frames| {
+        frames.iter().any(|frame| frame == "main")
+    })
 }
 
 /// All sleep before anybody has looked at their program.
