@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use flate2::read::ZlibDecoder;
+use flate2::bufread::ZlibDecoder;
 
 use super::decode::{Problem, broken, window};
 use super::directory::{STORE, SUMMARY};
@@ -99,12 +99,16 @@ pub fn decode(bytes: &[u8]) -> std::result::Result<Window, Problem> {
         ));
     }
     let mut records = Vec::new();
-    ZlibDecoder::new(rest)
+    let mut decoder = ZlibDecoder::new(rest);
+    (&mut decoder)
         .take(limits::RECORD_BYTES + 1)
         .read_to_end(&mut records)
         .map_err(|_| broken())?;
     if records.len() as u64 > limits::RECORD_BYTES {
         return Err("it holds more than any recording".to_owned());
+    }
+    if !decoder.into_inner().is_empty() {
+        return Err(broken());
     }
     window(&records)
 }

@@ -68,6 +68,7 @@ fn what_is_no_recording_is_named() {
     let whole = stored();
     let mut changed = whole.clone();
     changed[200] ^= 1;
+    let longer = [&whole[..], b"more"].concat();
     let damaged = "it is damaged";
     for (bytes, problem) in [
         (
@@ -79,6 +80,7 @@ fn what_is_no_recording_is_named() {
         (&whole[..15], damaged),
         (&whole[..whole.len() - 1], damaged),
         (&changed, damaged),
+        (&longer, damaged),
     ] {
         std::fs::write(&path, bytes).unwrap();
         assert_eq!(

@@ -58,7 +58,7 @@ impl Progress {
             Ended::InTime | Ended::CommandExited => {}
             Ended::Interrupted | Ended::Terminated => say("interrupted: writing what was recorded"),
             Ended::TargetsGone => {
-                say("the recorded cgroups are gone: writing what was recorded");
+                say("everything that was to be recorded has ended: writing what there is");
             }
         }
     }
