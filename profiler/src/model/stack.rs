@@ -11,7 +11,7 @@ use super::State;
 pub mod stand_in {
     /// The wait was too short for its stack to be kept.
     pub const SHORT: &str = "[shorter than --min-block]";
-    /// The wait began before the recording: the user half of its stack cannot be read any more.
+    /// The wait began before the recording, and ended before the user half of its stack could be read.
     pub const BEFORE: &str = "[since before the recording]";
     /// There is time, and no stack for it.
     pub const NO_STACK: &str = "[no stack]";
