@@ -44,3 +44,25 @@ pub struct Event {
 }
 
 const _: () = assert!(size_of::<Event>() == 32 + PATH_BYTES);
+
+/// A process that is there when a recording begins: written by the visit that enters its threads.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// See [`super::unwind::image`].
+    pub image: u64,
+    /// 1 if a thread of it has or wants a CPU.
+    pub wants_cpu: u64,
+}
+
+impl Found {
+    /// One of those that were written.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let word = |at| u64::from_ne_bytes(core::array::from_fn(|byte| bytes[at + byte]));
+        Self {
+            image: word(0),
+            wants_cpu: word(8),
+        }
+    }
+}

@@ -7,6 +7,7 @@ use aya_ebpf::helpers::generated::bpf_seq_write;
 use ctprof_ebpf::{
     abi::{
         count_key::flags,
+        event::Found,
         ledger::{Thread, population, queued, state, visit},
         scope,
         unwind::image,
@@ -120,27 +121,33 @@ fn open(task: Object) {
     }
 }
 
-/// Tells user space of a process whose stacks are wanted: so its unwind tables are made before it is seen. What this
-/// writes, the visitor reads; there is room for any number.
+/// Tells user space of a process whose stacks are wanted, once, and again for each of its threads that wants a CPU: so its unwind
+/// tables are made before it is seen, and first where they are needed first. What this writes, the visitor reads; there is
+/// room for any number.
 #[inline(always)]
 fn tell(ctx: *const Visit, task: Object) {
     let tgid = kernel::tgid(task);
-    if !walk::is_on() || kernel::pid(task) != tgid || !kernel::has_user_half(task) {
+    let wants_cpu = kernel::state(task) == 0;
+    let is_first = kernel::pid(task) == tgid;
+    if !walk::is_on() || !is_first && !wants_cpu || !kernel::has_user_half(task) {
         return;
     }
     let is_wanted = threads::get(task).is_some_and(|it| wanted::processes(it.slot.get()));
     if !is_wanted || wanted::changes() {
         return;
     }
-    let image = image(tgid, kernel::exec_id(task));
+    let found = Found {
+        image: image(tgid, kernel::exec_id(task)),
+        wants_cpu: u64::from(wants_cpu),
+    };
     // SAFETY: the context is of this type, and the helper reads as many bytes as it is told.
     unsafe {
         let meta = (&raw const (*ctx).meta).read_volatile();
         let seq = (&raw const (*meta).seq).read_volatile();
         bpf_seq_write(
             seq.cast_mut().cast(),
-            (&raw const image).cast(),
-            size_of_val(&image) as u32,
+            (&raw const found).cast(),
+            size_of::<Found>() as u32,
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Loads the object: globals from the plan, map sizes, the kernel's BTF.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::Path;
 use std::thread;
@@ -8,6 +8,7 @@ use std::thread;
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, maps::MapData};
 use aya_log::EbpfLogger;
+use ctprof_ebpf::abi::event::Found;
 use ctprof_ebpf::abi::layout;
 use ctprof_ebpf::abi::syscall::{CACHE, JUDGED, view};
 use ctprof_ebpf::abi::unwind::{MAX_IMAGES, MAX_TABLES, of_image};
@@ -185,7 +186,7 @@ impl Kernel {
         attach::attach_link(&mut self.ebpf, probe)
     }
 
-    /// Runs a probe that visits threads. Returns the process images that it tells of.
+    /// Runs a probe that visits threads. Returns the process images that it tells of, those first of which a thread wants a CPU.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -193,8 +194,17 @@ impl Kernel {
         let written = attach::visit(&mut self.ebpf, probe).map_err(|cause| {
             Error::Failed(format!("cannot visit the threads of this host: {cause}"))
         })?;
-        let images = written.as_chunks().0.iter();
-        let images = images.map(|image| of_image(u64::from_ne_bytes(*image)));
+        let mut found: Vec<Found> = written
+            .as_chunks()
+            .0
+            .iter()
+            .copied()
+            .map(Found::from_bytes)
+            .collect();
+        found.sort_by_key(|it| it.wants_cpu == 0);
+        let mut seen = HashSet::new();
+        found.retain(|it| seen.insert(it.image));
+        let images = found.into_iter().map(|it| of_image(it.image));
         Ok(images
             .map(|(pid, exec_id)| ProcessKey { pid, exec_id })
             .collect())
