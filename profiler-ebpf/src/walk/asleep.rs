@@ -128,7 +128,8 @@ fn line_of(nearby: *mut Nearby, address: u64) -> *mut Line {
     unsafe { (&raw mut (*nearby).lines).cast::<Line>().add(index) }
 }
 
-/// As [`step_user`](super::step_user), in the lines that there are. Where one is lacking, it says so.
+/// As [`step_user`](super::step_user), in the lines that there are. Where one is lacking, it says so, and the registers stay as they
+/// are.
 ///
 /// A global function: see `main.rs`.
 #[unsafe(no_mangle)]
@@ -141,7 +142,13 @@ extern "C" fn step_asleep(row: u64, registers: *mut Registers) -> u32 {
     };
     // SAFETY: a live map value, as above.
     unsafe { (*nearby).lacks = NO_LINE };
-    step_in(row, registers, &mut Lines)
+    let mut callers = *registers;
+    let result = step_in(row, &mut callers, &mut Lines);
+    // SAFETY: as above.
+    if unsafe { (&raw const (*nearby).lacks).read_volatile() } == NO_LINE {
+        *registers = callers;
+    }
+    result
 }
 
 /// Reads the word at this address, which need not be aligned, from the lines that there are: 1 if it could. Where a line is
