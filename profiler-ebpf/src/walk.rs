@@ -309,7 +309,7 @@ struct Table(u32);
 impl Blocks for Table {
     #[inline(always)]
     fn block(&mut self, number: u32) -> Option<&Block> {
-        TABLES.get_value(self.0, &number)
+        TABLES.get(self.0)?.get(number)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Every map of the object. Sizes marked "set at load" are computed by the loader from the plan.
 
 use aya_ebpf::{
-    bindings::{BPF_F_INNER_MAP, BPF_F_NO_PREALLOC},
-    btf_maps::{self, ArrayOfMaps},
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::ArrayOfMaps,
     macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
 };
@@ -13,15 +13,17 @@ use ctprof_ebpf::{
         loss::Loss,
         stack::StackRecord,
         syscall::{CachedRow, CallKey, CallRow, Running, SLOW_RATES, SlowRate},
-        unwind::{Block, Mappings},
+        unwind::Mappings,
         wanted::Wanted,
     },
     histogram::BUCKETS,
     timeline::Timeline,
 };
 
+mod tables;
 mod task_storage;
 
+use tables::Blocks;
 use task_storage::TaskStorage;
 
 use crate::walk::{Nearby, Unwound};
@@ -100,9 +102,7 @@ pub(crate) static NEARBY: PerCpuArray<Nearby> = PerCpuArray::with_max_entries(1,
 
 /// Number of a table -> its blocks. User space makes an array for each file, of the size that it takes.
 #[btf_map]
-pub(crate) static TABLES: ArrayOfMaps<TableBlocks, 1> = ArrayOfMaps::new();
-
-type TableBlocks = btf_maps::Array<Block, 1, { BPF_F_INNER_MAP as usize }>;
+pub(crate) static TABLES: ArrayOfMaps<Blocks, 1> = ArrayOfMaps::new();
 
 /// (exec id, tgid) of a process image -> what it has mapped, where that is to be unwound by tables. Memory is taken as user
 /// space fills it, 8 KiB an entry. Set at load.
