@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::Result;
 use crate::bpf::UnwindMaps;
-use crate::model::ProcessKey;
+use crate::model::{ProcessKey, Unavailable, ViewId};
 use crate::unwind::News;
 
 /// The kernel half's side of unwinding by tables.
@@ -14,7 +14,12 @@ pub(super) struct Unwinding {
     /// What the kernel half has.
     tables: HashSet<u32>,
     images: HashSet<ProcessKey>,
+    /// The kernel did not take something, and that has been said.
+    has_failed: bool,
 }
+
+/// Stacks by tables.
+const UNWINDING: ViewId = ViewId::new("unwinding");
 
 impl Unwinding {
     pub(super) fn new(maps: UnwindMaps) -> Self {
@@ -22,6 +27,7 @@ impl Unwinding {
             maps,
             tables: HashSet::new(),
             images: HashSet::new(),
+            has_failed: false,
         }
     }
 
@@ -30,13 +36,21 @@ impl Unwinding {
         !self.tables.is_empty() || !self.images.is_empty()
     }
 
-    /// Passes on what is new, in order. What the kernel has no room for is unwound by frame pointers.
-    pub(super) fn tell(&mut self, news: Vec<News>) {
+    /// Passes on what is new, in order. What the kernel does not take is unwound by frame pointers; says so the first time.
+    pub(super) fn tell(&mut self, news: Vec<News>) -> Option<Unavailable> {
+        let mut first = None;
         for news in news {
             if let Err(error) = self.pass_on(news) {
                 tracing::debug!("unwinding: {error}");
+                first.get_or_insert(error);
             }
         }
+        let error = first?;
+        let is_first = !std::mem::replace(&mut self.has_failed, true);
+        is_first.then(|| Unavailable {
+            view: UNWINDING,
+            cause: format!("some stacks were unwound by frame pointers alone: {error}"),
+        })
     }
 
     fn pass_on(&mut self, news: News) -> Result<()> {

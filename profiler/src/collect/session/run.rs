@@ -162,7 +162,7 @@ impl Session<'_> {
         };
         let news = observer.unwind_news();
         let is_more = news.iter().any(News::is_more);
-        unwinding.tell(news);
+        self.unavailable.extend(unwinding.tell(news));
         if let Some(completing) = &mut self.completing {
             if is_more {
                 completing.is_due();

@@ -63,6 +63,12 @@ pub(super) fn on_any_kernel() -> Result {
     let recording = ctprof.stop(&dir)?;
     recording.check()?;
     drop(sleeper);
+    let row = recording.row(cgroup.path())?;
+    ensure!(
+        row.is_available("unwinding"),
+        "{}",
+        recording.summary["unavailable"]
+    );
     let stacks = recording
         .folded
         .container(cgroup.path())
