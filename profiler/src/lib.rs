@@ -21,5 +21,6 @@ pub mod store;
 pub mod symbolize;
 pub mod target;
 pub mod unwind;
+pub mod views;
 
 pub use error::{Error, Result};

@@ -183,7 +183,7 @@ impl<'a> Groups<'a> {
                 continue;
             };
             for increase in paths.iter().filter_map(|path| increases.get(path)) {
-                increase.add_to(&mut row.cfs, &mut row.psi);
+                increase.add_to(&mut row.cfs, &mut row.measured);
             }
         }
         self.followed.keep_only(|path| increases.contains_key(path));
@@ -222,7 +222,7 @@ impl<'a> Groups<'a> {
                     threads: row.threads,
                     time_ns,
                     ledger: Some(ledger),
-                    psi: row.psi,
+                    measured: row.measured.clone(),
                     cfs: row.cfs,
                     ..Container::default()
                 },

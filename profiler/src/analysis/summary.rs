@@ -15,8 +15,8 @@ use super::names;
 use super::states::Meaning;
 use super::syscalls::{self, SyscallSummary};
 use crate::model::{
-    CfsFigures, Container, Counters, Losses, Pod, Psi, RowKey, Runtime, StackQuality, State,
-    StateGroup, Stolen, Unavailable, Unnamed, Window,
+    CfsFigures, Container, Losses, Measured, Pod, RowKey, Runtime, StackQuality, State, StateGroup,
+    Stolen, Unavailable, Unnamed, Window,
 };
 pub use ledger::{BlockingSyscall, CulpritKind, DelayedBy, Latency, LatencyBucket};
 
@@ -107,7 +107,7 @@ pub struct ContainerSummary {
     /// Context switches away from a thread that could have gone on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub involuntary_switches: Option<u64>,
-    /// Moves of threads to another CPU while they waited for one. [`Counters::migrations`] counts others.
+    /// Moves of threads to another CPU while they waited for one. Those that perf counts are others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migrations: Option<u64>,
     /// Waits for a CPU, throttled time taken out.
@@ -129,12 +129,9 @@ pub struct ContainerSummary {
     /// Its system calls, most time first; only where they were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub syscalls: Option<Vec<SyscallSummary>>,
-    /// Stall times of its cgroup (PSI).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub psi: Option<Psi>,
-    /// Counters of its cgroup.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub counters: Option<Counters>,
+    /// What the views measured of it: a key for each.
+    #[serde(flatten, serialize_with = "crate::views::serialize")]
+    pub measured: Measured,
     /// The cgroup's own figures; absent where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cfs: Option<CfsFigures>,
@@ -295,8 +292,7 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
             .map(|it| ledger::delayed_by(&it.delayed_by, position, row)),
         blocking_syscalls: ledger::blocking_syscalls(container),
         syscalls: syscalls::of_container(container),
-        psi: container.psi,
-        counters: container.counters,
+        measured: container.measured.clone(),
         cfs: container.cfs,
         samples: container.samples,
         stacks: container.quality,

@@ -1,7 +1,6 @@
 //! Drains maps into raw snapshots.
 //!
 //! - `ledger`: the time ledger: start, end, its figures
-//! - `counters`: what perf counts for some cgroups
 //! - `samples`: what the kernel half counted, accumulated over the recording
 //! - `watch`: which cgroup has which slot
 //! - `shares`: how many slots there are, and how many of them a container may have
@@ -21,7 +20,6 @@
 //! - `unwinding`: tells the kernel half how to unwind user stacks
 
 mod chosen;
-mod counters;
 mod end;
 mod environment;
 mod event_loop;
@@ -41,7 +39,6 @@ mod takes;
 mod unwinding;
 mod watch;
 
-pub use counters::{Counted, Counters};
 pub use end::Recorded;
 pub use environment::Environment;
 pub use event_loop::block_on;

@@ -42,6 +42,7 @@ impl Window {
         // A row that the later window does not have has no thread, and no call in progress, at its end.
         for row in &mut self.rows {
             row.threads = row.threads.map(|_| 0);
+            row.measured.row_ended();
             for call in row.syscalls.iter_mut().flatten() {
                 call.in_progress = 0;
             }

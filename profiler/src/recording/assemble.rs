@@ -10,13 +10,14 @@ use crate::aggregate::{
     container_syscalls, retain_rows, scheduler_frames,
 };
 use crate::bpf::SamplingEvent;
-use crate::collect::{Counted, Recorded, WatchList};
+use crate::collect::{Recorded, WatchList};
 use crate::grouping::{Naming, owners};
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::{Containers, ProcessPath};
 use crate::host::{kernel, syscalls};
-use crate::model::{FrameTable, Loss, Unavailable, Unnamed, ViewId, Window};
+use crate::model::{FrameTable, Loss, Unnamed, Window};
 use crate::symbolize::Symbolizer;
+use crate::views::Recorder;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -28,7 +29,7 @@ pub const CALL_NAMES: CallNames = CallNames {
 };
 
 /// Everything a window is made of.
-pub(super) struct Input {
+pub(super) struct Input<'a> {
     pub(super) hierarchy: Hierarchy,
     pub(super) frequency_hz: u64,
     pub(super) event: SamplingEvent,
@@ -36,7 +37,7 @@ pub(super) struct Input {
     pub(super) recorded: Recorded,
     pub(super) before: Figures,
     pub(super) after: Figures,
-    pub(super) counted: Option<Counted>,
+    pub(super) views: Recorder<'a>,
     pub(super) naming: Naming,
     pub(super) symbolizer: Symbolizer,
     /// When everything has to have its name.
@@ -44,7 +45,7 @@ pub(super) struct Input {
 }
 
 /// Puts the window together.
-pub(super) fn profile(input: Input) -> Window {
+pub(super) fn profile(input: Input<'_>) -> Window {
     let Input {
         hierarchy,
         frequency_hz,
@@ -53,7 +54,7 @@ pub(super) fn profile(input: Input) -> Window {
         recorded,
         before,
         after,
-        counted,
+        views,
         mut naming,
         mut symbolizer,
         deadline,
@@ -109,7 +110,6 @@ pub(super) fn profile(input: Input) -> Window {
         }
         if !path.is_empty() && !container.identity.is_process() {
             container.cfs = after.cpu_since(&before, path);
-            container.psi = after.psi_since(&before, path);
         }
     }
     for (slot, path) in recorded.watch.recorded() {
@@ -136,27 +136,7 @@ pub(super) fn profile(input: Input) -> Window {
         is_fixed || is_chosen || is_alive
     });
     let mut unavailable = recorded.unavailable;
-    if let Some(cause) = hierarchy.missing_pressure() {
-        unavailable.push(Unavailable {
-            view: ViewId::PSI,
-            cause: format!("no stall times: {cause}"),
-        });
-    }
-    match &counted {
-        Some(counted) => unavailable.extend(beside::give(counted, &mut containers)),
-        None if !beside::can_count(naming.grouping()) => unavailable.push(Unavailable {
-            view: ViewId::COUNTERS,
-            cause: format!(
-                "no counters by {}: perf counts a cgroup with all below it",
-                naming.grouping().name()
-            ),
-        }),
-        None => unavailable.push(Unavailable {
-            view: ViewId::COUNTERS,
-            cause: "no counters with --no-stacks: they add to the cost of every switch between containers"
-                .to_owned(),
-        }),
-    }
+    unavailable.extend(views.give(&mut containers));
     lost.insert(Loss::UnknownSlot, ownerless);
     let off = containers.iter().filter(|it| it.residual_ns() != Some(0));
     let off = off.filter(|it| it.ledger.is_some()).count();

@@ -10,6 +10,7 @@ use crate::collect::{Ended, Observer, Recorded};
 use crate::grouping::Naming;
 use crate::host::cgroup::Hierarchy;
 use crate::symbolize::debuginfod::Keep;
+use crate::views::Recorder;
 
 /// What is done for one window while it is in the making.
 pub struct OnDemand {
@@ -37,7 +38,14 @@ impl OnDemand {
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
             // Whoever records on demand, an agent, writes no files.
-            live: Live::new(naming, None, Keep::InMemory, |_, _| ()),
+            live: Live::new(
+                naming,
+                Recorder::without(
+                    "a window of a session that goes on has it not; ctprof record has",
+                ),
+                Keep::InMemory,
+                |_, _| (),
+            ),
         }
     }
 
@@ -48,8 +56,8 @@ impl OnDemand {
 
     /// It has ended with this.
     #[must_use]
-    pub fn end(self, recorded: Recorded) -> Finished {
-        let (naming, symbolizer, counted) = self.live.end();
+    pub fn end(self, recorded: Recorded) -> Finished<'static> {
+        let (naming, symbolizer, views) = self.live.end();
         Finished {
             ended: Ended::InTime,
             input: assemble::Input {
@@ -60,7 +68,7 @@ impl OnDemand {
                 recorded,
                 before: Figures::default(),
                 after: Figures::default(),
-                counted,
+                views,
                 naming,
                 symbolizer,
                 deadline: deadline::for_names(Instant::now()),

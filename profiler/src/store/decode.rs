@@ -11,11 +11,11 @@ use super::layout::{
 use super::limits;
 use crate::model::text::printable;
 use crate::model::{
-    Bucket, CfsFigures, Container, ContainerIdentity, Counters, Culprit, Cut, Cuts, Delay, Frame,
-    FrameId, FrameKind, Histogram, Latency, LatencyBucket, Ledger, Loss, Module, ModuleId, Pod,
-    Psi, Runtime, Stack, StackQuality, Stall, State, Stolen, Syscall, Unavailable, Unnamed, ViewId,
-    Window,
+    Bucket, CfsFigures, Container, ContainerIdentity, Culprit, Cut, Cuts, Delay, Frame, FrameId,
+    FrameKind, Histogram, Latency, LatencyBucket, Ledger, Loss, Module, ModuleId, Pod, Runtime,
+    Stack, StackQuality, State, Stolen, Syscall, Unavailable, Unnamed, ViewId, Window,
 };
+use crate::views;
 
 /// What is wrong, as a part of a sentence without control characters.
 pub(super) type Problem = String;
@@ -215,8 +215,7 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
         cpu_quota_cores: record.cpu_quota_cores,
         threads: record.threads,
         ledger: record.ledger.map(|it| ledger(it, known)).transpose()?,
-        psi: record.psi.map(psi),
-        counters: record.counters.map(counters),
+        measured: views::decode(&record.views, clean).ok_or_else(broken)?,
         syscalls: record
             .syscalls
             .map(|calls| calls.iter().map(syscall).collect())
@@ -330,31 +329,6 @@ fn histogram(record: &HistogramRecord) -> Decoded<Histogram> {
 fn bounds(bucket: &BucketRecord) -> Decoded<(u64, u64)> {
     let to_ns = bucket.from_ns.checked_add(bucket.width_ns);
     Ok((bucket.from_ns, to_ns.ok_or_else(broken)?))
-}
-
-fn psi(record: [Option<(u64, u64)>; 3]) -> Psi {
-    let [cpu, io, memory] =
-        record.map(|stall| stall.map(|(some_ns, full_ns)| Stall { some_ns, full_ns }));
-    Psi { cpu, io, memory }
-}
-
-const fn counters(record: [Option<u64>; 6]) -> Counters {
-    let [
-        cycles,
-        instructions,
-        cache_misses,
-        page_faults,
-        context_switches,
-        migrations,
-    ] = record;
-    Counters {
-        cycles,
-        instructions,
-        cache_misses,
-        page_faults,
-        context_switches,
-        migrations,
-    }
 }
 
 fn syscall(record: &SyscallRecord) -> Decoded<Syscall> {

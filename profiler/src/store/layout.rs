@@ -76,8 +76,8 @@ pub(super) struct RowRecord {
     /// State, time.
     pub(super) time_ns: Vec<(u8, u64)>,
     pub(super) ledger: Option<LedgerRecord>,
-    pub(super) psi: Option<[Option<(u64, u64)>; 3]>,
-    pub(super) counters: Option<[Option<u64>; 6]>,
+    /// Id of the view, its record.
+    pub(super) views: Vec<(String, Vec<u8>)>,
     pub(super) syscalls: Option<Vec<SyscallRecord>>,
     pub(super) cfs: Option<CfsRecord>,
     pub(super) samples: u64,

@@ -23,8 +23,8 @@ pub use write::write;
 /// How the file begins: the first byte is no text, the last one is changed by what changes line ends.
 const MAGIC: [u8; 8] = *b"\x89ctprof\n";
 
-/// Version of the layout: goes up with every change of [`layout`].
-pub const VERSION: u32 = 2;
+/// Version of the layout: goes up with every change of [`layout`], and of the record of any view.
+pub const VERSION: u32 = 3;
 
 /// What a file may hold, so that a hostile one costs no more than a few hundred megabytes. A hundred times a busy host.
 mod limits {

@@ -14,9 +14,10 @@ use super::layout::{
 };
 use super::{MAGIC, VERSION, limits};
 use crate::model::{
-    Container, Counters, Culprit, Cut, FrameId, FrameKind, Histogram, Ledger, Psi, Stack,
-    StackQuality, State, Syscall, Window,
+    Container, Culprit, Cut, FrameId, FrameKind, Histogram, Ledger, Stack, StackQuality, State,
+    Syscall, Window,
 };
+use crate::views;
 
 /// Records are handed to the compressor in pieces of this size.
 const PIECE_BYTES: usize = 64 << 10;
@@ -67,7 +68,7 @@ pub fn write(window: &Window, out: &mut impl Write) -> io::Result<()> {
         })?;
     }
     for row in &window.rows {
-        records.add(&row_record(row))?;
+        records.add(&row_record(row)?)?;
         write_stacks(&row.stacks, &strings, &mut records)?;
     }
     records.finish()
@@ -214,9 +215,9 @@ fn state_number(state: State) -> u8 {
     position.unwrap_or_default() as u8
 }
 
-fn row_record(row: &Container) -> RowRecord {
+fn row_record(row: &Container) -> io::Result<RowRecord> {
     let identity = &row.identity;
-    RowRecord {
+    Ok(RowRecord {
         id: identity.id.clone(),
         name: identity.name.clone(),
         runtime: identity.runtime.name().to_owned(),
@@ -234,28 +235,7 @@ fn row_record(row: &Container) -> RowRecord {
             .map(|(state, ns)| (state_number(*state), *ns))
             .collect(),
         ledger: row.ledger.as_ref().map(ledger_record),
-        psi: row.psi.map(|Psi { cpu, io, memory }| {
-            [cpu, io, memory].map(|stall| stall.map(|stall| (stall.some_ns, stall.full_ns)))
-        }),
-        counters: row.counters.map(
-            |Counters {
-                 cycles,
-                 instructions,
-                 cache_misses,
-                 page_faults,
-                 context_switches,
-                 migrations,
-             }| {
-                [
-                    cycles,
-                    instructions,
-                    cache_misses,
-                    page_faults,
-                    context_switches,
-                    migrations,
-                ]
-            },
-        ),
+        views: views::encode(&row.measured).map_err(io::Error::other)?,
         syscalls: row
             .syscalls
             .as_ref()
@@ -273,7 +253,7 @@ fn row_record(row: &Container) -> RowRecord {
         quality: quality_record(&row.quality),
         wait_quality: quality_record(&row.wait_quality),
         stacks: row.stacks.len() as u32,
-    }
+    })
 }
 
 fn quality_record(quality: &StackQuality) -> QualityRecord {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use ctprof::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Delayer, Fixed, Group, GroupKey, Histogram,
-    Latency, LatencyBucket, Ledger, Loss, ProgramCost, Psi, Reading, Runtime, Stall, State, Stolen,
-    Syscall, Unavailable,
+    Latency, LatencyBucket, Ledger, Loss, ProgramCost, Reading, Runtime, State, Stolen, Syscall,
+    Unavailable,
 };
+use ctprof::views::psi::{Psi, Stall};
 use ctprof_ebpf::histogram;
 
 /// A histogram of these values, counted as the kernel half does.
@@ -114,7 +115,7 @@ pub(crate) fn limited() -> Group {
             full_ns: some_ns / 2,
         })
     };
-    it.psi = Some(Psi {
+    it.measured.insert(Psi {
         cpu: stall(8_000_000_000),
         io: stall(2_000_000),
         memory: None,

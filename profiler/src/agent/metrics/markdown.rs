@@ -50,7 +50,7 @@ whole, so that two of them stay two series.
 pub fn page() -> String {
     let mut out = HEAD.to_owned();
     section(&mut out, "Rows", &rows(), |source| {
-        matches!(source, Source::Group(_))
+        matches!(source, Source::Group(_) | Source::View(_))
     });
     section(&mut out, "Host", "\nNo labels of a row.\n", |source| {
         matches!(source, Source::Host(_))
@@ -88,7 +88,7 @@ fn section(out: &mut String, title: &str, text: &str, belongs: impl Fn(&Source) 
                 &code(&[metric.name]),
                 kind(metric.kind),
                 &labels.join("<br>"),
-                &meaning(metric),
+                &meaning(&metric),
             ],
         );
     }

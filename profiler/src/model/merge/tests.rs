@@ -4,7 +4,10 @@ mod events;
 
 use proptest::prelude::*;
 
-use crate::model::{CfsFigures, Container, Culprit, FrameTable, Histogram, Ledger, Window};
+use crate::model::measured::Tally;
+use crate::model::{
+    CfsFigures, Container, Culprit, FrameTable, Histogram, Ledger, Measured, Window,
+};
 use events::{sequence, waited, window};
 
 /// A window as text in which neither the order of rows, stacks and frames nor their numbers matter.
@@ -76,9 +79,9 @@ fn without_maxima(mut window: Window) -> Window {
         row.time_ns.retain(|_, ns| *ns > 0);
         row.threads = None;
         row.cpu_quota_cores = None;
-        row.psi = row
-            .psi
-            .filter(|psi| psi.cpu.is_some_and(|it| it.some_ns > 0));
+        if row.measured.get::<Tally>().is_some_and(|it| it.sum == 0) {
+            row.measured = Measured::default();
+        }
     }
     window.lost.retain(|_, count| *count > 0);
     window.stolen = window.stolen.filter(|it| it.hypervisor_ns > 0);

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use super::{Op, Sums, combine_lists};
 use crate::model::{
-    Bucket, CfsFigures, Container, Counters, Cuts, Delay, Histogram, Latency, LatencyBucket,
-    Ledger, Psi, Stack, StackQuality, Stall, Stolen, Syscall, Unnamed,
+    Bucket, CfsFigures, Container, Cuts, Delay, Histogram, Latency, LatencyBucket, Ledger, Stack,
+    StackQuality, Stolen, Syscall, Unnamed,
 };
 
 /// Sums only: who the row is and its gauges are the caller's.
@@ -16,8 +16,7 @@ impl Sums for Container {
         let Self {
             time_ns,
             ledger,
-            psi,
-            counters,
+            measured,
             cfs,
             syscalls,
             samples,
@@ -30,8 +29,7 @@ impl Sums for Container {
         } = other;
         op.on_parts(&mut self.time_ns, time_ns);
         self.ledger.combine(ledger, op);
-        self.psi.combine(psi, op);
-        self.counters.combine(counters, op);
+        self.measured.combine(measured, op);
         self.cfs.combine(cfs, op);
         match (&mut self.syscalls, syscalls) {
             (Some(own), Some(other)) => combine_lists(own, other, op, |a, b| {
@@ -187,42 +185,6 @@ impl Sums for Syscall {
 
     fn is_nothing(&self) -> bool {
         self.count == 0 && self.in_progress == 0
-    }
-}
-
-impl Sums for Psi {
-    fn combine(&mut self, other: &Self, op: Op) {
-        let Self { cpu, io, memory } = other;
-        self.cpu.combine(cpu, op);
-        self.io.combine(io, op);
-        self.memory.combine(memory, op);
-    }
-}
-
-impl Sums for Stall {
-    fn combine(&mut self, other: &Self, op: Op) {
-        let Self { some_ns, full_ns } = other;
-        op.on(&mut self.some_ns, *some_ns);
-        op.on(&mut self.full_ns, *full_ns);
-    }
-}
-
-impl Sums for Counters {
-    fn combine(&mut self, other: &Self, op: Op) {
-        let Self {
-            cycles,
-            instructions,
-            cache_misses,
-            page_faults,
-            context_switches,
-            migrations,
-        } = other;
-        op.on_optional(&mut self.cycles, *cycles);
-        op.on_optional(&mut self.instructions, *instructions);
-        op.on_optional(&mut self.cache_misses, *cache_misses);
-        op.on_optional(&mut self.page_faults, *page_faults);
-        op.on_optional(&mut self.context_switches, *context_switches);
-        op.on_optional(&mut self.migrations, *migrations);
     }
 }
 

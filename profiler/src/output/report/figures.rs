@@ -7,8 +7,8 @@ use crate::analysis::summary::{ContainerSummary, CulpritKind, Latency};
 use crate::analysis::threads::IDLE_BELOW_PERCENT;
 use crate::model::text::cut;
 use crate::model::units::{count, counted, duration, percent};
-use crate::model::{Counters, Psi, Stall};
 use crate::output::syscalls::in_short;
+use crate::views;
 
 /// A residual from this share on is worth a line in a short report.
 const NOTABLE_RESIDUAL: f64 = 0.005;
@@ -29,9 +29,8 @@ pub(super) fn lines(
             (idle_ns > 0 && !container.is_kernel()).then(|| idle(idle_ns)),
         ),
         ("cgroup", cgroup(container, full)),
-        ("pressure", container.psi.as_ref().and_then(pressure)),
-        ("counters", container.counters.as_ref().and_then(counters)),
     ];
+    lines.extend(views::lines(&container.measured));
     if full {
         lines.extend([
             (
@@ -138,52 +137,6 @@ fn cgroup(container: &ContainerSummary, full: bool) -> Option<String> {
         ));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
-}
-
-fn pressure(psi: &Psi) -> Option<String> {
-    let stall = |name: &str, stall: Option<Stall>| {
-        let stall = stall.filter(|stall| stall.some_ns > 0)?;
-        let (some, full) = (duration(stall.some_ns), duration(stall.full_ns));
-        Some(format!("{name} {some}, all at once {full}"))
-    };
-    let all: Vec<String> = [
-        stall("cpu", psi.cpu),
-        stall("io", psi.io),
-        stall("memory", psi.memory),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    (!all.is_empty()).then(|| format!("{} (PSI, wall clock)", all.join("; ")))
-}
-
-fn counters(counters: &Counters) -> Option<String> {
-    let mut all = Vec::new();
-    if let (Some(instructions), Some(cycles @ 1..)) = (counters.instructions, counters.cycles) {
-        let ipc = instructions as f64 / cycles as f64;
-        all.push(format!("{ipc:.2} instructions per cycle"));
-    }
-    if let (Some(misses), Some(instructions @ 1..)) = (counters.cache_misses, counters.instructions)
-    {
-        let rate = 1000.0 * misses as f64 / instructions as f64;
-        all.push(format!("{rate:.2} cache misses per 1,000 instructions"));
-    }
-    let plural = |value: u64, one: &str, many: &str| match value {
-        1 => format!("1 {one}"),
-        _ => format!("{} {many}", count(value)),
-    };
-    for (value, one, many) in [
-        (counters.page_faults, "page fault", "page faults"),
-        (
-            counters.context_switches,
-            "context switch",
-            "context switches",
-        ),
-        (counters.migrations, "CPU migration", "CPU migrations"),
-    ] {
-        all.extend(value.map(|value| plural(value, one, many)));
-    }
-    (!all.is_empty()).then(|| format!("{} (perf)", all.join(", ")))
 }
 
 fn latency(latency: &Latency) -> Option<String> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::bounds;
 use super::{Emit, Kind, Label, Metric, Source, Value, label};
-use crate::model::{Group, Ledger, Psi, Stall, State, StateGroup};
+use crate::model::{Group, Ledger, State, StateGroup};
 
 const LEDGER_VIEW: Option<&str> = Some("ledger");
 const THROTTLED_VIEW: Option<&str> = Some("throttled");
@@ -238,22 +238,6 @@ pub(super) const CGROUP: &[Metric] = &[
             }
         }),
     },
-    Metric {
-        name: "ctprof_pressure_seconds_total",
-        help: "Time in which some or all (full) tasks of the cgroup waited for a resource (PSI); where a row is several cgroups, their sum",
-        kind: Kind::Counter,
-        unit: "seconds",
-        labels: &[
-            label("resource", "`cpu`, `io`, `memory`"),
-            label("kind", "`some`, `full`"),
-        ],
-        view: Some("psi"),
-        source: Source::Group(|group, emit| {
-            if let Some(psi) = &group.figures.psi {
-                pressure(psi, emit);
-            }
-        }),
-    },
 ];
 
 const SYSCALL: Label = label(
@@ -338,15 +322,6 @@ fn states(group: &Group, quarter: StateGroup, emit: Emit<'_>) {
         match part.strip_prefix('_') {
             Some(part) => emit(&[part], Value::Nanoseconds(ns)),
             None => emit(&[], Value::Nanoseconds(ns)),
-        }
-    }
-}
-
-fn pressure(psi: &Psi, emit: Emit<'_>) {
-    for (resource, stall) in [("cpu", psi.cpu), ("io", psi.io), ("memory", psi.memory)] {
-        if let Some(Stall { some_ns, full_ns }) = stall {
-            emit(&[resource, "some"], Value::Nanoseconds(some_ns));
-            emit(&[resource, "full"], Value::Nanoseconds(full_ns));
         }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use crate::model::measured::Tally;
 use crate::model::{
     Bucket, CfsFigures, Container, Culprit, Delay, Frame, FrameId, FrameKind, Histogram, Latency,
-    LatencyBucket, Ledger, Loss, Module, Problem, Psi, Runtime, Stack, State, Syscall, Unavailable,
-    Unnamed, ViewId, Window,
+    LatencyBucket, Ledger, Loss, Measured, Module, Op, Problem, Runtime, Stack, State, Sums as _,
+    Syscall, Unavailable, Unnamed, ViewId, Window,
 };
 
 const ROWS: u8 = 4;
@@ -103,7 +104,7 @@ impl Made {
             let mut container = Container {
                 ledger: Some(Ledger::default()),
                 cfs: Some(CfsFigures::default()),
-                psi: Some(Psi::default()),
+                measured: tally(0),
                 syscalls: Some(Vec::new()),
                 ..Container::default()
             };
@@ -227,18 +228,13 @@ impl Made {
             What::Limited { .. } => {
                 let row = &mut self.window.rows[row];
                 row.cfs.as_mut().unwrap().periods += 1;
-                row.psi
-                    .as_mut()
-                    .unwrap()
-                    .cpu
-                    .get_or_insert_default()
-                    .some_ns += ns;
+                row.measured.combine(&tally(ns), Op::Add);
             }
             What::Lost => {
                 *self.window.lost.entry(Loss::StackMapFull).or_default() += 1;
                 self.window.stolen.get_or_insert_default().hypervisor_ns += ns;
                 let view = Unavailable {
-                    view: ViewId::PSI,
+                    view: ViewId::LEDGER,
                     cause: "none".to_owned(),
                 };
                 if self.window.unavailable.is_empty() {
@@ -252,6 +248,15 @@ impl Made {
             }
         }
     }
+}
+
+fn tally(sum: u64) -> Measured {
+    let mut measured = Measured::default();
+    measured.insert(Tally {
+        sum,
+        ..Tally::default()
+    });
+    measured
 }
 
 pub(super) fn waited(histogram: &mut Histogram, ns: u64) {

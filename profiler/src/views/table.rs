@@ -1,0 +1,88 @@
+//! The views as a table, for those who do not know their types.
+
+use super::recorder::{Prepared, Scope};
+use super::view::{self, Clean, RowView};
+use crate::host::cgroup::Hierarchy;
+use crate::model::metric::{Metric, OfRow};
+use crate::model::{Measured, ViewId};
+
+/// One view, as everybody but itself knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its id.
+    pub id: fn() -> ViewId,
+    /// Title of its line in the report.
+    pub title: &'static str,
+    /// Its metrics of a row.
+    pub metrics: &'static [Metric<OfRow>],
+    /// Its line in the report; `None` if there is nothing to say.
+    pub line: fn(&Measured) -> Option<String>,
+    /// See [`RowView::prepare`].
+    pub(super) prepare: for<'a> fn(&Scope<'a>) -> Prepared<'a>,
+    read: fn(&Hierarchy, &str, &mut Measured),
+    encode: fn(&Measured) -> Option<postcard::Result<Vec<u8>>>,
+    decode: fn(&[u8], Clean, &mut Measured) -> Option<()>,
+}
+
+impl Entry {
+    pub(super) const fn of<V: RowView>() -> Self {
+        Self {
+            id: view::id::<V>,
+            title: V::TITLE,
+            metrics: V::METRICS,
+            line: |all| all.get::<V>()?.line(),
+            prepare: V::prepare,
+            read: |hierarchy, path, all| {
+                if let Some(figures) = V::read(hierarchy, path) {
+                    all.insert(figures);
+                }
+            },
+            encode: |all| Some(postcard::to_stdvec(&all.get::<V>()?.record())),
+            decode: |bytes, clean, all| {
+                let (record, rest) = postcard::take_from_bytes(bytes).ok()?;
+                all.insert(V::restore(record, clean)?);
+                rest.is_empty().then_some(())
+            },
+        }
+    }
+}
+
+/// What the kernel has counted of a cgroup since it was created, for the views that are measured so.
+#[must_use]
+pub fn read(hierarchy: &Hierarchy, path: &str) -> Measured {
+    let mut measured = Measured::default();
+    for view in super::ALL {
+        (view.read)(hierarchy, path, &mut measured);
+    }
+    measured
+}
+
+/// The figures of a row for the disk: id of the view, bytes.
+///
+/// # Errors
+/// Figures that have no encoding, which is a mistake of their view.
+pub fn encode(measured: &Measured) -> postcard::Result<Vec<(String, Vec<u8>)>> {
+    let views = super::ALL.iter().filter_map(|view| {
+        let bytes = (view.encode)(measured)?;
+        Some(bytes.map(|bytes| ((view.id)().as_str().to_owned(), bytes)))
+    });
+    views.collect()
+}
+
+/// The figures of a row from the disk; `None` if they cannot be.
+#[must_use]
+pub fn decode(records: &[(String, Vec<u8>)], clean: Clean) -> Option<Measured> {
+    let mut measured = Measured::default();
+    for (id, bytes) in records {
+        let view = super::ALL.iter().find(|it| (it.id)().as_str() == id)?;
+        (view.decode)(bytes, clean, &mut measured)?;
+    }
+    Some(measured)
+}
+
+/// Title and text of the line of each view that has something to say.
+pub fn lines(measured: &Measured) -> impl Iterator<Item = (&'static str, Option<String>)> {
+    super::ALL
+        .iter()
+        .map(|view| (view.title, (view.line)(measured)))
+}
