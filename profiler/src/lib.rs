@@ -19,6 +19,7 @@ pub mod requirements;
 pub mod seccomp;
 pub mod store;
 pub mod symbolize;
+pub mod table;
 pub mod target;
 pub mod unwind;
 pub mod views;

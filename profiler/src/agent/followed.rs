@@ -112,7 +112,7 @@ impl Followed {
         match same {
             Some(before) => {
                 let mut then = before.reported.measured.clone();
-                then.fill_in(&now.measured);
+                then.fill_in(now.measured.clone());
                 measured.combine(&now.measured.since(&then), Op::Add);
             }
             None if from_nothing => measured = now.measured.clone(),
@@ -122,7 +122,7 @@ impl Followed {
         // A file that cannot be read for once is no reason to forget what it said.
         if let Some(before) = same {
             now.cfs = now.cfs.or(before.reported.cfs);
-            now.measured.fill_in(&before.reported.measured);
+            now.measured.fill_in(before.reported.measured.clone());
         }
         let active = same.map_or(at, |before| before.active);
         let last = Last {
@@ -185,7 +185,7 @@ mod tests {
         measured.insert(Tally {
             sum: count * 10,
             optional: Some(count),
-            at_end: 0,
+            ..Tally::default()
         });
         let reported = Reported {
             id,
@@ -215,7 +215,7 @@ mod tests {
             }
             followed.keep_only(|path| reading.iter().any(|(it, _)| **it == *path));
             let cfs = cfs.unwrap_or_default();
-            let tally = measured.get::<Tally>().copied().unwrap_or_default();
+            let tally = measured.get::<Tally>().cloned().unwrap_or_default();
             assert_eq!(cfs.throttled_ns, cfs.periods * 1_000);
             assert_eq!(
                 (tally.sum, tally.optional.unwrap_or_default()),

@@ -29,7 +29,7 @@ pub(super) enum Request {
     /// A window is to begin.
     Begin(Box<Begin>),
     /// It is to end.
-    End(TakeId, oneshot::Sender<Result<Finished<'static>>>),
+    End(TakeId, oneshot::Sender<Result<Finished>>),
 }
 
 /// A window that is to begin.
@@ -94,7 +94,7 @@ impl Handle {
     }
 
     /// Ends a window: what it brought home.
-    pub(super) async fn end(&self, running: Running) -> Result<Finished<'static>> {
+    pub(super) async fn end(&self, running: Running) -> Result<Finished> {
         let (answer, answered) = oneshot::channel();
         self.0
             .send(Request::End(running.id, answer))

@@ -72,7 +72,7 @@ impl Windows {
     }
 
     /// Ends one: what it brought home.
-    pub(super) fn end(&mut self, live: &mut Live<'_>, id: TakeId) -> Result<Finished<'static>> {
+    pub(super) fn end(&mut self, live: &mut Live<'_>, id: TakeId) -> Result<Finished> {
         let one = self.all.remove(&id);
         match (one, live.end(id)?) {
             (Some(one), Some(recorded)) => Ok(one.recording.end(recorded)),

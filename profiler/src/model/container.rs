@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Cuts, Ledger, Measured, Runtime, Stack, State, Syscall};
+use super::{Cuts, Ledger, Measured, Runtime, Stack, State};
 
 /// The Kubernetes pod that a container belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -126,8 +126,6 @@ pub struct Container {
     pub ledger: Option<Ledger>,
     /// What the views of `views/` measured of it.
     pub measured: Measured,
-    /// Its system calls, in no particular order; `None` where nobody asked for them.
-    pub syscalls: Option<Vec<Syscall>>,
     /// The cgroup's own figures; `None` where it has none (`host`, `kernel`) or vanished.
     pub cfs: Option<CfsFigures>,
     /// On-CPU samples.

@@ -4,6 +4,8 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+#[cfg(test)]
+use super::Latency;
 use super::ViewId;
 use super::sums::{Op, Sums};
 
@@ -85,6 +87,11 @@ impl Measured {
         self.0.insert(T::VIEW, Box::new(figures));
     }
 
+    /// Takes out the figures of one view.
+    pub fn remove<T: Figures>(&mut self) {
+        self.0.remove(&T::VIEW);
+    }
+
     /// Figures of no view at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -109,11 +116,9 @@ impl Measured {
     }
 
     /// Figures of views that these lack, as `others` have them.
-    pub fn fill_in(&mut self, others: &Self) {
-        for (view, figures) in &others.0 {
-            self.0
-                .entry(view.clone())
-                .or_insert_with(|| figures.boxed());
+    pub fn fill_in(&mut self, others: Self) {
+        for (view, figures) in others.0 {
+            self.0.entry(view).or_insert(figures);
         }
     }
 
@@ -158,7 +163,7 @@ impl Sums for Measured {
 
 /// Figures of tests that are about no view in particular.
 #[cfg(test)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// A sum.
     pub(crate) sum: u64,
@@ -166,6 +171,8 @@ pub(crate) struct Tally {
     pub(crate) optional: Option<u64>,
     /// What is true at the end only.
     pub(crate) at_end: u64,
+    /// How long something took.
+    pub(crate) latency: Latency,
 }
 
 #[cfg(test)]
@@ -173,6 +180,7 @@ impl Sums for Tally {
     fn combine(&mut self, other: &Self, op: Op) {
         op.on(&mut self.sum, other.sum);
         op.on_optional(&mut self.optional, other.optional);
+        self.latency.combine(&other.latency, op);
         if op == Op::Add {
             self.at_end = other.at_end;
         }
@@ -199,6 +207,7 @@ mod tests {
             sum,
             optional,
             at_end,
+            ..Tally::default()
         });
         measured
     }
@@ -223,10 +232,10 @@ mod tests {
         assert_eq!(measured(5, None, 2).since(&none), measured(5, None, 2));
         none.combine(&measured(5, None, 2), Op::Add);
         assert_eq!(none, measured(5, None, 2));
-        none.fill_in(&measured(9, None, 9));
+        none.fill_in(measured(9, None, 9));
         assert_eq!(none.get::<Tally>().map(|it| it.sum), Some(5));
         let mut none = Measured::default();
-        none.fill_in(&measured(9, None, 9));
+        none.fill_in(measured(9, None, 9));
         assert_eq!(none, measured(9, None, 9));
     }
 }

@@ -6,30 +6,23 @@ use std::time::{Duration, Instant};
 
 use super::beside::{self, Figures};
 use crate::aggregate::{
-    Addresses, CallNames, Names, Placeholders, balance, container_ledgers, container_stacks,
-    container_syscalls, retain_rows, scheduler_frames,
+    Addresses, Names, Placeholders, balance, container_ledgers, container_stacks, retain_rows,
+    scheduler_frames,
 };
 use crate::bpf::SamplingEvent;
 use crate::collect::{Recorded, WatchList};
 use crate::grouping::{Naming, owners};
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::{Containers, ProcessPath};
-use crate::host::{kernel, syscalls};
+use crate::host::kernel;
 use crate::model::{FrameTable, Loss, Unnamed, Window};
 use crate::symbolize::Symbolizer;
 use crate::views::Recorder;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
-/// What the numbers of system calls and errors are called on this machine.
-pub const CALL_NAMES: CallNames = CallNames {
-    call: syscalls::name_by,
-    abi: syscalls::abi_name,
-    error: syscalls::error_name,
-};
-
 /// Everything a window is made of.
-pub(super) struct Input<'a> {
+pub(super) struct Input {
     pub(super) hierarchy: Hierarchy,
     pub(super) frequency_hz: u64,
     pub(super) event: SamplingEvent,
@@ -37,7 +30,7 @@ pub(super) struct Input<'a> {
     pub(super) recorded: Recorded,
     pub(super) before: Figures,
     pub(super) after: Figures,
-    pub(super) views: Recorder<'a>,
+    pub(super) views: Recorder,
     pub(super) naming: Naming,
     pub(super) symbolizer: Symbolizer,
     /// When everything has to have its name.
@@ -45,7 +38,7 @@ pub(super) struct Input<'a> {
 }
 
 /// Puts the window together.
-pub(super) fn profile(input: Input<'_>) -> Window {
+pub(super) fn profile(input: Input) -> Window {
     let Input {
         hierarchy,
         frequency_hz,
@@ -54,7 +47,7 @@ pub(super) fn profile(input: Input<'_>) -> Window {
         recorded,
         before,
         after,
-        views,
+        mut views,
         mut naming,
         mut symbolizer,
         deadline,
@@ -78,6 +71,7 @@ pub(super) fn profile(input: Input<'_>) -> Window {
         &scheduler_frames(&frames),
         &mut containers,
     );
+    views.fold(&recorded, &owners, &mut containers);
     let mut lost = recorded.lost;
     if let Some(raw) = &recorded.ledger {
         let elsewhere = elsewhere(&recorded.watch, naming.containers());
@@ -88,15 +82,6 @@ pub(super) fn profile(input: Input<'_>) -> Window {
             &mut containers,
         );
         lost.insert(Loss::ThreadEndMissed, unended);
-    }
-    if let Some(calls) = &recorded.calls {
-        container_syscalls(
-            &calls.rows,
-            calls.timed,
-            CALL_NAMES,
-            &owners,
-            &mut containers,
-        );
     }
     for container in &mut containers {
         balance(container);

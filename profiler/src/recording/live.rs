@@ -17,16 +17,16 @@ const FETCH: Duration = Duration::from_millis(500);
 const FETCH_PART: u32 = 50;
 
 /// Follows a recording.
-pub(super) struct Live<'a, P> {
+pub(super) struct Live<P> {
     naming: Naming,
     symbolizer: Symbolizer,
-    views: Recorder<'a>,
+    views: Recorder,
     progress: P,
     next_fetch: Instant,
 }
 
-impl<'a, P: FnMut(Duration, u64)> Live<'a, P> {
-    pub(super) fn new(naming: Naming, views: Recorder<'a>, keep: Keep, progress: P) -> Self {
+impl<P: FnMut(Duration, u64)> Live<P> {
+    pub(super) fn new(naming: Naming, views: Recorder, keep: Keep, progress: P) -> Self {
         Self {
             naming,
             symbolizer: Symbolizer::new(Options {
@@ -51,13 +51,13 @@ impl<'a, P: FnMut(Duration, u64)> Live<'a, P> {
     }
 
     /// Stops what views measure, and hands over what was gathered.
-    pub(super) fn end(mut self) -> (Naming, Symbolizer, Recorder<'a>) {
+    pub(super) fn end(mut self) -> (Naming, Symbolizer, Recorder) {
         self.views.stop();
         (self.naming, self.symbolizer, self.views)
     }
 }
 
-impl<P: FnMut(Duration, u64)> Observer for Live<'_, P> {
+impl<P: FnMut(Duration, u64)> Observer for Live<P> {
     fn process_seen(&mut self, process: ProcessKey, parent: Option<ProcessKey>, at_ns: u64) {
         self.symbolizer.notice_at(process, parent, at_ns);
     }

@@ -23,7 +23,6 @@ use crate::host::containers::Containers;
 use crate::model::{Grouping, Window};
 use crate::symbolize::debuginfod::Keep;
 use crate::views::{Recorder, Scope};
-pub use assemble::CALL_NAMES;
 use beside::Figures;
 use live::Live;
 pub use on_demand::OnDemand;
@@ -33,7 +32,7 @@ pub struct Recording<'a> {
     plan: SessionPlan<'a>,
     start_unix: Duration,
     session: Session<'a>,
-    views: Recorder<'a>,
+    views: Recorder,
     naming: Naming,
     before: Figures,
     names_within: Option<Duration>,
@@ -65,6 +64,7 @@ impl<'a> Recording<'a> {
             hierarchy,
             grouping,
             stacks: !plan.stacks.is_empty(),
+            is_part: false,
             owners: beside::owners(session.watch(), &mut naming),
         });
         session.open()?;
@@ -98,7 +98,7 @@ impl<'a> Recording<'a> {
         limit: Option<Duration>,
         stop: impl Future<Output = Ended>,
         progress: impl FnMut(Duration, u64),
-    ) -> Result<Finished<'a>> {
+    ) -> Result<Finished> {
         let mut live = Live::new(self.naming, self.views, Keep::OnDisk, progress);
         let ended = self.session.run(limit, stop, &mut live).await?;
         let end = self.session.ended_at().unwrap_or_else(Instant::now);
@@ -138,13 +138,13 @@ impl std::fmt::Debug for Recording<'_> {
 }
 
 /// A recording that is over: nothing of it is attached any more.
-pub struct Finished<'a> {
+pub struct Finished {
     /// Why it ended.
     pub ended: Ended,
-    input: assemble::Input<'a>,
+    input: assemble::Input,
 }
 
-impl Finished<'_> {
+impl Finished {
     /// Names what was recorded, and puts the window together. This is what takes time.
     #[must_use]
     pub fn profile(self) -> Window {
@@ -152,7 +152,7 @@ impl Finished<'_> {
     }
 }
 
-impl std::fmt::Debug for Finished<'_> {
+impl std::fmt::Debug for Finished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Finished")
             .field("ended", &self.ended)

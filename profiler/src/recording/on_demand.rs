@@ -10,7 +10,7 @@ use crate::collect::{Ended, Observer, Recorded};
 use crate::grouping::Naming;
 use crate::host::cgroup::Hierarchy;
 use crate::symbolize::debuginfod::Keep;
-use crate::views::Recorder;
+use crate::views::{Recorder, Scope};
 
 /// What is done for one window while it is in the making.
 pub struct OnDemand {
@@ -18,7 +18,7 @@ pub struct OnDemand {
     frequency_hz: u64,
     event: SamplingEvent,
     start_unix: Duration,
-    live: Live<'static, fn(Duration, u64)>,
+    live: Live<fn(Duration, u64)>,
 }
 
 impl OnDemand {
@@ -30,6 +30,13 @@ impl OnDemand {
         frequency_hz: u64,
         event: SamplingEvent,
     ) -> Self {
+        let views = Recorder::prepare(&Scope {
+            hierarchy: &hierarchy,
+            grouping: naming.grouping(),
+            stacks: true,
+            is_part: true,
+            owners: Vec::new(),
+        });
         Self {
             hierarchy,
             frequency_hz,
@@ -38,14 +45,7 @@ impl OnDemand {
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
             // Whoever records on demand, an agent, writes no files.
-            live: Live::new(
-                naming,
-                Recorder::without(
-                    "a window of a session that goes on has it not; ctprof record has",
-                ),
-                Keep::InMemory,
-                |_, _| (),
-            ),
+            live: Live::new(naming, views, Keep::InMemory, |_, _| ()),
         }
     }
 
@@ -56,7 +56,7 @@ impl OnDemand {
 
     /// It has ended with this.
     #[must_use]
-    pub fn end(self, recorded: Recorded) -> Finished<'static> {
+    pub fn end(self, recorded: Recorded) -> Finished {
         let (naming, symbolizer, views) = self.live.end();
         Finished {
             ended: Ended::InTime,

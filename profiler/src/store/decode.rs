@@ -6,14 +6,14 @@ use serde::Deserialize;
 
 use super::layout::{
     BucketRecord, CulpritRecord, FrameRecord, Head, HistogramRecord, KindRecord, LedgerRecord,
-    ModuleRecord, QualityRecord, RowRecord, StackRecord, SyscallRecord,
+    ModuleRecord, QualityRecord, RowRecord, StackRecord,
 };
 use super::limits;
 use crate::model::text::printable;
 use crate::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Culprit, Cut, Cuts, Delay, Frame, FrameId,
-    FrameKind, Histogram, Latency, LatencyBucket, Ledger, Loss, Module, ModuleId, Pod, Runtime,
-    Stack, StackQuality, State, Stolen, Syscall, Unavailable, Unnamed, ViewId, Window,
+    FrameKind, Histogram, Ledger, Loss, Module, ModuleId, Pod, Runtime, Stack, StackQuality, State,
+    Stolen, Unavailable, Unnamed, ViewId, Window,
 };
 use crate::views;
 
@@ -216,10 +216,6 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
         threads: record.threads,
         ledger: record.ledger.map(|it| ledger(it, known)).transpose()?,
         measured: views::decode(&record.views, clean).ok_or_else(broken)?,
-        syscalls: record
-            .syscalls
-            .map(|calls| calls.iter().map(syscall).collect())
-            .transpose()?,
         cfs: record.cfs.map(|cfs| CfsFigures {
             usage_ns: cfs.usage_ns,
             periods: cfs.periods,
@@ -329,38 +325,4 @@ fn histogram(record: &HistogramRecord) -> Decoded<Histogram> {
 fn bounds(bucket: &BucketRecord) -> Decoded<(u64, u64)> {
     let to_ns = bucket.from_ns.checked_add(bucket.width_ns);
     Ok((bucket.from_ns, to_ns.ok_or_else(broken)?))
-}
-
-fn syscall(record: &SyscallRecord) -> Decoded<Syscall> {
-    let buckets = record.latency.iter().map(|(bucket, sum_ns)| {
-        let (from_ns, to_ns) = bounds(bucket)?;
-        Ok(LatencyBucket {
-            from_ns,
-            to_ns,
-            count: bucket.count,
-            sum_ns: *sum_ns,
-        })
-    });
-    Ok(Syscall {
-        name: clean(&record.name),
-        abi: clean(&record.abi),
-        count: record.count,
-        errors: record
-            .errors
-            .iter()
-            .map(|(name, count)| (clean(name), *count))
-            .collect(),
-        total_ns: record.total_ns,
-        off_cpu_ns: record.off_cpu_ns,
-        max_ns: record.max_ns,
-        latency: Latency {
-            count: record.latency_count,
-            sum_ns: record.latency_sum_ns,
-            buckets: buckets.collect::<Decoded<_>>()?,
-        },
-        began_before: record.began_before,
-        never_returned: record.never_returned,
-        refused: record.refused,
-        in_progress: record.in_progress,
-    })
 }

@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use super::layout::{
     BucketRecord, CfsRecord, CulpritRecord, FrameRecord, Head, HistogramRecord, KindRecord,
-    LedgerRecord, ModuleRecord, QualityRecord, RowRecord, StackRecord, SyscallRecord,
+    LedgerRecord, ModuleRecord, QualityRecord, RowRecord, StackRecord,
 };
 use super::{MAGIC, VERSION, limits};
 use crate::model::{
     Container, Culprit, Cut, FrameId, FrameKind, Histogram, Ledger, Stack, StackQuality, State,
-    Syscall, Window,
+    Window,
 };
 use crate::views;
 
@@ -236,10 +236,6 @@ fn row_record(row: &Container) -> io::Result<RowRecord> {
             .collect(),
         ledger: row.ledger.as_ref().map(ledger_record),
         views: views::encode(&row.measured).map_err(io::Error::other)?,
-        syscalls: row
-            .syscalls
-            .as_ref()
-            .map(|calls| calls.iter().map(syscall_record).collect()),
         cfs: row.cfs.map(|cfs| CfsRecord {
             usage_ns: cfs.usage_ns,
             periods: cfs.periods,
@@ -316,28 +312,6 @@ const fn bucket_record(from_ns: u64, to_ns: u64, count: u64) -> BucketRecord {
         from_ns,
         width_ns: to_ns.saturating_sub(from_ns),
         count,
-    }
-}
-
-fn syscall_record(call: &Syscall) -> SyscallRecord {
-    let buckets = call.latency.buckets.iter();
-    SyscallRecord {
-        name: call.name.clone(),
-        abi: call.abi.clone(),
-        count: call.count,
-        errors: call.errors.clone(),
-        total_ns: call.total_ns,
-        off_cpu_ns: call.off_cpu_ns,
-        max_ns: call.max_ns,
-        latency_count: call.latency.count,
-        latency_sum_ns: call.latency.sum_ns,
-        latency: buckets
-            .map(|it| (bucket_record(it.from_ns, it.to_ns, it.count), it.sum_ns))
-            .collect(),
-        began_before: call.began_before,
-        never_returned: call.never_returned,
-        refused: call.refused,
-        in_progress: call.in_progress,
     }
 }
 

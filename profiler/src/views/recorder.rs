@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::view::RowView;
+use crate::aggregate::Owners;
+use crate::collect::Recorded;
 use crate::host::cgroup::Hierarchy;
 use crate::model::{Container, Grouping, Unavailable, ViewId};
 
@@ -16,9 +18,15 @@ pub struct Scope<'a> {
     pub grouping: Grouping,
     /// Stacks are taken: this recording may cost something.
     pub stacks: bool,
+    /// It is a window out of a session that goes on: nobody was there at its beginning to read anything.
+    pub is_part: bool,
     /// Cgroups that have a row of their own with all below them, those that were asked for first.
     pub owners: Vec<String>,
 }
+
+/// Why views that are read at both ends have nothing of a part of a session.
+pub(super) const NOT_IN_PARTS: &str =
+    "a window out of a session that goes on has none; ctprof record has";
 
 /// A view while it measures. The methods are called in this order; `cgroups` are those that are recorded by then.
 pub trait Running: Send {
@@ -34,23 +42,27 @@ pub trait Running: Send {
     /// Nothing of it is attached any more: the last look at the cgroups.
     fn last_look(&mut self, _cgroups: &[&str]) {}
 
+    /// Adds up what the kernel half counted by slot, in the rows that own the slots. Rows of which nothing is to be
+    /// shown are among them yet.
+    fn fold(&mut self, _recorded: &Recorded, _owners: &Owners, _rows: &mut [Container]) {}
+
     /// Gives each row its figures; returns what could not be measured.
     fn give(&mut self, rows: &mut [Container]) -> Vec<Unavailable>;
 }
 
 /// A view that is ready to measure, or why it cannot be measured and what to do about it, in one line.
-pub type Prepared<'a> = Result<Box<dyn Running + 'a>, String>;
+pub type Prepared = Result<Box<dyn Running>, String>;
 
 /// Every view of a recording.
 #[derive(Default)]
-pub struct Recorder<'a> {
-    views: Vec<(ViewId, Prepared<'a>)>,
+pub struct Recorder {
+    views: Vec<(ViewId, Prepared)>,
 }
 
-impl<'a> Recorder<'a> {
+impl Recorder {
     /// Prepares them.
     #[must_use]
-    pub fn prepare(scope: &Scope<'a>) -> Self {
+    pub fn prepare(scope: &Scope<'_>) -> Self {
         let views = super::ALL.iter();
         Self {
             views: views
@@ -59,18 +71,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// None is measured, and this is why.
-    #[must_use]
-    pub fn without(cause: &str) -> Self {
-        let views = super::ALL.iter();
-        Self {
-            views: views
-                .map(|view| ((view.id)(), Err(cause.to_owned())))
-                .collect(),
-        }
-    }
-
-    fn running(&mut self) -> impl Iterator<Item = &mut Box<dyn Running + 'a>> {
+    fn running(&mut self) -> impl Iterator<Item = &mut Box<dyn Running>> {
         self.views
             .iter_mut()
             .filter_map(|(_, view)| view.as_mut().ok())
@@ -96,6 +97,12 @@ impl<'a> Recorder<'a> {
         self.running().for_each(|it| it.last_look(cgroups));
     }
 
+    /// Adds up what the kernel half counted by slot.
+    pub fn fold(&mut self, recorded: &Recorded, owners: &Owners, rows: &mut [Container]) {
+        self.running()
+            .for_each(|it| it.fold(recorded, owners, rows));
+    }
+
     /// Gives each row its figures; returns what could not be measured.
     pub fn give(self, rows: &mut [Container]) -> Vec<Unavailable> {
         let mut unavailable = Vec::new();
@@ -109,7 +116,7 @@ impl<'a> Recorder<'a> {
     }
 }
 
-impl fmt::Debug for Recorder<'_> {
+impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let views = self.views.iter();
         f.debug_map()
@@ -125,28 +132,28 @@ pub(super) fn cgroup_rows(rows: &mut [Container]) -> impl Iterator<Item = &mut C
 }
 
 /// A view of what the kernel counts anyway: read at the beginning and at the end.
-pub(super) struct Readings<'a, V> {
-    hierarchy: &'a Hierarchy,
+pub(super) struct Readings<V> {
+    hierarchy: Hierarchy,
     before: HashMap<String, V>,
     after: HashMap<String, V>,
 }
 
-impl<'a, V: RowView> Readings<'a, V> {
-    pub(super) fn new(hierarchy: &'a Hierarchy) -> Self {
+impl<V: RowView> Readings<V> {
+    pub(super) fn new(hierarchy: &Hierarchy) -> Self {
         Self {
-            hierarchy,
+            hierarchy: hierarchy.clone(),
             before: HashMap::new(),
             after: HashMap::new(),
         }
     }
 
     fn read(&self, cgroups: &[&str]) -> HashMap<String, V> {
-        let read = |path: &&str| Some(((*path).to_owned(), V::read(self.hierarchy, path)?));
+        let read = |path: &&str| Some(((*path).to_owned(), V::read(&self.hierarchy, path)?));
         cgroups.iter().filter_map(read).collect()
     }
 }
 
-impl<V: RowView> Running for Readings<'_, V> {
+impl<V: RowView> Running for Readings<V> {
     fn start(&mut self, cgroups: &[&str]) {
         self.before = self.read(cgroups);
     }

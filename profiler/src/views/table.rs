@@ -1,7 +1,8 @@
 //! The views as a table, for those who do not know their types.
 
 use super::recorder::{Prepared, Scope};
-use super::view::{self, Clean, RowView};
+use super::shown::Shown;
+use super::view::{self, About, Clean, RowView, Section};
 use crate::host::cgroup::Hierarchy;
 use crate::model::metric::{Metric, OfRow};
 use crate::model::{Measured, ViewId};
@@ -15,10 +16,16 @@ pub struct Entry {
     pub title: &'static str,
     /// Its metrics of a row.
     pub metrics: &'static [Metric<OfRow>],
-    /// Its line in the report; `None` if there is nothing to say.
-    pub line: fn(&Measured) -> Option<String>,
+    /// Where that line stands.
+    pub(super) about: About,
+    /// See [`RowView::line`].
+    pub(super) line: fn(&Shown) -> Option<String>,
+    /// See [`RowView::section`].
+    pub(super) section: fn(&Shown, bool) -> Option<Section>,
+    /// See [`RowView::times`].
+    pub(super) times: fn(&Measured, &str) -> Option<u64>,
     /// See [`RowView::prepare`].
-    pub(super) prepare: for<'a> fn(&Scope<'a>) -> Prepared<'a>,
+    pub(super) prepare: fn(&Scope<'_>) -> Prepared,
     read: fn(&Hierarchy, &str, &mut Measured),
     encode: fn(&Measured) -> Option<postcard::Result<Vec<u8>>>,
     decode: fn(&[u8], Clean, &mut Measured) -> Option<()>,
@@ -30,7 +37,10 @@ impl Entry {
             id: view::id::<V>,
             title: V::TITLE,
             metrics: V::METRICS,
-            line: |all| all.get::<V>()?.line(),
+            about: V::ABOUT,
+            line: |row| row.measured.get::<V>()?.line(row.thread_time_ns),
+            section: |row, full| row.measured.get::<V>()?.section(row.thread_time_ns, full),
+            times: |all, name| all.get::<V>()?.times(name),
             prepare: V::prepare,
             read: |hierarchy, path, all| {
                 if let Some(figures) = V::read(hierarchy, path) {
@@ -78,11 +88,4 @@ pub fn decode(records: &[(String, Vec<u8>)], clean: Clean) -> Option<Measured> {
         (view.decode)(bytes, clean, &mut measured)?;
     }
     Some(measured)
-}
-
-/// Title and text of the line of each view that has something to say.
-pub fn lines(measured: &Measured) -> impl Iterator<Item = (&'static str, Option<String>)> {
-    super::ALL
-        .iter()
-        .map(|view| (view.title, (view.line)(measured)))
 }

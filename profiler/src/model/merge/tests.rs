@@ -45,10 +45,6 @@ fn normal(window: &Window) -> String {
                 })
                 .collect();
             delays.sort();
-            row.syscalls
-                .as_mut()
-                .unwrap()
-                .sort_by(|a, b| a.name.cmp(&b.name));
             format!("{row:#?}\n{stacks:#?}\n{delays:#?}")
         })
         .collect();
@@ -73,13 +69,10 @@ fn merged(windows: impl IntoIterator<Item = Window>) -> Window {
 fn without_maxima(mut window: Window) -> Window {
     for row in &mut window.rows {
         row.ledger.as_mut().unwrap().run_queue_latency.max_ns = 0;
-        for call in row.syscalls.iter_mut().flatten() {
-            call.max_ns = 0;
-        }
         row.time_ns.retain(|_, ns| *ns > 0);
         row.threads = None;
         row.cpu_quota_cores = None;
-        if row.measured.get::<Tally>().is_some_and(|it| it.sum == 0) {
+        if row.measured.get() == Some(&Tally::default()) {
             row.measured = Measured::default();
         }
     }
@@ -95,7 +88,6 @@ fn with_rows_of(mut window: Window, all: &Window) -> Window {
         identity: row.identity.clone(),
         ledger: Some(Ledger::default()),
         cfs: Some(CfsFigures::default()),
-        syscalls: Some(Vec::new()),
         ..Container::default()
     });
     window.merge(Window {

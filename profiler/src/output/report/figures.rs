@@ -7,8 +7,7 @@ use crate::analysis::summary::{ContainerSummary, CulpritKind, Latency};
 use crate::analysis::threads::IDLE_BELOW_PERCENT;
 use crate::model::text::cut;
 use crate::model::units::{count, counted, duration, percent};
-use crate::output::syscalls::in_short;
-use crate::views;
+use crate::views::About;
 
 /// A residual from this share on is worth a line in a short report.
 const NOTABLE_RESIDUAL: f64 = 0.005;
@@ -23,14 +22,16 @@ pub(super) fn lines(
     let mut lines = vec![
         ("delayed by", delayed_by(container, most)),
         ("blocked in", blocked_in(container, most)),
-        ("syscalls", calls(container)),
+    ];
+    lines.extend(container.views.lines(About::Threads));
+    lines.extend([
         (
             "idle",
             (idle_ns > 0 && !container.is_kernel()).then(|| idle(idle_ns)),
         ),
         ("cgroup", cgroup(container, full)),
-    ];
-    lines.extend(views::lines(&container.measured));
+    ]);
+    lines.extend(container.views.lines(About::Cgroup));
     if full {
         lines.extend([
             (
@@ -80,7 +81,7 @@ fn blocked_in(container: &ContainerSummary, most: usize) -> Option<String> {
     (!all.is_empty()).then(|| {
         list(all, most, |call| {
             let reason = ViewState::of(call.state).title();
-            let sleeps = match (call.count, container.calls_of(&call.name)) {
+            let sleeps = match (call.count, container.views.times(&call.name)) {
                 (0, _) => "since before".to_owned(),
                 (count, None) => format!("slept {}", counted(count, "time")),
                 (count, Some(calls)) => {
@@ -95,12 +96,6 @@ fn blocked_in(container: &ContainerSummary, most: usize) -> Option<String> {
             )
         })
     })
-}
-
-/// What the table of system calls sums up to.
-fn calls(container: &ContainerSummary) -> Option<String> {
-    let calls = container.syscalls.as_ref()?;
-    Some(in_short(calls, container.thread_time_ns))
 }
 
 /// What no cause counts: waits that say nothing about why something is slow.

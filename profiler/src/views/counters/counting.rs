@@ -17,8 +17,8 @@ const MAX_EVENTS: usize = 8_192;
 
 /// Counters of some cgroups, while they count.
 #[derive(Debug)]
-pub struct Counting<'a> {
-    hierarchy: &'a Hierarchy,
+pub struct Counting {
+    hierarchy: Hierarchy,
     watched: Vec<Watched>,
     cpus: Vec<u32>,
     /// Why a kind is not counted for anybody.
@@ -54,17 +54,17 @@ enum Refusal {
     Full(String),
 }
 
-impl<'a> Counting<'a> {
+impl Counting {
     /// Opens the counters of the cgroups at `paths`, the most important ones first; they do not count yet. What
     /// cannot be had is told by [`Counted::unavailable`] in the end.
     #[must_use]
-    pub fn open<'p>(hierarchy: &'a Hierarchy, paths: impl IntoIterator<Item = &'p str>) -> Self {
+    pub fn open<'p>(hierarchy: &Hierarchy, paths: impl IntoIterator<Item = &'p str>) -> Self {
         let (cpus, why) = match online_cpus() {
             Ok(cpus) => (cpus, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         let mut counting = Self {
-            hierarchy,
+            hierarchy: hierarchy.clone(),
             watched: Vec::new(),
             cpus,
             missing: [const { None }; KINDS].map(|_: Option<String>| why.clone()),

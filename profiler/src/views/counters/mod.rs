@@ -22,7 +22,7 @@ pub use counting::Counting;
 
 use serde::Serialize;
 
-use super::recorder::{Prepared, Running, Scope, cgroup_rows};
+use super::recorder::{NOT_IN_PARTS, Prepared, Running, Scope, cgroup_rows};
 use super::{Clean, RowView};
 use crate::model::units::count;
 use crate::model::{Container, Figures, Grouping, Op, Sums, Unavailable, ViewId};
@@ -101,7 +101,13 @@ impl RowView for Counters {
         Some(event::counters(record))
     }
 
-    fn line(&self) -> Option<String> {
+    type Summary = Self;
+
+    fn summary(&self, _: Option<u64>) -> Self {
+        *self
+    }
+
+    fn line(&self, _: Option<u64>) -> Option<String> {
         let mut all = Vec::new();
         if let (Some(instructions), Some(cycles @ 1..)) = (self.instructions, self.cycles) {
             let ipc = instructions as f64 / cycles as f64;
@@ -125,7 +131,10 @@ impl RowView for Counters {
         (!all.is_empty()).then(|| format!("{} (perf)", all.join(", ")))
     }
 
-    fn prepare<'a>(scope: &Scope<'a>) -> Prepared<'a> {
+    fn prepare(scope: &Scope<'_>) -> Prepared {
+        if scope.is_part {
+            return Err(NOT_IN_PARTS.to_owned());
+        }
         // Of other rows, none is a cgroup with all that is below it.
         if !matches!(scope.grouping, Grouping::Container | Grouping::Pod) {
             let by = scope.grouping.name();
@@ -140,50 +149,46 @@ impl RowView for Counters {
             );
         }
         let owners = scope.owners.iter().map(String::as_str);
-        Ok(Box::new(Run::Counting(Counting::open(
-            scope.hierarchy,
-            owners,
-        ))))
+        Ok(Box::new(Run {
+            counting: Some(Counting::open(scope.hierarchy, owners)),
+            counted: Counted::default(),
+        }))
     }
 }
 
 /// Counters of a recording.
-enum Run<'a> {
-    Counting(Counting<'a>),
-    Over(Counted),
+struct Run {
+    counting: Option<Counting>,
+    counted: Counted,
 }
 
-impl Running for Run<'_> {
+impl Running for Run {
     fn start(&mut self, _: &[&str]) {
-        if let Self::Counting(counting) = self {
+        if let Some(counting) = &mut self.counting {
             counting.start();
         }
     }
 
     fn follow(&mut self) {
-        if let Self::Counting(counting) = self {
+        if let Some(counting) = &mut self.counting {
             counting.follow_cpus();
         }
     }
 
     fn stop(&mut self) {
-        *self = match std::mem::replace(self, Self::Over(Counted::default())) {
-            Self::Counting(counting) => Self::Over(counting.stop()),
-            over @ Self::Over(_) => over,
-        };
+        if let Some(counting) = self.counting.take() {
+            self.counted = counting.stop();
+        }
     }
 
     fn give(&mut self, rows: &mut [Container]) -> Vec<Unavailable> {
-        let Self::Over(counted) = self else {
-            return Vec::new();
-        };
         let mut paths = Vec::new();
         for row in cgroup_rows(rows) {
-            if let Some(counters) = counted.of(&row.identity.cgroup) {
+            if let Some(counters) = self.counted.of(&row.identity.cgroup) {
                 row.measured.insert(counters);
             }
             paths.push(row.identity.cgroup.clone());
         }
-        counted.unavailable(paths.iter().map(String::as_str))
+        self.counted.unavailable(paths.iter().map(String::as_str))
     }
 }

@@ -100,7 +100,13 @@ impl RowView for Psi {
         Some(Self { cpu, io, memory })
     }
 
-    fn line(&self) -> Option<String> {
+    type Summary = Self;
+
+    fn summary(&self, _: Option<u64>) -> Self {
+        *self
+    }
+
+    fn line(&self, _: Option<u64>) -> Option<String> {
         let stalls = self.resources().into_iter().filter_map(|(name, stall)| {
             let stall = stall.filter(|stall| stall.some_ns > 0)?;
             let (some, full) = (duration(stall.some_ns), duration(stall.full_ns));

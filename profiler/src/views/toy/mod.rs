@@ -57,7 +57,13 @@ impl RowView for Toy {
         (reader != "nobody").then_some(Self { read_bytes, reader })
     }
 
-    fn line(&self) -> Option<String> {
+    type Summary = Self;
+
+    fn summary(&self, _: Option<u64>) -> Self {
+        self.clone()
+    }
+
+    fn line(&self, _: Option<u64>) -> Option<String> {
         (self.read_bytes > 0).then(|| format!("{} read {} B", self.reader, self.read_bytes))
     }
 

@@ -1,7 +1,5 @@
 //! What is told of each row: container, cgroup, pod or namespace.
 
-use std::borrow::Cow;
-
 use super::super::bounds;
 use super::{Emit, Kind, Label, Metric, Source, Value, label};
 use crate::model::{Group, Ledger, State, StateGroup};
@@ -239,69 +237,6 @@ pub(super) const CGROUP: &[Metric] = &[
         }),
     },
 ];
-
-const SYSCALL: Label = label(
-    "syscall",
-    "its name; with `i386:`, `arm:` or `x32:` before it where it was made by another ABI's number",
-);
-
-/// Only where system calls are counted.
-pub(super) const SYSCALLS: &[Metric] = &[
-    Metric {
-        name: "ctprof_syscalls_total",
-        help: "System calls that ended",
-        kind: Kind::Counter,
-        unit: "",
-        labels: &[SYSCALL],
-        view: Some("syscalls"),
-        source: Source::Group(|group, emit| {
-            for call in group.figures.syscalls.iter().flatten() {
-                emit(&[&named(call)], Value::Count(call.count));
-            }
-        }),
-    },
-    Metric {
-        name: "ctprof_syscall_errors_total",
-        help: "System calls that returned an error",
-        kind: Kind::Counter,
-        unit: "",
-        labels: &[
-            SYSCALL,
-            label("errno", "name of the error, such as `EAGAIN`"),
-        ],
-        view: Some("syscalls"),
-        source: Source::Group(|group, emit| {
-            for call in group.figures.syscalls.iter().flatten() {
-                for (errno, count) in &call.errors {
-                    emit(&[&named(call), errno], Value::Count(*count));
-                }
-            }
-        }),
-    },
-    Metric {
-        name: "ctprof_syscall_seconds",
-        help: "How long system calls took that both began and returned",
-        kind: Kind::Histogram(&bounds::SYSCALL),
-        unit: "seconds",
-        labels: &[SYSCALL],
-        view: Some("syscalls"),
-        source: Source::Group(|group, emit| {
-            for call in group.figures.syscalls.iter().flatten() {
-                if call.total_ns.is_some() {
-                    emit(&[&named(call)], Value::Latency(&call.latency));
-                }
-            }
-        }),
-    },
-];
-
-fn named(call: &crate::model::Syscall) -> Cow<'_, str> {
-    if call.abi.is_empty() {
-        Cow::Borrowed(&call.name)
-    } else {
-        Cow::Owned(format!("{}:{}", call.abi, call.name))
-    }
-}
 
 fn ledger(group: &Group, emit: impl FnOnce(&Ledger)) {
     if let Some(ledger) = &group.figures.ledger {

@@ -41,7 +41,7 @@ pub fn all() -> impl Iterator<Item = Metric> {
         .into_iter()
         .flatten()
         .copied();
-    let others = [group::SYSCALLS, host::METRICS, agent::METRICS];
+    let others = [host::METRICS, agent::METRICS];
     of_rows
         .chain(of_views)
         .chain(others.into_iter().flatten().copied())
