@@ -1,5 +1,6 @@
 //! A window from records. They may come from anywhere, and nothing that they say is taken for granted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -12,8 +13,8 @@ use super::limits;
 use crate::model::text::printable;
 use crate::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Culprit, Cut, Cuts, Delay, Frame, FrameId,
-    FrameKind, Histogram, Ledger, Loss, Module, ModuleId, Pod, Runtime, Stack, StackQuality, State,
-    Stolen, Unavailable, Unnamed, ViewId, Window,
+    FrameKind, Histogram, Ledger, Loss, Measured, Module, ModuleId, Pod, Runtime, Stack,
+    StackQuality, State, Stolen, Unavailable, Unnamed, ViewId, Window,
 };
 use crate::views;
 
@@ -75,6 +76,8 @@ struct Known {
     stacks: usize,
     /// Sum of all times of states and stacks.
     total_ns: u64,
+    /// Views that rows have and this ctprof has not.
+    unknown_views: BTreeSet<String>,
 }
 
 impl Known {
@@ -152,6 +155,7 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         stack_frames: limits::STACK_FRAMES,
         stacks: limits::STACKS,
         total_ns: 0,
+        unknown_views: BTreeSet::new(),
     };
     for string in records.many::<&str>(head.strings, usize::MAX)? {
         known.strings.push(clean(string?).into());
@@ -172,6 +176,14 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         let row = row(records, &mut known)?;
         window.rows.push(row);
     }
+    let unknown = known.unknown_views.into_iter().map(|id| Unavailable {
+        view: ViewId::read(id),
+        cause: format!(
+            "this ctprof does not know it; use ctprof {}, which recorded it",
+            window.ctprof_version
+        ),
+    });
+    window.unavailable.extend(unknown);
     match records.0 {
         [] => Ok(window),
         _ => Err(broken()),
@@ -215,7 +227,7 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
         cpu_quota_cores: record.cpu_quota_cores,
         threads: record.threads,
         ledger: record.ledger.map(|it| ledger(it, known)).transpose()?,
-        measured: views::decode(&record.views, clean).ok_or_else(broken)?,
+        measured: measured(&record.views, known)?,
         cfs: record.cfs.map(|cfs| CfsFigures {
             usage_ns: cfs.usage_ns,
             periods: cfs.periods,
@@ -241,6 +253,15 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
     }
     known.stacks -= row.stacks.len();
     Ok(row)
+}
+
+fn measured(records: &[(String, Vec<u8>)], known: &mut Known) -> Decoded<Measured> {
+    let unknown = |id: &str| {
+        if known.unknown_views.len() < limits::UNKNOWN_VIEWS {
+            known.unknown_views.insert(clean(id));
+        }
+    };
+    views::decode(records, clean, unknown).ok_or_else(broken)
 }
 
 /// A stack; `before` are the frames of the one before it, root first, and become its own.

@@ -1,6 +1,6 @@
-//! The views: each is one thing that is measured of rows, and has one folder here, in which is all that the user half
-//! knows of it. The table below is the only other place that names it; recordings, the summary, the report, the metrics
-//! and files on disk go through the table.
+//! The views: each is one thing that is measured of rows, and has one folder here, in which is all that becomes of its
+//! figures. The table below is the only other place that names it; recordings, the summary, the report, the metrics and
+//! files on disk go through the table.
 //!
 //! - `view`: what a view has to say for itself
 //! - `table`: the views as a table, for those who do not know their types
@@ -13,7 +13,6 @@
 mod recorder;
 mod shown;
 mod table;
-
 mod view;
 
 pub use recorder::{Prepared, Recorder, Running, Scope};

@@ -79,13 +79,19 @@ pub fn encode(measured: &Measured) -> postcard::Result<Vec<(String, Vec<u8>)>> {
     views.collect()
 }
 
-/// The figures of a row from the disk; `None` if they cannot be.
+/// The figures of a row from the disk; `None` if they cannot be. Takes the ids of views that this ctprof does not have.
 #[must_use]
-pub fn decode(records: &[(String, Vec<u8>)], clean: Clean) -> Option<Measured> {
+pub fn decode(
+    records: &[(String, Vec<u8>)],
+    clean: Clean,
+    mut unknown: impl FnMut(&str),
+) -> Option<Measured> {
     let mut measured = Measured::default();
     for (id, bytes) in records {
-        let view = super::ALL.iter().find(|it| (it.id)().as_str() == id)?;
-        (view.decode)(bytes, clean, &mut measured)?;
+        match super::ALL.iter().find(|it| (it.id)().as_str() == id) {
+            Some(view) => (view.decode)(bytes, clean, &mut measured)?,
+            None => unknown(id),
+        }
     }
     Some(measured)
 }

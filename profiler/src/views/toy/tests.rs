@@ -1,6 +1,11 @@
 //! What its line in the table gives a view: everything that reads, keeps, shows or tells what views measure.
 
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
+
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
 
 use super::Toy;
 use crate::agent::metrics::{self, Format};
@@ -111,6 +116,19 @@ fn where_it_cannot_be_measured_the_cause_is_told() {
         view: Toy::VIEW,
         cause: "no toys: switch them on".to_owned(),
     }));
+
+    let fixture = Fixture::new("docker-hybrid");
+    let hierarchy = Hierarchy::detect(&fixture.host).unwrap();
+    let causes: Vec<String> = prepare(&hierarchy, true)
+        .give(&mut rows)
+        .into_iter()
+        .filter(|it| it.view == Toy::VIEW)
+        .map(|it| it.cause)
+        .collect();
+    assert_eq!(
+        causes,
+        ["a window out of a session that goes on has none; ctprof record has"]
+    );
 }
 
 #[test]
@@ -140,15 +158,36 @@ fn it_is_on_disk_and_nothing_there_is_taken_for_granted() {
 
     let mut measured = Measured::default();
     measured.insert(toy(50, "ann"));
-    let clean = str::to_owned;
+    let decode = |records: &[_]| views::decode(records, str::to_owned, |_| panic!());
     let mut records = views::encode(&measured).unwrap();
-    assert_eq!(views::decode(&records, clean), Some(measured));
+    assert_eq!(decode(&records), Some(measured));
     records[0].1.push(0);
-    assert_eq!(views::decode(&records, clean), None, "a byte too many");
+    assert_eq!(decode(&records), None, "a byte too many");
     records[0].1.truncate(2);
-    assert_eq!(views::decode(&records, clean), None, "too few");
-    let unknown = [("other".to_owned(), Vec::new())];
-    assert_eq!(views::decode(&unknown, clean), None);
+    assert_eq!(decode(&records), None, "too few");
+}
+
+/// The file of a ctprof that has a view more: all else of it is read.
+#[test]
+fn a_view_that_only_another_ctprof_has_is_told_of() {
+    let mut bytes = Vec::new();
+    store::write(&window(toy(50, "ann")), &mut bytes).unwrap();
+    // Magic, version, and the writer's version with its length.
+    let records = bytes.split_off(13 + usize::from(bytes[12]));
+    let mut text = Vec::new();
+    ZlibDecoder::new(&*records).read_to_end(&mut text).unwrap();
+    let id = text.windows(4).position(|it| it == b"\x03toy").unwrap();
+    text[id + 3] = b'\x1b';
+    let mut out = ZlibEncoder::new(bytes, Compression::fast());
+    out.write_all(&text).unwrap();
+    let read = store::decode(&out.finish().unwrap()).unwrap();
+    assert!(read.rows[0].measured.is_empty());
+    assert_eq!(read.rows[0].time_ns, row(None).time_ns);
+    let [missing] = &read.unavailable[..] else {
+        panic!("{:?}", read.unavailable);
+    };
+    assert_eq!(missing.view.as_str(), "to?");
+    assert!(missing.cause.starts_with("this ctprof does not know it"));
 }
 
 #[test]
@@ -164,7 +203,7 @@ fn it_is_in_the_summary_and_in_the_report() {
     let mut text = Vec::new();
     report::print(&view, &report::Options::default(), &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
-    let line = |text: &str| text.lines().find(|line| line.starts_with("toy")).is_some();
+    let line = |text: &str| text.lines().any(|line| line.starts_with("toy"));
     assert!(text.contains("\ntoy         ann read 50 B\n"), "{text}");
 
     let (view, _) = View::of(&window(toy(0, "")));
