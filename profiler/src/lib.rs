@@ -19,7 +19,9 @@ pub mod requirements;
 pub mod seccomp;
 pub mod store;
 pub mod symbolize;
+pub mod table;
 pub mod target;
 pub mod unwind;
+pub mod views;
 
 pub use error::{Error, Result};

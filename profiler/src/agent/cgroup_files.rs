@@ -6,6 +6,7 @@ use std::thread;
 
 use super::followed::Reported;
 use crate::host::cgroup::Hierarchy;
+use crate::views;
 
 /// So many are read by one thread: starting another takes as long as some.
 const A_THREAD: usize = 64;
@@ -20,7 +21,7 @@ pub(super) struct Asked {
 }
 
 /// What was read of a cgroup.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Files {
     /// CPUs' worth of time that its own limit allows.
     pub(super) quota: Option<f64>,
@@ -67,6 +68,6 @@ fn report(hierarchy: &Hierarchy, born: &HashSet<String>, path: &str) -> Option<R
         id: hierarchy.lookup(path).ok()??.id,
         is_new: born.contains(path),
         cfs: hierarchy.cpu_stat(path),
-        psi: hierarchy.pressure(path),
+        measured: views::read(hierarchy, path),
     })
 }

@@ -9,16 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::host::cgroup::cpu::figures_between;
-use crate::host::cgroup::pressure::pressure_between;
 use crate::host::stolen::stolen_between;
-use crate::model::{CfsFigures, Psi, Stall, Stolen};
+use crate::model::{CfsFigures, Measured, Op, Stolen, Sums as _};
 
 /// A cgroup in which nobody did anything for so long has no period of a quota in progress: they last a second at most, and
 /// one goes on when everybody has gone to sleep.
 const AT_REST: Duration = Duration::from_secs(3);
 
 /// What the kernel says of a cgroup at one moment, since it was created.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reported {
     /// Its kernfs id: another one at the same path is another cgroup.
     pub(super) id: u64,
@@ -26,36 +25,34 @@ pub(super) struct Reported {
     pub(super) is_new: bool,
     /// From `cpu.stat`.
     pub(super) cfs: Option<CfsFigures>,
-    /// From its pressure files.
-    pub(super) psi: Option<Psi>,
+    /// From other files of the cgroup.
+    pub(super) measured: Measured,
 }
 
 /// What is new of a cgroup; absent what it does not have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Increase {
     cfs: Option<CfsFigures>,
-    psi: Option<Psi>,
+    measured: Measured,
 }
 
 impl Increase {
     /// Adds it to the sums of a row.
-    pub(super) fn add_to(self, cfs: &mut Option<CfsFigures>, psi: &mut Option<Psi>) {
+    pub(super) fn add_to(&self, cfs: &mut Option<CfsFigures>, measured: &mut Measured) {
         if let Some(more) = self.cfs {
             add_cfs(cfs.get_or_insert_default(), more);
         }
-        if let Some(more) = self.psi {
-            add_psi(psi.get_or_insert_default(), more);
-        }
+        measured.combine(&self.measured, Op::Add);
     }
 
-    fn is_nothing(self) -> bool {
-        let Self { cfs, psi } = self;
+    fn is_nothing(&self) -> bool {
+        let Self { cfs, measured } = self;
         cfs.is_none_or(|it| it.periods + it.throttled_periods + it.throttled_ns == 0)
-            && psi.is_none_or(|it| it == nothing_of(it))
+            && *measured == measured.zeroed()
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Last {
     reported: Reported,
     /// When it was last seen to do anything.
@@ -90,12 +87,12 @@ impl Followed {
         now: Option<Reported>,
         at: Instant,
     ) -> Increase {
-        let before = self.last.get(path).copied();
+        let before = self.last.get(path);
         let Some(mut now) = now else {
             // A row that has it only now has its counters, at 0.
             return before.map_or_else(Increase::default, |it| Increase {
                 cfs: it.reported.cfs.map(|_| CfsFigures::default()),
-                psi: it.reported.psi.map(nothing_of),
+                measured: it.reported.measured.zeroed(),
             });
         };
         let same = before.filter(|before| before.reported.id == now.id);
@@ -110,22 +107,22 @@ impl Followed {
             });
             figures_between(then, cfs)
         });
-        let psi = now.psi.map(|psi| {
-            let then = same.and_then(|before| before.reported.psi);
-            let then = then.unwrap_or(if from_nothing { nothing_of(psi) } else { psi });
-            // A resource whose file came since has no beginning: it counts from now.
-            let then = Psi {
-                cpu: then.cpu.or(psi.cpu),
-                io: then.io.or(psi.io),
-                memory: then.memory.or(psi.memory),
-            };
-            pressure_between(then, psi)
-        });
-        let increase = Increase { cfs, psi };
+        // What has no beginning, as files that came since, counts from now: at 0.
+        let mut measured = now.measured.zeroed();
+        match same {
+            Some(before) => {
+                let mut then = before.reported.measured.clone();
+                then.fill_in(now.measured.clone());
+                measured.combine(&now.measured.since(&then), Op::Add);
+            }
+            None if from_nothing => measured = now.measured.clone(),
+            None => {}
+        }
+        let increase = Increase { cfs, measured };
         // A file that cannot be read for once is no reason to forget what it said.
         if let Some(before) = same {
             now.cfs = now.cfs.or(before.reported.cfs);
-            now.psi = now.psi.or(before.reported.psi);
+            now.measured.fill_in(before.reported.measured.clone());
         }
         let active = same.map_or(at, |before| before.active);
         let last = Last {
@@ -155,30 +152,6 @@ fn add_cfs(sum: &mut CfsFigures, more: CfsFigures) {
     }
 }
 
-fn add_psi(sum: &mut Psi, more: Psi) {
-    for (sum, more) in [
-        (&mut sum.cpu, more.cpu),
-        (&mut sum.io, more.io),
-        (&mut sum.memory, more.memory),
-    ] {
-        if let Some(more) = more {
-            let sum = sum.get_or_insert_default();
-            sum.some_ns += more.some_ns;
-            sum.full_ns += more.full_ns;
-        }
-    }
-}
-
-/// 0 for each resource that there is.
-fn nothing_of(psi: Psi) -> Psi {
-    let nothing = |stall: Option<Stall>| stall.map(|_| Stall::default());
-    Psi {
-        cpu: nothing(psi.cpu),
-        io: nothing(psi.io),
-        memory: nothing(psi.memory),
-    }
-}
-
 /// CPU time that no thread had, since this began to follow it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FollowedStolen {
@@ -204,9 +177,16 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{AT_REST, Followed, FollowedStolen, Increase, Reported};
-    use crate::model::{CfsFigures, Psi, Stall, Stolen};
+    use crate::model::measured::Tally;
+    use crate::model::{CfsFigures, Measured, Stolen};
 
     fn reported(path: &str, id: u64, is_new: bool, count: u64) -> (Arc<str>, Reported) {
+        let mut measured = Measured::default();
+        measured.insert(Tally {
+            sum: count * 10,
+            optional: Some(count),
+            ..Tally::default()
+        });
         let reported = Reported {
             id,
             is_new,
@@ -216,13 +196,7 @@ mod tests {
                 throttled_ns: count * 1_000,
                 ..CfsFigures::default()
             }),
-            psi: Some(Psi {
-                cpu: Some(Stall {
-                    some_ns: count * 10,
-                    full_ns: count,
-                }),
-                ..Psi::default()
-            }),
+            measured,
         };
         (Arc::from(path), reported)
     }
@@ -230,21 +204,21 @@ mod tests {
     /// Periods of one row after each of these readings; the other counters say the same.
     fn periods(readings: Vec<Vec<(Arc<str>, Reported)>>) -> Vec<u64> {
         let mut followed = Followed::default();
-        let (mut cfs, mut psi) = (None, None);
+        let (mut cfs, mut measured) = (None, Measured::default());
         let now = Instant::now();
         let told = readings.into_iter().map(|reading| {
             for (path, reported) in &reading {
                 assert!(followed.is_due(path, false, now));
                 followed
-                    .advance(path, Some(*reported), now)
-                    .add_to(&mut cfs, &mut psi);
+                    .advance(path, Some(reported.clone()), now)
+                    .add_to(&mut cfs, &mut measured);
             }
             followed.keep_only(|path| reading.iter().any(|(it, _)| **it == *path));
             let cfs = cfs.unwrap_or_default();
-            let stall = psi.unwrap_or_default().cpu.unwrap_or_default();
+            let tally = measured.get::<Tally>().cloned().unwrap_or_default();
             assert_eq!(cfs.throttled_ns, cfs.periods * 1_000);
             assert_eq!(
-                (stall.some_ns, stall.full_ns),
+                (tally.sum, tally.optional.unwrap_or_default()),
                 (cfs.periods * 10, cfs.periods)
             );
             cfs.periods
@@ -261,10 +235,10 @@ mod tests {
             let (path, now) = reported("/a", 1, true, count);
             let due = followed.is_due(&path, is_active, at(seconds));
             let now = due.then_some(now);
-            let (mut cfs, mut psi) = (None, None);
+            let (mut cfs, mut measured) = (None, Measured::default());
             followed
                 .advance(&path, now, at(seconds))
-                .add_to(&mut cfs, &mut psi);
+                .add_to(&mut cfs, &mut measured);
             (due, cfs.map(|it: CfsFigures| it.periods))
         };
         assert_eq!(read(0, true, 10), (true, Some(10)));
@@ -358,7 +332,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_for_once_is_made_up_for() {
         let mut gap = reported("/a", 1, false, 0);
-        (gap.1.cfs, gap.1.psi) = (None, None);
+        (gap.1.cfs, gap.1.measured) = (None, Measured::default());
         let at = |count| vec![reported("/a", 1, false, count)];
         assert_eq!(
             periods(vec![at(10), at(20), vec![gap], at(50)]),

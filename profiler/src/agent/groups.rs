@@ -11,13 +11,14 @@ use super::cgroup_files::{self, Asked, Files};
 use super::core::CorePlan;
 use super::followed::Followed;
 use super::rows::{Limits, RowId, Rows, Sums, Tells};
-use crate::aggregate::{Owners, container_syscalls};
+use crate::aggregate::Owners;
 use crate::collect::{Retirement, Settled, WatchList};
 use crate::grouping::{Named, Naming, fixed_identity};
 use crate::host::cgroup::{Hierarchy, ancestors};
 use crate::host::containers::Containers;
+use crate::host::syscalls::CALL_NAMES;
 use crate::model::{Container, Fixed, Group, Reading, State};
-use crate::recording::CALL_NAMES;
+use crate::views::syscalls;
 
 /// Most cgroups of a row whose own figures are read.
 const MOST_FOLLOWED: usize = 64;
@@ -183,7 +184,7 @@ impl<'a> Groups<'a> {
                 continue;
             };
             for increase in paths.iter().filter_map(|path| increases.get(path)) {
-                increase.add_to(&mut row.cfs, &mut row.psi);
+                increase.add_to(&mut row.cfs, &mut row.measured);
             }
         }
         self.followed.keep_only(|path| increases.contains_key(path));
@@ -222,7 +223,7 @@ impl<'a> Groups<'a> {
                     threads: row.threads,
                     time_ns,
                     ledger: Some(ledger),
-                    psi: row.psi,
+                    measured: row.measured.clone(),
                     cfs: row.cfs,
                     ..Container::default()
                 },
@@ -238,9 +239,9 @@ impl<'a> Groups<'a> {
         let owners = Owners((0..).zip(0..groups.len()).collect());
         let rows: Vec<_> = self.rows.all_calls().collect();
         let rows = rows.iter().map(|(key, row)| (key, *row));
-        container_syscalls(rows, timed, CALL_NAMES, &owners, &mut containers);
+        syscalls::fold(rows, timed, CALL_NAMES, &owners, &mut containers);
         for (group, container) in groups.iter_mut().zip(containers) {
-            group.figures.syscalls = container.syscalls;
+            group.figures.measured.fill_in(container.measured);
         }
     }
 

@@ -5,7 +5,6 @@
 //! - `skipped`: callers that unwinding by frame pointers skips
 //! - `ledger`: raw figures by slot as the ledgers of containers
 //! - `delays`: who delayed whom
-//! - `syscalls`: rows by slot as the system calls of containers
 //! - `balance`: makes the two agree
 
 mod addresses;
@@ -14,9 +13,7 @@ mod delays;
 mod ledger;
 mod skipped;
 mod stacks;
-mod syscalls;
 
-pub use self::syscalls::{CallNames, container_syscalls};
 pub use addresses::{Addresses, Names, kernel_call_sites, user_call_sites};
 pub use balance::balance;
 pub(crate) use balance::part;

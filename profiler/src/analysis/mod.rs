@@ -6,7 +6,6 @@
 //! - `threads`: which threads belong together, and which are idle
 //! - `blame`, `functions`: which functions have the time
 //! - `causes`: why a container is slow
-//! - `syscalls`: the figures of system calls
 
 pub mod blame;
 pub mod causes;
@@ -15,7 +14,6 @@ pub mod names;
 pub mod stacks;
 pub mod states;
 pub mod summary;
-pub mod syscalls;
 pub mod threads;
 
 use crate::model::Window;

@@ -13,11 +13,11 @@ use super::causes::Cause;
 use super::functions::Function;
 use super::names;
 use super::states::Meaning;
-use super::syscalls::{self, SyscallSummary};
 use crate::model::{
-    CfsFigures, Container, Counters, Losses, Pod, Psi, RowKey, Runtime, StackQuality, State,
-    StateGroup, Stolen, Unavailable, Unnamed, Window,
+    CfsFigures, Container, Losses, Pod, RowKey, Runtime, StackQuality, State, StateGroup, Stolen,
+    Unavailable, Unnamed, Window,
 };
+use crate::views::Shown;
 pub use ledger::{BlockingSyscall, CulpritKind, DelayedBy, Latency, LatencyBucket};
 
 /// Version of the layout of `summary.json`.
@@ -107,7 +107,7 @@ pub struct ContainerSummary {
     /// Context switches away from a thread that could have gone on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub involuntary_switches: Option<u64>,
-    /// Moves of threads to another CPU while they waited for one. [`Counters::migrations`] counts others.
+    /// Moves of threads to another CPU while they waited for one. Those that perf counts are others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migrations: Option<u64>,
     /// Waits for a CPU, throttled time taken out.
@@ -126,15 +126,9 @@ pub struct ContainerSummary {
     /// The system calls that blocked its threads longest, most time first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocking_syscalls: Vec<BlockingSyscall>,
-    /// Its system calls, most time first; only where they were counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub syscalls: Option<Vec<SyscallSummary>>,
-    /// Stall times of its cgroup (PSI).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub psi: Option<Psi>,
-    /// Counters of its cgroup.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub counters: Option<Counters>,
+    /// What the views measured of it: a key for each.
+    #[serde(flatten)]
+    pub views: Shown,
     /// The cgroup's own figures; absent where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cfs: Option<CfsFigures>,
@@ -160,15 +154,6 @@ impl ContainerSummary {
     #[must_use]
     pub const fn is_kernel(&self) -> bool {
         matches!(self.runtime, Runtime::Kernel)
-    }
-
-    /// How often a system call with this [label](SyscallSummary::label) was made, calls that have not returned
-    /// included; `None` where calls were not counted.
-    #[must_use]
-    pub fn calls_of(&self, label: &str) -> Option<u64> {
-        let mut calls = self.syscalls.as_ref()?.iter();
-        let call = calls.find(|call| call.label() == label)?;
-        Some(call.count.saturating_add(call.in_progress))
     }
 
     /// Time in all states of a group.
@@ -294,9 +279,7 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
             .filter(|_| container.time_ns.contains_key(&State::RunQueue))
             .map(|it| ledger::delayed_by(&it.delayed_by, position, row)),
         blocking_syscalls: ledger::blocking_syscalls(container),
-        syscalls: syscalls::of_container(container),
-        psi: container.psi,
-        counters: container.counters,
+        views: Shown::from(container),
         cfs: container.cfs,
         samples: container.samples,
         stacks: container.quality,

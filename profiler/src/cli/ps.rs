@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
 use crate::model::{Pod, Runtime};
-use crate::output::table::{Align, Table};
+use crate::table::{Align, Table};
 use crate::target::inventory::{Inventory, Row};
 use crate::{Error, Result};
 

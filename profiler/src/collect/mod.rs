@@ -1,7 +1,6 @@
 //! Drains maps into raw snapshots.
 //!
 //! - `ledger`: the time ledger: start, end, its figures
-//! - `counters`: what perf counts for some cgroups
 //! - `samples`: what the kernel half counted, accumulated over the recording
 //! - `watch`: which cgroup has which slot
 //! - `shares`: how many slots there are, and how many of them a container may have
@@ -18,11 +17,10 @@
 //! - `live`: a recording without an end
 //! - `takes`: windows with stacks that are taken out of it
 //! - `on_demand`: their beginning and end
-//! - `unwinding`: tells the kernel half how to unwind user stacks
+//! - `unwinding`: tells the kernel half how to unwind user stacks; `completing`: has it walk those of threads that sleep
 
 mod chosen;
 mod completing;
-mod counters;
 mod end;
 mod environment;
 mod event_loop;
@@ -42,7 +40,6 @@ mod takes;
 mod unwinding;
 mod watch;
 
-pub use counters::{Counted, Counters};
 pub use end::Recorded;
 pub use environment::Environment;
 pub use event_loop::block_on;

@@ -7,6 +7,24 @@ use ctprof_ebpf::abi::ledger::{SYSCALLS, reason};
 use ctprof_ebpf::abi::syscall::{LAST_NUMBER, abi, of_code};
 use syscalls::{Errno, Sysno};
 
+/// What calls, whose numbers count by, and errors are called.
+#[derive(Clone, Copy, Debug)]
+pub struct CallNames {
+    /// Name of a call, by its number and the numbers that it counts by.
+    pub call: fn(u32, u32) -> String,
+    /// Name of the numbers that it counts by.
+    pub abi: fn(u32) -> &'static str,
+    /// Name of an error.
+    pub error: fn(u32) -> String,
+}
+
+/// What they are called on this machine.
+pub const CALL_NAMES: CallNames = CallNames {
+    call: name_by,
+    abi: abi_name,
+    error: error_name,
+};
+
 /// The name of a system call; `syscall_999` for a number that has none.
 #[must_use]
 pub fn name(number: u32) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Counters, Cuts, Ledger, Psi, Runtime, Stack, State, Syscall};
+use super::{Cuts, Ledger, Measured, Runtime, Stack, State};
 
 /// The Kubernetes pod that a container belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -124,12 +124,8 @@ pub struct Container {
     pub time_ns: BTreeMap<State, u64>,
     /// What else the ledger knows; `None` where there is no ledger.
     pub ledger: Option<Ledger>,
-    /// Stall times of its cgroup; `None` where the kernel has none for it.
-    pub psi: Option<Psi>,
-    /// Counters of its cgroup; `None` where none could be opened.
-    pub counters: Option<Counters>,
-    /// Its system calls, in no particular order; `None` where nobody asked for them.
-    pub syscalls: Option<Vec<Syscall>>,
+    /// What the views of `views/` measured of it.
+    pub measured: Measured,
     /// The cgroup's own figures; `None` where it has none (`host`, `kernel`) or vanished.
     pub cfs: Option<CfsFigures>,
     /// On-CPU samples.

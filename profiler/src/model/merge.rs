@@ -39,12 +39,10 @@ impl Window {
         }
         combine_lists(&mut self.unnamed, &later.unnamed, Op::Add, by_cause);
 
-        // A row that the later window does not have has no thread, and no call in progress, at its end.
+        // A row that the later window does not have has no thread, and nothing in progress, at its end.
         for row in &mut self.rows {
             row.threads = row.threads.map(|_| 0);
-            for call in row.syscalls.iter_mut().flatten() {
-                call.in_progress = 0;
-            }
+            row.measured.row_ended();
         }
         let frames = self.frames.join(&later.frames);
         let mut added = self.rows.len();

@@ -38,7 +38,7 @@ pub struct Group {
     /// It still exists. If not, this is one of its last appearances.
     pub alive: bool,
     /// Its figures. `identity` is that of its newest member, `threads` those alive now, `ledger.thread_time_ns` is
-    /// not kept, `ledger.delayed_by` is replaced by [`delayed_by`](Self::delayed_by), `psi` and `cfs` are sums
+    /// not kept, `ledger.delayed_by` is replaced by [`delayed_by`](Self::delayed_by), `measured` and `cfs` are sums
     /// over all cgroups that hold its members or did, and absent where those are many.
     pub figures: Container,
     /// Who ran while its threads waited for a CPU: a few by name, no label twice. Sums to its run-queue time; each only

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// What to do with two figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op {
+pub enum Op {
     /// The second is of the window that follows.
     Add,
     /// The second is a part of the first.
@@ -15,14 +15,16 @@ pub(super) enum Op {
 }
 
 impl Op {
-    fn on(self, a: &mut u64, b: u64) {
+    /// Two sums.
+    pub fn on(self, a: &mut u64, b: u64) {
         *a = match self {
             Self::Add => a.saturating_add(b),
             Self::Subtract => a.saturating_sub(b),
         };
     }
 
-    fn on_optional(self, a: &mut Option<u64>, b: Option<u64>) {
+    /// Two sums that not every host has.
+    pub fn on_optional(self, a: &mut Option<u64>, b: Option<u64>) {
         match (a, b) {
             (Some(a), Some(b)) => self.on(a, b),
             (a @ None, b) if self == Self::Add => *a = b,
@@ -31,7 +33,7 @@ impl Op {
     }
 
     /// Figures of one part each. A part that only the second has is added.
-    pub(super) fn on_parts<K: Ord + Clone>(self, a: &mut BTreeMap<K, u64>, b: &BTreeMap<K, u64>) {
+    pub fn on_parts<K: Ord + Clone>(self, a: &mut BTreeMap<K, u64>, b: &BTreeMap<K, u64>) {
         for (key, b) in b {
             match a.get_mut(key) {
                 Some(a) => self.on(a, *b),
@@ -45,7 +47,7 @@ impl Op {
 
     /// The largest of a series whose values lie in buckets up to `end_ns`. One that the part may have had is not known
     /// to be in the rest: then the end of the highest bucket that has a value stands for it.
-    fn on_max(self, a: &mut u64, b: u64, end_ns: Option<u64>) {
+    pub fn on_max(self, a: &mut u64, b: u64, end_ns: Option<u64>) {
         match self {
             Self::Add => *a = (*a).max(b),
             Self::Subtract if *a > b => {}
@@ -55,7 +57,7 @@ impl Op {
 }
 
 /// Figures that a window has as sums.
-pub(super) trait Sums: Clone {
+pub trait Sums: Clone {
     /// Adds the figures of the window that follows, or takes away those of a part.
     fn combine(&mut self, other: &Self, op: Op);
 
@@ -76,7 +78,7 @@ impl<T: Sums> Sums for Option<T> {
 }
 
 /// Combines lists in which each entry is the only one of its place in `order`, which the result is in.
-pub(super) fn combine_lists<T: Sums>(
+pub fn combine_lists<T: Sums>(
     own: &mut Vec<T>,
     other: &[T],
     op: Op,

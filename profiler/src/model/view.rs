@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What a view, or a probe that gives a part of one, is called everywhere: `psi`, `counters.cycles`, `throttled`.
+/// What a view, or a probe that gives a part of one, is called everywhere: `ledger`, `throttled.exact`, `syscalls`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ViewId(Cow<'static, str>);
@@ -19,10 +19,6 @@ impl ViewId {
     pub const THROTTLED_EXACT: Self = Self::new("throttled.exact");
     /// Why threads are blocked.
     pub const BLOCKED_REASONS: Self = Self::new("blocked_reasons");
-    /// Stall times of cgroups.
-    pub const PSI: Self = Self::new("psi");
-    /// Counters of cgroups.
-    pub const COUNTERS: Self = Self::new("counters");
     /// System calls.
     pub const SYSCALLS: Self = Self::new("syscalls");
     /// Cgroups outside ctprof's own cgroup namespace.

@@ -6,8 +6,6 @@ pub mod notes;
 pub mod pprof;
 pub mod report;
 pub mod summary;
-pub mod syscalls;
-pub mod table;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -6,26 +6,20 @@ use std::time::{Duration, Instant};
 
 use super::beside::{self, Figures};
 use crate::aggregate::{
-    Addresses, CallNames, Names, Placeholders, balance, container_ledgers, container_stacks,
-    container_syscalls, retain_rows, scheduler_frames,
+    Addresses, Names, Placeholders, balance, container_ledgers, container_stacks, retain_rows,
+    scheduler_frames,
 };
 use crate::bpf::SamplingEvent;
-use crate::collect::{Counted, Recorded, WatchList};
+use crate::collect::{Recorded, WatchList};
 use crate::grouping::{Naming, owners};
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::{Containers, ProcessPath};
-use crate::host::{kernel, syscalls};
-use crate::model::{FrameTable, Loss, Unavailable, Unnamed, ViewId, Window};
+use crate::host::kernel;
+use crate::model::{FrameTable, Loss, Unnamed, Window};
 use crate::symbolize::Symbolizer;
+use crate::views::Recorder;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
-
-/// What the numbers of system calls and errors are called on this machine.
-pub const CALL_NAMES: CallNames = CallNames {
-    call: syscalls::name_by,
-    abi: syscalls::abi_name,
-    error: syscalls::error_name,
-};
 
 /// Everything a window is made of.
 pub(super) struct Input {
@@ -36,7 +30,7 @@ pub(super) struct Input {
     pub(super) recorded: Recorded,
     pub(super) before: Figures,
     pub(super) after: Figures,
-    pub(super) counted: Option<Counted>,
+    pub(super) views: Recorder,
     pub(super) naming: Naming,
     pub(super) symbolizer: Symbolizer,
     /// When everything has to have its name.
@@ -53,7 +47,7 @@ pub(super) fn profile(input: Input) -> Window {
         recorded,
         before,
         after,
-        counted,
+        mut views,
         mut naming,
         mut symbolizer,
         deadline,
@@ -77,6 +71,7 @@ pub(super) fn profile(input: Input) -> Window {
         &scheduler_frames(&frames),
         &mut containers,
     );
+    views.fold(&recorded, &owners, &mut containers);
     let mut lost = recorded.lost;
     if let Some(raw) = &recorded.ledger {
         let elsewhere = elsewhere(&recorded.watch, naming.containers());
@@ -87,15 +82,6 @@ pub(super) fn profile(input: Input) -> Window {
             &mut containers,
         );
         lost.insert(Loss::ThreadEndMissed, unended);
-    }
-    if let Some(calls) = &recorded.calls {
-        container_syscalls(
-            &calls.rows,
-            calls.timed,
-            CALL_NAMES,
-            &owners,
-            &mut containers,
-        );
     }
     for container in &mut containers {
         balance(container);
@@ -109,7 +95,6 @@ pub(super) fn profile(input: Input) -> Window {
         }
         if !path.is_empty() && !container.identity.is_process() {
             container.cfs = after.cpu_since(&before, path);
-            container.psi = after.psi_since(&before, path);
         }
     }
     for (slot, path) in recorded.watch.recorded() {
@@ -136,27 +121,7 @@ pub(super) fn profile(input: Input) -> Window {
         is_fixed || is_chosen || is_alive
     });
     let mut unavailable = recorded.unavailable;
-    if let Some(cause) = hierarchy.missing_pressure() {
-        unavailable.push(Unavailable {
-            view: ViewId::PSI,
-            cause: format!("no stall times: {cause}"),
-        });
-    }
-    match &counted {
-        Some(counted) => unavailable.extend(beside::give(counted, &mut containers)),
-        None if !beside::can_count(naming.grouping()) => unavailable.push(Unavailable {
-            view: ViewId::COUNTERS,
-            cause: format!(
-                "no counters by {}: perf counts a cgroup with all below it",
-                naming.grouping().name()
-            ),
-        }),
-        None => unavailable.push(Unavailable {
-            view: ViewId::COUNTERS,
-            cause: "no counters with --no-stacks: they add to the cost of every switch between containers"
-                .to_owned(),
-        }),
-    }
+    unavailable.extend(views.give(&mut containers));
     lost.insert(Loss::UnknownSlot, ownerless);
     let off = containers.iter().filter(|it| it.residual_ns() != Some(0));
     let off = off.filter(|it| it.ledger.is_some()).count();

@@ -1,16 +1,15 @@
-//! What the kernel itself counts for each cgroup, beside the ledger: CPU figures, stall times, perf counters.
+//! What the kernel itself counts for each cgroup, beside the ledger, and whose cgroups views may look at.
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::collect::{Counted, Counters, WatchList};
+use crate::collect::WatchList;
 use crate::grouping::Naming;
 use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::host::cgroup::cpu::figures_between;
-use crate::host::cgroup::pressure::pressure_between;
 use crate::host::containers::ProcessPath;
 use crate::host::stolen::{stolen, stolen_between};
-use crate::model::{CfsFigures, Container, Grouping, Psi, Stolen, Unavailable};
+use crate::model::{CfsFigures, Grouping, Stolen};
 
 /// CPU time that was taken from all threads between two readings.
 pub(super) fn stolen_since(before: Option<Stolen>, after: Option<Stolen>) -> Option<Stolen> {
@@ -21,7 +20,6 @@ pub(super) fn stolen_since(before: Option<Stolen>, after: Option<Stolen>) -> Opt
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     cpu: HashMap<String, CfsFigures>,
-    psi: HashMap<String, Psi>,
     threads: HashMap<String, u64>,
     pub(super) stolen: Option<Stolen>,
 }
@@ -39,9 +37,6 @@ impl Figures {
             }
             if let Some(threads) = hierarchy.threads(path) {
                 all.threads.insert(path.to_owned(), threads);
-            }
-            if let Some(psi) = hierarchy.pressure(path) {
-                all.psi.insert(path.to_owned(), psi);
             }
         }
         all
@@ -62,30 +57,15 @@ impl Figures {
                 .map_or(*now, |then| figures_between(*then, *now)),
         )
     }
-
-    /// How long `path` was stalled since `before`.
-    pub(super) fn psi_since(&self, before: &Self, path: &str) -> Option<Psi> {
-        let now = self.psi.get(path)?;
-        Some(
-            before
-                .psi
-                .get(path)
-                .map_or(*now, |then| pressure_between(*then, *now)),
-        )
-    }
 }
 
-/// Whether rows of this kind are cgroups with all that is below them, which is what perf counts.
-pub(super) const fn can_count(grouping: Grouping) -> bool {
-    matches!(grouping, Grouping::Container | Grouping::Pod)
+/// The paths of all cgroups that are recorded.
+pub(super) fn recorded(watch: &WatchList) -> Vec<&str> {
+    watch.recorded().map(|(_, path)| path).collect()
 }
 
-/// Opens counters for everything that will have a row of its own: chosen cgroups, containers and services.
-pub(super) fn counters<'a>(
-    hierarchy: &'a Hierarchy,
-    watch: &WatchList,
-    naming: &mut Naming,
-) -> Counters<'a> {
+/// The cgroups of everything that will have a row of its own: chosen cgroups, containers and services.
+pub(super) fn owners(watch: &WatchList, naming: &mut Naming) -> Vec<String> {
     let mut paths: Vec<String> = watch.roots().map(<[String]>::to_vec).unwrap_or_default();
     let mut seen: BTreeSet<String> = paths.iter().cloned().collect();
     for (_, path) in watch.recorded() {
@@ -100,20 +80,5 @@ pub(super) fn counters<'a>(
             paths.push(owner);
         }
     }
-    Counters::open(hierarchy, paths.iter().map(String::as_str))
-}
-
-/// Hands the counters to their containers; returns what could not be counted.
-pub(super) fn give(counted: &Counted, containers: &mut [Container]) -> Vec<Unavailable> {
-    for container in &mut *containers {
-        if !container.identity.is_process() {
-            container.counters = counted.of(&container.identity.cgroup);
-        }
-    }
-    let paths = containers
-        .iter()
-        .filter(|it| !it.identity.is_process())
-        .map(|it| it.identity.cgroup.as_str())
-        .filter(|path| !path.is_empty());
-    counted.unavailable(paths)
+    paths
 }

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use crate::aggregate::Addresses;
-use crate::collect::{Counted, Counters, Observer, Samples};
+use crate::collect::{Observer, Samples};
 use crate::grouping::Naming;
 use crate::model::{ContainerIdentity, ProcessKey, SideBand};
 use crate::symbolize::debuginfod::{Keep, Servers};
 use crate::symbolize::{Options, Symbolizer};
 use crate::unwind::News;
+use crate::views::Recorder;
 
 /// How often samples are looked through for files whose debug information servers have, at most, and what part of the time
 /// that may take.
@@ -16,21 +17,16 @@ const FETCH: Duration = Duration::from_millis(500);
 const FETCH_PART: u32 = 50;
 
 /// Follows a recording.
-pub(super) struct Live<'a, P> {
+pub(super) struct Live<P> {
     naming: Naming,
     symbolizer: Symbolizer,
-    counters: Option<Counters<'a>>,
+    views: Recorder,
     progress: P,
     next_fetch: Instant,
 }
 
-impl<'a, P: FnMut(Duration, u64)> Live<'a, P> {
-    pub(super) fn new(
-        naming: Naming,
-        counters: Option<Counters<'a>>,
-        keep: Keep,
-        progress: P,
-    ) -> Self {
+impl<P: FnMut(Duration, u64)> Live<P> {
+    pub(super) fn new(naming: Naming, views: Recorder, keep: Keep, progress: P) -> Self {
         Self {
             naming,
             symbolizer: Symbolizer::new(Options {
@@ -38,7 +34,7 @@ impl<'a, P: FnMut(Duration, u64)> Live<'a, P> {
                 debuginfod: Servers::from_env(keep),
                 ..Options::default()
             }),
-            counters,
+            views,
             progress,
             next_fetch: Instant::now(),
         }
@@ -54,14 +50,14 @@ impl<'a, P: FnMut(Duration, u64)> Live<'a, P> {
         self.next_fetch = Instant::now() + FETCH.max(now.elapsed() * FETCH_PART);
     }
 
-    /// Stops the counters, and hands over what was gathered.
-    pub(super) fn end(self) -> (Naming, Symbolizer, Option<Counted>) {
-        let counted = self.counters.map(Counters::stop);
-        (self.naming, self.symbolizer, counted)
+    /// Stops what views measure, and hands over what was gathered.
+    pub(super) fn end(mut self) -> (Naming, Symbolizer, Recorder) {
+        self.views.stop();
+        (self.naming, self.symbolizer, self.views)
     }
 }
 
-impl<P: FnMut(Duration, u64)> Observer for Live<'_, P> {
+impl<P: FnMut(Duration, u64)> Observer for Live<P> {
     fn process_seen(&mut self, process: ProcessKey, parent: Option<ProcessKey>, at_ns: u64) {
         self.symbolizer.notice_at(process, parent, at_ns);
     }
@@ -85,9 +81,7 @@ impl<P: FnMut(Duration, u64)> Observer for Live<'_, P> {
     fn drained(&mut self, elapsed: Duration, samples: &Samples) -> Vec<ContainerIdentity> {
         self.symbolizer.take_in();
         self.fetch_ahead(samples);
-        if let Some(counters) = &mut self.counters {
-            counters.follow_cpus();
-        }
+        self.views.follow();
         (self.progress)(elapsed, samples.total());
         self.naming.settle()
     }

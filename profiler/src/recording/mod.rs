@@ -2,7 +2,7 @@
 //!
 //! - `live`: what is done while recording: names, binaries
 //! - `on_demand`: a recording out of a session that goes on
-//! - `beside`: what the kernel itself counts for each cgroup
+//! - `beside`: what the kernel itself counts for each cgroup, and whose cgroups views may look at
 //! - `assemble`: raw samples to a window
 //! - `deadline`: when names have to be there
 
@@ -17,12 +17,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Result;
-use crate::collect::{Counters, Ended, Session, SessionPlan};
+use crate::collect::{Ended, Session, SessionPlan};
 use crate::grouping::Naming;
 use crate::host::containers::Containers;
 use crate::model::{Grouping, Window};
 use crate::symbolize::debuginfod::Keep;
-pub use assemble::CALL_NAMES;
+use crate::views::{Recorder, Scope};
 use beside::Figures;
 use live::Live;
 pub use on_demand::OnDemand;
@@ -32,7 +32,7 @@ pub struct Recording<'a> {
     plan: SessionPlan<'a>,
     start_unix: Duration,
     session: Session<'a>,
-    counters: Option<Counters<'a>>,
+    views: Recorder,
     naming: Naming,
     before: Figures,
     names_within: Option<Duration>,
@@ -60,19 +60,21 @@ impl<'a> Recording<'a> {
                 naming.of(path);
             }
         }
-        let is_counted = !plan.stacks.is_empty() && beside::can_count(grouping);
-        let mut counters =
-            is_counted.then(|| beside::counters(hierarchy, session.watch(), &mut naming));
+        let mut views = Recorder::prepare(&Scope {
+            hierarchy,
+            grouping,
+            stacks: !plan.stacks.is_empty(),
+            is_part: false,
+            owners: beside::owners(session.watch(), &mut naming),
+        });
         session.open()?;
         let before = Figures::read(hierarchy, session.watch());
-        if let Some(counters) = &mut counters {
-            counters.start();
-        }
+        views.start(&beside::recorded(session.watch()));
         Ok(Self {
             plan,
             start_unix,
             session,
-            counters,
+            views,
             naming,
             before,
             names_within: None,
@@ -97,12 +99,13 @@ impl<'a> Recording<'a> {
         stop: impl Future<Output = Ended>,
         progress: impl FnMut(Duration, u64),
     ) -> Result<Finished> {
-        let mut live = Live::new(self.naming, self.counters, Keep::OnDisk, progress);
+        let mut live = Live::new(self.naming, self.views, Keep::OnDisk, progress);
         let ended = self.session.run(limit, stop, &mut live).await?;
         let end = self.session.ended_at().unwrap_or_else(Instant::now);
-        let (naming, symbolizer, counted) = live.end();
+        let (naming, symbolizer, mut views) = live.end();
         let recorded = self.session.finish()?;
         let after = Figures::read(&self.plan.env.hierarchy, &recorded.watch);
+        views.last_look(&beside::recorded(&recorded.watch));
         let deadline = match self.names_within {
             Some(time) => end + time,
             None => deadline::for_names(end),
@@ -117,7 +120,7 @@ impl<'a> Recording<'a> {
                 recorded,
                 before: self.before,
                 after,
-                counted,
+                views,
                 naming,
                 symbolizer,
                 deadline,

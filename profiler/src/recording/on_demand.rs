@@ -10,6 +10,7 @@ use crate::collect::{Ended, Observer, Recorded};
 use crate::grouping::Naming;
 use crate::host::cgroup::Hierarchy;
 use crate::symbolize::debuginfod::Keep;
+use crate::views::{Recorder, Scope};
 
 /// What is done for one window while it is in the making.
 pub struct OnDemand {
@@ -17,7 +18,7 @@ pub struct OnDemand {
     frequency_hz: u64,
     event: SamplingEvent,
     start_unix: Duration,
-    live: Live<'static, fn(Duration, u64)>,
+    live: Live<fn(Duration, u64)>,
 }
 
 impl OnDemand {
@@ -29,6 +30,13 @@ impl OnDemand {
         frequency_hz: u64,
         event: SamplingEvent,
     ) -> Self {
+        let views = Recorder::prepare(&Scope {
+            hierarchy: &hierarchy,
+            grouping: naming.grouping(),
+            stacks: true,
+            is_part: true,
+            owners: Vec::new(),
+        });
         Self {
             hierarchy,
             frequency_hz,
@@ -37,7 +45,7 @@ impl OnDemand {
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
             // Whoever records on demand, an agent, writes no files.
-            live: Live::new(naming, None, Keep::InMemory, |_, _| ()),
+            live: Live::new(naming, views, Keep::InMemory, |_, _| ()),
         }
     }
 
@@ -49,7 +57,7 @@ impl OnDemand {
     /// It has ended with this.
     #[must_use]
     pub fn end(self, recorded: Recorded) -> Finished {
-        let (naming, symbolizer, counted) = self.live.end();
+        let (naming, symbolizer, views) = self.live.end();
         Finished {
             ended: Ended::InTime,
             input: assemble::Input {
@@ -60,7 +68,7 @@ impl OnDemand {
                 recorded,
                 before: Figures::default(),
                 after: Figures::default(),
-                counted,
+                views,
                 naming,
                 symbolizer,
                 deadline: deadline::for_names(Instant::now()),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ctprof_ebpf::abi::syscall::{CallKey, CallRow, kind};
 
-use crate::aggregate::{CallNames, Owners};
+use crate::aggregate::Owners;
+use crate::host::syscalls::CallNames;
 
 /// A system call: its name, and whose number it was made by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,7 +115,8 @@ mod tests {
     use ctprof_ebpf::abi::syscall::{CallKey, CallRow, abi, kind};
 
     use super::{CallId, called};
-    use crate::aggregate::{CallNames, Owners};
+    use crate::aggregate::Owners;
+    use crate::host::syscalls::CallNames;
 
     const NAMES: CallNames = CallNames {
         call: |number, _| format!("call{number}"),

@@ -9,7 +9,7 @@ use ctprof_ebpf::abi::syscall::{CallKey, JUDGED, abi};
 
 use super::called::CallId;
 use super::write::arch;
-use crate::aggregate::CallNames;
+use crate::host::syscalls::CallNames;
 
 /// A profile, by the names in it.
 #[derive(Clone, Debug)]

@@ -1,21 +1,22 @@
 //! A window from records. They may come from anywhere, and nothing that they say is taken for granted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::layout::{
     BucketRecord, CulpritRecord, FrameRecord, Head, HistogramRecord, KindRecord, LedgerRecord,
-    ModuleRecord, QualityRecord, RowRecord, StackRecord, SyscallRecord,
+    ModuleRecord, QualityRecord, RowRecord, StackRecord,
 };
 use super::limits;
 use crate::model::text::printable;
 use crate::model::{
-    Bucket, CfsFigures, Container, ContainerIdentity, Counters, Culprit, Cut, Cuts, Delay, Frame,
-    FrameId, FrameKind, Histogram, Latency, LatencyBucket, Ledger, Loss, Module, ModuleId, Pod,
-    Psi, Runtime, Stack, StackQuality, Stall, State, Stolen, Syscall, Unavailable, Unnamed, ViewId,
-    Window,
+    Bucket, CfsFigures, Container, ContainerIdentity, Culprit, Cut, Cuts, Delay, Frame, FrameId,
+    FrameKind, Histogram, Ledger, Loss, Measured, Module, ModuleId, Pod, Runtime, Stack,
+    StackQuality, State, Stolen, Unavailable, Unnamed, ViewId, Window,
 };
+use crate::views;
 
 /// What is wrong, as a part of a sentence without control characters.
 pub(super) type Problem = String;
@@ -75,6 +76,8 @@ struct Known {
     stacks: usize,
     /// Sum of all times of states and stacks.
     total_ns: u64,
+    /// Views that rows have and this ctprof has not.
+    unknown_views: BTreeSet<String>,
 }
 
 impl Known {
@@ -152,6 +155,7 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         stack_frames: limits::STACK_FRAMES,
         stacks: limits::STACKS,
         total_ns: 0,
+        unknown_views: BTreeSet::new(),
     };
     for string in records.many::<&str>(head.strings, usize::MAX)? {
         known.strings.push(clean(string?).into());
@@ -172,6 +176,14 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         let row = row(records, &mut known)?;
         window.rows.push(row);
     }
+    let unknown = known.unknown_views.into_iter().map(|id| Unavailable {
+        view: ViewId::read(id),
+        cause: format!(
+            "this ctprof does not know it; use ctprof {}, which recorded it",
+            window.ctprof_version
+        ),
+    });
+    window.unavailable.extend(unknown);
     match records.0 {
         [] => Ok(window),
         _ => Err(broken()),
@@ -215,12 +227,7 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
         cpu_quota_cores: record.cpu_quota_cores,
         threads: record.threads,
         ledger: record.ledger.map(|it| ledger(it, known)).transpose()?,
-        psi: record.psi.map(psi),
-        counters: record.counters.map(counters),
-        syscalls: record
-            .syscalls
-            .map(|calls| calls.iter().map(syscall).collect())
-            .transpose()?,
+        measured: measured(&record.views, known)?,
         cfs: record.cfs.map(|cfs| CfsFigures {
             usage_ns: cfs.usage_ns,
             periods: cfs.periods,
@@ -246,6 +253,15 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
     }
     known.stacks -= row.stacks.len();
     Ok(row)
+}
+
+fn measured(records: &[(String, Vec<u8>)], known: &mut Known) -> Decoded<Measured> {
+    let unknown = |id: &str| {
+        if known.unknown_views.len() < limits::UNKNOWN_VIEWS {
+            known.unknown_views.insert(clean(id));
+        }
+    };
+    views::decode(records, clean, unknown).ok_or_else(broken)
 }
 
 /// A stack; `before` are the frames of the one before it, root first, and become its own.
@@ -330,63 +346,4 @@ fn histogram(record: &HistogramRecord) -> Decoded<Histogram> {
 fn bounds(bucket: &BucketRecord) -> Decoded<(u64, u64)> {
     let to_ns = bucket.from_ns.checked_add(bucket.width_ns);
     Ok((bucket.from_ns, to_ns.ok_or_else(broken)?))
-}
-
-fn psi(record: [Option<(u64, u64)>; 3]) -> Psi {
-    let [cpu, io, memory] =
-        record.map(|stall| stall.map(|(some_ns, full_ns)| Stall { some_ns, full_ns }));
-    Psi { cpu, io, memory }
-}
-
-const fn counters(record: [Option<u64>; 6]) -> Counters {
-    let [
-        cycles,
-        instructions,
-        cache_misses,
-        page_faults,
-        context_switches,
-        migrations,
-    ] = record;
-    Counters {
-        cycles,
-        instructions,
-        cache_misses,
-        page_faults,
-        context_switches,
-        migrations,
-    }
-}
-
-fn syscall(record: &SyscallRecord) -> Decoded<Syscall> {
-    let buckets = record.latency.iter().map(|(bucket, sum_ns)| {
-        let (from_ns, to_ns) = bounds(bucket)?;
-        Ok(LatencyBucket {
-            from_ns,
-            to_ns,
-            count: bucket.count,
-            sum_ns: *sum_ns,
-        })
-    });
-    Ok(Syscall {
-        name: clean(&record.name),
-        abi: clean(&record.abi),
-        count: record.count,
-        errors: record
-            .errors
-            .iter()
-            .map(|(name, count)| (clean(name), *count))
-            .collect(),
-        total_ns: record.total_ns,
-        off_cpu_ns: record.off_cpu_ns,
-        max_ns: record.max_ns,
-        latency: Latency {
-            count: record.latency_count,
-            sum_ns: record.latency_sum_ns,
-            buckets: buckets.collect::<Decoded<_>>()?,
-        },
-        began_before: record.began_before,
-        never_returned: record.never_returned,
-        refused: record.refused,
-        in_progress: record.in_progress,
-    })
 }

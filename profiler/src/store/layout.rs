@@ -76,9 +76,8 @@ pub(super) struct RowRecord {
     /// State, time.
     pub(super) time_ns: Vec<(u8, u64)>,
     pub(super) ledger: Option<LedgerRecord>,
-    pub(super) psi: Option<[Option<(u64, u64)>; 3]>,
-    pub(super) counters: Option<[Option<u64>; 6]>,
-    pub(super) syscalls: Option<Vec<SyscallRecord>>,
+    /// Id of the view, its record.
+    pub(super) views: Vec<(String, Vec<u8>)>,
     pub(super) cfs: Option<CfsRecord>,
     pub(super) samples: u64,
     /// Of samples.
@@ -136,25 +135,6 @@ pub(super) enum CulpritRecord {
     Kernel,
     Idle,
     Unknown,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct SyscallRecord {
-    pub(super) name: String,
-    pub(super) abi: String,
-    pub(super) count: u64,
-    pub(super) errors: Vec<(String, u64)>,
-    pub(super) total_ns: Option<u64>,
-    pub(super) off_cpu_ns: u64,
-    pub(super) max_ns: u64,
-    pub(super) latency_count: u64,
-    pub(super) latency_sum_ns: u64,
-    /// Bucket, time of the calls in it.
-    pub(super) latency: Vec<(BucketRecord, u64)>,
-    pub(super) began_before: u64,
-    pub(super) never_returned: u64,
-    pub(super) refused: u64,
-    pub(super) in_progress: u64,
 }
 
 #[derive(Serialize, Deserialize)]

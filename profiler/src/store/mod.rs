@@ -23,8 +23,9 @@ pub use write::write;
 /// How the file begins: the first byte is no text, the last one is changed by what changes line ends.
 const MAGIC: [u8; 8] = *b"\x89ctprof\n";
 
-/// Version of the layout: goes up with every change of [`layout`].
-pub const VERSION: u32 = 2;
+/// Version of the layout: goes up with every change of [`layout`], and of the record of a view, but not with a
+/// new view.
+pub const VERSION: u32 = 3;
 
 /// What a file may hold, so that a hostile one costs no more than a few hundred megabytes. A hundred times a busy host.
 mod limits {
@@ -36,6 +37,8 @@ mod limits {
     pub(super) const FRAMES: usize = 1 << 20;
     /// Stacks of all rows.
     pub(super) const STACKS: usize = 2 << 20;
+    /// Views that this ctprof has not and that are told by name.
+    pub(super) const UNKNOWN_VIEWS: usize = 20;
     /// Frames of all stacks.
     pub(super) const STACK_FRAMES: usize = 64 << 20;
     /// Sums of more than a hundred years are not time: they would overflow the sums of whoever adds them up.

@@ -10,13 +10,14 @@ use serde::Serialize;
 
 use super::layout::{
     BucketRecord, CfsRecord, CulpritRecord, FrameRecord, Head, HistogramRecord, KindRecord,
-    LedgerRecord, ModuleRecord, QualityRecord, RowRecord, StackRecord, SyscallRecord,
+    LedgerRecord, ModuleRecord, QualityRecord, RowRecord, StackRecord,
 };
 use super::{MAGIC, VERSION, limits};
 use crate::model::{
-    Container, Counters, Culprit, Cut, FrameId, FrameKind, Histogram, Ledger, Psi, Stack,
-    StackQuality, State, Syscall, Window,
+    Container, Culprit, Cut, FrameId, FrameKind, Histogram, Ledger, Stack, StackQuality, State,
+    Window,
 };
+use crate::views;
 
 /// Records are handed to the compressor in pieces of this size.
 const PIECE_BYTES: usize = 64 << 10;
@@ -67,7 +68,7 @@ pub fn write(window: &Window, out: &mut impl Write) -> io::Result<()> {
         })?;
     }
     for row in &window.rows {
-        records.add(&row_record(row))?;
+        records.add(&row_record(row)?)?;
         write_stacks(&row.stacks, &strings, &mut records)?;
     }
     records.finish()
@@ -214,9 +215,9 @@ fn state_number(state: State) -> u8 {
     position.unwrap_or_default() as u8
 }
 
-fn row_record(row: &Container) -> RowRecord {
+fn row_record(row: &Container) -> io::Result<RowRecord> {
     let identity = &row.identity;
-    RowRecord {
+    Ok(RowRecord {
         id: identity.id.clone(),
         name: identity.name.clone(),
         runtime: identity.runtime.name().to_owned(),
@@ -234,32 +235,7 @@ fn row_record(row: &Container) -> RowRecord {
             .map(|(state, ns)| (state_number(*state), *ns))
             .collect(),
         ledger: row.ledger.as_ref().map(ledger_record),
-        psi: row.psi.map(|Psi { cpu, io, memory }| {
-            [cpu, io, memory].map(|stall| stall.map(|stall| (stall.some_ns, stall.full_ns)))
-        }),
-        counters: row.counters.map(
-            |Counters {
-                 cycles,
-                 instructions,
-                 cache_misses,
-                 page_faults,
-                 context_switches,
-                 migrations,
-             }| {
-                [
-                    cycles,
-                    instructions,
-                    cache_misses,
-                    page_faults,
-                    context_switches,
-                    migrations,
-                ]
-            },
-        ),
-        syscalls: row
-            .syscalls
-            .as_ref()
-            .map(|calls| calls.iter().map(syscall_record).collect()),
+        views: views::encode(&row.measured).map_err(io::Error::other)?,
         cfs: row.cfs.map(|cfs| CfsRecord {
             usage_ns: cfs.usage_ns,
             periods: cfs.periods,
@@ -273,7 +249,7 @@ fn row_record(row: &Container) -> RowRecord {
         quality: quality_record(&row.quality),
         wait_quality: quality_record(&row.wait_quality),
         stacks: row.stacks.len() as u32,
-    }
+    })
 }
 
 fn quality_record(quality: &StackQuality) -> QualityRecord {
@@ -336,28 +312,6 @@ const fn bucket_record(from_ns: u64, to_ns: u64, count: u64) -> BucketRecord {
         from_ns,
         width_ns: to_ns.saturating_sub(from_ns),
         count,
-    }
-}
-
-fn syscall_record(call: &Syscall) -> SyscallRecord {
-    let buckets = call.latency.buckets.iter();
-    SyscallRecord {
-        name: call.name.clone(),
-        abi: call.abi.clone(),
-        count: call.count,
-        errors: call.errors.clone(),
-        total_ns: call.total_ns,
-        off_cpu_ns: call.off_cpu_ns,
-        max_ns: call.max_ns,
-        latency_count: call.latency.count,
-        latency_sum_ns: call.latency.sum_ns,
-        latency: buckets
-            .map(|it| (bucket_record(it.from_ns, it.to_ns, it.count), it.sum_ns))
-            .collect(),
-        began_before: call.began_before,
-        never_returned: call.never_returned,
-        refused: call.refused,
-        in_progress: call.in_progress,
     }
 }
 

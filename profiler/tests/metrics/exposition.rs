@@ -153,7 +153,7 @@ fn every_metric() -> Result {
     let mut known = 0;
     for metric in table::all() {
         let of_row = match metric.source {
-            Source::Group(_) => group_labels(Grouping::Container),
+            Source::Group(_) | Source::View(_) => group_labels(Grouping::Container),
             Source::Host(_) | Source::Agent(_) => &[],
         };
         for name in metric.series_names() {

@@ -50,7 +50,7 @@ impl Known {
             let mut labels: BTreeSet<String> =
                 metric.labels.iter().map(|it| it.name.to_owned()).collect();
             labels.extend(OF_TARGET.map(str::to_owned));
-            if matches!(metric.source, Source::Group(_)) {
+            if matches!(metric.source, Source::Group(_) | Source::View(_)) {
                 labels.extend(rows.iter().cloned());
             }
             if matches!(metric.kind, Kind::Histogram(_)) {

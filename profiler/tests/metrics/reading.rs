@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use ctprof::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Delayer, Fixed, Group, GroupKey, Histogram,
-    Latency, LatencyBucket, Ledger, Loss, ProgramCost, Psi, Reading, Runtime, Stall, State, Stolen,
-    Syscall, Unavailable,
+    Latency, LatencyBucket, Ledger, Loss, ProgramCost, Reading, Runtime, State, Stolen,
+    Unavailable,
 };
+use ctprof::views::psi::{Psi, Stall};
+use ctprof::views::syscalls::{Syscall, Syscalls};
 use ctprof_ebpf::histogram;
 
 /// A histogram of these values, counted as the kernel half does.
@@ -114,7 +116,7 @@ pub(crate) fn limited() -> Group {
             full_ns: some_ns / 2,
         })
     };
-    it.psi = Some(Psi {
+    it.measured.insert(Psi {
         cpu: stall(8_000_000_000),
         io: stall(2_000_000),
         memory: None,
@@ -128,7 +130,7 @@ pub(crate) fn limited() -> Group {
         bursts: 0,
         burst_ns: 0,
     });
-    it.syscalls = Some(vec![
+    it.measured.insert(Syscalls(vec![
         Syscall {
             name: "read".into(),
             count: 4,
@@ -143,7 +145,7 @@ pub(crate) fn limited() -> Group {
             count: 1,
             ..Syscall::default()
         },
-    ]);
+    ]));
     group
 }
 
@@ -190,7 +192,7 @@ pub(crate) fn large(containers: usize) -> Arc<Reading> {
     let mut reading = small();
     reading.groups.extend((0..containers).map(|number| {
         let mut group = limited();
-        group.figures.syscalls = None;
+        group.figures.measured.remove::<Syscalls>();
         group.key.container = format!("container-{number}");
         group.delayed_by = (0..6)
             .map(|culprit| {

@@ -1,10 +1,11 @@
 //! The report: what it says, and that it says the same again.
 
 use ctprof::analysis::View;
-use ctprof::model::{Latency, LatencyBucket, Ledger, Runtime, State, Syscall, Unavailable, ViewId};
+use ctprof::model::{Latency, LatencyBucket, Ledger, Runtime, State, Unavailable, ViewId};
 use ctprof::output;
 use ctprof::output::report::{self, Options};
 use ctprof::store::{self, RecordingDir};
+use ctprof::views::syscalls::{Syscall, Syscalls};
 
 use crate::golden::assert_golden;
 use crate::synthetic;
@@ -68,7 +69,7 @@ fn the_report_has_the_system_calls_where_they_were_counted() {
         },
         ..Syscall::default()
     };
-    db.syscalls = Some(vec![
+    db.measured.insert(Syscalls(vec![
         // 412 sleeps.
         call("fsync", 200, 3_150_000_000),
         // In progress for all of the recording: no call that ended took as long.
@@ -80,7 +81,7 @@ fn the_report_has_the_system_calls_where_they_were_counted() {
         },
         call("pread64", 9_000, 400_000_000),
         call("lseek", 9_000, 1_000_000),
-    ]);
+    ]));
     let (view, _) = View::of(&window);
     let position = view.labels().iter().position(|it| it.contains("postgres"));
     let alone = Options {

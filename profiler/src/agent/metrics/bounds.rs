@@ -15,9 +15,6 @@ pub(super) const RUN_QUEUE: [u64; 16] = powers([
 /// How long a quota stops a thread: mostly a part of a period of 100 ms, or several periods.
 pub(super) const THROTTLE: [u64; 8] = powers([20, 22, 24, 25, 26, 27, 28, 30]);
 
-/// System calls: 1 us to 1 s; there may be many rows of these.
-pub(super) const SYSCALL: [u64; 8] = powers([10, 12, 14, 16, 20, 23, 26, 30]);
-
 /// Answers to scrapes; counted by these bounds in the first place.
 pub(super) const SCRAPE: [u64; SCRAPE_BOUNDS.len()] = nanoseconds(SCRAPE_BOUNDS);
 
@@ -72,11 +69,18 @@ mod tests {
     use ctprof_ebpf::histogram;
     use proptest::prelude::*;
 
-    use super::{RUN_QUEUE, SYSCALL, THROTTLE, spread};
+    use super::{RUN_QUEUE, THROTTLE, spread};
+    use crate::model::metric::Kind;
+    use crate::views;
 
     #[test]
     fn bounds_are_borders_of_buckets() {
-        for bounds in [&RUN_QUEUE[..], &THROTTLE, &SYSCALL] {
+        let of_views = views::ALL.iter().flat_map(|view| view.metrics);
+        let of_views = of_views.filter_map(|metric| match metric.kind {
+            Kind::Histogram(bounds) => Some(bounds),
+            _ => None,
+        });
+        for bounds in [&RUN_QUEUE[..], &THROTTLE].into_iter().chain(of_views) {
             for bound in bounds {
                 let bucket = histogram::bucket(*bound);
                 assert_eq!(histogram::bounds(bucket).0, *bound);

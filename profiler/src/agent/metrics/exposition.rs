@@ -65,27 +65,31 @@ impl Collector for Exposition {
         let mut buckets = Vec::new();
         for metric in table::available(&self.reading) {
             let mut any = false;
-            each(metric, &rows, &self.reading, &agent, &mut |_, _, _| {
+            each(&metric, &rows, &self.reading, &agent, &mut |_, _, _| {
                 any = true;
             });
             if !any {
                 continue;
             }
-            let unit = unit(metric);
+            let unit = unit(&metric);
             let mut family = encoder.encode_descriptor(
                 metric.stem(),
-                &help(metric),
+                &help(&metric),
                 unit.as_ref(),
                 metric_type(metric.kind),
             )?;
             let mut result = Ok(());
             each(
-                metric,
+                &metric,
                 &rows,
                 &self.reading,
                 &agent,
                 &mut |row, own, value| {
-                    let labels = SeriesLabels { row, metric, own };
+                    let labels = SeriesLabels {
+                        row,
+                        metric: &metric,
+                        own,
+                    };
                     result = result.and_then(|()| write(&mut family, &labels, value, &mut buckets));
                 },
             );
@@ -107,9 +111,10 @@ fn each(
 ) {
     let none = Labels::new();
     match metric.source {
-        Source::Group(values) => {
+        Source::Group(_) | Source::View(_) => {
             for (labels, group) in rows {
-                values(group, &mut |own, value| take(labels, own, value));
+                let take = &mut |own: &[&str], value: Value<'_>| take(labels, own, value);
+                metric.source.of_group(group, take);
             }
         }
         Source::Host(values) => values(reading, &mut |own, value| take(&none, own, value)),

@@ -9,7 +9,7 @@ use crate::model::{Grouping, units};
 const HEAD: &str = "\
 # Metrics of `ctprof agent`
 
-Made from the table in `profiler/src/agent/metrics/table`; `BLESS=1 cargo test --test metrics` writes it anew.
+Made from the tables in `profiler/src/agent/metrics/table` and of the views in `profiler/src/views`; `BLESS=1 cargo test --test metrics` writes it anew.
 
 Times are in seconds of **thread time** unless said otherwise: four threads that wait for one second have waited for four.
 Counters begin at 0 when the agent starts, or when their row was born, and only grow for as long as the row is there: also
@@ -17,7 +17,7 @@ when cgroups of it end, containers are renamed, or limits change. A row that dis
 rows, and those that are gone, add up to `ctprof_host_thread_seconds_total`. Both formats that Prometheus reads are served:
 OpenMetrics, and the classic text format.
 
-That holds for what the kernel itself counts for a cgroup (`cpu.stat`, PSI), too: what it counted before the agent began is
+That holds for what the kernel itself counts for a cgroup (`cpu.stat` and other files of it), too: what it counted before the agent began is
 left out, and a row goes on from its sum when a container restarts. What a cgroup counted between the last reading and its
 end is lost. A pod has the quota and the counters of the pod's own cgroup, other rows the sums of their cgroups' counters, and a
 quota if they are in one. Rows of more than 64 cgroups, and the row `other`, do not have these.
@@ -50,7 +50,7 @@ whole, so that two of them stay two series.
 pub fn page() -> String {
     let mut out = HEAD.to_owned();
     section(&mut out, "Rows", &rows(), |source| {
-        matches!(source, Source::Group(_))
+        matches!(source, Source::Group(_) | Source::View(_))
     });
     section(&mut out, "Host", "\nNo labels of a row.\n", |source| {
         matches!(source, Source::Host(_))
@@ -88,7 +88,7 @@ fn section(out: &mut String, title: &str, text: &str, belongs: impl Fn(&Source) 
                 &code(&[metric.name]),
                 kind(metric.kind),
                 &labels.join("<br>"),
-                &meaning(metric),
+                &meaning(&metric),
             ],
         );
     }

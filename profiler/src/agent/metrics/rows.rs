@@ -80,7 +80,7 @@ pub(super) fn fitting<'a>(
             Source::Agent(values) => {
                 values(&agent, &mut |_, _| shown.series += series(metric.kind));
             }
-            Source::Group(_) => {}
+            Source::Group(_) | Source::View(_) => {}
         }
     }
     let (special, ordinary): (Vec<&Group>, Vec<&Group>) = reading
@@ -105,9 +105,8 @@ pub(super) fn fitting<'a>(
 fn wanted(reading: &Reading, group: &Group) -> u64 {
     let mut wanted = 0;
     for metric in table::available(reading) {
-        if let Source::Group(values) = metric.source {
-            values(group, &mut |_, _| wanted += series(metric.kind));
-        }
+        let count = &mut |_: &[&str], _: table::Value<'_>| wanted += series(metric.kind);
+        metric.source.of_group(group, count);
     }
     wanted
 }

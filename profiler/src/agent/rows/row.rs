@@ -12,7 +12,7 @@ use super::figures::Figures;
 use super::{RowId, Tells};
 use crate::aggregate::{histogram, part, state_of};
 use crate::collect::add_row;
-use crate::model::{CfsFigures, ContainerIdentity, GroupKey, Ledger, Psi, State};
+use crate::model::{CfsFigures, ContainerIdentity, GroupKey, Ledger, Measured, State};
 
 /// A row.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +22,8 @@ pub(in crate::agent) struct Row {
     pub(in crate::agent) identity: ContainerIdentity,
     /// What the kernel counts for the cgroups that hold its members.
     pub(in crate::agent) cfs: Option<CfsFigures>,
-    /// The same of stall times.
-    pub(in crate::agent) psi: Option<Psi>,
+    /// The same of views that are measured so.
+    pub(in crate::agent) measured: Measured,
     pub(super) sums: Figures,
     /// Time on the CPU that is the kernel's for certain, beside that in `sums`.
     pub(super) kernel_threads_ns: u64,

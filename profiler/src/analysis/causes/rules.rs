@@ -189,7 +189,7 @@ fn blocked(it: &Evidence<'_>, state: State, what: String) -> String {
         .map(|call| {
             let times = units::counted(call.count, "time");
             let name = cut(&call.name, MAX_LABEL);
-            match it.container.calls_of(&call.name) {
+            match it.container.views.times(&call.name) {
                 Some(calls) => {
                     let calls = units::counted(calls, "call");
                     format!("slept {times} in {calls} of {name}")

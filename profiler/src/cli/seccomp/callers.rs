@@ -12,9 +12,9 @@ use crate::cli::slow_calls::line::{MadeCall, comm, image, stack_of};
 use crate::cli::slow_calls::{Answer, SlowCalls};
 use crate::collect::SlowCallSeen;
 use crate::host::Host;
+use crate::host::syscalls::CALL_NAMES;
 use crate::model::text::printable;
 use crate::model::{ContainerIdentity, Losses, ProcessKey};
-use crate::recording::CALL_NAMES;
 use crate::seccomp::CallId;
 
 /// Callers and stacks that are told apart: a program that names every thread differently must not fill the memory.

@@ -8,11 +8,11 @@ use ctprof_ebpf::abi::syscall::SlowCall;
 use serde::Serialize;
 
 use super::{Answer, Question, lane};
+use crate::host::syscalls::CALL_NAMES;
 use crate::host::{clock, syscall_arguments};
 use crate::model::ProcessKey;
 use crate::model::text::printable;
 use crate::model::units::duration;
-use crate::recording::CALL_NAMES;
 
 /// A call, and whose container made it.
 pub(in crate::cli) struct MadeCall {

@@ -17,11 +17,11 @@ use ctprof_ebpf::abi::syscall::view as wanted;
 use super::counting::{Counting, Plan};
 use super::{Format, duration, rows};
 use crate::Result;
-use crate::analysis::syscalls::Order;
 use crate::bpf::CallPlan;
 use crate::collect::block_on;
 use crate::model::Grouping;
 use crate::target::TargetArgs;
+use crate::views::syscalls::Order;
 use view::View;
 
 /// Length of a recording that names neither a duration nor a command, and does not show what it counts.

@@ -9,8 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::SyscallsArgs;
 use crate::Result;
-use crate::aggregate::{Owners, container_ledgers, container_syscalls};
-use crate::analysis::syscalls::{Order, SyscallSummary, of_container, sort};
+use crate::aggregate::{Owners, container_ledgers};
 use crate::cli::ps::terminal_width;
 use crate::cli::record::say;
 use crate::cli::slow_calls::line::MadeCall;
@@ -19,12 +18,13 @@ use crate::cli::{Format, output_error};
 use crate::collect::{Observer, RawLedger, Recorded, Samples, SlowCallSeen, Snapshot, WatchList};
 use crate::grouping::{Naming, owner, owners};
 use crate::host::kernel;
+use crate::host::syscalls::CALL_NAMES;
 use crate::model::units::duration;
-use crate::model::{
-    Container, ContainerIdentity, Losses, Pod, ProcessKey, Runtime, Syscall, Unavailable,
+use crate::model::{Container, ContainerIdentity, Losses, Pod, ProcessKey, Runtime, Unavailable};
+
+use crate::views::syscalls::{
+    self, Order, Syscall, SyscallSummary, Syscalls, in_short, sort, table,
 };
-use crate::output::syscalls::{in_short, table};
-use crate::recording::CALL_NAMES;
 
 /// Version of the JSON form.
 const SCHEMA_VERSION: u64 = 1;
@@ -95,7 +95,7 @@ impl<'a> Rows<'a> {
     fn iter(&self) -> impl Iterator<Item = Row<'a>> {
         let order = self.order;
         self.containers.iter().map(move |container| {
-            let mut calls = of_container(container).unwrap_or_default();
+            let mut calls = Syscalls::summary_of(container).unwrap_or_default();
             sort(&mut calls, order);
             let identity = &container.identity;
             Row {
@@ -175,14 +175,18 @@ impl<'a> View<'a> {
     ) -> (Owners, Vec<Container>) {
         self.naming.settle();
         let (owners, mut containers) = owners(watch, &mut self.naming);
-        container_syscalls(rows, timed, CALL_NAMES, &owners, &mut containers);
+        syscalls::fold(rows, timed, CALL_NAMES, &owners, &mut containers);
         (owners, containers)
     }
 
     /// Containers that called the kernel, most time in it first.
     fn shown(containers: &[Container]) -> Vec<&Container> {
         fn calls(container: &Container) -> impl Iterator<Item = &Syscall> {
-            container.syscalls.iter().flatten()
+            container
+                .measured
+                .get::<Syscalls>()
+                .into_iter()
+                .flat_map(|calls| &calls.0)
         }
         let mut shown: Vec<&Container> = containers
             .iter()

@@ -110,6 +110,12 @@ impl Hierarchy {
         self.namespaced
     }
 
+    /// The host that it is of.
+    #[must_use]
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// Where the hierarchy is mounted.
     #[must_use]
     pub fn mount_point(&self) -> &Path {
@@ -128,7 +134,8 @@ impl Hierarchy {
     }
 
     /// The folder in the v2 hierarchy, which a hybrid host has beside the watched one.
-    pub(super) fn unified_dir(&self, path: &str) -> Option<PathBuf> {
+    #[must_use]
+    pub fn unified_dir(&self, path: &str) -> Option<PathBuf> {
         self.dir_in(self.unified.as_ref()?, path)
     }
 

@@ -3,7 +3,6 @@
 //! - `hierarchy`: where the CPU controller is (v1, v2 or hybrid), paths to folders and back
 //! - `walk`: every cgroup with its id, lookups, threads
 //! - `cpu`: quota and `cpu.stat`
-//! - `pressure`: stall times
 //! - `fresh`: a new cgroup for a command
 //! - `members`: the processes in a cgroup, and signals to them
 //!
@@ -13,7 +12,6 @@ pub mod cpu;
 pub mod fresh;
 pub mod hierarchy;
 mod members;
-pub mod pressure;
 #[cfg(test)]
 mod tests;
 pub mod walk;

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Cgroup, FreshCgroup, Hierarchy, Version};
 use crate::host::Host;
 use crate::host::proc::fixture::Fixture;
-use crate::model::{CfsFigures, Psi, Stall};
+use crate::model::CfsFigures;
 
 const WEB: &str = "/docker/fe5215765b75d118956d04673775e556590714c3bdaa76c21f888cb4a2cc4182";
 const WORKER: &str = "/docker/c23991f652b4704e991ee146d3957d8fedf7c817f68f78b766a8e0ff1acf834c";
@@ -118,40 +118,6 @@ fn v2_tree_quota_and_figures() {
             burst_ns: 0,
         })
     );
-}
-
-#[test]
-fn stall_times_are_in_v2_where_the_kernel_counts_them() {
-    let fixture = Fixture::new("docker-hybrid");
-    let hierarchy = Hierarchy::detect(&fixture.host).unwrap();
-    let stall = |some_ns, full_ns| Some(Stall { some_ns, full_ns });
-    assert_eq!(hierarchy.missing_pressure(), None);
-    assert_eq!(
-        hierarchy.pressure(WEB),
-        Some(Psi {
-            cpu: stall(5_000_017_000, 1_250_000_000),
-            io: stall(3_000, 0),
-            // Switched off, or a kernel without it: no file.
-            memory: None,
-        })
-    );
-    assert_eq!(hierarchy.pressure("/bench/a"), None, "not in v2");
-
-    let fixture = Fixture::new("containerd-v2");
-    let hierarchy = Hierarchy::detect(&fixture.host).unwrap();
-    assert_eq!(hierarchy.pressure("/kubepods.slice"), None);
-    assert_eq!(
-        hierarchy.missing_pressure().unwrap(),
-        "this kernel does not count stall times; boot it with psi=1 (it needs CONFIG_PSI)"
-    );
-
-    fixture.write("/proc/self/cgroup", "1:cpu:/\n");
-    let v1 = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
-    fixture.write("/proc/self/mountinfo", v1);
-    let hierarchy = Hierarchy::detect(&fixture.host).unwrap();
-    assert_eq!(hierarchy.pressure("/"), None);
-    let cause = hierarchy.missing_pressure().unwrap();
-    assert!(cause.contains("mount -t cgroup2"), "{cause}");
 }
 
 #[test]

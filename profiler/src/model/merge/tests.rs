@@ -4,7 +4,10 @@ mod events;
 
 use proptest::prelude::*;
 
-use crate::model::{CfsFigures, Container, Culprit, FrameTable, Histogram, Ledger, Window};
+use crate::model::measured::Tally;
+use crate::model::{
+    CfsFigures, Container, Culprit, FrameTable, Histogram, Ledger, Measured, Window,
+};
 use events::{sequence, waited, window};
 
 /// A window as text in which neither the order of rows, stacks and frames nor their numbers matter.
@@ -42,10 +45,6 @@ fn normal(window: &Window) -> String {
                 })
                 .collect();
             delays.sort();
-            row.syscalls
-                .as_mut()
-                .unwrap()
-                .sort_by(|a, b| a.name.cmp(&b.name));
             format!("{row:#?}\n{stacks:#?}\n{delays:#?}")
         })
         .collect();
@@ -70,15 +69,12 @@ fn merged(windows: impl IntoIterator<Item = Window>) -> Window {
 fn without_maxima(mut window: Window) -> Window {
     for row in &mut window.rows {
         row.ledger.as_mut().unwrap().run_queue_latency.max_ns = 0;
-        for call in row.syscalls.iter_mut().flatten() {
-            call.max_ns = 0;
-        }
         row.time_ns.retain(|_, ns| *ns > 0);
         row.threads = None;
         row.cpu_quota_cores = None;
-        row.psi = row
-            .psi
-            .filter(|psi| psi.cpu.is_some_and(|it| it.some_ns > 0));
+        if row.measured.get() == Some(&Tally::default()) {
+            row.measured = Measured::default();
+        }
     }
     window.lost.retain(|_, count| *count > 0);
     window.stolen = window.stolen.filter(|it| it.hypervisor_ns > 0);
@@ -92,7 +88,6 @@ fn with_rows_of(mut window: Window, all: &Window) -> Window {
         identity: row.identity.clone(),
         ledger: Some(Ledger::default()),
         cfs: Some(CfsFigures::default()),
-        syscalls: Some(Vec::new()),
         ..Container::default()
     });
     window.merge(Window {

@@ -2,12 +2,11 @@
 //! of does not compile.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use super::{Op, Sums, combine_lists};
 use crate::model::{
-    Bucket, CfsFigures, Container, Counters, Cuts, Delay, Histogram, Latency, LatencyBucket,
-    Ledger, Psi, Stack, StackQuality, Stall, Stolen, Syscall, Unnamed,
+    Bucket, CfsFigures, Container, Cuts, Delay, Histogram, Latency, LatencyBucket, Ledger, Stack,
+    StackQuality, Stolen, Unnamed,
 };
 
 /// Sums only: who the row is and its gauges are the caller's.
@@ -16,10 +15,8 @@ impl Sums for Container {
         let Self {
             time_ns,
             ledger,
-            psi,
-            counters,
+            measured,
             cfs,
-            syscalls,
             samples,
             quality,
             wait_quality,
@@ -30,16 +27,8 @@ impl Sums for Container {
         } = other;
         op.on_parts(&mut self.time_ns, time_ns);
         self.ledger.combine(ledger, op);
-        self.psi.combine(psi, op);
-        self.counters.combine(counters, op);
+        self.measured.combine(measured, op);
         self.cfs.combine(cfs, op);
-        match (&mut self.syscalls, syscalls) {
-            (Some(own), Some(other)) => combine_lists(own, other, op, |a, b| {
-                (&a.name, &a.abi).cmp(&(&b.name, &b.abi))
-            }),
-            (own @ None, other) if op == Op::Add => own.clone_from(other),
-            _ => {}
-        }
         op.on(&mut self.samples, *samples);
         self.quality.combine(quality, op);
         self.wait_quality.combine(wait_quality, op);
@@ -148,81 +137,6 @@ impl Sums for LatencyBucket {
 
     fn is_nothing(&self) -> bool {
         self.count == 0
-    }
-}
-
-impl Sums for Syscall {
-    fn combine(&mut self, other: &Self, op: Op) {
-        let Self {
-            count,
-            errors,
-            total_ns,
-            off_cpu_ns,
-            latency,
-            max_ns,
-            began_before,
-            never_returned,
-            refused,
-            in_progress,
-            name: _,
-            abi: _,
-        } = other;
-        op.on(&mut self.count, *count);
-        let mut own: BTreeMap<String, u64> = self.errors.drain(..).collect();
-        op.on_parts(&mut own, &errors.iter().cloned().collect());
-        self.errors = own.into_iter().filter(|(_, count)| *count > 0).collect();
-        op.on_optional(&mut self.total_ns, *total_ns);
-        op.on(&mut self.off_cpu_ns, *off_cpu_ns);
-        self.latency.combine(latency, op);
-        let end_ns = self.latency.buckets.last().map(|bucket| bucket.to_ns);
-        op.on_max(&mut self.max_ns, *max_ns, end_ns);
-        op.on(&mut self.began_before, *began_before);
-        op.on(&mut self.never_returned, *never_returned);
-        op.on(&mut self.refused, *refused);
-        // Those of the end: of the window that follows, or of the whole.
-        if op == Op::Add {
-            self.in_progress = *in_progress;
-        }
-    }
-
-    fn is_nothing(&self) -> bool {
-        self.count == 0 && self.in_progress == 0
-    }
-}
-
-impl Sums for Psi {
-    fn combine(&mut self, other: &Self, op: Op) {
-        let Self { cpu, io, memory } = other;
-        self.cpu.combine(cpu, op);
-        self.io.combine(io, op);
-        self.memory.combine(memory, op);
-    }
-}
-
-impl Sums for Stall {
-    fn combine(&mut self, other: &Self, op: Op) {
-        let Self { some_ns, full_ns } = other;
-        op.on(&mut self.some_ns, *some_ns);
-        op.on(&mut self.full_ns, *full_ns);
-    }
-}
-
-impl Sums for Counters {
-    fn combine(&mut self, other: &Self, op: Op) {
-        let Self {
-            cycles,
-            instructions,
-            cache_misses,
-            page_faults,
-            context_switches,
-            migrations,
-        } = other;
-        op.on_optional(&mut self.cycles, *cycles);
-        op.on_optional(&mut self.instructions, *instructions);
-        op.on_optional(&mut self.cache_misses, *cache_misses);
-        op.on_optional(&mut self.page_faults, *page_faults);
-        op.on_optional(&mut self.context_switches, *context_switches);
-        op.on_optional(&mut self.migrations, *migrations);
     }
 }
 

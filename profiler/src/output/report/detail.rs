@@ -10,12 +10,11 @@ use crate::analysis::names::{Name, NameKind};
 use crate::analysis::stacks::NameId;
 use crate::analysis::states::ViewState;
 use crate::analysis::summary::ContainerSummary;
-use crate::analysis::syscalls::SyscallSummary;
 use crate::analysis::{View, blame};
 use crate::model::text::{cut, printable};
 use crate::model::units;
-use crate::output::syscalls;
-use crate::output::table::{Align, Table};
+use crate::table::{Align, Table};
+use crate::views::Section;
 
 /// A function's name ends here: C++ templates fill screens.
 const MAX_FUNCTION: usize = 100;
@@ -25,12 +24,6 @@ const MAX_WAITS: usize = 5;
 
 /// Functions shown of such a stack: the innermost of the program.
 const MAX_CALLS: usize = 5;
-
-/// System calls shown of a container that is shown alone.
-const MAX_SYSCALLS: usize = 10;
-
-/// System calls shown of each of several containers.
-const MAX_SYSCALLS_OF_MANY: usize = 3;
 
 /// What a block shows.
 pub(super) struct Detail<'a> {
@@ -65,17 +58,16 @@ impl Detail<'_> {
                 self.print_waits(position, paint, out)?;
             }
         }
-        if let Some(calls) = &container.syscalls {
-            self.print_calls(calls, paint, out)?;
+        for section in container.views.sections(self.full) {
+            self.print_section(&section, paint, out)?;
         }
         self.print_functions(position, paint, out)
     }
 
-    /// Whether there is anything to say about why the container is slow, or its calls were asked for.
+    /// Whether there is anything to say about why the container is slow, or a view that was asked for.
     pub(super) fn is_worth_it(&self, position: usize) -> bool {
-        let calls = &self.view.summary.containers[position].syscalls;
-        calls.as_ref().is_some_and(|calls| !calls.is_empty())
-            || !self.causes.largest(position).is_empty()
+        let views = &self.view.summary.containers[position].views;
+        views.sections(self.full).next().is_some() || !self.causes.largest(position).is_empty()
     }
 
     /// The stacks with most time off the CPU.
@@ -125,30 +117,21 @@ impl Detail<'_> {
         Ok(())
     }
 
-    /// The system calls with most time, as `ctprof syscalls` shows them.
-    fn print_calls(
+    /// The table of a view.
+    fn print_section(
         &self,
-        calls: &[SyscallSummary],
+        section: &Section,
         paint: &Paint,
         out: &mut impl Write,
     ) -> std::io::Result<()> {
-        let most = if self.full {
-            MAX_SYSCALLS
-        } else {
-            MAX_SYSCALLS_OF_MANY
-        };
-        if calls.is_empty() {
-            return Ok(());
-        }
         if self.full {
             writeln!(out)?;
         }
-        let timed = calls.iter().any(|call| call.total_ns.is_some());
-        let table = syscalls::table(calls, most, timed);
-        table.write_with(out, None, |line| paint.faint(line))?;
-        if calls.len() > most {
-            let more = units::counted((calls.len() - most) as u64, "more system call");
-            writeln!(out, "{}", paint.faint(&more))?;
+        section
+            .table
+            .write_with(out, None, |line| paint.faint(line))?;
+        if let Some(more) = &section.more {
+            writeln!(out, "{}", paint.faint(more))?;
         }
         Ok(())
     }

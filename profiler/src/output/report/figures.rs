@@ -7,8 +7,7 @@ use crate::analysis::summary::{ContainerSummary, CulpritKind, Latency};
 use crate::analysis::threads::IDLE_BELOW_PERCENT;
 use crate::model::text::cut;
 use crate::model::units::{count, counted, duration, percent};
-use crate::model::{Counters, Psi, Stall};
-use crate::output::syscalls::in_short;
+use crate::views::About;
 
 /// A residual from this share on is worth a line in a short report.
 const NOTABLE_RESIDUAL: f64 = 0.005;
@@ -23,15 +22,16 @@ pub(super) fn lines(
     let mut lines = vec![
         ("delayed by", delayed_by(container, most)),
         ("blocked in", blocked_in(container, most)),
-        ("syscalls", calls(container)),
+    ];
+    lines.extend(container.views.lines(About::Threads));
+    lines.extend([
         (
             "idle",
             (idle_ns > 0 && !container.is_kernel()).then(|| idle(idle_ns)),
         ),
         ("cgroup", cgroup(container, full)),
-        ("pressure", container.psi.as_ref().and_then(pressure)),
-        ("counters", container.counters.as_ref().and_then(counters)),
-    ];
+    ]);
+    lines.extend(container.views.lines(About::Cgroup));
     if full {
         lines.extend([
             (
@@ -81,7 +81,7 @@ fn blocked_in(container: &ContainerSummary, most: usize) -> Option<String> {
     (!all.is_empty()).then(|| {
         list(all, most, |call| {
             let reason = ViewState::of(call.state).title();
-            let sleeps = match (call.count, container.calls_of(&call.name)) {
+            let sleeps = match (call.count, container.views.times(&call.name)) {
                 (0, _) => "since before".to_owned(),
                 (count, None) => format!("slept {}", counted(count, "time")),
                 (count, Some(calls)) => {
@@ -96,12 +96,6 @@ fn blocked_in(container: &ContainerSummary, most: usize) -> Option<String> {
             )
         })
     })
-}
-
-/// What the table of system calls sums up to.
-fn calls(container: &ContainerSummary) -> Option<String> {
-    let calls = container.syscalls.as_ref()?;
-    Some(in_short(calls, container.thread_time_ns))
 }
 
 /// What no cause counts: waits that say nothing about why something is slow.
@@ -138,52 +132,6 @@ fn cgroup(container: &ContainerSummary, full: bool) -> Option<String> {
         ));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
-}
-
-fn pressure(psi: &Psi) -> Option<String> {
-    let stall = |name: &str, stall: Option<Stall>| {
-        let stall = stall.filter(|stall| stall.some_ns > 0)?;
-        let (some, full) = (duration(stall.some_ns), duration(stall.full_ns));
-        Some(format!("{name} {some}, all at once {full}"))
-    };
-    let all: Vec<String> = [
-        stall("cpu", psi.cpu),
-        stall("io", psi.io),
-        stall("memory", psi.memory),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    (!all.is_empty()).then(|| format!("{} (PSI, wall clock)", all.join("; ")))
-}
-
-fn counters(counters: &Counters) -> Option<String> {
-    let mut all = Vec::new();
-    if let (Some(instructions), Some(cycles @ 1..)) = (counters.instructions, counters.cycles) {
-        let ipc = instructions as f64 / cycles as f64;
-        all.push(format!("{ipc:.2} instructions per cycle"));
-    }
-    if let (Some(misses), Some(instructions @ 1..)) = (counters.cache_misses, counters.instructions)
-    {
-        let rate = 1000.0 * misses as f64 / instructions as f64;
-        all.push(format!("{rate:.2} cache misses per 1,000 instructions"));
-    }
-    let plural = |value: u64, one: &str, many: &str| match value {
-        1 => format!("1 {one}"),
-        _ => format!("{} {many}", count(value)),
-    };
-    for (value, one, many) in [
-        (counters.page_faults, "page fault", "page faults"),
-        (
-            counters.context_switches,
-            "context switch",
-            "context switches",
-        ),
-        (counters.migrations, "CPU migration", "CPU migrations"),
-    ] {
-        all.extend(value.map(|value| plural(value, one, many)));
-    }
-    (!all.is_empty()).then(|| format!("{} (perf)", all.join(", ")))
 }
 
 fn latency(latency: &Latency) -> Option<String> {

@@ -5,7 +5,7 @@ use crate::analysis::states::Meaning;
 use crate::analysis::summary::{ContainerSummary, Summary};
 use crate::model::State;
 use crate::model::units;
-use crate::output::table::{Align, Table, cut};
+use crate::table::{Align, Table, cut};
 
 /// Which states a column sums up.
 type Belongs = fn(State) -> bool;

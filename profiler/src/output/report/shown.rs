@@ -5,7 +5,7 @@ use std::io::Write;
 use super::{MAX_LABEL, Options};
 use crate::analysis::summary::{ContainerSummary, Summary};
 use crate::model::units;
-use crate::output::table::cut;
+use crate::table::cut;
 
 /// Containers in the table, unless some are asked for by name.
 const MAX_ROWS: usize = 40;

@@ -1,9 +1,9 @@
 //! What perf counts for a cgroup, against what the kernel accounts to the processes in it.
 
-use ctprof::collect::{Counted, Counters};
 use ctprof::host::Host;
 use ctprof::host::cgroup::Hierarchy;
-use ctprof::model::ViewId;
+use ctprof::model::{Figures as _, ViewId};
+use ctprof::views::counters::{Counted, Counters, Counting};
 use libtest_mimic::Trial;
 
 use super::workload;
@@ -52,7 +52,7 @@ fn about(what: &str, found: Option<u64>, truth: u64, slack: u64) -> Result {
     Ok(())
 }
 
-fn of(counted: &Counted, cgroup: &Cgroup) -> Result<ctprof::model::Counters> {
+fn of(counted: &Counted, cgroup: &Cgroup) -> Result<Counters> {
     let counters = counted.of(cgroup.path());
     Ok(counters
         .ok_or_else(|| format!("no counters: {:?}", counted.unavailable([cgroup.path()])))?)
@@ -73,7 +73,7 @@ fn events() -> Result {
         ],
     )?;
     let hierarchy = Hierarchy::detect(&Host::default()).map_err(|error| error.to_string())?;
-    let mut counters = Counters::open(&hierarchy, [cgroup.path()]);
+    let mut counters = Counting::open(&hierarchy, [cgroup.path()]);
     run(
         &cgroup,
         &[
@@ -88,7 +88,7 @@ fn events() -> Result {
     counters.start();
     let did = run(&cgroup, &["--faults", "20000", "--switches", "3000"])?;
     let counted = counters.stop();
-    let mut counters = Counters::open(&hierarchy, [cgroup.path()]);
+    let mut counters = Counting::open(&hierarchy, [cgroup.path()]);
     counters.start();
     run(&cgroup, &["--migrations", "500"])?;
     let moved = counters.stop();
@@ -129,7 +129,7 @@ fn nested() -> Result {
     let (left, right) = (top.child("left")?, top.child("right")?);
     let deep = left.child("deep")?;
     let hierarchy = Hierarchy::detect(&Host::default()).map_err(|error| error.to_string())?;
-    let mut counters = Counters::open(&hierarchy, [top.path(), left.path(), right.path()]);
+    let mut counters = Counting::open(&hierarchy, [top.path(), left.path(), right.path()]);
     counters.start();
     let in_deep = run(&deep, &["--faults", "9000"])?.faults;
     let in_right = run(&right, &["--faults", "4000"])?.faults;
@@ -156,7 +156,7 @@ fn replaced() -> Result {
     let hierarchy = Hierarchy::detect(&Host::default()).map_err(|error| error.to_string())?;
     let none = format!("{}/none", top.path());
     let paths = [gone.path(), replaced.path(), &none];
-    let mut counters = Counters::open(&hierarchy, paths);
+    let mut counters = Counting::open(&hierarchy, paths);
     counters.start();
     let did = run(&gone, &["--faults", "5000"])?;
     gone.remove()?;
@@ -176,7 +176,7 @@ fn replaced() -> Result {
         "counters of a cgroup that is another now"
     );
     let said = counted.unavailable([gone.path(), replaced.path(), newborn.path(), &none]);
-    let cause = said.iter().find(|it| it.view == ViewId::COUNTERS);
+    let cause = said.iter().find(|it| it.view == Counters::VIEW);
     let cause = cause.ok_or("nothing is said")?.cause.as_str();
     ensure!(
         cause.contains("2 born") && cause.contains("1 not in") && cause.contains("of the 4"),

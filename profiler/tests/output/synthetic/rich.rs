@@ -2,9 +2,11 @@
 //! mostly waits, sleepers, the host, the kernel, and a container that the ledger does not know.
 
 use ctprof::model::{
-    CfsFigures, ContainerIdentity, Counters, Culprit, Ledger, Loss, Pod, Psi, Runtime, Stall,
-    State, Unavailable, ViewId, Window, stand_in,
+    CfsFigures, ContainerIdentity, Culprit, Ledger, Loss, Pod, Runtime, State, Unavailable, ViewId,
+    Window, stand_in,
 };
+use ctprof::views::counters::Counters;
+use ctprof::views::psi::{Psi, Stall};
 
 use super::ledger::{MS, delays, histogram};
 use super::{Maker, PERIOD_NS, named};
@@ -110,7 +112,7 @@ fn render(m: &mut Maker) {
         bursts: 2,
         burst_ns: 30 * MS,
     });
-    app.psi = Some(Psi {
+    app.measured.insert(Psi {
         cpu: Some(Stall {
             some_ns: 9_800 * MS,
             full_ns: 9_100 * MS,
@@ -118,7 +120,7 @@ fn render(m: &mut Maker) {
         io: None,
         memory: Some(Stall::default()),
     });
-    app.counters = Some(Counters {
+    app.measured.insert(Counters {
         page_faults: Some(1_203),
         context_switches: Some(1_563),
         migrations: Some(41),
@@ -155,7 +157,7 @@ fn noisy(m: &mut Maker) {
         },
     );
     let app = m.window.rows.last_mut().unwrap();
-    app.counters = Some(Counters {
+    app.measured.insert(Counters {
         cycles: Some(36_000_000_000),
         instructions: Some(25_920_000_000),
         cache_misses: Some(81_000_000),
@@ -267,7 +269,7 @@ fn db(m: &mut Maker) {
         },
     );
     let app = m.window.rows.last_mut().unwrap();
-    app.psi = Some(Psi {
+    app.measured.insert(Psi {
         io: Some(Stall {
             some_ns: 3_400 * MS,
             full_ns: 3_300 * MS,

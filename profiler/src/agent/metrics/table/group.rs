@@ -1,10 +1,8 @@
 //! What is told of each row: container, cgroup, pod or namespace.
 
-use std::borrow::Cow;
-
 use super::super::bounds;
 use super::{Emit, Kind, Label, Metric, Source, Value, label};
-use crate::model::{Group, Ledger, Psi, Stall, State, StateGroup};
+use crate::model::{Group, Ledger, State, StateGroup};
 
 const LEDGER_VIEW: Option<&str> = Some("ledger");
 const THROTTLED_VIEW: Option<&str> = Some("throttled");
@@ -238,86 +236,7 @@ pub(super) const CGROUP: &[Metric] = &[
             }
         }),
     },
-    Metric {
-        name: "ctprof_pressure_seconds_total",
-        help: "Time in which some or all (full) tasks of the cgroup waited for a resource (PSI); where a row is several cgroups, their sum",
-        kind: Kind::Counter,
-        unit: "seconds",
-        labels: &[
-            label("resource", "`cpu`, `io`, `memory`"),
-            label("kind", "`some`, `full`"),
-        ],
-        view: Some("psi"),
-        source: Source::Group(|group, emit| {
-            if let Some(psi) = &group.figures.psi {
-                pressure(psi, emit);
-            }
-        }),
-    },
 ];
-
-const SYSCALL: Label = label(
-    "syscall",
-    "its name; with `i386:`, `arm:` or `x32:` before it where it was made by another ABI's number",
-);
-
-/// Only where system calls are counted.
-pub(super) const SYSCALLS: &[Metric] = &[
-    Metric {
-        name: "ctprof_syscalls_total",
-        help: "System calls that ended",
-        kind: Kind::Counter,
-        unit: "",
-        labels: &[SYSCALL],
-        view: Some("syscalls"),
-        source: Source::Group(|group, emit| {
-            for call in group.figures.syscalls.iter().flatten() {
-                emit(&[&named(call)], Value::Count(call.count));
-            }
-        }),
-    },
-    Metric {
-        name: "ctprof_syscall_errors_total",
-        help: "System calls that returned an error",
-        kind: Kind::Counter,
-        unit: "",
-        labels: &[
-            SYSCALL,
-            label("errno", "name of the error, such as `EAGAIN`"),
-        ],
-        view: Some("syscalls"),
-        source: Source::Group(|group, emit| {
-            for call in group.figures.syscalls.iter().flatten() {
-                for (errno, count) in &call.errors {
-                    emit(&[&named(call), errno], Value::Count(*count));
-                }
-            }
-        }),
-    },
-    Metric {
-        name: "ctprof_syscall_seconds",
-        help: "How long system calls took that both began and returned",
-        kind: Kind::Histogram(&bounds::SYSCALL),
-        unit: "seconds",
-        labels: &[SYSCALL],
-        view: Some("syscalls"),
-        source: Source::Group(|group, emit| {
-            for call in group.figures.syscalls.iter().flatten() {
-                if call.total_ns.is_some() {
-                    emit(&[&named(call)], Value::Latency(&call.latency));
-                }
-            }
-        }),
-    },
-];
-
-fn named(call: &crate::model::Syscall) -> Cow<'_, str> {
-    if call.abi.is_empty() {
-        Cow::Borrowed(&call.name)
-    } else {
-        Cow::Owned(format!("{}:{}", call.abi, call.name))
-    }
-}
 
 fn ledger(group: &Group, emit: impl FnOnce(&Ledger)) {
     if let Some(ledger) = &group.figures.ledger {
@@ -338,15 +257,6 @@ fn states(group: &Group, quarter: StateGroup, emit: Emit<'_>) {
         match part.strip_prefix('_') {
             Some(part) => emit(&[part], Value::Nanoseconds(ns)),
             None => emit(&[], Value::Nanoseconds(ns)),
-        }
-    }
-}
-
-fn pressure(psi: &Psi, emit: Emit<'_>) {
-    for (resource, stall) in [("cpu", psi.cpu), ("io", psi.io), ("memory", psi.memory)] {
-        if let Some(Stall { some_ns, full_ns }) = stall {
-            emit(&[resource, "some"], Value::Nanoseconds(some_ns));
-            emit(&[resource, "full"], Value::Nanoseconds(full_ns));
         }
     }
 }

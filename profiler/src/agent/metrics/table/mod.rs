@@ -10,99 +10,45 @@ mod agent;
 mod group;
 mod host;
 
-use crate::model::{Group, Histogram, Latency, Reading};
+use crate::model::metric::{self, Emit, OfRow, label};
+use crate::model::{Group, Reading};
+use crate::views;
 
+pub use crate::model::metric::{Kind, Label, Value};
 pub use agent::Agent;
 
 /// One metric.
-#[derive(Debug)]
-pub struct Metric {
-    /// Its name in queries; for a histogram without `_bucket`, `_sum` and `_count`.
-    pub name: &'static str,
-    /// One sentence without its full stop.
-    pub help: &'static str,
-    /// Its type.
-    pub kind: Kind,
-    /// Base unit, which the name carries as well; empty for what has none.
-    pub unit: &'static str,
-    /// Its labels, beside those of the row.
-    pub labels: &'static [Label],
-    /// The view without which it is absent; see `ctprof_view_unavailable`.
-    pub view: Option<&'static str>,
-    /// What is measured, and where its values are.
-    pub source: Source,
-}
-
-/// A label and what it can say.
-#[derive(Debug)]
-pub struct Label {
-    /// Its name.
-    pub name: &'static str,
-    /// What its values are.
-    pub values: &'static str,
-}
-
-/// Type of a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows, until the agent restarts.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Counts by duration, with these bounds in ns.
-    Histogram(&'static [u64]),
-    /// Always 1; the labels say something.
-    Info,
-}
-
-/// Takes the values of a metric, one by one, each with the values of its labels.
-pub type Emit<'e> = &'e mut dyn FnMut(&[&str], Value<'_>);
+pub type Metric = metric::Metric<Source>;
 
 /// Where the values are. Times are in ns and become seconds.
 #[derive(Clone, Copy, Debug)]
 pub enum Source {
     /// One or more values for each row; the labels of the row come first.
     Group(fn(&Group, Emit<'_>)),
+    /// The same, of what a view measured.
+    View(OfRow),
     /// The host as a whole.
     Host(fn(&Reading, Emit<'_>)),
     /// The agent itself.
     Agent(fn(&Agent<'_>, Emit<'_>)),
 }
 
-/// One value.
-#[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
-    /// A number of things.
-    Count(u64),
-    /// A time, shown in seconds.
-    Nanoseconds(u64),
-    /// Any other number.
-    Number(f64),
-    /// Durations.
-    Histogram(&'a Histogram),
-    /// Durations of system calls.
-    Latency(&'a Latency),
-    /// Durations that were counted by the bounds of the metric: their sum, and how many each bound has.
-    Counted(u64, &'a [u64]),
-    /// Nothing beside the labels.
-    Info,
-}
-
 /// Every metric, in the order of the exposition and of the manual.
-pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [
-        group::LEDGER,
-        group::CGROUP,
-        group::SYSCALLS,
-        host::METRICS,
-        agent::METRICS,
-    ]
-    .into_iter()
-    .flatten()
+pub fn all() -> impl Iterator<Item = Metric> {
+    let of_views = views::ALL.iter().flat_map(|view| view.metrics);
+    let of_views = of_views.map(|metric| metric.with(Source::View));
+    let of_rows = [group::LEDGER, group::CGROUP]
+        .into_iter()
+        .flatten()
+        .copied();
+    let others = [host::METRICS, agent::METRICS];
+    of_rows
+        .chain(of_views)
+        .chain(others.into_iter().flatten().copied())
 }
 
 /// The metrics whose view this kernel and configuration can give.
-pub fn available(reading: &Reading) -> impl Iterator<Item = &'static Metric> {
+pub fn available(reading: &Reading) -> impl Iterator<Item = Metric> {
     let missing = |view: Option<&str>| {
         view.is_some_and(|view| {
             reading
@@ -114,34 +60,13 @@ pub fn available(reading: &Reading) -> impl Iterator<Item = &'static Metric> {
     all().filter(move |metric| !missing(metric.view))
 }
 
-impl Metric {
-    /// The name of the metric family in OpenMetrics without unit: what the suffixes are put after.
-    #[must_use]
-    pub fn stem(&self) -> &'static str {
-        let name = match self.kind {
-            Kind::Counter => self.name.strip_suffix("_total"),
-            Kind::Info => self.name.strip_suffix("_info"),
-            Kind::Gauge | Kind::Histogram(_) => None,
-        }
-        .unwrap_or(self.name);
-        match name.strip_suffix(self.unit) {
-            Some(stem) if !self.unit.is_empty() => stem.strip_suffix('_').unwrap_or(stem),
-            _ => name,
+impl Source {
+    /// Takes the values of a row, if it is rows that have them.
+    pub fn of_group(self, group: &Group, emit: Emit<'_>) {
+        match self {
+            Self::Group(values) => values(group, emit),
+            Self::View(values) => values(&group.figures, emit),
+            Self::Host(_) | Self::Agent(_) => {}
         }
     }
-
-    /// Names that queries use: the metric, or the three series of a histogram.
-    #[must_use]
-    pub fn series_names(&self) -> Vec<String> {
-        match self.kind {
-            Kind::Histogram(_) => ["bucket", "sum", "count"]
-                .map(|suffix| format!("{}_{suffix}", self.name))
-                .to_vec(),
-            Kind::Counter | Kind::Gauge | Kind::Info => vec![self.name.to_owned()],
-        }
-    }
-}
-
-const fn label(name: &'static str, values: &'static str) -> Label {
-    Label { name, values }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use crate::model::measured::Tally;
 use crate::model::{
     Bucket, CfsFigures, Container, Culprit, Delay, Frame, FrameId, FrameKind, Histogram, Latency,
-    LatencyBucket, Ledger, Loss, Module, Problem, Psi, Runtime, Stack, State, Syscall, Unavailable,
-    Unnamed, ViewId, Window,
+    LatencyBucket, Ledger, Loss, Measured, Module, Op, Problem, Runtime, Stack, State, Sums as _,
+    Unavailable, Unnamed, ViewId, Window,
 };
 
 const ROWS: u8 = 4;
@@ -25,7 +26,7 @@ enum What {
     Sampled { depth: u8, burnt: bool },
     Blocked { depth: u8, call: u8 },
     Waited { culprit: u8 },
-    Called { call: u8, failed: bool },
+    Called,
     Born,
     Exited,
     Limited { cores: u8 },
@@ -37,7 +38,7 @@ fn event() -> impl Strategy<Value = Event> {
         (0..5_u8, any::<bool>()).prop_map(|(depth, burnt)| What::Sampled { depth, burnt }),
         (0..5_u8, 0..3_u8).prop_map(|(depth, call)| What::Blocked { depth, call }),
         (0..ROWS + 2).prop_map(|culprit| What::Waited { culprit }),
-        (0..3_u8, any::<bool>()).prop_map(|(call, failed)| What::Called { call, failed }),
+        Just(What::Called),
         Just(What::Born),
         Just(What::Exited),
         (1..4_u8).prop_map(|cores| What::Limited { cores }),
@@ -103,8 +104,7 @@ impl Made {
             let mut container = Container {
                 ledger: Some(Ledger::default()),
                 cfs: Some(CfsFigures::default()),
-                psi: Some(Psi::default()),
-                syscalls: Some(Vec::new()),
+                measured: measured(Tally::default()),
                 ..Container::default()
             };
             let identity = &mut container.identity;
@@ -202,19 +202,9 @@ impl Made {
                     None => ledger.delayed_by.push(Delay { culprit, ns }),
                 }
             }
-            What::Called { call, failed } => {
-                let calls = self.window.rows[row].syscalls.as_mut().unwrap();
-                let name = format!("call{call}");
-                let position = calls.iter().position(|known| known.name == name);
-                let position = position.unwrap_or_else(|| {
-                    calls.push(Syscall {
-                        name,
-                        total_ns: Some(0),
-                        ..Syscall::default()
-                    });
-                    calls.len() - 1
-                });
-                called(&mut calls[position], ns, failed);
+            What::Called => {
+                let row = &mut self.window.rows[row];
+                row.measured.combine(&measured(called(ns)), Op::Add);
             }
             What::Born => self.window.rows[row].ledger.as_mut().unwrap().threads_born += 1,
             What::Exited => {
@@ -227,18 +217,17 @@ impl Made {
             What::Limited { .. } => {
                 let row = &mut self.window.rows[row];
                 row.cfs.as_mut().unwrap().periods += 1;
-                row.psi
-                    .as_mut()
-                    .unwrap()
-                    .cpu
-                    .get_or_insert_default()
-                    .some_ns += ns;
+                let tally = Tally {
+                    sum: ns,
+                    ..Tally::default()
+                };
+                row.measured.combine(&measured(tally), Op::Add);
             }
             What::Lost => {
                 *self.window.lost.entry(Loss::StackMapFull).or_default() += 1;
                 self.window.stolen.get_or_insert_default().hypervisor_ns += ns;
                 let view = Unavailable {
-                    view: ViewId::PSI,
+                    view: ViewId::LEDGER,
                     cause: "none".to_owned(),
                 };
                 if self.window.unavailable.is_empty() {
@@ -252,6 +241,12 @@ impl Made {
             }
         }
     }
+}
+
+fn measured(tally: Tally) -> Measured {
+    let mut measured = Measured::default();
+    measured.insert(tally);
+    measured
 }
 
 pub(super) fn waited(histogram: &mut Histogram, ns: u64) {
@@ -273,38 +268,19 @@ pub(super) fn waited(histogram: &mut Histogram, ns: u64) {
     }
 }
 
-fn called(call: &mut Syscall, ns: u64, failed: bool) {
-    call.count += 1;
-    call.total_ns = call.total_ns.map(|total| total + ns);
-    call.max_ns = call.max_ns.max(ns);
-    let name = if failed { "EAGAIN" } else { "EINTR" };
-    match call
-        .errors
-        .binary_search_by(|(known, _)| known.as_str().cmp(name))
-    {
-        Ok(at) => call.errors[at].1 += 1,
-        Err(at) => call.errors.insert(at, (name.to_owned(), 1)),
-    }
-    let Latency {
-        count,
-        sum_ns,
-        buckets,
-    } = &mut call.latency;
-    (*count, *sum_ns) = (*count + 1, *sum_ns + ns);
+fn called(ns: u64) -> Tally {
     let from_ns = ns / 100 * 100;
-    match buckets.binary_search_by_key(&from_ns, |bucket| bucket.from_ns) {
-        Ok(at) => {
-            buckets[at].count += 1;
-            buckets[at].sum_ns += ns;
-        }
-        Err(at) => buckets.insert(
-            at,
-            LatencyBucket {
+    Tally {
+        latency: Latency {
+            count: 1,
+            sum_ns: ns,
+            buckets: vec![LatencyBucket {
                 from_ns,
                 to_ns: from_ns + 100,
                 count: 1,
                 sum_ns: ns,
-            },
-        ),
+            }],
+        },
+        ..Tally::default()
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::Counters;
 use super::event::{KINDS, TABLE};
-use crate::model::{Counters, Unavailable, ViewId};
+use crate::model::{Figures as _, Unavailable, ViewId};
 
 /// What the cgroups counted.
 #[derive(Debug, Default)]
@@ -67,14 +68,14 @@ impl Counted {
                 "not all of the {shown} containers have them: {}",
                 causes.join("; ")
             );
-            found.push(unavailable(ViewId::COUNTERS, cause));
+            found.push(unavailable(Counters::VIEW, cause));
         }
         if self.cpus_late > 0 {
             let cause = format!(
                 "{} CPUs came online meanwhile: what happened there until they were counted is missing",
                 self.cpus_late
             );
-            found.push(unavailable(ViewId::COUNTERS, cause));
+            found.push(unavailable(Counters::VIEW, cause));
         }
         found
     }
@@ -104,7 +105,7 @@ fn unavailable(view: ViewId, cause: String) -> Unavailable {
 #[cfg(test)]
 mod tests {
     use super::{Counted, Without};
-    use crate::model::Counters;
+    use crate::views::counters::Counters;
 
     #[test]
     fn everything_that_is_missing_has_its_cause() {

@@ -1,19 +1,4 @@
-//! What the hardware and the kernel count for a cgroup, by perf.
-//!
-//! An event of perf counts on one CPU, for one cgroup and all below it: a container costs (events x CPUs) files and
-//! as many kernel objects, so there is a limit, and who is named first has counters first. A cgroup that is born
-//! while others are counted has none: what it did before it could be opened would be missing.
-//!
-//! While any cgroup is counted, every switch of a CPU from one cgroup to another (idle is one, too) makes perf put
-//! away one set of events and take out the other: 0.9 us measured, 0.1 us more per event, 0.1 us where both threads
-//! are in one cgroup, however many cgroups are counted. That is more than the ledger costs: where cost matters most,
-//! there should be no counters.
-//!
-//! - `event`: what is counted, and how perf is asked for it
-//! - `counted`: the result, and why some have none
-
-mod counted;
-mod event;
+//! The counters of some cgroups while they count.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -22,20 +7,18 @@ use std::os::unix::fs::MetadataExt;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
+use super::counted::{Counted, Without};
+use super::event::{self, GROUPS, KINDS, TABLE};
 use crate::bpf::online_cpus;
 use crate::host::cgroup::Hierarchy;
-use event::{GROUPS, KINDS, TABLE};
-
-pub use counted::Counted;
-use counted::Without;
 
 /// Most events that are opened. One takes 1.4 KiB of kernel memory and 17 us to open, and as long to close.
 const MAX_EVENTS: usize = 8_192;
 
 /// Counters of some cgroups, while they count.
 #[derive(Debug)]
-pub struct Counters<'a> {
-    hierarchy: &'a Hierarchy,
+pub struct Counting {
+    hierarchy: Hierarchy,
     watched: Vec<Watched>,
     cpus: Vec<u32>,
     /// Why a kind is not counted for anybody.
@@ -71,17 +54,17 @@ enum Refusal {
     Full(String),
 }
 
-impl<'a> Counters<'a> {
+impl Counting {
     /// Opens the counters of the cgroups at `paths`, the most important ones first; they do not count yet. What
     /// cannot be had is told by [`Counted::unavailable`] in the end.
     #[must_use]
-    pub fn open<'p>(hierarchy: &'a Hierarchy, paths: impl IntoIterator<Item = &'p str>) -> Self {
+    pub fn open<'p>(hierarchy: &Hierarchy, paths: impl IntoIterator<Item = &'p str>) -> Self {
         let (cpus, why) = match online_cpus() {
             Ok(cpus) => (cpus, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        let mut counters = Self {
-            hierarchy,
+        let mut counting = Self {
+            hierarchy: hierarchy.clone(),
             watched: Vec::new(),
             cpus,
             missing: [const { None }; KINDS].map(|_: Option<String>| why.clone()),
@@ -92,16 +75,16 @@ impl<'a> Counters<'a> {
         let most = most_events();
         let mut events = 0;
         for path in paths {
-            let why = match counters.open_one(path, most - events) {
+            let why = match counting.open_one(path, most - events) {
                 Ok(opened) => {
                     events += opened;
                     continue;
                 }
                 Err(why) => why,
             };
-            counters.without.insert(path.to_owned(), why);
+            counting.without.insert(path.to_owned(), why);
         }
-        counters
+        counting
     }
 
     /// Opens one cgroup's events, if there is room for `room`; how many it has now.

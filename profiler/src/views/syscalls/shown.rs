@@ -2,10 +2,10 @@
 
 use std::cmp::Reverse;
 
-use super::table::{Align, Table, cut};
-use crate::analysis::syscalls::SyscallSummary;
+use super::SyscallSummary;
 use crate::model::text::printable;
 use crate::model::units::{count, counted, duration, percent};
+use crate::table::{Align, Table, cut};
 
 /// A name ends here: a recording is a file that anyone may have written.
 const MAX_NAME: usize = 40;
@@ -104,8 +104,8 @@ pub fn table(calls: &[SyscallSummary], top: usize, timed: bool) -> Table {
 #[cfg(test)]
 mod tests {
     use super::{in_short, remarks};
-    use crate::analysis::syscalls::SyscallSummary;
-    use crate::model::{Latency, LatencyBucket, Syscall};
+    use crate::model::{Latency, LatencyBucket};
+    use crate::views::syscalls::{Syscall, SyscallSummary};
 
     fn nanosleep() -> Syscall {
         Syscall {

@@ -1,40 +1,9 @@
-//! What a container asked of the kernel.
+//! How long many things took, with their sums: exact where they take about the same time.
 
-/// One system call, as a container used it inside the window.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Syscall {
-    /// Its name; `syscall_999` where its number has none.
-    pub name: String,
-    /// Whose number it was made by: `i386`, `arm` or `x32`; empty for the machine's own.
-    pub abi: String,
-    /// Calls that ended inside the window.
-    pub count: u64,
-    /// Those that returned an error, by its name, each once and in the names' order: most calls have at most one.
-    pub errors: Vec<(String, u64)>,
-    /// Time that threads spent in it inside the window, that of calls in progress at its start or end included;
-    /// `None` where no times were taken.
-    pub total_ns: Option<u64>,
-    /// The part of it in which the thread was not on a CPU.
-    pub off_cpu_ns: u64,
-    /// The longest that one call took inside the window, calls in progress at its start or end included: of those it
-    /// is a lower bound.
-    pub max_ns: u64,
-    /// How long calls took that both began and returned inside the window.
-    pub latency: Latency,
-    /// Calls, of `count`, that were in progress when the window began.
-    pub began_before: u64,
-    /// Calls, of `count`, in which the thread ended.
-    pub never_returned: u64,
-    /// Calls, of `count`, that were not executed: seccomp, or a tracer, gave the result instead.
-    pub refused: u64,
-    /// Calls, beside `count`, that were in progress when the window ended.
-    pub in_progress: u64,
-}
-
-/// How often a call took how long.
+/// How often system calls, or other things, took how long.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
-    /// Calls.
+    /// How many.
     pub count: u64,
     /// Their time.
     pub sum_ns: u64,
@@ -69,28 +38,6 @@ impl Latency {
             seen >= rank
         })?;
         bucket.sum_ns.checked_div(bucket.count)
-    }
-}
-
-impl Syscall {
-    /// Calls that returned an error.
-    #[must_use]
-    pub fn failed(&self) -> u64 {
-        let counts = self.errors.iter().map(|(_, count)| *count);
-        counts.fold(0, u64::saturating_add)
-    }
-
-    /// Time on a CPU; `None` where no times were taken.
-    #[must_use]
-    pub fn on_cpu_ns(&self) -> Option<u64> {
-        self.total_ns
-            .map(|total| total.saturating_sub(self.off_cpu_ns))
-    }
-
-    /// Mean time of a call that both began and returned inside the window.
-    #[must_use]
-    pub fn mean_ns(&self) -> Option<u64> {
-        self.latency.sum_ns.checked_div(self.latency.count)
     }
 }
 

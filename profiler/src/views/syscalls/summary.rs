@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::model::{Container, Syscall};
+use super::call::label;
+use super::{Syscall, Syscalls};
+use crate::model::Container;
 
 /// One system call of a container, as documents have it. Fields are in the order of the file; what was not measured
 /// is absent.
@@ -153,11 +155,7 @@ impl SyscallSummary {
     /// Name for people: with the numbers that it counts by, if they are not the machine's own.
     #[must_use]
     pub fn label(&self) -> String {
-        if self.abi.is_empty() {
-            self.name.clone()
-        } else {
-            format!("{} ({})", self.name, self.abi)
-        }
+        label(&self.name, &self.abi)
     }
 
     /// Calls that returned an error.
@@ -174,18 +172,24 @@ fn share(part_ns: Option<u64>, whole_ns: Option<u64>) -> Option<f64> {
     Some(part as f64 / whole as f64)
 }
 
-/// The calls of a container, most time first; `None` where nobody asked for them.
-#[must_use]
-pub fn of_container(container: &Container) -> Option<Vec<SyscallSummary>> {
-    let thread_time_ns = container.ledger.as_ref().map(|it| it.thread_time_ns);
-    let mut calls: Vec<_> = container
-        .syscalls
-        .as_ref()?
-        .iter()
-        .map(|call| SyscallSummary::of(call, thread_time_ns))
-        .collect();
-    sort(&mut calls, Order::Total);
-    Some(calls)
+impl Syscalls {
+    /// The calls of a container, most time first; `None` where nobody asked for them.
+    #[must_use]
+    pub fn summary_of(container: &Container) -> Option<Vec<SyscallSummary>> {
+        let thread_time_ns = container.ledger.as_ref().map(|it| it.thread_time_ns);
+        let calls = container.measured.get::<Self>()?;
+        Some(calls.summaries(thread_time_ns))
+    }
+
+    /// The same, of threads that lived this long.
+    pub(super) fn summaries(&self, thread_time_ns: Option<u64>) -> Vec<SyscallSummary> {
+        let calls = self.0.iter();
+        let mut calls: Vec<_> = calls
+            .map(|call| SyscallSummary::of(call, thread_time_ns))
+            .collect();
+        sort(&mut calls, Order::Total);
+        calls
+    }
 }
 
 /// Sorts; what is equal by the order is sorted by name.

@@ -5,23 +5,14 @@ use std::collections::HashMap;
 use ctprof_ebpf::abi::syscall::{CallKey, CallRow, kind};
 use ctprof_ebpf::histogram::{BUCKETS, bounds};
 
-use super::Owners;
+use super::{Syscall, Syscalls};
+use crate::aggregate::Owners;
 use crate::collect::add_row;
-use crate::model::{Container, Latency, LatencyBucket, Syscall};
-
-/// What calls, whose numbers count by, and errors are called.
-#[derive(Clone, Copy, Debug)]
-pub struct CallNames {
-    /// Name of a call, by its number and the numbers that it counts by.
-    pub call: fn(u32, u32) -> String,
-    /// Name of the numbers that it counts by.
-    pub abi: fn(u32) -> &'static str,
-    /// Name of an error.
-    pub error: fn(u32) -> String,
-}
+use crate::host::syscalls::CallNames;
+use crate::model::{Container, Latency, LatencyBucket};
 
 /// Gives every row to its container. `timed` says whether times were taken.
-pub fn container_syscalls<'a>(
+pub fn fold<'a>(
     rows: impl IntoIterator<Item = (&'a CallKey, &'a CallRow)>,
     timed: bool,
     names: CallNames,
@@ -29,7 +20,7 @@ pub fn container_syscalls<'a>(
     containers: &mut [Container],
 ) {
     for container in &mut *containers {
-        container.syscalls = Some(Vec::new());
+        container.measured.insert(Syscalls::default());
     }
     // One call after the other: sums of all calls at once would take gigabytes on large hosts.
     let mut owned: Vec<(usize, u32, u32, &CallKey, &CallRow)> = rows
@@ -50,9 +41,9 @@ pub fn container_syscalls<'a>(
         }
         if let Some(calls) = containers
             .get_mut(*owner)
-            .and_then(|container| container.syscalls.as_mut())
+            .and_then(|container| container.measured.get_mut::<Syscalls>())
         {
-            calls.push(sum.call(*number, *abi, timed, names));
+            calls.0.push(sum.call(*number, *abi, timed, names));
         }
     }
 }
@@ -153,9 +144,11 @@ mod tests {
     use ctprof_ebpf::abi::syscall::{CallKey, CallRow, abi, kind};
     use ctprof_ebpf::histogram::bucket;
 
-    use super::{CallNames, container_syscalls};
+    use super::fold;
     use crate::aggregate::Owners;
+    use crate::host::syscalls::CallNames;
     use crate::model::Container;
+    use crate::views::syscalls::{Syscall, Syscalls};
 
     const NAMES: CallNames = CallNames {
         call: |number, _| match number {
@@ -175,14 +168,14 @@ mod tests {
         }
     }
 
-    fn syscalls(rows: &[(CallKey, CallRow)]) -> Vec<Vec<crate::model::Syscall>> {
+    fn syscalls(rows: &[(CallKey, CallRow)]) -> Vec<Vec<Syscall>> {
         let rows: HashMap<_, _> = rows.iter().copied().collect();
         let owners = Owners([(3, 0), (4, 0), (5, 1)].into());
         let mut containers = vec![Container::default(), Container::default()];
-        container_syscalls(&rows, true, NAMES, &owners, &mut containers);
+        fold(&rows, true, NAMES, &owners, &mut containers);
         containers
             .into_iter()
-            .map(|container| container.syscalls.unwrap())
+            .map(|container| container.measured.get::<Syscalls>().unwrap().0.clone())
             .collect()
     }
 

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use perf_event::events::{Event, Hardware, Software};
 use rustix::io::Errno;
 
-use crate::model::Counters;
+use super::Counters;
 
 /// One thing that is counted.
 pub(super) struct Kind {

@@ -1,0 +1,48 @@
+//! The views: each is one thing that is measured of rows, and has one folder here, in which is all that becomes of its
+//! figures. The table below is the only other place that names it; recordings, the summary, the report, the metrics and
+//! files on disk go through the table.
+//!
+//! - `view`: what a view has to say for itself
+//! - `table`: the views as a table, for those who do not know their types
+//! - `shown`: what they measured of a row, as it is shown
+//! - `recorder`: all views while a recording goes on
+//!
+//! The folders are declared by the table, where `cargo fmt` does not look for them:
+//! `rustfmt --edition 2024 profiler/src/views/*/mod.rs` formats them.
+
+mod recorder;
+mod shown;
+mod table;
+mod view;
+
+pub use recorder::{Prepared, Recorder, Running, Scope};
+pub use shown::Shown;
+pub use table::{Entry, decode, encode, read};
+pub use view::{About, Clean, RowView, Section};
+
+/// Declares the folder of each view, and puts it into the table.
+macro_rules! views {
+    ($($(#[$only:meta])* $folder:ident :: $figures:ident,)*) => {
+        $($(#[$only])* pub mod $folder;)*
+
+        /// Every view, in the order in which they are shown.
+        pub const ALL: &[Entry] = &[$($(#[$only])* Entry::of::<$folder::$figures>(),)*];
+
+        fn serialize<S: serde::Serializer>(row: &Shown, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeMap as _;
+            let mut map = serializer.serialize_map(None)?;
+            $($(#[$only])* if let Some(figures) = row.measured.get::<$folder::$figures>() {
+                let summary = RowView::summary(figures, row.thread_time_ns);
+                map.serialize_entry(&view::id::<$folder::$figures>(), &summary)?;
+            })*
+            map.end()
+        }
+    };
+}
+
+views! {
+    syscalls::Syscalls,
+    psi::Psi,
+    counters::Counters,
+    #[cfg(test)] toy::Toy,
+}

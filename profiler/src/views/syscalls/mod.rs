@@ -1,0 +1,129 @@
+//! System calls. What the kernel half and the session have to do with them is in `bpf`, `collect` and the command
+//! `ctprof syscalls`; here is what becomes of their figures.
+//!
+//! - `call`: one call of a row
+//! - `fold`: rows by slot as the calls of rows
+//! - `summary`: what their figures say, and their order
+//! - `shown`: as tables and in words
+//! - `record`: on disk
+//! - `metrics`: for Prometheus
+
+mod call;
+mod fold;
+mod metrics;
+mod record;
+mod shown;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+pub use call::Syscall;
+pub use fold::fold;
+pub use shown::{in_short, table};
+pub use summary::{Order, SyscallSummary, sort};
+
+use super::recorder::{Prepared, Running, Scope};
+use super::{About, Clean, RowView, Section};
+use crate::aggregate::Owners;
+use crate::collect::Recorded;
+use crate::host::syscalls::CALL_NAMES;
+use crate::model::metric::{Metric, OfRow};
+use crate::model::sums::combine_lists;
+use crate::model::units::counted;
+use crate::model::{Container, Figures, Op, Sums, Unavailable, ViewId};
+
+/// Calls shown of a container that is shown alone.
+const MOST: usize = 10;
+
+/// Calls shown of each of several containers.
+const MOST_OF_MANY: usize = 3;
+
+/// The system calls of a row, in no particular order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Syscalls(pub Vec<Syscall>);
+
+impl Sums for Syscalls {
+    fn combine(&mut self, other: &Self, op: Op) {
+        combine_lists(&mut self.0, &other.0, op, |a, b| {
+            (&a.name, &a.abi).cmp(&(&b.name, &b.abi))
+        });
+    }
+}
+
+impl Figures for Syscalls {
+    const VIEW: ViewId = ViewId::SYSCALLS;
+
+    fn row_ended(&mut self) {
+        for call in &mut self.0 {
+            call.in_progress = 0;
+        }
+    }
+}
+
+impl RowView for Syscalls {
+    const TITLE: &'static str = "syscalls";
+    const ABOUT: About = About::Threads;
+    const METRICS: &'static [Metric<OfRow>] = metrics::METRICS;
+
+    type Record = Vec<record::Record>;
+
+    fn record(&self) -> Self::Record {
+        self.0.iter().map(record::Record::from).collect()
+    }
+
+    fn restore(record: Self::Record, clean: Clean) -> Option<Self> {
+        let calls = record.into_iter().map(|call| call.restore(clean));
+        Some(Self(calls.collect::<Option<_>>()?))
+    }
+
+    type Summary = Vec<SyscallSummary>;
+
+    fn summary(&self, thread_time_ns: Option<u64>) -> Self::Summary {
+        self.summaries(thread_time_ns)
+    }
+
+    fn line(&self, thread_time_ns: Option<u64>) -> Option<String> {
+        Some(in_short(&self.summaries(thread_time_ns), thread_time_ns))
+    }
+
+    fn section(&self, thread_time_ns: Option<u64>, full: bool) -> Option<Section> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let most = if full { MOST } else { MOST_OF_MANY };
+        let calls = self.summaries(thread_time_ns);
+        let timed = calls.iter().any(|call| call.total_ns.is_some());
+        let more = calls.len().saturating_sub(most) as u64;
+        Some(Section {
+            table: table(&calls, most, timed),
+            more: (more > 0).then(|| counted(more, "more system call")),
+        })
+    }
+
+    /// Calls that have not returned are included.
+    fn times(&self, name: &str) -> Option<u64> {
+        let call = self.0.iter().find(|call| call.label() == name)?;
+        Some(call.count.saturating_add(call.in_progress))
+    }
+
+    fn prepare(_: &Scope<'_>) -> Prepared {
+        Ok(Box::new(Run))
+    }
+}
+
+/// Calls of a recording. The session counts them if it was asked to, and says why if it could not.
+struct Run;
+
+impl Running for Run {
+    fn start(&mut self, _: &[&str]) {}
+
+    fn fold(&mut self, recorded: &Recorded, owners: &Owners, rows: &mut [Container]) {
+        if let Some(calls) = &recorded.calls {
+            fold(&calls.rows, calls.timed, CALL_NAMES, owners, rows);
+        }
+    }
+
+    fn give(&mut self, _: &mut [Container]) -> Vec<Unavailable> {
+        Vec::new()
+    }
+}

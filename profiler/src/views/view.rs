@@ -1,0 +1,104 @@
+//! What a view has to say for itself.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::recorder::{NOT_IN_PARTS, Prepared, Readings, Scope};
+use crate::host::cgroup::Hierarchy;
+use crate::model::metric::{Metric, OfRow};
+use crate::model::{Figures, ViewId};
+use crate::table::Table;
+
+/// Makes a string from the disk fit for a terminal.
+pub type Clean = fn(&str) -> String;
+
+/// Beside what a view's line stands in the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// What threads did.
+    Threads,
+    /// What the kernel counts for the cgroup.
+    Cgroup,
+}
+
+/// A table in the report.
+#[derive(Debug)]
+pub struct Section {
+    /// The table.
+    pub table: Table,
+    /// What there is more than it shows, in words.
+    pub more: Option<String>,
+}
+
+/// One view. It is implemented for its figures of a row. `thread_time_ns` is the sum of the lifetimes of the row's
+/// threads, where that is known.
+pub trait RowView: Figures {
+    /// Title of its line in the report.
+    const TITLE: &'static str;
+
+    /// Where that line stands.
+    const ABOUT: About = About::Cgroup;
+
+    /// Its metrics of a row.
+    const METRICS: &'static [Metric<OfRow>] = &[];
+
+    /// The figures as a recording on disk has them: no field is ever left out, and a change is a new version of the
+    /// layout.
+    type Record: Serialize + DeserializeOwned;
+
+    /// The figures for the disk.
+    fn record(&self) -> Self::Record;
+
+    /// The figures from the disk, which may say anything; `None` if they cannot be.
+    fn restore(record: Self::Record, clean: Clean) -> Option<Self>;
+
+    /// The figures as `summary.json` has them under the view's id.
+    type Summary: Serialize;
+
+    /// The figures for `summary.json`.
+    fn summary(&self, thread_time_ns: Option<u64>) -> Self::Summary;
+
+    /// Its line in the report; `None` if there is nothing to say.
+    fn line(&self, thread_time_ns: Option<u64>) -> Option<String>;
+
+    /// Its table in the report, the whole or what fits a list of containers; `None` if it has none.
+    fn section(&self, _thread_time_ns: Option<u64>, _full: bool) -> Option<Section> {
+        None
+    }
+
+    /// How often threads did what the ledger has under this name, if that is what the view counts.
+    fn times(&self, _name: &str) -> Option<u64> {
+        None
+    }
+
+    /// What the kernel has counted of a cgroup with all below it since it was created; `None` for a cgroup of which
+    /// it has not, and for views that are measured in another way.
+    #[must_use]
+    fn read(_: &Hierarchy, _path: &str) -> Option<Self> {
+        None
+    }
+
+    /// Why [`read`](Self::read) has nothing of any cgroup of this host, and what to do about it.
+    #[must_use]
+    fn cannot_read(_: &Hierarchy) -> Option<String> {
+        None
+    }
+
+    /// Prepares to measure a recording. If nothing else is said, [`read`](Self::read) at its beginning and at its end
+    /// is what is measured.
+    ///
+    /// # Errors
+    /// Why it cannot be measured, and what to do about it.
+    fn prepare(scope: &Scope<'_>) -> Prepared {
+        match Self::cannot_read(scope.hierarchy) {
+            Some(cause) => Err(cause),
+            None if scope.is_part => Err(NOT_IN_PARTS.to_owned()),
+            None => Ok(Box::new(Readings::<Self>::new(scope.hierarchy))),
+        }
+    }
+}
+
+/// The id of a view.
+pub(super) fn id<V: RowView>() -> ViewId {
+    V::VIEW
+}
