@@ -46,8 +46,7 @@ pub struct Limits {
     pub rows: usize,
     /// Most code that nothing describes, in bytes, that is followed instruction by instruction.
     pub undescribed: u64,
-    /// Most of it in one piece. Larger ones would take tenths of a second, and they have frame pointers: functions that are
-    /// built into Node.js.
+    /// About how much of it at once: what is kept meanwhile takes ten times as much memory.
     pub undescribed_piece: u64,
     /// When to give up.
     pub deadline: Instant,
@@ -61,8 +60,7 @@ impl Limits {
             bytes: 64 << 20,
             rows: 4 << 20,
             undescribed: 16 << 20,
-            // musl's library has 0.6 MB of code.
-            undescribed_piece: 1 << 20,
+            undescribed_piece: 1 << 19,
             deadline,
         }
     }

@@ -43,8 +43,9 @@ pub(super) fn analyse(
     let mut left = limits.undescribed;
     let mut gaps = Vec::new();
     for (begin, end) in undescribed(header, origin, rows) {
-        let size = end.saturating_sub(begin);
-        if !(SMALLEST..=limits.undescribed_piece.min(left)).contains(&size) {
+        // What there is no room for is left out at its end.
+        let size = end.saturating_sub(begin).min(left);
+        if size < SMALLEST {
             continue;
         }
         let bytes = header.offset_of(begin);
@@ -52,7 +53,7 @@ pub(super) fn analyse(
             continue;
         };
         left -= size;
-        gaps.push(Gap { begin, bytes });
+        gaps.push(Gap::new(begin, bytes));
     }
     if gaps.is_empty() {
         return Ok(0);
@@ -62,10 +63,13 @@ pub(super) fn analyse(
     let file = has_more.then_some(source);
     let starts = starts::all((file, header), &gaps, &mut look)?;
     let mut functions = 0;
-    for gap in &gaps {
-        let (found, states) = functions_of(gap, &starts, &mut look)?;
+    for piece in gaps
+        .iter()
+        .flat_map(|gap| gap.pieces(limits.undescribed_piece, &starts.begins))
+    {
+        let (found, states) = functions_of(&piece, &starts, &mut look)?;
         functions += found;
-        add(gap, &states, origin, rows)?;
+        add(&piece, &states, origin, rows)?;
     }
     Ok(functions)
 }

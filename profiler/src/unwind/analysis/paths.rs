@@ -1,6 +1,7 @@
 //! A function is followed along all its branches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 
@@ -19,14 +20,58 @@ const RETURNS_FROM_SIGNAL: [&[u8]; 2] = [
 /// Longest instruction.
 const LONGEST: usize = 15;
 
-/// Code that nothing describes.
+/// Code that nothing describes, or a piece of it that is followed by itself.
 pub(super) struct Gap {
     /// Its first address.
     pub(super) begin: u64,
     pub(super) bytes: Vec<u8>,
+    /// All of the code that it is a piece of.
+    whole: Range<u64>,
 }
 
 impl Gap {
+    pub(super) fn new(begin: u64, bytes: Vec<u8>) -> Self {
+        let whole = begin..begin + bytes.len() as u64;
+        Self {
+            begin,
+            bytes,
+            whole,
+        }
+    }
+
+    /// Pieces of about this size, each from the beginning of a function on where any is known: what is kept of each instruction
+    /// while code is followed takes ten times as much memory as the code.
+    pub(super) fn pieces<'a>(
+        &'a self,
+        size: u64,
+        begins: &'a BTreeSet<u64>,
+    ) -> impl Iterator<Item = Self> + 'a {
+        let mut at = self.begin;
+        std::iter::from_fn(move || {
+            if at >= self.end() {
+                return None;
+            }
+            let begin = at;
+            at = begin.saturating_add(size.max(1)).min(self.end());
+            if at < self.end()
+                && let Some(function) = begins.range(begin + 1..=at).next_back()
+            {
+                at = *function;
+            }
+            let bytes = self.from(begin);
+            Some(Self {
+                begin,
+                bytes: bytes[..bytes.len().min((at - begin) as usize)].to_vec(),
+                whole: self.whole.clone(),
+            })
+        })
+    }
+
+    /// Whether the address lies in another piece of the same code.
+    fn is_elsewhere(&self, address: u64) -> bool {
+        self.whole.contains(&address) && !self.has(address)
+    }
+
     /// The address behind it.
     pub(super) fn end(&self) -> u64 {
         self.begin + self.bytes.len() as u64
@@ -290,7 +335,8 @@ impl Way<'_> {
         let is_own = self.states.contains_key(&target);
         if self.gap.has(target) && (is_own || !is_other) {
             self.branches.push((target, state, stretch));
-        } else {
+        } else if is_other || !self.gap.is_elsewhere(target) {
+            // A part of it that lies apart, as what is hardly ever run does, says nothing.
             self.leaves(&state, stretch);
         }
     }
