@@ -30,6 +30,10 @@ const SMALLEST: u64 = 8;
 /// symbols to be followed.
 const LITTLE: u64 = 2 << 10;
 
+/// Of so many functions one that pops its arguments makes all of another ABI. C has none, and of V8's there are four to thirteen in a
+/// hundred.
+const FOREIGN_PART: usize = 100;
+
 /// Instructions that are followed for each byte. Code takes half of one, and garbage could take any number.
 const PER_BYTE: usize = 4;
 
@@ -63,13 +67,14 @@ pub(super) fn analyse(
     let file = has_more.then_some(source);
     let starts = starts::all((file, header), &gaps, &mut look)?;
     let mut functions = 0;
-    for piece in gaps
-        .iter()
-        .flat_map(|gap| gap.pieces(limits.undescribed_piece, &starts.begins))
-    {
-        let (found, states) = functions_of(&piece, &starts, &mut look)?;
-        functions += found;
-        add(&piece, &states, origin, rows)?;
+    for gap in &gaps {
+        for piece in gap.pieces(limits.undescribed_piece, &starts.begins) {
+            let Some((found, states)) = functions_of(&piece, &starts, &mut look)? else {
+                break;
+            };
+            functions += found;
+            add(&piece, &states, origin, rows)?;
+        }
     }
     Ok(functions)
 }
@@ -113,11 +118,18 @@ impl Known {
 /// That, and the length of each instruction, by address.
 type States = BTreeMap<u64, (Known, u8)>;
 
-/// How many functions a gap has, and their states.
-fn functions_of(gap: &Gap, starts: &Starts, look: &mut Look) -> Result<(usize, States), NoTable> {
+/// How many functions a gap has, and their states; `None` where its code is not of the System V ABI. Functions that take their
+/// arguments off the stack when they return (V8's builtins, of which Node.js has a megabyte) leave their caller's stack pointer
+/// elsewhere than it was at the call. Such code keeps frame pointers.
+fn functions_of(
+    gap: &Gap,
+    starts: &Starts,
+    look: &mut Look,
+) -> Result<Option<(usize, States)>, NoTable> {
     let mut states = States::new();
     let mut effects = Effects::new();
     let mut functions = 0;
+    let (mut all, mut pop) = (0, 0);
     // What is known where a function jumps by a table, by where the function begins.
     let mut tables: BTreeMap<u64, Vec<State>> = BTreeMap::new();
     let mut left = gap.bytes.len() * PER_BYTE;
@@ -133,8 +145,13 @@ fn functions_of(gap: &Gap, starts: &Starts, look: &mut Look) -> Result<(usize, S
         let followed = paths::follow(gap, (*start, state), (&states, starts), &mut effects, look)?;
         left = left.saturating_sub(followed.steps);
         functions += usize::from(followed.is_sound);
+        all += 1;
+        pop += usize::from(followed.pops_arguments);
         tables.insert(*start, followed.tables.clone());
         keep(&mut states, followed);
+    }
+    if pop * FOREIGN_PART > all {
+        return Ok(None);
     }
     // The rest, in the order of addresses: a new function, or what the one before jumps to by a table.
     let mut at = gap.begin;
@@ -173,7 +190,7 @@ fn functions_of(gap: &Gap, starts: &Starts, look: &mut Look) -> Result<(usize, S
         }
         keep(&mut states, followed);
     }
-    Ok((functions, states))
+    Ok(Some((functions, states)))
 }
 
 fn keep(states: &mut States, followed: Followed) {

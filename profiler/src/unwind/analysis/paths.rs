@@ -170,6 +170,8 @@ pub(super) struct Followed {
     pub(super) is_confirmed: bool,
     /// Somewhere it has a frame pointer of its own.
     pub(super) has_frame_pointer: bool,
+    /// It takes its arguments off the stack when it returns.
+    pub(super) pops_arguments: bool,
     /// Instructions that were followed, and some more for each way that ends.
     pub(super) steps: usize,
 }
@@ -210,6 +212,7 @@ pub(super) fn follow(
         }],
         branches: vec![(start, state, 0)],
         after_calls: Vec::new(),
+        pops_arguments: false,
     };
     loop {
         // Branches know better than what follows a call.
@@ -241,6 +244,7 @@ struct Way<'a> {
     stretches: Vec<Stretch>,
     branches: Vec<(u64, State, usize)>,
     after_calls: Vec<(u64, State, usize)>,
+    pops_arguments: bool,
 }
 
 impl Way<'_> {
@@ -266,6 +270,7 @@ impl Way<'_> {
             at = instruction.next_ip();
             match instruction.flow_control() {
                 FlowControl::Return => {
+                    self.pops_arguments |= instruction.immediate16() != 0;
                     self.leaves(&state, stretch);
                     return Ok(());
                 }
@@ -388,6 +393,7 @@ impl Way<'_> {
             is_sound,
             is_confirmed: self.stretches[0].is_confirmed,
             has_frame_pointer,
+            pops_arguments: self.pops_arguments,
             steps,
         }
     }
