@@ -310,14 +310,17 @@ pub(crate) fn sleeps(task: Object, thread: &Thread, state: u32, entry: u32) -> u
     }
     // File systems hardly sleep like this, and never for a disk.
     let is_on_path = known == reason::DISK && kernel::is_interruptible(state);
-    let inside = if is_on_path || known == reason::CLOSES || is_supervised(task, thread) {
+    // Nor like this: for servers of theirs, or for whoever has to allow the call.
+    let is_asked = matches!(known, reason::DISK | reason::BY_FILE) && kernel::is_killable(state);
+    let inside = if is_on_path || is_asked || known == reason::CLOSES || is_supervised(task, thread)
+    {
         kernel::inside(task, entry)
     } else {
         Inside::Unknown
     };
     match (known, inside) {
         // It has not begun with the call yet, and may never do.
-        (_, Inside::Supervisor) => reason::OTHER,
+        (_, Inside::Supervisor | Inside::Fanotify) => reason::OTHER,
         (reason::DISK, Inside::Fifo) => reason::PIPE,
         (reason::DISK, Inside::Lease) => reason::LOCK,
         (reason::CLOSES, Inside::Socket) => reason::NET,

@@ -30,6 +30,8 @@ const TIF_32BIT: u64 = 1 << 22;
 const SECCOMP_MODE_FILTER: u32 = 2;
 /// `JOBCTL_TRAP_FREEZE` in the kernel's `sched/jobctl.h`: the cgroup freezer of v2.
 const JOBCTL_TRAP_FREEZE: u64 = 1 << 23;
+/// `TASK_WAKEKILL` in the kernel's `sched.h`.
+const TASK_WAKEKILL: u32 = 0x100;
 /// `TASK_INTERRUPTIBLE` in the kernel's `sched.h`.
 const TASK_INTERRUPTIBLE: u32 = 0x1;
 /// `__TASK_STOPPED | __TASK_TRACED | TASK_PARKED | TASK_FROZEN` in the kernel's `sched.h`.
@@ -298,6 +300,12 @@ fn is_frozen(task: Object, state: u32) -> bool {
     is_interruptible(state)
         && has(&OFF_TASK_JOBCTL)
         && read::<u64>(task, OFF_TASK_JOBCTL.load()) & JOBCTL_TRAP_FREEZE != 0
+}
+
+/// Whether only a signal that kills would end a sleep with this state.
+#[inline(always)]
+pub(crate) fn is_killable(state: u32) -> bool {
+    state & TASK_WAKEKILL != 0
 }
 
 /// Whether a signal would end a sleep with this state.

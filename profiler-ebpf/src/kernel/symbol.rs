@@ -42,6 +42,8 @@ pub(crate) enum Inside {
     Lease,
     /// Waits for another process to decide about the call (`SECCOMP_RET_USER_NOTIF`).
     Supervisor,
+    /// Waits for another process to allow that a file is opened, read or executed (fanotify's `FAN_OPEN_PERM` and the like).
+    Fanotify,
     /// Releases a socket that was closed: it has data to send, and lingers.
     Socket,
     /// Releases another file that was closed.
@@ -76,6 +78,7 @@ pub(crate) fn inside(task: Object, entry: u32) -> Inside {
         SUPERVISOR => Inside::Supervisor,
         SOCKET => Inside::Socket,
         RELEASE => Inside::Release,
+        FANOTIFY => Inside::Fanotify,
         _ => Inside::Unknown,
     }
 }
@@ -86,6 +89,7 @@ const LEASE: u32 = 2;
 const SUPERVISOR: u32 = 3;
 const SOCKET: u32 = 4;
 const RELEASE: u32 = 5;
+const FANOTIFY: u32 = 6;
 
 /// The same for this many addresses in the scratch entry, the innermost function first.
 ///
@@ -110,6 +114,7 @@ extern "C" fn inside_by_name(entry: u32, frames: u64) -> u32 {
             [b's', b'o', b'c', b'k', b'_', b'c', b'l', b'o', b's', ..]
             | [b'_', b'_', b's', b'o', b'c', b'k', b'_', b'r', b'e', ..] => return SOCKET,
             [b'_', b'_', b'f', b'p', b'u', b't', ..] => return RELEASE,
+            [b'f', b'a', b'n', b'o', b't', b'i', b'f', b'y', b'_', ..] => return FANOTIFY,
             _ => {}
         }
     }

@@ -24,7 +24,13 @@ fn debugger() -> Result {
 
 /// Calls that were not made yet have no reasons.
 fn supervisor() -> Result {
-    reasons(&[("supervised", "blocked_other")], "")
+    reasons(
+        &[
+            ("supervised", "blocked_other"),
+            ("fanotify", "blocked_other"),
+        ],
+        "",
+    )
 }
 
 fn no_supervisor() -> Option<String> {

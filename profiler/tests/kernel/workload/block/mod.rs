@@ -5,6 +5,7 @@
 
 mod calls;
 mod children;
+mod fanotify;
 mod fault;
 mod files;
 mod frozen;
@@ -77,6 +78,7 @@ pub(super) fn block(options: &Options) -> std::io::Result<()> {
         "frozen" => frozen::wait(pace)?,
         "tracee" => traced::tracee(pace)?,
         "tracer" => traced::tracer(pace)?,
+        "fanotify" => fanotify::calls(pace)?,
         "supervised" => supervised::calls(pace)?,
         how if how.starts_with("fuse-") => fuse::calls(how, pace)?,
         "mq-receive" => queues::receives(pace)?,
