@@ -6,6 +6,7 @@
 //! - `ledger`: raw figures by slot as the ledgers of containers
 //! - `delays`: who delayed whom
 //! - `syscalls`: rows by slot as the system calls of containers
+//! - `slices`: the same of each second
 //! - `balance`: makes the two agree
 
 mod addresses;
@@ -13,6 +14,7 @@ mod balance;
 mod delays;
 mod ledger;
 mod skipped;
+mod slices;
 mod stacks;
 mod syscalls;
 
@@ -22,4 +24,5 @@ pub use balance::balance;
 pub(crate) use balance::part;
 pub use ledger::{container_ledgers, retain_rows};
 pub(crate) use ledger::{histogram, state_of};
-pub use stacks::{Owners, Placeholders, container_stacks, scheduler_frames};
+pub use slices::container_slices;
+pub use stacks::{Given, Owners, Placeholders, container_stacks, scheduler_frames};

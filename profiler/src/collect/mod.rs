@@ -3,6 +3,7 @@
 //! - `ledger`: the time ledger: start, end, its figures
 //! - `counters`: what perf counts for some cgroups
 //! - `samples`: what the kernel half counted, accumulated over the recording
+//! - `slices`: the same second by second
 //! - `watch`: which cgroup has which slot
 //! - `shares`: how many slots there are, and how many of them a container may have
 //! - `syscalls`: the view of system calls: start, end, its rows
@@ -35,6 +36,7 @@ pub(crate) mod samples;
 mod session;
 mod shares;
 mod side_band;
+mod slices;
 mod start;
 mod syscalls;
 mod takes;
@@ -50,6 +52,7 @@ pub use live::{Live, Retired, Retirement, Settled};
 pub use observer::{Ended, Observer, SlowCallSeen, Snapshot};
 pub use samples::Samples;
 pub use session::Session;
+pub use slices::{RawPart, RawSlice, RawSlices, SlotSlice};
 pub use start::{SessionPlan, Unwind};
 pub use syscalls::{RawCalls, add_row};
 pub use takes::TakeId;

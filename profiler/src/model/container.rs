@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Counters, Cuts, Ledger, Psi, Runtime, Stack, State, Syscall};
+use super::{Counters, Cuts, Ledger, Psi, Runtime, Slice, Stack, State, Syscall};
 
 /// The Kubernetes pod that a container belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -140,6 +140,8 @@ pub struct Container {
     pub wait_quality: StackQuality,
     /// The stacks, in no particular order.
     pub stacks: Vec<Stack>,
+    /// The pieces in which anything happened, in order; empty where nobody took them.
+    pub slices: Vec<Slice>,
 }
 
 impl Container {

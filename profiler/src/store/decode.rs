@@ -8,7 +8,7 @@ use super::layout::{
     BucketRecord, CulpritRecord, FrameRecord, Head, HistogramRecord, KindRecord, LedgerRecord,
     ModuleRecord, QualityRecord, RowRecord, StackRecord, SyscallRecord,
 };
-use super::limits;
+use super::{limits, slices};
 use crate::model::text::printable;
 use crate::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Counters, Culprit, Cut, Cuts, Delay, Frame,
@@ -24,7 +24,7 @@ pub(super) fn broken() -> Problem {
     "it is damaged".to_owned()
 }
 
-type Decoded<T> = Result<T, Problem>;
+pub(super) type Decoded<T> = Result<T, Problem>;
 
 fn quality(record: &QualityRecord) -> Decoded<StackQuality> {
     let mut cut = Cuts::default();
@@ -65,7 +65,7 @@ impl<'a> Records<'a> {
 }
 
 /// What records refer to.
-struct Known {
+pub(super) struct Known {
     strings: Vec<Arc<str>>,
     states: Vec<State>,
     frames: Vec<FrameId>,
@@ -73,6 +73,8 @@ struct Known {
     /// Frames that stacks may still have.
     stack_frames: usize,
     stacks: usize,
+    pub(super) slices: usize,
+    pub(super) slice_parts: usize,
     /// Sum of all times of states and stacks.
     total_ns: u64,
 }
@@ -85,14 +87,14 @@ impl Known {
             .ok_or_else(broken)
     }
 
-    fn state(&self, number: u8) -> Decoded<State> {
+    pub(super) fn state(&self, number: u8) -> Decoded<State> {
         self.states
             .get(usize::from(number))
             .copied()
             .ok_or_else(broken)
     }
 
-    fn add_time(&mut self, ns: u64) -> Result<(), Problem> {
+    pub(super) fn add_time(&mut self, ns: u64) -> Result<(), Problem> {
         self.total_ns = self
             .total_ns
             .checked_add(ns)
@@ -120,6 +122,7 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         frequency_hz: head.frequency_hz,
         event: clean(&head.event),
         cpus: head.cpus,
+        slices_ns: head.slices_ns,
         stolen: head.stolen_ns.map(|(hypervisor_ns, interrupts_ns)| Stolen {
             hypervisor_ns,
             interrupts_ns,
@@ -151,6 +154,8 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         rows: head.rows as usize,
         stack_frames: limits::STACK_FRAMES,
         stacks: limits::STACKS,
+        slices: window.slices_ns.len(),
+        slice_parts: limits::SLICE_PARTS,
         total_ns: 0,
     };
     for string in records.many::<&str>(head.strings, usize::MAX)? {
@@ -168,6 +173,13 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         let frame = frame(&record?, &modules, &known)?;
         known.frames.push(window.frames.intern(frame));
     }
+    if known.slices > limits::SLICES {
+        return Err(broken());
+    }
+    window
+        .slices_ns
+        .iter()
+        .try_for_each(|ns| known.add_time(*ns))?;
     for _ in 0..head.rows {
         let row = row(records, &mut known)?;
         window.rows.push(row);
@@ -245,6 +257,13 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
         row.stacks.push(stack(&record?, &mut before, known)?);
     }
     known.stacks -= row.stacks.len();
+    for record in records.many(record.slices, known.slices)? {
+        let slice = slices::slice(&record?, &row, known)?;
+        row.slices.push(slice);
+    }
+    if !row.slices.is_sorted_by(|a, b| a.at < b.at) {
+        return Err(broken());
+    }
     Ok(row)
 }
 
@@ -310,7 +329,7 @@ fn ledger(record: LedgerRecord, known: &Known) -> Decoded<Ledger> {
     })
 }
 
-fn histogram(record: &HistogramRecord) -> Decoded<Histogram> {
+pub(super) fn histogram(record: &HistogramRecord) -> Decoded<Histogram> {
     let buckets = record.buckets.iter().map(|bucket| {
         let (from_ns, to_ns) = bounds(bucket)?;
         Ok(Bucket {

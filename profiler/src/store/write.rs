@@ -12,7 +12,7 @@ use super::layout::{
     BucketRecord, CfsRecord, CulpritRecord, FrameRecord, Head, HistogramRecord, KindRecord,
     LedgerRecord, ModuleRecord, QualityRecord, RowRecord, StackRecord, SyscallRecord,
 };
-use super::{MAGIC, VERSION, limits};
+use super::{MAGIC, VERSION, limits, slices};
 use crate::model::{
     Container, Counters, Culprit, Cut, FrameId, FrameKind, Histogram, Ledger, Psi, Stack,
     StackQuality, State, Syscall, Window,
@@ -68,7 +68,10 @@ pub fn write(window: &Window, out: &mut impl Write) -> io::Result<()> {
     }
     for row in &window.rows {
         records.add(&row_record(row))?;
-        write_stacks(&row.stacks, &strings, &mut records)?;
+        let places = write_stacks(&row.stacks, &strings, &mut records)?;
+        for slice in &row.slices {
+            records.add(&slices::record(slice, &places))?;
+        }
     }
     records.finish()
 }
@@ -76,11 +79,15 @@ pub fn write(window: &Window, out: &mut impl Write) -> io::Result<()> {
 /// What a reader refuses is not written: a recording that cannot be read must not look like one.
 fn check(window: &Window) -> io::Result<()> {
     let stacks = || window.rows.iter().flat_map(|row| &row.stacks);
+    let slices = window.rows.iter().flat_map(|row| &row.slices);
+    let parts: usize = slices.map(|it| it.stacks.len() + it.calls.len()).sum();
     let frames: usize = stacks().map(|stack| stack.frames.len()).sum();
     for (count, limit, what) in [
         (window.frames.frames().len(), limits::FRAMES, "frames"),
         (stacks().count(), limits::STACKS, "stacks"),
         (frames, limits::STACK_FRAMES, "frames of stacks"),
+        (window.slices_ns.len(), limits::SLICES, "slices"),
+        (parts, limits::SLICE_PARTS, "parts of slices"),
     ] {
         if count > limit {
             return Err(io::Error::other(format!(
@@ -205,11 +212,12 @@ fn head(window: &Window, strings: &Strings<'_>) -> Head {
         modules: window.frames.modules().len() as u32,
         frames: window.frames.frames().len() as u32,
         rows: window.rows.len() as u32,
+        slices_ns: window.slices_ns.clone(),
     }
 }
 
 /// The state's position in [`State::ALL`].
-fn state_number(state: State) -> u8 {
+pub(super) fn state_number(state: State) -> u8 {
     let position = State::ALL.iter().position(|known| *known == state);
     position.unwrap_or_default() as u8
 }
@@ -273,6 +281,7 @@ fn row_record(row: &Container) -> RowRecord {
         quality: quality_record(&row.quality),
         wait_quality: quality_record(&row.wait_quality),
         stacks: row.stacks.len() as u32,
+        slices: row.slices.len() as u32,
     }
 }
 
@@ -319,7 +328,7 @@ fn ledger_record(ledger: &Ledger) -> LedgerRecord {
     }
 }
 
-fn histogram_record(histogram: &Histogram) -> HistogramRecord {
+pub(super) fn histogram_record(histogram: &Histogram) -> HistogramRecord {
     let buckets = histogram.buckets.iter();
     HistogramRecord {
         count: histogram.count,
@@ -361,16 +370,19 @@ fn syscall_record(call: &Syscall) -> SyscallRecord {
     }
 }
 
+/// Writes the stacks. Returns the place in the file of each of them.
 fn write_stacks<W: Write>(
     stacks: &[Stack],
     strings: &Strings<'_>,
     records: &mut Records<W>,
-) -> io::Result<()> {
-    let mut order: Vec<&Stack> = stacks.iter().collect();
-    order.sort_by(|a, b| a.frames.iter().rev().cmp(b.frames.iter().rev()));
+) -> io::Result<Vec<u32>> {
+    let mut order: Vec<(usize, &Stack)> = stacks.iter().enumerate().collect();
+    order.sort_by(|(_, a), (_, b)| a.frames.iter().rev().cmp(b.frames.iter().rev()));
+    let mut places = vec![0; stacks.len()];
     let mut before: &[FrameId] = &[];
     let mut rest: Vec<u32> = Vec::new();
-    for stack in order {
+    for (written, (place, stack)) in order.into_iter().enumerate() {
+        places[place] = written as u32;
         let pairs = stack.frames.iter().rev().zip(before.iter().rev());
         let shared = pairs.take_while(|(own, before)| own == before).count();
         rest.clear();
@@ -388,5 +400,5 @@ fn write_stacks<W: Write>(
         })?;
         before = &stack.frames;
     }
-    Ok(())
+    Ok(places)
 }

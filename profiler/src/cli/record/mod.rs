@@ -209,6 +209,9 @@ impl RecordArgs {
     }
 }
 
+/// What a recording's figures are kept for one by one, so that a comparison knows how much they vary.
+pub(super) const SLICE: Duration = Duration::from_secs(1);
+
 /// Records, writes and reports. Returns the command's exit code where there is a command.
 ///
 /// # Errors
@@ -250,6 +253,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         unwind: args.unwind,
         min_block: args.min_block,
         calls: env.calls(args.syscalls)?,
+        slices: Some(SLICE),
         log,
         ..SessionPlan::new(&env, &targets)
     };
