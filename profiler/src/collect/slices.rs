@@ -140,6 +140,8 @@ pub struct RawSlices {
 pub(super) struct Slicer {
     step: Duration,
     begun: Duration,
+    /// When the present piece is to end. On a fixed grid: one that ended late makes the next one no later.
+    next: Duration,
     last: RawLedger,
     last_calls: HashMap<CallOf, RawPart>,
     numbers: HashMap<CountKey, u32>,
@@ -152,6 +154,7 @@ impl Slicer {
         Self {
             step,
             begun: Duration::ZERO,
+            next: step,
             last: RawLedger::default(),
             last_calls: HashMap::new(),
             numbers: HashMap::new(),
@@ -168,7 +171,7 @@ impl Slicer {
     /// Whether the present piece is over by `elapsed` after the beginning: those of a long recording are longer.
     pub(super) fn is_due(&self, elapsed: Duration) -> bool {
         // The clock of the event loop ticks in milliseconds.
-        elapsed + Duration::from_millis(2) >= self.begun + self.step
+        elapsed + Duration::from_millis(2) >= self.next
     }
 
     /// The present piece ends now, `elapsed` after the beginning.
@@ -182,6 +185,9 @@ impl Slicer {
         self.take(elapsed, ledger.as_ref(), calls, samples);
         if let Some(ledger) = ledger {
             self.last = ledger;
+        }
+        while self.next <= elapsed + self.step / 2 {
+            self.next += self.step;
         }
         if self.all.slices.len() >= MOST_SLICES || self.parts > MOST_PARTS {
             self.halve();

@@ -214,8 +214,9 @@ impl Difference {
             return None;
         }
         let least = student::quantile(FALSE_DISCOVERIES / tests.max(1) as f64, freedom);
-        // One in ten is above 1.28 standard errors.
-        Some((least + 1.28) * error / self.a)
+        // One in ten is above 1.28 standard errors; and what has to be passed varies itself, as the error's estimate does.
+        let margin = 1.28 * (1.0 + least * least / (2.0 * freedom)).sqrt();
+        Some((least + margin) * error / self.a)
     }
 }
 
@@ -238,7 +239,7 @@ fn error(a: &Figure, b: &Figure, sides: &Sides) -> Option<(f64, f64)> {
             (variance(values) * factor * factor, windows - 1.0)
         }
         Sides::Apart(draws_a, draws_b) => {
-            let mut sum = 0.0;
+            let (mut sum, mut most) = (0.0, 0.0);
             // Welch and Satterthwaite: the side with the larger error has the larger say.
             let mut squares = 0.0;
             for (figure, draws) in [(a, draws_a), (b, draws_b)] {
@@ -249,16 +250,15 @@ fn error(a: &Figure, b: &Figure, sides: &Sides) -> Option<(f64, f64)> {
                 let (windows, factor) = draws.quality();
                 let variance = variance(values) * factor * factor;
                 sum += variance;
+                most += windows - 1.0;
                 squares += variance * variance / (windows - 1.0).max(1.0);
             }
-            (
-                sum,
-                if squares > 0.0 {
-                    sum * sum / squares
-                } else {
-                    1.0
-                },
-            )
+            let freedom = if squares > 0.0 {
+                sum * sum / squares
+            } else {
+                most
+            };
+            (sum, freedom)
         }
     };
     let (variance, freedom) = variance_and_freedom;
@@ -297,3 +297,6 @@ pub(super) fn discoveries(probabilities: &[Option<f64>]) -> Vec<bool> {
         .map(|p| p.is_some_and(|p| p <= limit))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

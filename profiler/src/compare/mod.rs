@@ -23,7 +23,7 @@ mod series;
 mod student;
 mod work;
 
-use crate::model::{Container, Window};
+use crate::model::{Container, Syscall, Window};
 pub use judge::Verdict;
 use judge::{Difference, Sides, discoveries};
 pub use matching::{Matched, Pair};
@@ -34,8 +34,14 @@ use rules::Rule;
 use series::Series;
 pub use work::Work;
 
-/// System calls that are compared one by one, of each row.
+/// Samples per second and CPU that it takes to find 5 % more time in a function that has 20 % of it, in 30 seconds of one CPU:
+/// 240,000 samples, of which 48,000 are the function's, give or take 200.
+pub const FREQUENCY_HZ: u64 = 7_999;
+
+/// System calls that are compared one by one, of each row: at most so many, and none with less of all calls, and of their
+/// time, than this.
 const CALLS: usize = 10;
+const LEAST_CALLS: f64 = 0.01;
 
 /// What a comparison is asked for.
 #[derive(Clone, Debug, Default)]
@@ -206,7 +212,18 @@ fn calls(a: &Container, b: &Container, rules: &[Rule]) -> Vec<String> {
             .into_iter()
             .flat_map(|row| row.syscalls.iter().flatten())
     };
+    let sum =
+        |figure: fn(&Syscall) -> u64| all().map(figure).fold(0_u64, u64::saturating_add) as f64;
+    let (count, ns) = (
+        sum(|call| call.count),
+        sum(|call| call.total_ns.unwrap_or(0)),
+    );
+    let matters = |call: &&Syscall| {
+        call.count as f64 >= LEAST_CALLS * count
+            || call.total_ns.unwrap_or(0) as f64 > LEAST_CALLS * ns
+    };
     let mut names: Vec<(u64, u64, &str)> = all()
+        .filter(|call| matters(call) || rules.iter().any(|rule| rule.is_about_call(&call.name)))
         .map(|call| (call.total_ns.unwrap_or(0), call.count, call.name.as_str()))
         .collect();
     names.sort_unstable_by(|one, other| other.cmp(one));

@@ -5,7 +5,7 @@
 //! recordings says the same.
 
 /// Draws of each set.
-pub(super) const DRAWS: usize = 1_000;
+const DRAWS: usize = 1_000;
 /// Lengths of blocks that there are draws of. Which one a figure needs is known only from how much its neighbours resemble
 /// one another.
 const LENGTHS: [usize; 4] = [2, 4, 8, 16];
@@ -22,9 +22,9 @@ pub(super) struct Draws {
 }
 
 impl Draws {
-    fn new(windows: usize, block: usize, seed: u64) -> Self {
+    fn new(windows: usize, block: usize, seed: u64, draws: usize) -> Self {
         let mut random = Random(seed ^ (block as u64) << 32 ^ windows as u64);
-        let mut weights = vec![0_u16; windows * DRAWS];
+        let mut weights = vec![0_u16; windows * draws];
         for draw in weights.chunks_exact_mut(windows.max(1)) {
             let mut left = windows;
             while left > 0 {
@@ -67,11 +67,16 @@ pub(super) struct Resampling(Vec<Draws>);
 impl Resampling {
     /// `seed` tells the draws of two sides apart, which are independent of one another.
     pub(super) fn new(windows: usize, seed: u64) -> Self {
+        Self::with_draws(windows, seed, DRAWS)
+    }
+
+    /// The same with so many draws.
+    pub(super) fn with_draws(windows: usize, seed: u64, draws: usize) -> Self {
         let fits = |block: &usize| block * FEWEST_BLOCKS <= windows || *block == LENGTHS[0];
         let lengths = LENGTHS.into_iter().filter(fits);
         Self(
             lengths
-                .map(|block| Draws::new(windows, block, seed))
+                .map(|block| Draws::new(windows, block, seed, draws))
                 .collect(),
         )
     }

@@ -20,7 +20,9 @@ fn number(value: f64) -> String {
     match value {
         100.0.. => units::count(value.round() as u64),
         10.0.. => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        0.1.. => format!("{value:.2}"),
+        0.0 => "0".to_owned(),
+        _ => format!("{value:.1e}"),
     }
 }
 
