@@ -116,7 +116,10 @@ fn equal_programs_hardly_ever_differ_in_anything() {
 #[test]
 fn a_twentieth_of_a_fifth_is_found_where_there_are_samples_enough() {
     let sides = apart();
-    for (hz, at_least, at_most) in [(99.0, 0, 10), (crate::compare::FREQUENCY_HZ as f64, 90, 100)] {
+    for (hz, at_least, at_most) in [
+        (99.0, 0, 10),
+        (crate::compare::FREQUENCY_HZ as f64, 90, 100),
+    ] {
         let mut noise = Noise::new(11);
         let mut others = 0;
         let found = (0..100).filter(|_| {

@@ -1,30 +1,37 @@
 //! `ctprof compare`: what B does more or less of than A, and whether that is more than noise.
+//!
+//! - `target`: what is compared, as it was typed
+//! - `live`: what runs, recorded side by side
+//! - `refusal`: why nothing can be compared, in words
+
+mod live;
+mod refusal;
+mod target;
 
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::output_error;
+use super::{duration, output_error};
 use crate::compare::outcome::Comparison;
 use crate::compare::rules::Rule;
-use crate::compare::{Plan, Refusal, Work, compare};
-use crate::model::text::printable;
+use crate::compare::{Plan, Work, compare};
+use crate::model::Window;
 use crate::output::compare::{json, text};
-use crate::target::nearest;
 use crate::{Error, Result, store};
+use refusal::refused;
+use target::Spec;
 
 /// Exit code of a comparison that breaks a rule.
 const BROKEN: u8 = 5;
 
-/// Longest list of names in an error.
-const MAX_HINT_CHARS: usize = 400;
-
 /// Compare two recordings: what B has more or less of than A, and whether that is more than noise.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
-    /// What to compare with: a folder that `ctprof record` wrote
+    /// What to compare with: a folder that `ctprof record` wrote, or what runs now: container=NAME, cgroup=PATH,
+    /// pod=NAMESPACE/NAME, pid=PID, netns=INODE
     pub a: String,
     /// What to compare: the same
     pub b: String,
@@ -42,6 +49,16 @@ pub struct CompareArgs {
     /// function:NAME>+10% (repeatable)
     #[arg(long, value_name = "RULE", value_parser = parse_rule)]
     pub fail_if: Vec<Rule>,
+    /// How long to record what runs. Default: 30s
+    #[arg(short, long, value_name = "TIME", value_parser = duration::parse)]
+    pub duration: Option<Duration>,
+    /// Samples per second on each CPU of what runs. The default finds 5 % more time in a function that has a fifth of it
+    /// within 30 s: 7999, or as many as the kernel allows
+    #[arg(short = 'F', long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub frequency: Option<u64>,
+    /// Count system calls of what runs, too; --per syscall:NAME and rules about calls imply it
+    #[arg(long)]
+    pub syscalls: bool,
     /// Functions to list for each row, 0 for all
     #[arg(long, value_name = "N", default_value_t = text::TOP)]
     pub top: usize,
@@ -94,18 +111,23 @@ fn parse_rule(text: &str) -> Result<Rule, String> {
 ///
 /// # Errors
 /// A recording that cannot be read, rows that match nothing, rules about nothing, an output that cannot be written.
-pub fn run(args: &CompareArgs, _log: bool) -> Result<ExitCode> {
-    let (dir_a, dir_b) = (PathBuf::from(&args.a), PathBuf::from(&args.b));
-    let (a, b) = (store::read(&dir_a)?, store::read(&dir_b)?);
+pub fn run(args: &CompareArgs, log: bool) -> Result<ExitCode> {
+    let specs = [Spec::parse(&args.a)?, Spec::parse(&args.b)?];
+    let Measured {
+        windows: [a, b],
+        is_live,
+        notes,
+    } = measure(&specs, args, log)?;
     let plan = Plan {
         matches: args.matches.clone(),
         work: args.per.clone().or_else(|| args.work.clone()),
         rules: args.fail_if.clone(),
-        paired: false,
+        paired: is_live,
     };
     let mut comparison = compare(&a, &b, &plan).map_err(refused)?;
     comparison.a.name.clone_from(&args.a);
     comparison.b.name.clone_from(&args.b);
+    comparison.notes.extend(notes);
     print(args, &comparison)?;
     let broken = comparison.rules.iter().any(|outcome| outcome.broken);
     Ok(if broken {
@@ -113,6 +135,62 @@ pub fn run(args: &CompareArgs, _log: bool) -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Both sides.
+struct Measured {
+    windows: [Window; 2],
+    /// Both were recorded at once, just now.
+    is_live: bool,
+    notes: Vec<String>,
+}
+
+/// Reads what was recorded, and records what runs.
+fn measure(specs: &[Spec; 2], args: &CompareArgs, log: bool) -> Result<Measured> {
+    let mut windows = [None, None];
+    let mut live = Vec::new();
+    // What cannot be read is said before anything is recorded.
+    for (window, spec) in windows.iter_mut().zip(specs) {
+        match spec {
+            Spec::Recording(dir) => *window = Some(store::read(dir)?),
+            Spec::Live(name, target) => live.push((name.as_str(), target)),
+        }
+    }
+    let is_recording = [
+        args.duration.is_some(),
+        args.frequency.is_some(),
+        args.syscalls,
+    ];
+    if live.is_empty() && is_recording.contains(&true) {
+        return Err(Error::Usage(
+            "cannot compare: --duration, --frequency and --syscalls are for what runs now, and both are recordings".to_owned(),
+        ));
+    }
+    let (recorded, notes) = if live.is_empty() {
+        (Vec::new(), Vec::new())
+    } else {
+        live::record(&live, args, log)?
+    };
+    let mut recorded = recorded.into_iter();
+    for window in &mut windows {
+        if window.is_none() {
+            *window = recorded.next();
+        }
+    }
+    Ok(Measured {
+        windows: windows.map(Option::unwrap_or_default),
+        is_live: live.len() == 2,
+        notes,
+    })
+}
+
+impl CompareArgs {
+    /// Whether what runs has its calls counted.
+    fn wants_calls(&self) -> bool {
+        self.syscalls
+            || matches!(self.per, Some(Work::Calls(_)))
+            || self.fail_if.iter().any(Rule::needs_calls)
+    }
 }
 
 fn print(args: &CompareArgs, comparison: &Comparison) -> Result<()> {
@@ -123,52 +201,4 @@ fn print(args: &CompareArgs, comparison: &Comparison) -> Result<()> {
     }
     .and_then(|()| out.flush())
     .map_err(|error| output_error(&error))
-}
-
-/// A refusal in one line, with the nearest names.
-fn refused(refusal: Refusal) -> Error {
-    // The names are from files that anyone may have written.
-    let list = |names: &[String]| printable(&names.join(", "), MAX_HINT_CHARS);
-    let hint = |wanted: &str, names: &[String]| {
-        let all = match names {
-            [] => "; there is none".to_owned(),
-            names => format!("; there are {}", names.join(", ")),
-        };
-        let names = names.iter().map(String::as_str);
-        printable(&nearest::hint(wanted, names, &all), MAX_HINT_CHARS)
-    };
-    match refusal {
-        Refusal::NothingMatches(a, b) if a.is_empty() || b.is_empty() => {
-            let which = if a.is_empty() { "A" } else { "B" };
-            Error::NotFound(format!("cannot compare: nothing happened in {which}"))
-        }
-        Refusal::NothingMatches(a, b) => Error::NotFound(format!(
-            "cannot compare: no row of B has the name of one of A's; say which is which with --match A=B; A has {}; B has {}",
-            list(&a),
-            list(&b)
-        )),
-        Refusal::NoRow(name, in_b, names) => Error::NotFound(format!(
-            "no row {name:?} in {}{}",
-            if in_b { "B" } else { "A" },
-            hint(&name, &names)
-        )),
-        Refusal::NoWork(work, names) => {
-            let wanted = work.rsplit(' ').next().unwrap_or_default().to_owned();
-            Error::Usage(format!(
-                "cannot measure by {work}: no row has any in both{}",
-                hint(&wanted, &names)
-            ))
-        }
-        Refusal::NoSuchThing(rule, what, names) => {
-            let wanted = what.split('"').nth(1).unwrap_or(&what).to_owned();
-            Error::Usage(format!(
-                "cannot judge {rule:?}: {what}{}",
-                if names.is_empty() {
-                    String::new()
-                } else {
-                    hint(&wanted, &names)
-                }
-            ))
-        }
-    }
 }
