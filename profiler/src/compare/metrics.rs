@@ -268,8 +268,12 @@ impl Metric {
                 ))
             }
             Read::OnCpu(in_kernel) => {
-                let sums = series.sums(|slice| on_cpu(series, slice, in_kernel));
-                let samples = sums.iter().sum::<f64>() / series.ns_a_sample.max(1.0);
+                let state = if in_kernel {
+                    State::OnCpuKernel
+                } else {
+                    State::OnCpuUser
+                };
+                let (sums, samples) = series.on_cpu(state);
                 (row.samples > 0).then(|| ratio(series, per, Kind::Time, sums, Some(samples)))
             }
             Read::Mean(sum, count) => {
@@ -330,21 +334,6 @@ fn ratio(
 /// Time on the CPU, by the wall clock or by work, of what was sampled.
 pub(super) fn sampled(series: &Series<'_>, per: &Per, sums: Vec<f64>, samples: f64) -> Reading {
     ratio(series, per, Kind::Time, sums, Some(samples))
-}
-
-fn on_cpu(series: &Series<'_>, slice: &Slice, in_kernel: bool) -> f64 {
-    let wanted = if in_kernel {
-        State::OnCpuKernel
-    } else {
-        State::OnCpuUser
-    };
-    let parts = slice.stacks.iter().filter(|part| {
-        let stack = series.row.stacks.get(part.of as usize);
-        stack.is_some_and(|stack| stack.state == wanted)
-    });
-    parts
-        .map(|part| part.count as f64 * series.ns_a_sample)
-        .sum()
 }
 
 fn run_queue(series: &Series<'_>, share: f64) -> Option<Reading> {

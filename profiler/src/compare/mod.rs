@@ -125,6 +125,7 @@ pub fn compare(a: &Window, b: &Window, plan: &Plan) -> Result<Comparison, Refusa
         paired: matches!(sides, Sides::Paired(_)),
         notes: notes::notes(a, b),
         rows,
+        pairs: matched.pairs,
         only_a: matched.only_a,
         only_b: matched.only_b,
         rules,
@@ -149,6 +150,16 @@ fn row(
     sides: &Sides,
 ) -> RowComparison {
     let per_work = work.is_some();
+    let length = |series: &Series<'_>, per: Option<&Per>| -> f64 {
+        match per {
+            Some(Per::Work(work)) => work.iter().sum(),
+            _ => series.row_seconds(),
+        }
+    };
+    let lengths = (
+        length(a, work.as_ref().map(|(a, _)| a)),
+        length(b, work.as_ref().map(|(_, b)| b)),
+    );
     let (per_a, per_b) = work.unwrap_or((Per::Time, Per::Time));
     let mut metrics = Vec::new();
     let mut add = |id: &str, meaning: &str, reading: (Option<Reading>, Option<Reading>)| {
@@ -200,6 +211,11 @@ fn row(
         functions: functions::compare((a, &per_a), (b, &per_b), rules, sides),
         name,
         whole: is_whole,
+        scale_b: if lengths.1 > 0.0 {
+            lengths.0 / lengths.1
+        } else {
+            1.0
+        },
         per_work,
         metrics,
     }

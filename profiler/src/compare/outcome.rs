@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::Pair;
 use super::judge::{Difference, Verdict};
 use super::metrics::Unit;
 use super::rules::RuleOutcome;
@@ -130,6 +131,9 @@ pub struct RowComparison {
     pub name: String,
     /// It is all rows together.
     pub whole: bool,
+    /// What sums of B are to be multiplied by to stand beside A's, which differ in length or work.
+    #[serde(skip)]
+    pub scale_b: f64,
     /// Its sums are measured by units of work, and not by time.
     pub per_work: bool,
     /// Its figures.
@@ -200,6 +204,8 @@ pub struct Comparison {
     pub notes: Vec<String>,
     /// All rows together where there are several, then each.
     pub rows: Vec<RowComparison>,
+    /// The rows that are compared, in the order of `rows`.
+    pub pairs: Vec<Pair>,
     /// Rows that B does not have.
     pub only_a: Vec<String>,
     /// Rows that A does not have.

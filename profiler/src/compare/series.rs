@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use crate::analysis::names::{Name, NameKind};
-use crate::model::{Container, FrameTable, Slice, StateGroup, Window};
+use crate::model::{Container, FrameTable, Slice, State, StateGroup, Window};
 
 /// More windows than this say no more of how much they vary, and only take longer: those of long recordings are longer.
 const MOST_WINDOWS: usize = 300;
+
+/// A window with fewer samples than this says too little of what each stands for.
+const FEW_SAMPLES: f64 = 20.0;
 
 /// A function in one of the ledger's quarters. Inlined or called, it is one function.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,8 +39,8 @@ pub(super) struct Series<'a> {
     /// Functions of each of the row's stacks, the leaf first.
     functions: Vec<Vec<u32>>,
     known: Vec<FunctionKey>,
-    /// Time on the CPU that a sample stands for.
-    pub(super) ns_a_sample: f64,
+    /// Time on the CPU that a sample stands for, in each window.
+    pub(super) ns_a_sample: Vec<f64>,
 }
 
 impl<'a> Series<'a> {
@@ -53,16 +56,7 @@ impl<'a> Series<'a> {
                 window.push(slice);
             }
         }
-        let on_cpu = row
-            .stacks
-            .iter()
-            .filter(|it| it.state.group() == StateGroup::OnCpu);
-        let (samples, ns) = on_cpu.fold((0_u64, 0_u64), |sum, stack| {
-            (
-                sum.0.saturating_add(stack.count),
-                sum.1.saturating_add(stack.time_ns),
-            )
-        });
+        let ns_a_sample = ns_a_sample(row, &windows);
         let (functions, known) = functions(row, frames);
         Self {
             row,
@@ -70,11 +64,7 @@ impl<'a> Series<'a> {
             windows,
             functions,
             known,
-            ns_a_sample: if samples > 0 {
-                ns as f64 / samples as f64
-            } else {
-                0.0
-            },
+            ns_a_sample,
         }
     }
 
@@ -90,6 +80,11 @@ impl<'a> Series<'a> {
         windows
             .map(|slices| slices.iter().map(|slice| figure(slice)).sum())
             .collect()
+    }
+
+    /// Length of all windows, in seconds.
+    pub(super) fn row_seconds(&self) -> f64 {
+        self.seconds.iter().sum()
     }
 
     /// Thread time of each window, in seconds.
@@ -133,7 +128,7 @@ impl<'a> Series<'a> {
                 };
                 let count = part.count as f64;
                 let ns = match stack.state.group() {
-                    StateGroup::OnCpu => count * self.ns_a_sample,
+                    StateGroup::OnCpu => count * self.ns_a_sample[at],
                     _ => part.ns as f64,
                 };
                 for (depth, function) in functions.iter().enumerate() {
@@ -146,6 +141,20 @@ impl<'a> Series<'a> {
             }
         }
         series
+    }
+
+    /// Time on the CPU of each window in this state, as its samples are, and how many they are.
+    pub(super) fn on_cpu(&self, state: State) -> (Vec<f64>, f64) {
+        let counts = self.sums(|slice| {
+            let parts = slice.stacks.iter().filter(|part| {
+                let stack = self.row.stacks.get(part.of as usize);
+                stack.is_some_and(|stack| stack.state == state)
+            });
+            parts.map(|part| part.count as f64).sum()
+        });
+        let samples = counts.iter().sum();
+        let pairs = counts.iter().zip(&self.ns_a_sample);
+        (pairs.map(|(count, ns)| count * ns).collect(), samples)
     }
 
     /// Samples of each window whose stack has a function of this name.
@@ -202,6 +211,31 @@ impl<'a> Series<'a> {
 /// Slices that make a window.
 fn together(window: &Window) -> usize {
     window.slices_ns.len().div_ceil(MOST_WINDOWS).max(1)
+}
+
+/// The exact time of a window by its samples: where a hypervisor takes the CPU away, or interrupts are held up, there are fewer of
+/// them, and each stands for more. By all of the row where a window has few.
+fn ns_a_sample(row: &Container, windows: &[Vec<&Slice>]) -> Vec<f64> {
+    let is_on_cpu = |place: u32| {
+        let stack = row.stacks.get(place as usize);
+        stack.is_some_and(|it| it.state.group() == StateGroup::OnCpu)
+    };
+    let sums: Vec<(f64, f64)> = windows
+        .iter()
+        .map(|slices| {
+            let ns: f64 = slices.iter().map(|slice| slice.on_cpu_ns as f64).sum();
+            let parts = slices.iter().flat_map(|slice| &slice.stacks);
+            let samples = parts.filter(|part| is_on_cpu(part.of));
+            (ns, samples.map(|part| part.count as f64).sum())
+        })
+        .collect();
+    let all = sums
+        .iter()
+        .fold((0.0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1));
+    let ratio = |(ns, samples): (f64, f64)| if samples > 0.0 { ns / samples } else { 0.0 };
+    let sums = sums.into_iter();
+    sums.map(|one| ratio(if one.1 >= FEW_SAMPLES { one } else { all }))
+        .collect()
 }
 
 fn add(times: &mut [FunctionTime], functions: &[u32], ns: f64, count: f64) {

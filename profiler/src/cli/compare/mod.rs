@@ -9,6 +9,7 @@ mod refusal;
 mod target;
 
 use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,8 +20,10 @@ use crate::compare::outcome::Comparison;
 use crate::compare::rules::Rule;
 use crate::compare::{Plan, Work, compare};
 use crate::model::Window;
-use crate::output::compare::{json, text};
-use crate::{Error, Result, store};
+use crate::output::compare::{files, json, junit, markdown, text};
+use crate::output::flamegraph::Graph;
+use crate::store::RecordingDir;
+use crate::{Error, Result, output, store};
 use refusal::refused;
 use target::Spec;
 
@@ -62,6 +65,16 @@ pub struct CompareArgs {
     /// Functions to list for each row, 0 for all
     #[arg(long, value_name = "N", default_value_t = text::TOP)]
     pub top: usize,
+    /// Folder for the differential flame graphs (diff.svg has A's shape, diff-b.svg B's), diff.folded, profile.diff.pb.gz
+    /// and comparison.json; what runs is recorded into its folders a and b
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Replace an earlier comparison in the output folder
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    /// What the flame graphs show
+    #[arg(long, value_enum, default_value = Graph::OnCpu.id(), value_name = "GRAPH")]
+    pub graph: Graph,
     /// Form of the report
     #[arg(long, value_enum, default_value_t)]
     pub format: CompareFormat,
@@ -75,6 +88,10 @@ pub enum CompareFormat {
     Text,
     /// One JSON object, for machines
     Json,
+    /// A test case for each rule and row, for CI systems
+    Junit,
+    /// For pull requests
+    Markdown,
 }
 
 fn parse_match(text: &str) -> Result<(String, String), String> {
@@ -112,7 +129,15 @@ fn parse_rule(text: &str) -> Result<Rule, String> {
 /// # Errors
 /// A recording that cannot be read, rows that match nothing, rules about nothing, an output that cannot be written.
 pub fn run(args: &CompareArgs, log: bool) -> Result<ExitCode> {
+    if args.graph == Graph::Syscalls {
+        return Err(Error::Usage(
+            "cannot draw the difference of syscalls: use wall-clock, on-cpu, off-cpu, run-queue or throttled".to_owned(),
+        ));
+    }
     let specs = [Spec::parse(&args.a)?, Spec::parse(&args.b)?];
+    if let Some(dir) = &args.output {
+        files::open(dir, args.force)?;
+    }
     let Measured {
         windows: [a, b],
         is_live,
@@ -128,6 +153,14 @@ pub fn run(args: &CompareArgs, log: bool) -> Result<ExitCode> {
     comparison.a.name.clone_from(&args.a);
     comparison.b.name.clone_from(&args.b);
     comparison.notes.extend(notes);
+    if let Some(dir) = &args.output {
+        files::write(dir, (&a, &b), &comparison, args.graph)?;
+        for (name, window, spec) in [("a", &a, &specs[0]), ("b", &b, &specs[1])] {
+            if matches!(spec, Spec::Live(..)) {
+                output::write_all(&RecordingDir::open(&dir.join(name), args.force)?, window)?;
+            }
+        }
+    }
     print(args, &comparison)?;
     let broken = comparison.rules.iter().any(|outcome| outcome.broken);
     Ok(if broken {
@@ -198,6 +231,8 @@ fn print(args: &CompareArgs, comparison: &Comparison) -> Result<()> {
     match args.format {
         CompareFormat::Text => text::write(comparison, args.top, &mut out),
         CompareFormat::Json => json::write(comparison, &mut out),
+        CompareFormat::Junit => junit::write(comparison, &mut out),
+        CompareFormat::Markdown => markdown::write(comparison, args.top, &mut out),
     }
     .and_then(|()| out.flush())
     .map_err(|error| output_error(&error))

@@ -112,9 +112,9 @@ pub(super) fn both(compared: &Compared, unit: Unit) -> String {
         it if it.is_empty() => String::new(),
         it => format!(" ({it})"),
     };
-    format!(
-        "{a} to {b}, {}{interval}, {}",
-        change(compared),
-        verdict(compared)
-    )
+    let change = match change(compared) {
+        it if it.is_empty() => it,
+        it => format!(", {it}{interval}"),
+    };
+    format!("{a} to {b}{change}, {}", verdict(compared))
 }
