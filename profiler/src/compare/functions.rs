@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::judge::Difference;
 use super::judge::Sides;
 use super::metrics::{Per, sampled};
-use super::outcome::{Compared, FunctionComparison};
+use super::outcome::{Compared, FunctionComparison, OwnTime};
 use super::rules::Rule;
 use super::series::{FunctionKey, FunctionTime, Series};
 use crate::model::StateGroup;
@@ -69,25 +69,26 @@ pub(super) fn compare(
                 (of_a.unit, Compared::new(difference))
             };
             let (times_a, times_b) = all[*key];
-            let (unit, own) = figure(|time| time.own);
-            // What calls nothing has one figure, and is one test.
-            let is_leaf = times_a.own == times_a.total && times_b.own == times_b.total;
+            let (unit, total) = figure(|time| time.total);
+            let (_, own) = figure(|time| time.own);
             FunctionComparison {
                 name: key.name.clone(),
                 kernel: key.kernel,
                 state: key.group.name(),
                 unit,
-                a_ns: times_a.own.0 as u64,
-                b_ns: times_b.own.0 as u64,
-                own,
-                a_total_ns: times_a.total.0 as u64,
-                b_total_ns: times_b.total.0 as u64,
-                total: (!is_leaf).then(|| figure(|time| time.total).1),
+                a_ns: times_a.total.0 as u64,
+                b_ns: times_b.total.0 as u64,
+                total,
+                own: OwnTime {
+                    a_ns: times_a.own.0 as u64,
+                    b_ns: times_b.own.0 as u64,
+                    compared: own,
+                },
             }
         })
         .collect();
     compared.sort_by(|one, other| {
-        let size = |it: &FunctionComparison| (it.own.b() - it.own.a()).abs();
+        let size = |it: &FunctionComparison| (it.own.compared.b() - it.own.compared.a()).abs();
         size(other)
             .total_cmp(&size(one))
             .then_with(|| one.name.cmp(&other.name))

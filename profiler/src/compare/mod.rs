@@ -118,6 +118,11 @@ pub fn compare(a: &Window, b: &Window, plan: &Plan) -> Result<Comparison, Refusa
     }
     judge(&mut rows);
     let rules = rules::judge(&plan.rules, &mut rows)?;
+    for function in rows.iter_mut().flat_map(|row| &mut row.functions) {
+        if function.is_leaf() {
+            function.own.compared = function.total.clone();
+        }
+    }
     Ok(Comparison {
         a: Side::of(a),
         b: Side::of(b),

@@ -101,26 +101,35 @@ pub struct FunctionComparison {
     pub state: &'static str,
     /// What `a` and `b` are measured in.
     pub unit: Unit,
-    /// Time as the leaf of stacks.
+    /// Time anywhere on stacks: what it and all that it calls take.
     pub a_ns: u64,
     /// The same of B.
     pub b_ns: u64,
     /// The same by time or work.
     #[serde(flatten)]
-    pub own: Compared,
-    /// Time anywhere on stacks.
-    pub a_total_ns: u64,
-    /// The same of B.
-    pub b_total_ns: u64,
-    /// The same by time or work; `None` where it is `own`, because the function calls nothing.
-    pub total: Option<Compared>,
+    pub total: Compared,
+    /// Its own part of that.
+    #[serde(rename = "self")]
+    pub own: OwnTime,
+}
+
+/// Time of a function as the leaf of stacks.
+#[derive(Clone, Debug, Serialize)]
+pub struct OwnTime {
+    /// Of A.
+    pub a_ns: u64,
+    /// Of B.
+    pub b_ns: u64,
+    /// The same by time or work.
+    #[serde(flatten)]
+    pub compared: Compared,
 }
 
 impl FunctionComparison {
-    /// What it and all that it calls take.
+    /// Whether it calls nothing: all of its time is its own.
     #[must_use]
-    pub fn with_callees(&self) -> &Compared {
-        self.total.as_ref().unwrap_or(&self.own)
+    pub const fn is_leaf(&self) -> bool {
+        self.own.a_ns == self.a_ns && self.own.b_ns == self.b_ns
     }
 }
 
@@ -146,10 +155,12 @@ impl RowComparison {
     /// Everything that is judged.
     pub(super) fn compared_mut(&mut self) -> impl Iterator<Item = &mut Compared> {
         let metrics = self.metrics.iter_mut().map(|metric| &mut metric.compared);
-        let functions = self.functions.iter_mut();
-        metrics.chain(
-            functions.flat_map(|it| [Some(&mut it.own), it.total.as_mut()].into_iter().flatten()),
-        )
+        let functions = self.functions.iter_mut().flat_map(|function| {
+            // What calls nothing has one figure, and is one test.
+            let own = (!function.is_leaf()).then_some(&mut function.own.compared);
+            [Some(&mut function.total), own].into_iter().flatten()
+        });
+        metrics.chain(functions)
     }
 }
 

@@ -122,7 +122,7 @@ impl Rule {
                     .filter(|it| it.name == *name && it.state == "on_cpu");
                 return found.next().map(|it| {
                     let unit = it.unit;
-                    (it.total.as_mut().unwrap_or(&mut it.own), unit)
+                    (&mut it.total, unit)
                 });
             }
         };

@@ -69,10 +69,7 @@ fn figures(row: &RowComparison, top: usize) -> Vec<(String, &Compared, Unit)> {
     let mut all: Vec<_> = metrics
         .map(|metric| (metric.id.clone(), &metric.compared, metric.unit))
         .collect();
-    let functions = row
-        .functions
-        .iter()
-        .filter(|it| it.own.a() > 0.0 || it.own.b() > 0.0);
+    let functions = row.functions.iter();
     let limit = if top == 0 { usize::MAX } else { top };
     all.extend(functions.take(limit).map(|it| {
         let state = if it.state == "on_cpu" {
@@ -80,7 +77,7 @@ fn figures(row: &RowComparison, top: usize) -> Vec<(String, &Compared, Unit)> {
         } else {
             format!(" ({})", it.state)
         };
-        (format!("{}{state}", it.name), &it.own, it.unit)
+        (format!("{}{state}", it.name), &it.total, it.unit)
     }));
     all
 }

@@ -71,15 +71,10 @@ fn write_row(row: &RowComparison, top: usize, out: &mut impl Write) -> io::Resul
                 state => format!(" ({})", state.replace('_', " ")),
             };
             let name = format!("{}{kernel}{state}", function.name);
-            table.row(cells(name, &function.own, function.unit));
-            if let Some(total) = &function.total
-                && matches!(total.verdict, Verdict::More | Verdict::Less)
-            {
-                table.row(cells(
-                    "  and what it calls".to_owned(),
-                    total,
-                    function.unit,
-                ));
+            table.row(cells(name, &function.own.compared, function.unit));
+            if !function.is_leaf() && differs(&function.total) {
+                let name = "  and what it calls".to_owned();
+                table.row(cells(name, &function.total, function.unit));
             }
         }
         table.write(out, None)?;
@@ -93,22 +88,20 @@ fn write_row(row: &RowComparison, top: usize, out: &mut impl Write) -> io::Resul
 
 /// Those with a difference first, then those with the largest.
 fn shown(row: &RowComparison, top: usize) -> Vec<&FunctionComparison> {
-    let differs = |it: &&FunctionComparison| {
-        let verdicts = [it.own.verdict, it.with_callees().verdict];
-        verdicts
-            .iter()
-            .any(|it| matches!(it, Verdict::More | Verdict::Less))
-    };
-    let (mut shown, others): (Vec<_>, Vec<_>) = row.functions.iter().partition(differs);
-    shown.extend(
-        others
-            .into_iter()
-            .filter(|it| it.own.a() > 0.0 || it.own.b() > 0.0),
-    );
+    let (mut shown, others): (Vec<_>, Vec<_>) = row
+        .functions
+        .iter()
+        .partition(|it| differs(&it.own.compared) || differs(&it.total));
+    let has_own = |it: &&FunctionComparison| it.own.a_ns > 0 || it.own.b_ns > 0;
+    shown.extend(others.into_iter().filter(has_own));
     if top > 0 {
         shown.truncate(top);
     }
     shown
+}
+
+const fn differs(compared: &Compared) -> bool {
+    matches!(compared.verdict, Verdict::More | Verdict::Less)
 }
 
 const fn columns(first: &str) -> [(&str, Align); 6] {
