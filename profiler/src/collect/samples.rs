@@ -100,12 +100,11 @@ impl Samples {
             if key.state as usize == state::ON_CPU {
                 self.on_cpu += count.count;
             }
-            for counts in [Some(&mut self.counts), self.recent.as_mut()] {
-                if let Some(counts) = counts {
-                    let sum = counts.entry(key).or_default();
-                    sum.count += count.count;
-                    sum.ns += count.ns;
-                }
+            let kept = [Some(&mut self.counts), self.recent.as_mut()];
+            for counts in kept.into_iter().flatten() {
+                let sum = counts.entry(key).or_default();
+                sum.count += count.count;
+                sum.ns += count.ns;
             }
         }
     }

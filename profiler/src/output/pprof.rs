@@ -145,7 +145,7 @@ impl<'a, 'b> Samples<'a, 'b> {
             }
         };
         let mut labels = keys.container_labels(&container.identity, strings);
-        labels.extend(base.cloned());
+        labels.extend(base.copied());
         for stack in &container.stacks {
             sample.location_id.clear();
             locations.of_stack(&stack.frames, strings, &mut sample.location_id);

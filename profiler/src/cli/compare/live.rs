@@ -94,7 +94,7 @@ async fn record_all(
     };
     let finished = recording
         .run(Some(duration), stop, |elapsed, samples| {
-            progress.show(elapsed, samples)
+            progress.show(elapsed, samples);
         })
         .await?;
     progress.end(finished.ended);

@@ -41,10 +41,7 @@ fn side_by_side(slower: &str, options: &[&str]) -> Result<(Finished, Cgroup, Cgr
         .arg(format!("cgroup={}", b.path()))
         .arg("--duration")
         .arg(seconds());
-    let finished = options
-        .iter()
-        .fold(finished, |ctprof, option| ctprof.arg(option))
-        .run();
+    let finished = options.iter().fold(finished, Ctprof::arg).run();
     for child in &mut running {
         end(child)?;
     }
@@ -226,10 +223,7 @@ fn recordings() -> Result {
     }
     let compare = |a: &str, b: &str, options: &[&str]| {
         let ctprof = Ctprof::new(&["compare"]).arg(dir.join(a)).arg(dir.join(b));
-        options
-            .iter()
-            .fold(ctprof, |ctprof, option| ctprof.arg(option))
-            .run()
+        options.iter().fold(ctprof, Ctprof::arg).run()
     };
     let finished = compare("a", "b", &["--per", "syscall:getppid", "--format", "json"])?;
     ensure!(

@@ -2,8 +2,8 @@
 //! mostly waits, sleepers, the host, the kernel, and a container that the ledger does not know.
 
 use ctprof::model::{
-    CfsFigures, ContainerIdentity, Counters, Culprit, Ledger, Loss, Pod, Psi, Runtime, Stall,
-    State, Unavailable, ViewId, Window, stand_in,
+    CfsFigures, Container, ContainerIdentity, Counters, Culprit, Histogram, Ledger, Loss, Pod, Psi,
+    Runtime, Slice, SlicePart, Stall, State, Unavailable, ViewId, Window, stand_in,
 };
 
 use super::ledger::{MS, delays, histogram};
@@ -39,7 +39,49 @@ pub(crate) fn rich() -> Window {
         cause: "this machine counts no cycles; a virtual machine needs a virtual PMU".into(),
     });
     m.window.lost.insert(Loss::StackMapFull, 7);
+    m.window.slices_ns = vec![2_500 * MS; 4];
+    for row in &mut m.window.rows {
+        slices(row);
+    }
     m.window
+}
+
+/// Four quarters, of which the second has nothing.
+fn slices(row: &mut Container) {
+    let part = |of: usize, count: u64, ns: u64| SlicePart {
+        of: of as u32,
+        count: count / 3,
+        ns: ns / 3,
+    };
+    row.slices = [0, 2, 3]
+        .map(|at| Slice {
+            at,
+            on_cpu_ns: row.time_ns.get(&State::OnCpuUser).copied().unwrap_or(0) / 3,
+            off_cpu_ns: row
+                .time_ns
+                .iter()
+                .filter(|(state, ns)| **state > State::OnCpuKernel && **ns > 2)
+                .map(|(state, ns)| (*state, ns / 3))
+                .collect(),
+            voluntary_switches: u64::from(at),
+            involuntary_switches: 2,
+            migrations: 1,
+            run_queue_latency: row
+                .ledger
+                .as_ref()
+                .map_or_else(Histogram::default, |it| it.run_queue_latency.clone()),
+            stops: 4,
+            calls: (0..row.syscalls.as_ref().map_or(0, Vec::len))
+                .map(|of| part(of, 30, 900))
+                .collect(),
+            stacks: row
+                .stacks
+                .iter()
+                .enumerate()
+                .map(|(of, stack)| part(of, stack.count, stack.time_ns))
+                .collect(),
+        })
+        .to_vec();
 }
 
 /// 3 threads that could all run, and a quota of 0.3 CPU.

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use crate::model::{
     Bucket, CfsFigures, Container, Culprit, Delay, Frame, FrameId, FrameKind, Histogram, Latency,
-    LatencyBucket, Ledger, Loss, Module, Problem, Psi, Runtime, Stack, State, Syscall, Unavailable,
-    Unnamed, ViewId, Window,
+    LatencyBucket, Ledger, Loss, Module, Problem, Psi, Runtime, Slice, SlicePart, Stack, State,
+    Syscall, Unavailable, Unnamed, ViewId, Window,
 };
 
 const ROWS: u8 = 4;
@@ -73,6 +73,7 @@ pub(super) fn window(events: &[Event], from: usize, to: usize) -> Window {
         if at >= from {
             made.window.duration_ns += event.ns;
             made.add(event);
+            made.window.slices_ns.push(event.ns);
         } else {
             made.window.start_unix_ns += event.ns;
         }
@@ -153,8 +154,15 @@ impl Made {
                 known.count += 1;
                 known.time_ns += ns;
             }
-            None => row.stacks.push(stack),
+            None => row.stacks.push(stack.clone()),
         }
+        let place = row.stacks.iter().position(|it| it.order(&stack).is_eq());
+        let slice = Slice {
+            at: self.window.slices_ns.len() as u32,
+            stacks: vec![part(place.unwrap(), ns)],
+            ..Slice::default()
+        };
+        row.slices.push(slice);
     }
 
     fn add(&mut self, event: &Event) {
@@ -215,6 +223,12 @@ impl Made {
                     calls.len() - 1
                 });
                 called(&mut calls[position], ns, failed);
+                let slice = Slice {
+                    at: self.window.slices_ns.len() as u32,
+                    calls: vec![part(position, ns)],
+                    ..Slice::default()
+                };
+                self.window.rows[row].slices.push(slice);
             }
             What::Born => self.window.rows[row].ledger.as_mut().unwrap().threads_born += 1,
             What::Exited => {
@@ -251,6 +265,15 @@ impl Made {
                 self.window.unnamed[0].count += 1;
             }
         }
+    }
+}
+
+/// Each event is a slice, and has all of it.
+const fn part(of: usize, ns: u64) -> SlicePart {
+    SlicePart {
+        of: of as u32,
+        count: 1,
+        ns,
     }
 }
 
