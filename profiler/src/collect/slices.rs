@@ -252,6 +252,7 @@ impl Slicer {
             self.all.slices.push(first);
         }
         self.parts = self.all.slices.iter().map(RawSlice::parts).sum();
+        self.next += self.step;
         self.step *= 2;
     }
 

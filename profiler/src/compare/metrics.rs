@@ -388,3 +388,6 @@ pub(super) fn of_call(series: &Series<'_>, per: &Per, name: &str) -> [Option<Rea
     });
     [Some(ratio(series, per, Kind::Number, counts, None)), mean]
 }
+
+#[cfg(test)]
+mod tests;
