@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::between_runs;
 use super::judge::Difference;
 use super::judge::Sides;
 use super::metrics::{Per, sampled};
@@ -66,7 +67,7 @@ pub(super) fn compare(
                 };
                 let (of_a, of_b) = (reading(a, per_a, of_a), reading(b, per_b, of_b));
                 let difference = Difference::new(&of_a.figure, &of_b.figure, sides);
-                (of_a.unit, Compared::new(difference))
+                (of_a.unit, Compared::new(difference.varying(varies(key))))
             };
             let (times_a, times_b) = all[*key];
             let (unit, total) = figure(|time| time.total);
@@ -105,4 +106,13 @@ fn least_ns(series: &Series<'_>, group: StateGroup) -> f64 {
         _ => LEAST_SHARE_OFF_CPU,
     };
     share * of_group.map(|(_, ns)| *ns as f64).sum::<f64>()
+}
+
+const fn varies(key: &FunctionKey) -> f64 {
+    match key.group {
+        StateGroup::OnCpu if key.kernel => between_runs::KERNEL_TIME,
+        StateGroup::OnCpu => between_runs::OWN_TIME,
+        StateGroup::RunQueue => between_runs::SCHEDULING,
+        StateGroup::Throttled | StateGroup::Blocked => between_runs::WAITING,
+    }
 }

@@ -166,6 +166,9 @@ pub(super) struct Difference {
     pub(super) b: f64,
     /// Standard error of `b - a`, and its degrees of freedom; `None` where there is none.
     pub(super) error: Option<(f64, f64)>,
+    /// By what part equal programs differ from one run to the next, for reasons that no second of one run shows: where they
+    /// lie in memory, which CPU they are on, who else is there.
+    pub(super) between_runs: f64,
 }
 
 impl Difference {
@@ -174,6 +177,7 @@ impl Difference {
         a: 0.0,
         b: 0.0,
         error: None,
+        between_runs: 0.0,
     };
 
     pub(super) fn new(a: &Figure, b: &Figure, sides: &Sides) -> Self {
@@ -181,6 +185,7 @@ impl Difference {
             a: a.value(),
             b: b.value(),
             error: error(a, b, sides),
+            between_runs: 0.0,
         }
     }
 
@@ -191,7 +196,22 @@ impl Difference {
         if difference <= EXACT * self.a.abs().max(self.b.abs()) {
             return Some(1.0);
         }
-        Some(student::two_sided(difference / error, freedom))
+        let distance = difference / error;
+        if self.between_runs <= 0.0 || self.a <= 0.0 || self.b <= 0.0 {
+            return Some(student::two_sided(distance, freedom));
+        }
+        // Both sources of error: the one that is nearer to an explanation counts more.
+        let runs = (self.b / self.a).ln().abs() / self.between_runs;
+        Some(student::two_sided(
+            distance / (1.0 + (distance / runs).powi(2)).sqrt(),
+            freedom,
+        ))
+    }
+
+    /// The same figure of programs that differ by this part between runs.
+    pub(super) const fn varying(mut self, between_runs: f64) -> Self {
+        self.between_runs = between_runs;
+        self
     }
 
     /// Part of A by which B is more.
@@ -216,7 +236,8 @@ impl Difference {
         let least = student::quantile(FALSE_DISCOVERIES / tests.max(1) as f64, freedom);
         // One in ten is above 1.28 standard errors; and what has to be passed varies itself, as the error's estimate does.
         let margin = 1.28 * (1.0 + least * least / (2.0 * freedom)).sqrt();
-        Some((least + margin) * error / self.a)
+        let runs = ((least + margin) * self.between_runs).exp_m1();
+        Some(((least + margin) * error / self.a).hypot(runs))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::between_runs;
 use super::judge::Figure;
 use super::series::Series;
 use crate::model::{Container, Slice, State};
@@ -57,6 +58,8 @@ pub struct Metric {
     pub id: &'static str,
     /// What it is, for people.
     pub meaning: &'static str,
+    /// By what part it differs between runs of one program.
+    pub(super) between_runs: f64,
     read: Read,
 }
 
@@ -67,7 +70,12 @@ impl std::fmt::Debug for Metric {
 }
 
 const fn metric(id: &'static str, meaning: &'static str, read: Read) -> Metric {
-    Metric { id, meaning, read }
+    Metric {
+        id,
+        meaning,
+        between_runs: between_runs::of(id),
+        read,
+    }
 }
 
 macro_rules! state {
@@ -367,7 +375,7 @@ fn run_queue(series: &Series<'_>, share: f64) -> Option<Reading> {
     })
 }
 
-/// The figures of one system call: how often, and how long each.
+/// One system call: how often, how long each.
 pub(super) fn of_call(series: &Series<'_>, per: &Per, name: &str) -> [Option<Reading>; 2] {
     let counts = series.calls(name);
     let is_timed = series

@@ -7,10 +7,12 @@
 //! - `metrics`: the figures that rows are compared by
 //! - `functions`: the same of functions
 //! - `resample`, `student`, `judge`: how much a figure varies, and whether a difference is more than that
+//! - `between_runs`: what seconds of one run do not show
 //! - `rules`: what is not to get worse
 //! - `notes`: what a reader has to know of two recordings
 //! - `outcome`: what a comparison says
 
+mod between_runs;
 mod functions;
 pub mod judge;
 mod matching;
@@ -167,34 +169,38 @@ fn row(
     );
     let (per_a, per_b) = work.unwrap_or((Per::Time, Per::Time));
     let mut metrics = Vec::new();
-    let mut add = |id: &str, meaning: &str, reading: (Option<Reading>, Option<Reading>)| {
-        let (Some(of_a), Some(of_b)) = reading else {
-            return;
+    let mut add =
+        |id: &str, meaning: &str, runs: f64, reading: (Option<Reading>, Option<Reading>)| {
+            let (Some(of_a), Some(of_b)) = reading else {
+                return;
+            };
+            let is_asked = rules.iter().any(|rule| rule.is_about_metric(id));
+            if !is_asked && of_a.figure.value() <= 0.0 && of_b.figure.value() <= 0.0 {
+                return;
+            }
+            let threads = (a.thread_seconds(), b.thread_seconds());
+            let by_thread = |total: Option<f64>, seconds: &[f64]| {
+                let seconds: f64 = seconds.iter().sum();
+                total.filter(|_| seconds > 0.0).map(|total| total / seconds)
+            };
+            metrics.push(MetricComparison {
+                id: id.to_owned(),
+                meaning: meaning.to_owned(),
+                unit: of_a.unit,
+                compared: Compared::new(
+                    Difference::new(&of_a.figure, &of_b.figure, sides).varying(runs),
+                ),
+                a_total: of_a.total,
+                b_total: of_b.total,
+                a_per_thread_second: by_thread(of_a.total, &threads.0),
+                b_per_thread_second: by_thread(of_b.total, &threads.1),
+            });
         };
-        let is_asked = rules.iter().any(|rule| rule.is_about_metric(id));
-        if !is_asked && of_a.figure.value() <= 0.0 && of_b.figure.value() <= 0.0 {
-            return;
-        }
-        let threads = (a.thread_seconds(), b.thread_seconds());
-        let by_thread = |total: Option<f64>, seconds: &[f64]| {
-            let seconds: f64 = seconds.iter().sum();
-            total.filter(|_| seconds > 0.0).map(|total| total / seconds)
-        };
-        metrics.push(MetricComparison {
-            id: id.to_owned(),
-            meaning: meaning.to_owned(),
-            unit: of_a.unit,
-            compared: Compared::new(Difference::new(&of_a.figure, &of_b.figure, sides)),
-            a_total: of_a.total,
-            b_total: of_b.total,
-            a_per_thread_second: by_thread(of_a.total, &threads.0),
-            b_per_thread_second: by_thread(of_b.total, &threads.1),
-        });
-    };
     for metric in METRICS {
         add(
             metric.id,
             metric.meaning,
+            metric.between_runs,
             (metric.read(a, &per_a), metric.read(b, &per_b)),
         );
     }
@@ -204,11 +210,13 @@ fn row(
         add(
             &format!("syscalls.{call}"),
             "calls of it",
+            between_runs::OWN_TIME,
             (count_a, count_b),
         );
         add(
             &format!("syscalls.{call}.mean"),
             "length of such a call",
+            between_runs::WAITING,
             (mean_a, mean_b),
         );
     }

@@ -244,7 +244,12 @@ pub(super) fn judge(
     let mut asked: Vec<Compared> = Vec::new();
     for row in &mut *rows {
         for rule in &abouts {
-            asked.extend(rule.find(row).map(|(compared, _)| compared.clone()));
+            asked.extend(rule.find(row).map(|(compared, _)| {
+                let mut compared = compared.clone();
+                // Whoever sets a limit has said how much may differ between runs.
+                compared.difference = compared.difference.varying(0.0);
+                compared
+            }));
         }
     }
     let mut all: Vec<&mut Compared> = asked.iter_mut().collect();

@@ -173,13 +173,7 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         let frame = frame(&record?, &modules, &known)?;
         known.frames.push(window.frames.intern(frame));
     }
-    if known.slices > limits::SLICES {
-        return Err(broken());
-    }
-    window
-        .slices_ns
-        .iter()
-        .try_for_each(|ns| known.add_time(*ns))?;
+    slices::check(&window.slices_ns, &mut known)?;
     for _ in 0..head.rows {
         let row = row(records, &mut known)?;
         window.rows.push(row);
@@ -252,17 +246,12 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
         row.time_ns.insert(known.state(state)?, ns);
     }
     let mut before: Vec<FrameId> = Vec::new();
-    let limit = known.stacks;
-    for record in records.many::<StackRecord<Vec<u32>>>(record.stacks, limit)? {
+    for record in records.many::<StackRecord<Vec<u32>>>(record.stacks, known.stacks)? {
         row.stacks.push(stack(&record?, &mut before, known)?);
     }
     known.stacks -= row.stacks.len();
     for record in records.many(record.slices, known.slices)? {
-        let slice = slices::slice(&record?, &row, known)?;
-        row.slices.push(slice);
-    }
-    if !row.slices.is_sorted_by(|a, b| a.at < b.at) {
-        return Err(broken());
+        slices::push(&record?, &mut row, known)?;
     }
     Ok(row)
 }

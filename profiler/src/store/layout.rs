@@ -130,6 +130,16 @@ pub(super) struct BucketRecord {
     pub(super) count: u64,
 }
 
+impl BucketRecord {
+    pub(super) const fn new(from_ns: u64, to_ns: u64, count: u64) -> Self {
+        Self {
+            from_ns,
+            width_ns: to_ns.saturating_sub(from_ns),
+            count,
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub(super) enum CulpritRecord {
     Siblings,

@@ -2,8 +2,9 @@
 
 use super::decode::{Decoded, Known, broken, histogram};
 use super::layout::{PartRecord, SliceRecord};
+use super::limits;
 use super::write::{histogram_record, state_number};
-use crate::model::{Container, Slice, SlicePart};
+use crate::model::{Container, Slice, SlicePart, Window};
 
 /// The record of a slice. `places` has where in the file each of the row's stacks is.
 pub(super) fn record(slice: &Slice, places: &[u32]) -> SliceRecord {
@@ -40,8 +41,35 @@ fn part_records(parts: &[SlicePart]) -> Vec<PartRecord> {
     records.collect()
 }
 
-/// The slice in a record of this row, whose stacks and calls are there.
-pub(super) fn slice(record: &SliceRecord, row: &Container, known: &mut Known) -> Decoded<Slice> {
+/// Whether there may be as many slices, and as long ones, as the file says.
+pub(super) fn check(lengths_ns: &[u64], known: &mut Known) -> Decoded<()> {
+    if lengths_ns.len() > limits::SLICES {
+        return Err(broken());
+    }
+    lengths_ns.iter().try_for_each(|ns| known.add_time(*ns))
+}
+
+/// Adds the slice in a record to its row, whose stacks and calls are there.
+pub(super) fn push(record: &SliceRecord, row: &mut Container, known: &mut Known) -> Decoded<()> {
+    let slice = slice(record, row, known)?;
+    if row
+        .slices
+        .last()
+        .is_some_and(|before| before.at >= slice.at)
+    {
+        return Err(broken());
+    }
+    row.slices.push(slice);
+    Ok(())
+}
+
+/// How many stacks and calls all slices of a window have.
+pub(super) fn count_parts(window: &Window) -> usize {
+    let slices = window.rows.iter().flat_map(|row| &row.slices);
+    slices.map(|it| it.stacks.len() + it.calls.len()).sum()
+}
+
+fn slice(record: &SliceRecord, row: &Container, known: &mut Known) -> Decoded<Slice> {
     if record.at as usize >= known.slices {
         return Err(broken());
     }

@@ -79,15 +79,17 @@ pub fn write(window: &Window, out: &mut impl Write) -> io::Result<()> {
 /// What a reader refuses is not written: a recording that cannot be read must not look like one.
 fn check(window: &Window) -> io::Result<()> {
     let stacks = || window.rows.iter().flat_map(|row| &row.stacks);
-    let slices = window.rows.iter().flat_map(|row| &row.slices);
-    let parts: usize = slices.map(|it| it.stacks.len() + it.calls.len()).sum();
     let frames: usize = stacks().map(|stack| stack.frames.len()).sum();
     for (count, limit, what) in [
         (window.frames.frames().len(), limits::FRAMES, "frames"),
         (stacks().count(), limits::STACKS, "stacks"),
         (frames, limits::STACK_FRAMES, "frames of stacks"),
         (window.slices_ns.len(), limits::SLICES, "slices"),
-        (parts, limits::SLICE_PARTS, "parts of slices"),
+        (
+            slices::count_parts(window),
+            limits::SLICE_PARTS,
+            "parts of slices",
+        ),
     ] {
         if count > limit {
             return Err(io::Error::other(format!(
@@ -335,16 +337,8 @@ pub(super) fn histogram_record(histogram: &Histogram) -> HistogramRecord {
         sum_ns: histogram.sum_ns,
         max_ns: histogram.max_ns,
         buckets: buckets
-            .map(|it| bucket_record(it.from_ns, it.to_ns, it.count))
+            .map(|it| BucketRecord::new(it.from_ns, it.to_ns, it.count))
             .collect(),
-    }
-}
-
-const fn bucket_record(from_ns: u64, to_ns: u64, count: u64) -> BucketRecord {
-    BucketRecord {
-        from_ns,
-        width_ns: to_ns.saturating_sub(from_ns),
-        count,
     }
 }
 
@@ -361,7 +355,7 @@ fn syscall_record(call: &Syscall) -> SyscallRecord {
         latency_count: call.latency.count,
         latency_sum_ns: call.latency.sum_ns,
         latency: buckets
-            .map(|it| (bucket_record(it.from_ns, it.to_ns, it.count), it.sum_ns))
+            .map(|it| (BucketRecord::new(it.from_ns, it.to_ns, it.count), it.sum_ns))
             .collect(),
         began_before: call.began_before,
         never_returned: call.never_returned,

@@ -129,6 +129,15 @@ fn parse_rule(text: &str) -> Result<Rule, String> {
 /// # Errors
 /// A recording that cannot be read, rows that match nothing, rules about nothing, an output that cannot be written.
 pub fn run(args: &CompareArgs, log: bool) -> Result<ExitCode> {
+    let code = measure_and_compare(args, log);
+    if let (Err(_), Some(dir)) = (&code, &args.output) {
+        // Nothing in it: it was made for nothing. Fails on a folder that is not empty, as it should.
+        let _ = std::fs::remove_dir(dir);
+    }
+    code
+}
+
+fn measure_and_compare(args: &CompareArgs, log: bool) -> Result<ExitCode> {
     if args.graph == Graph::Syscalls {
         return Err(Error::Usage(
             "cannot draw the difference of syscalls: use wall-clock, on-cpu, off-cpu, run-queue or throttled".to_owned(),

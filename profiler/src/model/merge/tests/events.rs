@@ -141,14 +141,14 @@ impl Made {
             .collect()
     }
 
-    fn stack(&mut self, row: usize, ns: u64, stack: Stack) {
+    fn stack(&mut self, row: usize, ns: u64, stack: &Stack) {
         let row = &mut self.window.rows[row];
         *row.time_ns.entry(stack.state).or_default() += ns;
         row.ledger.as_mut().unwrap().thread_time_ns += ns;
         match row
             .stacks
             .iter_mut()
-            .find(|known| known.order(&stack).is_eq())
+            .find(|known| known.order(stack).is_eq())
         {
             Some(known) => {
                 known.count += 1;
@@ -156,7 +156,7 @@ impl Made {
             }
             None => row.stacks.push(stack.clone()),
         }
-        let place = row.stacks.iter().position(|it| it.order(&stack).is_eq());
+        let place = row.stacks.iter().position(|it| it.order(stack).is_eq());
         let slice = Slice {
             at: self.window.slices_ns.len() as u32,
             stacks: vec![part(place.unwrap(), ns)],
@@ -183,12 +183,12 @@ impl Made {
                 let frames = self.frames(depth);
                 self.window.rows[row].samples += 1;
                 self.window.rows[row].quality.complete += 1;
-                self.stack(row, ns, stack(State::OnCpuUser, frames, None, burnt));
+                self.stack(row, ns, &stack(State::OnCpuUser, frames, None, burnt));
             }
             What::Blocked { depth, call } => {
                 let frames = self.frames(depth);
                 let stack = stack(State::BlockedNet, frames, Some(call), false);
-                self.stack(row, ns, stack);
+                self.stack(row, ns, &stack);
             }
             What::Waited { culprit } => {
                 let culprit = match culprit {
