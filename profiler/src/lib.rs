@@ -6,6 +6,7 @@ pub mod analysis;
 pub mod bpf;
 pub mod cli;
 pub mod collect;
+pub mod compare;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fuzz;

@@ -210,7 +210,7 @@ fn settle(task: Object) {
         threads::charge_wait(account, thread, charge);
         if waits {
             threads::queued(task, thread, now_ns, || false);
-        } else if charge.state >= state::BLOCKED && wanted::changes() {
+        } else if charge.state >= state::BLOCKED {
             off_cpu::count_part(task, thread, charge.state, 0, charge.ns);
         }
     }

@@ -5,6 +5,7 @@
 //! - `skipped`: callers that unwinding by frame pointers skips
 //! - `ledger`: raw figures by slot as the ledgers of containers
 //! - `delays`: who delayed whom
+//! - `slices`: the same of each second
 //! - `balance`: makes the two agree
 
 mod addresses;
@@ -12,6 +13,7 @@ mod balance;
 mod delays;
 mod ledger;
 mod skipped;
+mod slices;
 mod stacks;
 
 pub use addresses::{Addresses, Names, kernel_call_sites, user_call_sites};
@@ -19,4 +21,5 @@ pub use balance::balance;
 pub(crate) use balance::part;
 pub use ledger::{container_ledgers, retain_rows};
 pub(crate) use ledger::{histogram, state_of};
-pub use stacks::{Owners, Placeholders, container_stacks, scheduler_frames};
+pub use slices::container_slices;
+pub use stacks::{Given, Owners, Placeholders, container_stacks, scheduler_frames};

@@ -38,9 +38,19 @@ struct Identity {
     burnt_quota: bool,
 }
 
-/// Gives every sample and interval to its container. Returns the samples whose slot belongs to none.
+/// Where rows of samples and intervals went.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// Samples whose slot belongs to no container.
+    pub ownerless: u64,
+    /// Container and position among its stacks, of each of the rows that were asked for.
+    pub places: Vec<Option<(usize, u32)>>,
+}
+
+/// Gives every sample and interval to its container, and says where these `rows_asked` went.
 ///
 /// `period_ns` is the time that one sample stands for.
+#[allow(clippy::too_many_arguments, reason = "each is a table of its own")]
 pub fn container_stacks(
     samples: &Samples,
     names: &Names,
@@ -48,10 +58,13 @@ pub fn container_stacks(
     period_ns: u64,
     placeholders: Placeholders,
     scheduler: &HashSet<FrameId>,
+    rows_asked: &[CountKey],
     containers: &mut [Container],
-) -> u64 {
+) -> Given {
     let rows = samples.counts();
-    let mut merged: FastMap<Identity, (u64, u64)> = FastMap::with_capacity(rows.len());
+    // Samples or intervals, time, and the number of the stack in the order in which they come up.
+    let mut merged: FastMap<Identity, (u64, u64, usize)> = FastMap::with_capacity(rows.len());
+    let mut numbers: FastMap<CountKey, usize> = FastMap::with_capacity(rows_asked.len());
     let mut threads: FastMap<[u8; 16], Arc<str>> = FastMap::new();
     let mut calls: FastMap<u32, Option<Arc<str>>> = FastMap::new();
     let mut ownerless = 0;
@@ -86,6 +99,7 @@ pub fn container_stacks(
             .entry(key.comm)
             .or_insert_with(|| thread_name(&key.comm))
             .clone();
+        let next = merged.len();
         let sum = merged
             .entry(Identity {
                 owner,
@@ -96,11 +110,17 @@ pub fn container_stacks(
                 syscall: key.syscall,
                 burnt_quota: is_sample && samples.is_burnt(key.period),
             })
-            .or_default();
+            .or_insert((0, 0, next));
         sum.0 += count.count;
         sum.1 += ns;
+        if !rows_asked.is_empty() {
+            numbers.insert(*key, sum.2);
+        }
     }
-    for (identity, (count, time_ns)) in merged {
+    let mut places = vec![None; merged.len()];
+    for (identity, (count, time_ns, number)) in merged {
+        let stacks = &containers[identity.owner].stacks;
+        places[number] = Some((identity.owner, stacks.len() as u32));
         let syscall = calls
             .entry(identity.syscall)
             .or_insert_with(|| syscalls::label(identity.syscall).map(Arc::from))
@@ -116,7 +136,11 @@ pub fn container_stacks(
             burnt_quota: identity.burnt_quota,
         });
     }
-    ownerless
+    let asked = rows_asked.iter();
+    Given {
+        ownerless,
+        places: asked.map(|key| places[*numbers.get(key)?]).collect(),
+    }
 }
 
 /// Counts how far the stack of these samples, or of a wait of so many ns, reaches, which is cut for this reason.
@@ -153,7 +177,7 @@ mod tests {
     use ctprof_ebpf::abi::count_key::{Count, CountKey, flags};
     use ctprof_ebpf::abi::stack::end;
 
-    use super::{Names, Owners, Placeholders, container_stacks};
+    use super::{Given, Names, Owners, Placeholders, container_stacks};
     use crate::collect::Samples;
     use crate::collect::samples::tests::record;
     use crate::model::{
@@ -211,6 +235,7 @@ mod tests {
             1,
             placeholders(),
             &HashSet::new(),
+            &[],
             &mut containers,
         );
 
@@ -255,6 +280,7 @@ mod tests {
             1,
             placeholders(),
             &HashSet::new(),
+            &[],
             &mut containers,
         );
 
@@ -316,13 +342,14 @@ mod tests {
         let owners = Owners([(5, 0), (6, 0)].into());
         let mut containers = [Container::default()];
 
-        let ownerless = container_stacks(
+        let Given { ownerless, .. } = container_stacks(
             &samples,
             &names,
             &owners,
             10,
             placeholders(),
             &HashSet::new(),
+            &[],
             &mut containers,
         );
 

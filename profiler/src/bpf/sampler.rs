@@ -56,12 +56,35 @@ impl SamplingEvent {
     }
 }
 
+/// Above this frequency there are several clocks a CPU, of about half as much each.
+const ONE_CLOCK_HZ: u64 = 2_000;
+
+/// The frequencies of the clocks that sample a CPU. A single fast clock beats with loops that take about as long as its
+/// period: it then sees the same function each time, however many samples there are. Of several slow ones, none of them a
+/// multiple of another, each sees another phase.
+fn clocks(event: SamplingEvent, frequency_hz: u64) -> Vec<u64> {
+    if event != SamplingEvent::CpuClock || frequency_hz <= ONE_CLOCK_HZ {
+        return vec![frequency_hz];
+    }
+    let count = frequency_hz.div_ceil(ONE_CLOCK_HZ / 2);
+    let mean = frequency_hz / count;
+    // From 7/10 to 13/10 of the mean, evenly spread; what rounding leaves goes to the last.
+    let mut clocks: Vec<u64> = (0..count)
+        .map(|clock| mean * 7 / 10 + mean * 6 * clock / (10 * (count - 1)))
+        .collect();
+    let sum: u64 = clocks.iter().sum();
+    if let Some(last) = clocks.last_mut() {
+        *last = (*last + frequency_hz).saturating_sub(sum).max(1);
+    }
+    clocks
+}
+
 /// The attached perf events, by CPU.
 #[derive(Debug)]
 pub struct Sampler {
     event: SamplingEvent,
-    frequency_hz: u64,
-    links: BTreeMap<u32, PerfEventLinkId>,
+    clocks: Vec<u64>,
+    links: BTreeMap<u32, Vec<PerfEventLinkId>>,
     most_cpus: usize,
 }
 
@@ -73,7 +96,7 @@ impl Sampler {
     pub fn start(kernel: &mut Kernel, event: SamplingEvent, frequency_hz: u64) -> Result<Self> {
         let mut sampler = Self {
             event,
-            frequency_hz,
+            clocks: clocks(event, frequency_hz),
             links: BTreeMap::new(),
             most_cpus: 0,
         };
@@ -98,7 +121,7 @@ impl Sampler {
             .filter(|cpu| !online.contains(cpu))
             .collect();
         for cpu in gone {
-            if let Some(link) = self.links.remove(&cpu) {
+            for link in self.links.remove(&cpu).into_iter().flatten() {
                 // The event died with its CPU; detaching frees what is left of it.
                 let _ = program(kernel)?.detach(link);
             }
@@ -109,12 +132,12 @@ impl Sampler {
                 continue;
             }
             let scope = PerfEventScope::AllProcessesOneCpu { cpu };
-            let policy = SamplePolicy::Frequency(self.frequency_hz);
-            match program(kernel)?.attach(self.event.config(), scope, policy, false) {
-                Ok(link) => {
-                    self.links.insert(cpu, link);
+            for clock in &self.clocks {
+                let policy = SamplePolicy::Frequency(*clock);
+                match program(kernel)?.attach(self.event.config(), scope, policy, false) {
+                    Ok(link) => self.links.entry(cpu).or_default().push(link),
+                    Err(error) => refused = Some((cpu, describe(&error))),
                 }
-                Err(error) => refused = Some((cpu, describe(&error))),
             }
         }
         self.most_cpus = self.most_cpus.max(self.links.len());
@@ -133,7 +156,7 @@ impl Sampler {
 
     /// Detaches everywhere: no sample is taken after this returns.
     pub fn stop(&mut self, kernel: &mut Kernel) {
-        for (_, link) in std::mem::take(&mut self.links) {
+        for link in std::mem::take(&mut self.links).into_values().flatten() {
             if let Ok(program) = program(kernel) {
                 let _ = program.detach(link);
             }
@@ -169,4 +192,22 @@ pub fn online_cpus() -> Result<Vec<u32>> {
 #[must_use]
 pub fn possible_cpus() -> usize {
     nr_cpus().unwrap_or(1).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SamplingEvent, clocks};
+
+    #[test]
+    fn clocks_add_up_and_none_is_a_multiple_of_another() {
+        for frequency in [1, 99, 2_000, 2_001, 4_999, 7_999, 10_000] {
+            let clocks = clocks(SamplingEvent::CpuClock, frequency);
+            assert_eq!(clocks.iter().sum::<u64>(), frequency, "{clocks:?}");
+            for (at, one) in clocks.iter().enumerate() {
+                let others = clocks[at + 1..].iter();
+                assert!(others.clone().all(|it| it % one != 0), "{clocks:?}");
+            }
+        }
+        assert_eq!(clocks(SamplingEvent::Cycles, 7_999), [7_999]);
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod check;
+pub mod compare;
 mod counting;
 pub mod duration;
 pub mod ps;
@@ -43,6 +44,7 @@ enum Command {
     Syscalls(syscalls::SyscallsArgs),
     Seccomp(seccomp::SeccompArgs),
     Report(report::ReportArgs),
+    Compare(compare::CompareArgs),
     Ps(ps::PsArgs),
     Check(check::CheckArgs),
     Agent(agent::AgentArgs),
@@ -73,6 +75,7 @@ pub fn run() -> ExitCode {
         Command::Syscalls(syscalls) => syscalls::run(syscalls, args.verbose > 0),
         Command::Seccomp(seccomp) => seccomp::run(seccomp, args.verbose > 0),
         Command::Report(args) => report::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Compare(compare) => compare::run(compare, args.verbose > 0),
         Command::Ps(args) => ps::run(args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).map(|()| ExitCode::SUCCESS),
         Command::Agent(agent) => agent::run(agent, args.verbose),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{RawCalls, RawLedger, Samples, Session, WatchList};
+use super::{RawCalls, RawLedger, RawSlices, Samples, Session, WatchList};
 use crate::Result;
 use crate::bpf::Sampler;
 use crate::host::clock;
@@ -17,6 +17,8 @@ pub struct Recorded {
     pub ledger: Option<RawLedger>,
     /// System calls; `None` where there is no such view.
     pub calls: Option<RawCalls>,
+    /// The figures piece by piece; `None` where nobody asked for them.
+    pub slices: Option<RawSlices>,
     /// Slots and cgroups.
     pub watch: WatchList,
     /// Cause -> count; every cause is there.
@@ -86,16 +88,21 @@ impl Session<'_> {
         let calls = self.calls.take();
         let calls = calls.map(|calls| calls.finish(self.ended_ns)).transpose()?;
         self.kernel.flush_log();
+        let window = self.ended.unwrap_or_else(|| self.started.elapsed());
+        let slices = self.slicer.take().map(|slicer| {
+            slicer.finish(window, ledger.as_ref(), calls.as_ref(), &mut self.samples)
+        });
         let lost = self.lost()?;
         drop(self.scope);
         Ok(Recorded {
             samples: self.samples,
             ledger,
             calls,
+            slices,
             watch: self.watch,
             lost,
             unavailable: self.unavailable,
-            window: self.ended.unwrap_or_else(|| self.started.elapsed()),
+            window,
             cpus: self.sampler.as_ref().map_or(0, Sampler::cpus),
         })
     }

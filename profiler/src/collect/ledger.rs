@@ -228,13 +228,23 @@ impl LedgerRun {
         slots: impl Iterator<Item = u32>,
         before: &RawLedger,
     ) -> Result<RawLedger> {
+        let mut raw = self.read_accounts(slots, before)?;
+        raw.delays = self.maps.delays()?;
+        Ok(raw)
+    }
+
+    /// The same without the delay matrix.
+    pub(super) fn read_accounts(
+        &self,
+        slots: impl Iterator<Item = u32>,
+        before: &RawLedger,
+    ) -> Result<RawLedger> {
         let mut raw = self.raw.clone();
         for slot in slots {
             if let Some(figures) = self.maps.figures_since(slot, before.slots.get(&slot))? {
                 raw.slots.insert(slot, figures);
             }
         }
-        raw.delays = self.maps.delays()?;
         Ok(raw)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! - `ledger`: the time ledger: start, end, its figures
 //! - `samples`: what the kernel half counted, accumulated over the recording
+//! - `slices`: the same second by second
 //! - `watch`: which cgroup has which slot
 //! - `shares`: how many slots there are, and how many of them a container may have
 //! - `syscalls`: the view of system calls: start, end, its rows
@@ -34,6 +35,7 @@ pub(crate) mod samples;
 mod session;
 mod shares;
 mod side_band;
+mod slices;
 mod start;
 mod syscalls;
 mod takes;
@@ -48,6 +50,7 @@ pub use live::{Live, Retired, Retirement, Settled};
 pub use observer::{Ended, Observer, SlowCallSeen, Snapshot};
 pub use samples::Samples;
 pub use session::Session;
+pub use slices::{RawPart, RawSlice, RawSlices, SlotSlice};
 pub use start::{SessionPlan, Unwind};
 pub use syscalls::{RawCalls, add_row};
 pub use takes::TakeId;

@@ -64,6 +64,7 @@ impl Live<'_> {
         Ok(Some(Recorded {
             ledger: Some(after.since(&take.before)),
             calls: None,
+            slices: None,
             watch: session.watch.of_roots(take.roots),
             lost: lost.collect(),
             unavailable: session.unavailable.clone(),

@@ -18,6 +18,8 @@ const ADDRESS: usize = size_of::<u64>();
 #[derive(Debug, Default)]
 pub struct Samples {
     counts: HashMap<CountKey, Count>,
+    /// The rows since they were last taken, where anybody takes them.
+    recent: Option<HashMap<CountKey, Count>>,
     burnt: HashSet<u64>,
     on_cpu: u64,
     /// Each with how it ends before its addresses.
@@ -98,10 +100,24 @@ impl Samples {
             if key.state as usize == state::ON_CPU {
                 self.on_cpu += count.count;
             }
-            let sum = self.counts.entry(key).or_default();
-            sum.count += count.count;
-            sum.ns += count.ns;
+            let kept = [Some(&mut self.counts), self.recent.as_mut()];
+            for counts in kept.into_iter().flatten() {
+                let sum = counts.entry(key).or_default();
+                sum.count += count.count;
+                sum.ns += count.ns;
+            }
         }
+    }
+
+    /// From now on the rows of each piece of the recording are kept for whoever takes them.
+    pub(super) fn keep_recent(&mut self) {
+        self.recent = Some(HashMap::default());
+    }
+
+    /// The rows since the last call, each with what was counted since.
+    pub(super) fn take_recent(&mut self) -> impl Iterator<Item = (CountKey, Count)> + use<> {
+        let recent = self.recent.as_mut().map(std::mem::take);
+        recent.into_iter().flatten()
     }
 
     /// Adds quota periods in which a thread was stopped.

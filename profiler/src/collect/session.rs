@@ -15,6 +15,7 @@ use super::ledger::LedgerRun;
 use super::pace::Pace;
 use super::refusals::Refusals;
 use super::side_band::SideBands;
+use super::slices::Slicer;
 use super::start::{SessionPlan, check, completes, early, load, needed, rows_of};
 use super::syscalls::CallRun;
 use super::takes::Takes;
@@ -42,6 +43,8 @@ pub struct Session<'a> {
     pub(super) watch: WatchList,
     pub(super) refused: Refusals,
     pub(super) samples: Samples,
+    /// Where figures are kept second by second.
+    pub(super) slicer: Option<Slicer>,
     /// Where stacks are taken on demand.
     pub(super) takes: Option<Takes>,
     pub(super) unavailable: Vec<Unavailable>,
@@ -132,6 +135,11 @@ impl<'a> Session<'a> {
                 causes_of(&unavailable, &ViewId::LEDGER)
             )));
         }
+        let slicer = plan.slices.map(Slicer::new);
+        let mut samples = Samples::default();
+        if slicer.is_some() {
+            samples.keep_recent();
+        }
         Ok(Self {
             plan,
             kernel,
@@ -144,7 +152,8 @@ impl<'a> Session<'a> {
             calls,
             watch,
             refused,
-            samples: Samples::default(),
+            samples,
+            slicer,
             takes,
             unavailable,
             unknown_events: 0,

@@ -55,6 +55,8 @@ pub struct SessionPlan<'a> {
     pub calls: CallPlan,
     /// How often the observer is shown what was counted so far; `None` for never.
     pub interval: Option<Duration>,
+    /// The length of the pieces that figures are kept for one by one; `None` for none.
+    pub slices: Option<Duration>,
     /// How to tell throttled time; `None` for the best way that the kernel has.
     pub throttle: Option<Throttle>,
     /// Go on for as long as the host does.
@@ -79,6 +81,7 @@ impl<'a> SessionPlan<'a> {
             min_block: Duration::ZERO,
             calls: CallPlan::default(),
             interval: None,
+            slices: None,
             throttle: None,
             endless: None,
             log: false,

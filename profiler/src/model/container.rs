@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Cuts, Ledger, Measured, Runtime, Stack, State};
+use super::{Cuts, Ledger, Measured, Runtime, Slice, Stack, State};
 
 /// The Kubernetes pod that a container belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -136,6 +136,10 @@ pub struct Container {
     pub wait_quality: StackQuality,
     /// The stacks, in no particular order.
     pub stacks: Vec<Stack>,
+    /// The pieces in which anything happened, in order; empty where nobody took them.
+    pub slices: Vec<Slice>,
+    /// Name and ABI of the system calls that the slices refer to.
+    pub sliced_calls: Vec<(String, String)>,
 }
 
 impl Container {

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 
+use super::slice::Referred;
 use super::sums::{Op, Sums, combine_lists};
 use super::{Container, Culprit, FrameId, FrameTable, RowKey, Unnamed, Window};
 
@@ -44,6 +45,8 @@ impl Window {
             row.threads = row.threads.map(|_| 0);
             row.measured.row_ended();
         }
+        let first = self.slices_ns.len() as u32;
+        self.slices_ns.extend(&later.slices_ns);
         let frames = self.frames.join(&later.frames);
         let mut added = self.rows.len();
         let places: Vec<usize> = places(&later.rows, &self.rows)
@@ -57,9 +60,23 @@ impl Window {
             .collect();
         for (mut row, place) in later.rows.into_iter().zip(&places) {
             translate(&mut row, &frames, |position| places.get(position).copied());
+            for slice in &mut row.slices {
+                slice.at += first;
+            }
             match self.rows.get_mut(*place) {
                 Some(own) => {
+                    let (before, added) = (Referred::of(own), Referred::of(&row));
                     own.combine(&row, Op::Add);
+                    for call in std::mem::take(&mut row.sliced_calls) {
+                        if !own.sliced_calls.contains(&call) {
+                            own.sliced_calls.push(call);
+                        }
+                    }
+                    let mut slices = std::mem::take(&mut own.slices);
+                    before.rewrite(&mut slices, own);
+                    added.rewrite(&mut row.slices, own);
+                    slices.append(&mut row.slices);
+                    own.slices = slices;
                     own.identity = row.identity;
                     own.cpu_quota_cores = row.cpu_quota_cores;
                     own.threads = row.threads;
@@ -81,13 +98,26 @@ impl Window {
         self.stolen.combine(&earlier.stolen, Op::Subtract);
         Op::Subtract.on_parts(&mut self.lost, &earlier.lost);
         combine_lists(&mut self.unnamed, &earlier.unnamed, Op::Subtract, by_cause);
+        let gone = earlier.slices_ns.len().min(self.slices_ns.len());
+        self.slices_ns.drain(..gone);
+        for row in &mut self.rows {
+            row.slices.retain_mut(|slice| {
+                let is_later = slice.at as usize >= gone;
+                slice.at = slice.at.saturating_sub(gone as u32);
+                is_later
+            });
+        }
         let frames = self.frames.join(&earlier.frames);
         let places = places(&earlier.rows, &self.rows);
         for (row, place) in earlier.rows.iter().zip(&places) {
             if let Some(own) = place.and_then(|place| self.rows.get_mut(place)) {
                 let mut row = row.clone();
                 translate(&mut row, &frames, |position| *places.get(position)?);
+                let before = Referred::of(own);
                 own.combine(&row, Op::Subtract);
+                let mut slices = std::mem::take(&mut own.slices);
+                before.rewrite(&mut slices, own);
+                own.slices = slices;
             }
         }
         self

@@ -13,6 +13,7 @@ pub mod problem;
 pub mod reading;
 pub mod runtime;
 pub mod side_band;
+pub mod slice;
 pub mod stack;
 pub mod state;
 pub mod sums;
@@ -32,6 +33,7 @@ pub use problem::{Problem, Problems};
 pub use reading::{Group, Grouping, ProgramCost, Reading};
 pub use runtime::Runtime;
 pub use side_band::{CodeFile, Happened, MappedCode, SideBand};
+pub use slice::{Slice, SlicePart};
 pub use stack::{
     CallerAt, Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,
     stand_in,

@@ -63,6 +63,8 @@ pub struct Window {
     pub unnamed: Vec<Unnamed>,
     /// One entry for each container, cgroup, pod or namespace with samples or threads.
     pub rows: Vec<Container>,
+    /// Lengths of the pieces that rows are divided into, one after the other from the beginning; empty where nobody took them.
+    pub slices_ns: Vec<u64>,
     /// Frames and modules that the rows' stacks refer to.
     pub frames: FrameTable,
 }

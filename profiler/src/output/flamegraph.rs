@@ -2,6 +2,7 @@
 //!
 //! - `graph`: which graphs there are, and what each shows
 //! - `tree`: stacks merged into frames, without those that nobody could see
+//! - `diff`: two windows as one graph
 //! - `drawn`: names of frames while they are drawn
 //! - `colour`: the colour of a frame
 //! - `words`: title, caption, legend
@@ -10,6 +11,7 @@
 //! Search and zoom are inferno's script inside the file.
 
 mod colour;
+pub mod diff;
 mod drawn;
 mod graph;
 mod svg;

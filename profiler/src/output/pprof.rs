@@ -17,7 +17,7 @@ use prost::Message;
 use super::notes;
 use crate::analysis::summary::Summary;
 use crate::analysis::{names, stacks};
-use crate::model::{ContainerIdentity, Stack, StateGroup, Window, stand_in};
+use crate::model::{Container, ContainerIdentity, Stack, StateGroup, Window, stand_in};
 use proto::{Label, Sample, ValueType};
 use tables::{Locations, Strings};
 
@@ -53,19 +53,104 @@ pub fn write(
     let mut strings = Strings::new();
     let mut locations = Locations::new(&window.frames);
     let keys = Keys::new(&mut strings);
-    let mut sample = Sample {
-        value: vec![0; 1 + TIME_TYPES.len()],
-        ..Sample::default()
-    };
-    let mut piece = Vec::with_capacity(2 * PIECE_BYTES);
+    let mut samples = Samples::new(&keys, &mut strings, &mut locations);
     for position in order {
-        let container = &window.rows[*position];
-        let labels = keys.container_labels(&container.identity, &mut strings);
+        samples.add(&window.rows[*position], None, &mut out)?;
+    }
+    out.write_all(&samples.piece)?;
+    out.write_all(&rest(summary, strings, locations).encode_to_vec())?;
+    out.finish()?.flush()
+}
+
+/// Writes what B has less what A has, as `go tool pprof -diff_base` has it: the samples of A are negative, and say that they
+/// are a base.
+///
+/// # Errors
+/// What the writer fails with.
+pub fn write_difference(a: &Window, b: &Window, out: impl Write) -> std::io::Result<()> {
+    let mut frames = b.frames.clone();
+    let of_a = frames.join(&a.frames);
+    let mut rows_a = a.rows.clone();
+    for id in rows_a
+        .iter_mut()
+        .flat_map(|row| &mut row.stacks)
+        .flat_map(|it| &mut it.frames)
+    {
+        *id = of_a[id.0 as usize];
+    }
+    let mut out = GzEncoder::new(out, Compression::fast());
+    let mut strings = Strings::new();
+    let mut locations = Locations::new(&frames);
+    let keys = Keys::new(&mut strings);
+    let base = Label {
+        key: strings.position("pprof::base"),
+        str: strings.position("true"),
+        ..Label::default()
+    };
+    let mut samples = Samples::new(&keys, &mut strings, &mut locations);
+    for row in &b.rows {
+        samples.add(row, None, &mut out)?;
+    }
+    for row in &rows_a {
+        samples.add(row, Some(&base), &mut out)?;
+    }
+    out.write_all(&samples.piece)?;
+    let (summary, _) = Summary::of(b);
+    out.write_all(&rest(&summary, strings, locations).encode_to_vec())?;
+    out.finish()?.flush()
+}
+
+/// Samples on their way to the file.
+struct Samples<'a, 'b> {
+    keys: &'a Keys,
+    strings: &'a mut Strings,
+    locations: &'a mut Locations<'b>,
+    sample: Sample,
+    piece: Vec<u8>,
+}
+
+impl<'a, 'b> Samples<'a, 'b> {
+    fn new(keys: &'a Keys, strings: &'a mut Strings, locations: &'a mut Locations<'b>) -> Self {
+        Self {
+            keys,
+            strings,
+            locations,
+            sample: Sample {
+                value: vec![0; 1 + TIME_TYPES.len()],
+                ..Sample::default()
+            },
+            piece: Vec::with_capacity(2 * PIECE_BYTES),
+        }
+    }
+
+    /// Adds the samples of a row; negative ones with the label of the base that others are compared with.
+    fn add(
+        &mut self,
+        container: &Container,
+        base: Option<&Label>,
+        out: &mut impl Write,
+    ) -> std::io::Result<()> {
+        let Self {
+            keys,
+            strings,
+            locations,
+            sample,
+            piece,
+        } = self;
+        let signed = |value| {
+            if base.is_some() {
+                -signed(value)
+            } else {
+                signed(value)
+            }
+        };
+        let mut labels = keys.container_labels(&container.identity, strings);
+        labels.extend(base.copied());
         for stack in &container.stacks {
             sample.location_id.clear();
-            locations.of_stack(&stack.frames, &mut strings, &mut sample.location_id);
+            locations.of_stack(&stack.frames, strings, &mut sample.location_id);
             if stack.frames.is_empty() {
-                let location = locations.stand_in(stand_in::NO_STACK, &mut strings);
+                let location = locations.stand_in(stand_in::NO_STACK, strings);
                 sample.location_id.push(location);
             }
             let group = stack.state.group();
@@ -76,30 +161,26 @@ pub fn write(
             sample.value[1 + time_type(group)] = signed(stack.time_ns);
             sample.label.clear();
             sample.label.extend_from_slice(&labels);
-            keys.push_stack_labels(stack, &mut strings, &mut sample.label);
-            prost::encoding::message::encode(SAMPLE_FIELD, &sample, &mut piece);
+            keys.push_stack_labels(stack, strings, &mut sample.label);
+            prost::encoding::message::encode(SAMPLE_FIELD, sample, piece);
             if piece.len() >= PIECE_BYTES {
-                out.write_all(&piece)?;
+                out.write_all(piece)?;
                 piece.clear();
             }
         }
         for (state, ns) in stacks::rest(container) {
             sample.location_id.clear();
-            let location = locations.stand_in(names::rest_of(state), &mut strings);
+            let location = locations.stand_in(names::rest_of(state), strings);
             sample.location_id.push(location);
             sample.value.fill(0);
             sample.value[1 + time_type(state.group())] = signed(ns);
             sample.label.clear();
             sample.label.extend_from_slice(&labels);
-            sample
-                .label
-                .push(keys.state_label(state.name(), &mut strings));
-            prost::encoding::message::encode(SAMPLE_FIELD, &sample, &mut piece);
+            sample.label.push(keys.state_label(state.name(), strings));
+            prost::encoding::message::encode(SAMPLE_FIELD, sample, piece);
         }
+        Ok(())
     }
-    out.write_all(&piece)?;
-    out.write_all(&rest(summary, strings, locations).encode_to_vec())?;
-    out.finish()?.flush()
 }
 
 /// Everything but the samples.

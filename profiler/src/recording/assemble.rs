@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::beside::{self, Figures};
 use crate::aggregate::{
-    Addresses, Names, Placeholders, balance, container_ledgers, container_stacks, retain_rows,
-    scheduler_frames,
+    Addresses, Given, Names, Placeholders, balance, container_ledgers, container_slices,
+    container_stacks, retain_rows, scheduler_frames,
 };
 use crate::bpf::SamplingEvent;
 use crate::collect::{Recorded, WatchList};
@@ -15,6 +15,7 @@ use crate::grouping::{Naming, owners};
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::{Containers, ProcessPath};
 use crate::host::kernel;
+use crate::host::syscalls::CALL_NAMES;
 use crate::model::{FrameTable, Loss, Unnamed, Window};
 use crate::symbolize::Symbolizer;
 use crate::views::Recorder;
@@ -62,13 +63,16 @@ pub(super) fn profile(input: Input) -> Window {
     );
     let (owners, mut containers) = owners(&recorded.watch, &mut naming);
     let placeholders = Placeholders::of(&mut frames);
-    let ownerless = container_stacks(
+    let rows_sliced = recorded.slices.as_ref();
+    let rows_sliced = rows_sliced.map_or(&[][..], |slices| &slices.keys);
+    let Given { ownerless, places } = container_stacks(
         &recorded.samples,
         &names,
         &owners,
         NS_PER_SECOND / frequency_hz,
         placeholders,
         &scheduler_frames(&frames),
+        rows_sliced,
         &mut containers,
     );
     views.fold(&recorded, &owners, &mut containers);
@@ -86,6 +90,10 @@ pub(super) fn profile(input: Input) -> Window {
     for container in &mut containers {
         balance(container);
     }
+    let slices_ns = match &recorded.slices {
+        Some(slices) => container_slices(slices, &places, CALL_NAMES, &owners, &mut containers),
+        None => Vec::new(),
+    };
     let cgroups = containers.iter().map(|it| it.identity.cgroup.clone());
     let cgroups: BTreeSet<String> = cgroups.collect();
     for container in &mut containers {
@@ -139,6 +147,7 @@ pub(super) fn profile(input: Input) -> Window {
         unavailable,
         unnamed: unnamed(&symbolizer),
         rows: containers,
+        slices_ns,
         frames,
     }
 }

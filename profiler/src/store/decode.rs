@@ -9,7 +9,7 @@ use super::layout::{
     BucketRecord, CulpritRecord, FrameRecord, Head, HistogramRecord, KindRecord, LedgerRecord,
     ModuleRecord, QualityRecord, RowRecord, StackRecord,
 };
-use super::limits;
+use super::{limits, slices};
 use crate::model::text::printable;
 use crate::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Culprit, Cut, Cuts, Delay, Frame, FrameId,
@@ -25,7 +25,7 @@ pub(super) fn broken() -> Problem {
     "it is damaged".to_owned()
 }
 
-type Decoded<T> = Result<T, Problem>;
+pub(super) type Decoded<T> = Result<T, Problem>;
 
 fn quality(record: &QualityRecord) -> Decoded<StackQuality> {
     let mut cut = Cuts::default();
@@ -66,7 +66,7 @@ impl<'a> Records<'a> {
 }
 
 /// What records refer to.
-struct Known {
+pub(super) struct Known {
     strings: Vec<Arc<str>>,
     states: Vec<State>,
     frames: Vec<FrameId>,
@@ -74,6 +74,8 @@ struct Known {
     /// Frames that stacks may still have.
     stack_frames: usize,
     stacks: usize,
+    pub(super) slices: usize,
+    pub(super) slice_parts: usize,
     /// Sum of all times of states and stacks.
     total_ns: u64,
     /// Views that rows have and this ctprof has not.
@@ -88,14 +90,14 @@ impl Known {
             .ok_or_else(broken)
     }
 
-    fn state(&self, number: u8) -> Decoded<State> {
+    pub(super) fn state(&self, number: u8) -> Decoded<State> {
         self.states
             .get(usize::from(number))
             .copied()
             .ok_or_else(broken)
     }
 
-    fn add_time(&mut self, ns: u64) -> Result<(), Problem> {
+    pub(super) fn add_time(&mut self, ns: u64) -> Result<(), Problem> {
         self.total_ns = self
             .total_ns
             .checked_add(ns)
@@ -123,6 +125,7 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         frequency_hz: head.frequency_hz,
         event: clean(&head.event),
         cpus: head.cpus,
+        slices_ns: head.slices_ns,
         stolen: head.stolen_ns.map(|(hypervisor_ns, interrupts_ns)| Stolen {
             hypervisor_ns,
             interrupts_ns,
@@ -154,6 +157,8 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         rows: head.rows as usize,
         stack_frames: limits::STACK_FRAMES,
         stacks: limits::STACKS,
+        slices: window.slices_ns.len(),
+        slice_parts: limits::SLICE_PARTS,
         total_ns: 0,
         unknown_views: BTreeSet::new(),
     };
@@ -172,6 +177,7 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         let frame = frame(&record?, &modules, &known)?;
         known.frames.push(window.frames.intern(frame));
     }
+    slices::check(&window.slices_ns, &mut known)?;
     for _ in 0..head.rows {
         let row = row(records, &mut known)?;
         window.rows.push(row);
@@ -240,6 +246,11 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
         samples: record.samples,
         quality: quality(&record.quality)?,
         wait_quality: quality(&record.wait_quality)?,
+        sliced_calls: record
+            .sliced_calls
+            .iter()
+            .map(|(name, abi)| (clean(name), clean(abi)))
+            .collect(),
         ..Container::default()
     };
     for (state, ns) in record.time_ns {
@@ -247,11 +258,13 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
         row.time_ns.insert(known.state(state)?, ns);
     }
     let mut before: Vec<FrameId> = Vec::new();
-    let limit = known.stacks;
-    for record in records.many::<StackRecord<Vec<u32>>>(record.stacks, limit)? {
+    for record in records.many::<StackRecord<Vec<u32>>>(record.stacks, known.stacks)? {
         row.stacks.push(stack(&record?, &mut before, known)?);
     }
     known.stacks -= row.stacks.len();
+    for record in records.many(record.slices, known.slices)? {
+        slices::push(&record?, &mut row, known)?;
+    }
     Ok(row)
 }
 
@@ -326,7 +339,7 @@ fn ledger(record: LedgerRecord, known: &Known) -> Decoded<Ledger> {
     })
 }
 
-fn histogram(record: &HistogramRecord) -> Decoded<Histogram> {
+pub(super) fn histogram(record: &HistogramRecord) -> Decoded<Histogram> {
     let buckets = record.buckets.iter().map(|bucket| {
         let (from_ns, to_ns) = bounds(bucket)?;
         Ok(Bucket {

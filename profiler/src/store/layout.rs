@@ -1,5 +1,5 @@
 //! The records of `recording.ctprof`, in the order of the file: a [`Head`], as many strings, [`ModuleRecord`]s and
-//! [`FrameRecord`]s as it says, then each row's [`RowRecord`] with its [`StackRecord`]s behind it.
+//! [`FrameRecord`]s as it says, then each row's [`RowRecord`] with its [`StackRecord`]s and [`SliceRecord`]s behind it.
 //!
 //! Records are apart from the model, so that the model can change without changing what is on disk: a change here is a
 //! new [`VERSION`](super::VERSION), and a test holds the bytes of the present one. Numbers of strings, modules and frames
@@ -31,6 +31,8 @@ pub(super) struct Head {
     pub(super) modules: u32,
     pub(super) frames: u32,
     pub(super) rows: u32,
+    /// Lengths of the slices.
+    pub(super) slices_ns: Vec<u64>,
 }
 
 /// A module: path and build id, both strings.
@@ -85,6 +87,9 @@ pub(super) struct RowRecord {
     /// Of waits, in ns.
     pub(super) wait_quality: QualityRecord,
     pub(super) stacks: u32,
+    pub(super) slices: u32,
+    /// Name and ABI of the calls that the slices refer to.
+    pub(super) sliced_calls: Vec<(String, String)>,
 }
 
 /// How far stacks reach.
@@ -126,6 +131,16 @@ pub(super) struct BucketRecord {
     pub(super) count: u64,
 }
 
+impl BucketRecord {
+    pub(super) const fn new(from_ns: u64, to_ns: u64, count: u64) -> Self {
+        Self {
+            from_ns,
+            width_ns: to_ns.saturating_sub(from_ns),
+            count,
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub(super) enum CulpritRecord {
     Siblings,
@@ -164,3 +179,23 @@ pub(super) struct StackRecord<F> {
     /// The others, root first: numbers of frames.
     pub(super) frames: F,
 }
+
+/// A piece of a row.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SliceRecord {
+    pub(super) at: u32,
+    pub(super) on_cpu_ns: u64,
+    /// State, time.
+    pub(super) off_cpu_ns: Vec<(u8, u64)>,
+    pub(super) voluntary_switches: u64,
+    pub(super) involuntary_switches: u64,
+    pub(super) migrations: u64,
+    pub(super) run_queue_latency: HistogramRecord,
+    pub(super) stops: u64,
+    pub(super) calls: Vec<PartRecord>,
+    /// In the order of the row's stacks in this file.
+    pub(super) stacks: Vec<PartRecord>,
+}
+
+/// What a call or a stack had of a slice: how far its place is behind that of the one before, how often, how long.
+pub(super) type PartRecord = (u32, u64, u64);

@@ -5,6 +5,7 @@
 //! - `layout`: the window as `recording.ctprof` has it
 //! - `write`: a window as bytes
 //! - `read`, `decode`: the file, and the window in it
+//! - `slices`: a row's slices, both ways
 //!
 //! The file is a [`MAGIC`], the version of the layout, the version of the ctprof that wrote it, and a zlib stream of
 //! [`layout`]'s records in postcard's encoding: numbers as varints, no keys. It is small and quick to read, and a reader
@@ -14,6 +15,7 @@ mod decode;
 pub mod directory;
 mod layout;
 mod read;
+mod slices;
 mod write;
 
 pub use directory::RecordingDir;
@@ -39,6 +41,10 @@ mod limits {
     pub(super) const STACKS: usize = 2 << 20;
     /// Views that this ctprof has not and that are told by name.
     pub(super) const UNKNOWN_VIEWS: usize = 20;
+    /// Slices of a window.
+    pub(super) const SLICES: usize = 1 << 16;
+    /// Stacks and calls of all slices.
+    pub(super) const SLICE_PARTS: usize = 16 << 20;
     /// Frames of all stacks.
     pub(super) const STACK_FRAMES: usize = 64 << 20;
     /// Sums of more than a hundred years are not time: they would overflow the sums of whoever adds them up.

@@ -12,7 +12,7 @@ use super::layout::{
     BucketRecord, CfsRecord, CulpritRecord, FrameRecord, Head, HistogramRecord, KindRecord,
     LedgerRecord, ModuleRecord, QualityRecord, RowRecord, StackRecord,
 };
-use super::{MAGIC, VERSION, limits};
+use super::{MAGIC, VERSION, limits, slices};
 use crate::model::{
     Container, Culprit, Cut, FrameId, FrameKind, Histogram, Ledger, Stack, StackQuality, State,
     Window,
@@ -69,7 +69,10 @@ pub fn write(window: &Window, out: &mut impl Write) -> io::Result<()> {
     }
     for row in &window.rows {
         records.add(&row_record(row)?)?;
-        write_stacks(&row.stacks, &strings, &mut records)?;
+        let places = write_stacks(&row.stacks, &strings, &mut records)?;
+        for slice in &row.slices {
+            records.add(&slices::record(slice, &places))?;
+        }
     }
     records.finish()
 }
@@ -82,6 +85,12 @@ fn check(window: &Window) -> io::Result<()> {
         (window.frames.frames().len(), limits::FRAMES, "frames"),
         (stacks().count(), limits::STACKS, "stacks"),
         (frames, limits::STACK_FRAMES, "frames of stacks"),
+        (window.slices_ns.len(), limits::SLICES, "slices"),
+        (
+            slices::count_parts(window),
+            limits::SLICE_PARTS,
+            "parts of slices",
+        ),
     ] {
         if count > limit {
             return Err(io::Error::other(format!(
@@ -206,11 +215,12 @@ fn head(window: &Window, strings: &Strings<'_>) -> Head {
         modules: window.frames.modules().len() as u32,
         frames: window.frames.frames().len() as u32,
         rows: window.rows.len() as u32,
+        slices_ns: window.slices_ns.clone(),
     }
 }
 
 /// The state's position in [`State::ALL`].
-fn state_number(state: State) -> u8 {
+pub(super) fn state_number(state: State) -> u8 {
     let position = State::ALL.iter().position(|known| *known == state);
     position.unwrap_or_default() as u8
 }
@@ -249,6 +259,8 @@ fn row_record(row: &Container) -> io::Result<RowRecord> {
         quality: quality_record(&row.quality),
         wait_quality: quality_record(&row.wait_quality),
         stacks: row.stacks.len() as u32,
+        slices: row.slices.len() as u32,
+        sliced_calls: row.sliced_calls.clone(),
     })
 }
 
@@ -295,36 +307,31 @@ fn ledger_record(ledger: &Ledger) -> LedgerRecord {
     }
 }
 
-fn histogram_record(histogram: &Histogram) -> HistogramRecord {
+pub(super) fn histogram_record(histogram: &Histogram) -> HistogramRecord {
     let buckets = histogram.buckets.iter();
     HistogramRecord {
         count: histogram.count,
         sum_ns: histogram.sum_ns,
         max_ns: histogram.max_ns,
         buckets: buckets
-            .map(|it| bucket_record(it.from_ns, it.to_ns, it.count))
+            .map(|it| BucketRecord::new(it.from_ns, it.to_ns, it.count))
             .collect(),
     }
 }
 
-const fn bucket_record(from_ns: u64, to_ns: u64, count: u64) -> BucketRecord {
-    BucketRecord {
-        from_ns,
-        width_ns: to_ns.saturating_sub(from_ns),
-        count,
-    }
-}
-
+/// Writes the stacks. Returns the place in the file of each of them.
 fn write_stacks<W: Write>(
     stacks: &[Stack],
     strings: &Strings<'_>,
     records: &mut Records<W>,
-) -> io::Result<()> {
-    let mut order: Vec<&Stack> = stacks.iter().collect();
-    order.sort_by(|a, b| a.frames.iter().rev().cmp(b.frames.iter().rev()));
+) -> io::Result<Vec<u32>> {
+    let mut order: Vec<(usize, &Stack)> = stacks.iter().enumerate().collect();
+    order.sort_by(|(_, a), (_, b)| a.frames.iter().rev().cmp(b.frames.iter().rev()));
+    let mut places = vec![0; stacks.len()];
     let mut before: &[FrameId] = &[];
     let mut rest: Vec<u32> = Vec::new();
-    for stack in order {
+    for (written, (place, stack)) in order.into_iter().enumerate() {
+        places[place] = written as u32;
         let pairs = stack.frames.iter().rev().zip(before.iter().rev());
         let shared = pairs.take_while(|(own, before)| own == before).count();
         rest.clear();
@@ -342,5 +349,5 @@ fn write_stacks<W: Write>(
         })?;
         before = &stack.frames;
     }
-    Ok(())
+    Ok(places)
 }

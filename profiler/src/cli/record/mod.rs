@@ -4,7 +4,7 @@
 //! - `progress`: how far it is
 
 pub(super) mod command;
-mod progress;
+pub(super) mod progress;
 
 use std::ffi::OsString;
 use std::future::pending;
@@ -209,6 +209,9 @@ impl RecordArgs {
     }
 }
 
+/// What a recording's figures are kept for one by one, so that a comparison knows how much they vary.
+pub(super) const SLICE: Duration = Duration::from_secs(1);
+
 /// Records, writes and reports. Returns the command's exit code where there is a command.
 ///
 /// # Errors
@@ -250,6 +253,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         unwind: args.unwind,
         min_block: args.min_block,
         calls: env.calls(args.syscalls)?,
+        slices: Some(SLICE),
         log,
         ..SessionPlan::new(&env, &targets)
     };
@@ -303,7 +307,7 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
 }
 
 /// perf lowers its own limit when interrupts take long; a frequency above it is refused without a word why.
-fn check_frequency(host: &Host, frequency: u64) -> Result<()> {
+pub(super) fn check_frequency(host: &Host, frequency: u64) -> Result<()> {
     match kernel::sysctl(host, "kernel/perf_event_max_sample_rate") {
         Some(limit) if limit >= 0 && frequency > limit.unsigned_abs() => {
             Err(Error::Usage(format!(

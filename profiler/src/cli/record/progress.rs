@@ -8,7 +8,7 @@ use super::say;
 use crate::collect::Ended;
 
 /// A line on a terminal, a sentence elsewhere.
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     bar: ProgressBar,
     limit: Option<Duration>,
 }
@@ -16,7 +16,7 @@ pub(super) struct Progress {
 impl Progress {
     /// `limit` is how long the recording is to take, if that is known. Says that it has begun, where no progress
     /// line shows it.
-    pub(super) fn begin(what: &str, limit: Option<Duration>) -> Self {
+    pub(in crate::cli) fn begin(what: &str, limit: Option<Duration>) -> Self {
         let bar = ProgressBar::with_draw_target(
             limit.map(|limit| limit.as_millis() as u64),
             ProgressDrawTarget::stderr(),
@@ -39,7 +39,7 @@ impl Progress {
     }
 
     /// So much time has passed, so many samples were taken.
-    pub(super) fn show(&self, elapsed: Duration, samples: u64) {
+    pub(in crate::cli) fn show(&self, elapsed: Duration, samples: u64) {
         if self.bar.is_hidden() {
             return;
         }
@@ -52,7 +52,7 @@ impl Progress {
     }
 
     /// Takes the progress line away.
-    pub(super) fn end(&self, ended: Ended) {
+    pub(in crate::cli) fn end(&self, ended: Ended) {
         self.bar.finish_and_clear();
         match ended {
             Ended::InTime | Ended::CommandExited => {}

@@ -9,6 +9,7 @@ use super::notices::Left;
 use crate::Result;
 use crate::collect::observer::{Ended, Observer, Snapshot};
 use crate::collect::pace::{Pace, Step, cannot_wait};
+use crate::collect::slices::Slicer;
 use crate::collect::takes::Takes;
 use crate::collect::{RawLedger, Samples};
 use crate::host::clock;
@@ -39,6 +40,10 @@ impl Session<'_> {
         let period = self.plan.interval.unwrap_or(Duration::MAX);
         let mut snapshots = tokio::time::interval_at(far(period), period);
         snapshots.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let slice = self.plan.slices.unwrap_or(Duration::MAX);
+        let mut slices =
+            tokio::time::interval_at(far(slice.saturating_sub(self.started.elapsed())), slice);
+        slices.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let rest = duration.map_or(Duration::MAX, |duration| {
             duration.saturating_sub(self.started.elapsed())
         });
@@ -50,6 +55,7 @@ impl Session<'_> {
                 ended = &mut stop => break ended,
                 () = &mut deadline => break Ended::InTime,
                 _ = snapshots.tick() => self.snapshot(observer)?,
+                _ = slices.tick() => self.slice()?,
                 stepped = self.step(&mut pace, observer) => {
                     let stepped = stepped?;
                     observer.turn()?;
@@ -169,6 +175,33 @@ impl Session<'_> {
             }
             completing.visit(&mut self.kernel);
         }
+    }
+
+    /// Another piece of the recording is over.
+    fn slice(&mut self) -> Result<()> {
+        let elapsed = self.started.elapsed();
+        if self.slicer.as_ref().is_none_or(|it| !it.is_due(elapsed)) {
+            return Ok(());
+        }
+        self.drain()?;
+        let ledger = match &mut self.ledger {
+            Some(ledger) => {
+                ledger.settle(&mut self.kernel)?;
+                let before = self.slicer.as_ref().map(Slicer::last);
+                let none = RawLedger::default();
+                let before = before.unwrap_or(&none);
+                Some(ledger.read_accounts(self.watch.every_slot(), before)?)
+            }
+            None => None,
+        };
+        let calls = match &mut self.calls {
+            Some(calls) => Some(calls.read()?),
+            None => None,
+        };
+        if let Some(slicer) = &mut self.slicer {
+            slicer.cut(self.started.elapsed(), ledger, calls, &mut self.samples);
+        }
+        Ok(())
     }
 
     fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {

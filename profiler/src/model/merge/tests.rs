@@ -17,6 +17,7 @@ fn normal(window: &Window) -> String {
         .iter()
         .map(|row| {
             let mut row = row.clone();
+            let slices = slices(&mut row, frames);
             let stacks = std::mem::take(&mut row.stacks).into_iter().map(|stack| {
                 let names = stack.frames.iter().map(|id| {
                     let frame = frames.frame(*id);
@@ -45,7 +46,7 @@ fn normal(window: &Window) -> String {
                 })
                 .collect();
             delays.sort();
-            format!("{row:#?}\n{stacks:#?}\n{delays:#?}")
+            format!("{row:#?}\n{stacks:#?}\n{delays:#?}\n{slices:#?}")
         })
         .collect();
     lines.sort();
@@ -55,6 +56,35 @@ fn normal(window: &Window) -> String {
         ..window.clone()
     };
     format!("{rest:#?}\n{}", lines.join("\n"))
+}
+
+/// The slices of a row, which refer to what stacks and calls are and not to where.
+fn slices(row: &mut Container, frames: &FrameTable) -> Vec<String> {
+    let slices = std::mem::take(&mut row.slices).into_iter();
+    let described = slices.map(|slice| {
+        let stacks = slice.stacks.iter().map(|part| {
+            let stack = &row.stacks[part.of as usize];
+            let names = stack.frames.iter().map(|id| &frames.frame(*id).function);
+            let key = (stack.state, &stack.syscall, stack.burnt_quota);
+            format!(
+                "{key:?} {:?} {} {}",
+                names.collect::<Vec<_>>(),
+                part.count,
+                part.ns
+            )
+        });
+        let calls = slice.calls.iter().map(|part| {
+            let call = &row.sliced_calls[part.of as usize];
+            format!("{} {} {}", call.0, part.count, part.ns)
+        });
+        let mut parts: Vec<String> = stacks.chain(calls).collect();
+        parts.sort();
+        format!("{} {parts:?}", slice.at)
+    });
+    let described = described.collect();
+    // Of those that no slice refers to, any may be there.
+    row.sliced_calls.clear();
+    described
 }
 
 fn merged(windows: impl IntoIterator<Item = Window>) -> Window {

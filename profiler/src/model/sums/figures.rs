@@ -22,6 +22,9 @@ impl Sums for Container {
             wait_quality,
             stacks,
             identity: _,
+            // Not sums: whoever combines windows puts them one after the other.
+            slices: _,
+            sliced_calls: _,
             cpu_quota_cores: _,
             threads: _,
         } = other;

@@ -83,12 +83,14 @@ impl Graph {
     }
 
     /// Whether stacks in this state are in it.
-    pub(super) fn shows(self, state: ViewState) -> bool {
+    #[must_use]
+    pub fn shows(self, state: ViewState) -> bool {
         self.group().is_none_or(|group| group == state.group())
     }
 
     /// Whether states are frames of their own: where there is more than one, and no call to stand for them.
-    pub(super) const fn has_states(self) -> bool {
+    #[must_use]
+    pub const fn has_states(self) -> bool {
         matches!(self, Self::WallClock | Self::OffCpu)
     }
 

@@ -9,6 +9,7 @@ mod call_progress;
 mod call_stacks;
 mod churn;
 mod command;
+mod compare;
 mod counters;
 mod debuginfod;
 mod decided;
@@ -59,6 +60,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         targets::trials(),
         slots::trials(),
         command::trials(),
+        compare::trials(),
         lifecycle::trials(),
         losses::trials(),
         errors::trials(),

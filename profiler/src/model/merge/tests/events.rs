@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use crate::model::measured::Tally;
 use crate::model::{
     Bucket, CfsFigures, Container, Culprit, Delay, Frame, FrameId, FrameKind, Histogram, Latency,
-    LatencyBucket, Ledger, Loss, Measured, Module, Op, Problem, Runtime, Stack, State, Sums as _,
-    Unavailable, Unnamed, ViewId, Window,
+    LatencyBucket, Ledger, Loss, Measured, Module, Op, Problem, Runtime, Slice, SlicePart, Stack,
+    State, Sums as _, Unavailable, Unnamed, ViewId, Window,
 };
 
 const ROWS: u8 = 4;
@@ -74,6 +74,7 @@ pub(super) fn window(events: &[Event], from: usize, to: usize) -> Window {
         if at >= from {
             made.window.duration_ns += event.ns;
             made.add(event);
+            made.window.slices_ns.push(event.ns);
         } else {
             made.window.start_unix_ns += event.ns;
         }
@@ -140,21 +141,28 @@ impl Made {
             .collect()
     }
 
-    fn stack(&mut self, row: usize, ns: u64, stack: Stack) {
+    fn stack(&mut self, row: usize, ns: u64, stack: &Stack) {
         let row = &mut self.window.rows[row];
         *row.time_ns.entry(stack.state).or_default() += ns;
         row.ledger.as_mut().unwrap().thread_time_ns += ns;
         match row
             .stacks
             .iter_mut()
-            .find(|known| known.order(&stack).is_eq())
+            .find(|known| known.order(stack).is_eq())
         {
             Some(known) => {
                 known.count += 1;
                 known.time_ns += ns;
             }
-            None => row.stacks.push(stack),
+            None => row.stacks.push(stack.clone()),
         }
+        let place = row.stacks.iter().position(|it| it.order(stack).is_eq());
+        let slice = Slice {
+            at: self.window.slices_ns.len() as u32,
+            stacks: vec![part(place.unwrap(), ns)],
+            ..Slice::default()
+        };
+        row.slices.push(slice);
     }
 
     fn add(&mut self, event: &Event) {
@@ -175,12 +183,12 @@ impl Made {
                 let frames = self.frames(depth);
                 self.window.rows[row].samples += 1;
                 self.window.rows[row].quality.complete += 1;
-                self.stack(row, ns, stack(State::OnCpuUser, frames, None, burnt));
+                self.stack(row, ns, &stack(State::OnCpuUser, frames, None, burnt));
             }
             What::Blocked { depth, call } => {
                 let frames = self.frames(depth);
                 let stack = stack(State::BlockedNet, frames, Some(call), false);
-                self.stack(row, ns, stack);
+                self.stack(row, ns, &stack);
             }
             What::Waited { culprit } => {
                 let culprit = match culprit {
@@ -205,6 +213,17 @@ impl Made {
             What::Called => {
                 let row = &mut self.window.rows[row];
                 row.measured.combine(&measured(called(ns)), Op::Add);
+                let call = (format!("call{}", ns % 3), String::new());
+                let known = row.sliced_calls.iter().position(|it| *it == call);
+                let place = known.unwrap_or_else(|| {
+                    row.sliced_calls.push(call);
+                    row.sliced_calls.len() - 1
+                });
+                row.slices.push(Slice {
+                    at: self.window.slices_ns.len() as u32,
+                    calls: vec![part(place, ns)],
+                    ..Slice::default()
+                });
             }
             What::Born => self.window.rows[row].ledger.as_mut().unwrap().threads_born += 1,
             What::Exited => {
@@ -247,6 +266,15 @@ fn measured(tally: Tally) -> Measured {
     let mut measured = Measured::default();
     measured.insert(tally);
     measured
+}
+
+/// Each event is a slice, and has all of it.
+const fn part(of: usize, ns: u64) -> SlicePart {
+    SlicePart {
+        of: of as u32,
+        count: 1,
+        ns,
+    }
 }
 
 pub(super) fn waited(histogram: &mut Histogram, ns: u64) {

@@ -1,0 +1,65 @@
+//! By what part equal programs differ from one run to the next, for reasons that no second of one run shows: where they lie in
+//! memory, which CPU they are on, who else is there. Standard deviations of the logarithm.
+
+/// By what part a program's own time on the CPU differs between runs.
+pub(super) const OWN_TIME: f64 = 0.003;
+/// The kernel's for it, which depends on who else is there.
+pub(super) const KERNEL_TIME: f64 = 0.1;
+/// Waits for a CPU: by the half, if somebody else happens to be on it.
+pub(super) const SCHEDULING: f64 = 0.5;
+/// Calls and sleeps.
+pub(super) const WAITING: f64 = 0.05;
+
+/// What figures differ by between runs, by what they begin with. From comparisons of equal programs on a machine that others
+/// use, too.
+pub(super) const fn of(id: &str) -> f64 {
+    const BY_START: [(&str, f64); 9] = [
+        ("cpu.kernel", KERNEL_TIME),
+        ("cpu", OWN_TIME),
+        ("threads", OWN_TIME),
+        ("run_queue", SCHEDULING),
+        ("switches.involuntary", 2.0 * SCHEDULING),
+        ("switches.voluntary", WAITING),
+        ("migrations", 2.0 * SCHEDULING),
+        ("throttled", WAITING),
+        ("syscalls.total", OWN_TIME),
+    ];
+    let mut at = 0;
+    while at < BY_START.len() {
+        let (start, part) = BY_START[at];
+        if starts_with(id.as_bytes(), start.as_bytes()) {
+            return part;
+        }
+        at += 1;
+    }
+    WAITING
+}
+
+const fn starts_with(text: &[u8], start: &[u8]) -> bool {
+    let mut at = 0;
+    while at < start.len() {
+        if at >= text.len() || text[at] != start[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KERNEL_TIME, OWN_TIME, SCHEDULING, WAITING, of};
+
+    #[test]
+    fn the_first_start_that_fits_counts() {
+        for (id, part) in [
+            ("cpu", OWN_TIME),
+            ("cpu.kernel", KERNEL_TIME),
+            ("run_queue.p99", SCHEDULING),
+            ("migrations", 2.0 * SCHEDULING),
+            ("blocked_lock", WAITING),
+        ] {
+            assert!((of(id) - part).abs() < 1e-9, "{id}");
+        }
+    }
+}
