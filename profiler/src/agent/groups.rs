@@ -18,7 +18,7 @@ use crate::host::cgroup::{Hierarchy, ancestors};
 use crate::host::containers::Containers;
 use crate::host::syscalls::CALL_NAMES;
 use crate::model::{Container, Fixed, Group, Reading, State};
-use crate::views::syscalls;
+use crate::views::syscalls::{self, RawCalls};
 
 /// Most cgroups of a row whose own figures are read.
 const MOST_FOLLOWED: usize = 64;
@@ -131,13 +131,14 @@ impl<'a> Groups<'a> {
             }
         }
         self.rows.delays(&now.ledger.delays);
-        if let Some(calls) = now.calls {
+        let calls = now.raw.get::<RawCalls>();
+        if let Some(calls) = calls {
             self.rows.calls(calls.rows.iter());
         }
         self.rows.settle(at);
         let mut quotas = self.read_files(&active, at);
         let mut groups = self.groups(&mut quotas);
-        if let Some(calls) = now.calls {
+        if let Some(calls) = calls {
             self.add_calls(calls.timed, &mut groups);
         }
         let total_ns = self.total(&groups);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{RawCalls, RawLedger, Samples, Session, WatchList};
+use super::{RawLedger, RawViews, Samples, Session, WatchList};
 use crate::Result;
 use crate::bpf::Sampler;
 use crate::host::clock;
@@ -15,8 +15,8 @@ pub struct Recorded {
     pub samples: Samples,
     /// The ledger's figures; `None` where there is no ledger.
     pub ledger: Option<RawLedger>,
-    /// System calls; `None` where there is no such view.
-    pub calls: Option<RawCalls>,
+    /// What was counted for views.
+    pub raw: RawViews,
     /// Slots and cgroups.
     pub watch: WatchList,
     /// Cause -> count; every cause is there.
@@ -35,9 +35,7 @@ impl Session<'_> {
         if self.ended.is_some() {
             return Ok(());
         }
-        if let Some(calls) = &mut self.calls {
-            calls.detach();
-        }
+        self.views.detach();
         if let Some(ledger) = &mut self.ledger {
             ledger.end(&mut self.kernel)?;
         }
@@ -83,15 +81,14 @@ impl Session<'_> {
             }
             None => None,
         };
-        let calls = self.calls.take();
-        let calls = calls.map(|calls| calls.finish(self.ended_ns)).transpose()?;
+        let raw = std::mem::take(&mut self.views).finish(self.ended_ns)?;
         self.kernel.flush_log();
         let lost = self.lost()?;
         drop(self.scope);
         Ok(Recorded {
             samples: self.samples,
             ledger,
-            calls,
+            raw,
             watch: self.watch,
             lost,
             unavailable: self.unavailable,

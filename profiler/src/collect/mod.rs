@@ -4,7 +4,7 @@
 //! - `samples`: what the kernel half counted, accumulated over the recording
 //! - `watch`: which cgroup has which slot
 //! - `shares`: how many slots there are, and how many of them a container may have
-//! - `syscalls`: the view of system calls: start, end, its rows
+//! - `hooked`: views that the kernel half counts for
 //! - `environment`: what a session finds on this host before anything is loaded
 //! - `start`: the plan of a recording, and loading the kernel half
 //! - `observer`: who is told what happens while recording
@@ -24,6 +24,7 @@ mod completing;
 mod end;
 mod environment;
 mod event_loop;
+mod hooked;
 mod ledger;
 mod live;
 mod observer;
@@ -35,7 +36,6 @@ mod session;
 mod shares;
 mod side_band;
 mod start;
-mod syscalls;
 mod takes;
 mod unwinding;
 mod watch;
@@ -43,12 +43,13 @@ mod watch;
 pub use end::Recorded;
 pub use environment::Environment;
 pub use event_loop::block_on;
+pub(crate) use hooked::settings as view_settings;
+pub use hooked::{Hooked, Hooks, Raw, RawViews};
 pub use ledger::RawLedger;
 pub use live::{Live, Retired, Retirement, Settled};
 pub use observer::{Ended, Observer, SlowCallSeen, Snapshot};
 pub use samples::Samples;
 pub use session::Session;
 pub use start::{SessionPlan, Unwind};
-pub use syscalls::{RawCalls, add_row};
 pub use takes::TakeId;
 pub use watch::{Endless, WatchList};

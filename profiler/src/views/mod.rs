@@ -10,6 +10,8 @@
 //! The folders are declared by the table, where `cargo fmt` does not look for them:
 //! `rustfmt --edition 2024 profiler/src/views/*/mod.rs` formats them.
 
+use crate::collect::Hooks;
+
 mod recorder;
 mod shown;
 mod table;
@@ -38,6 +40,11 @@ macro_rules! views {
             map.end()
         }
     };
+}
+
+/// What those views whose figures the kernel half counts can ask of it: every program, and maps as small as they can be.
+pub fn hooks() -> impl Iterator<Item = &'static dyn Hooks> {
+    ALL.iter().filter_map(|view| view.hooks)
 }
 
 views! {

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::recorder::{NOT_IN_PARTS, Prepared, Readings, Scope};
+use crate::collect::Hooks;
 use crate::host::cgroup::Hierarchy;
 use crate::model::metric::{Metric, OfRow};
 use crate::model::{Figures, ViewId};
@@ -41,6 +42,9 @@ pub trait RowView: Figures {
 
     /// Its metrics of a row.
     const METRICS: &'static [Metric<OfRow>] = &[];
+
+    /// What it can ask of the kernel half: every program, and maps as small as they can be. `None` for a view that has none there.
+    const HOOKS: Option<&'static dyn Hooks> = None;
 
     /// The figures as a recording on disk has them: no field is ever left out, and a change is a new version of the
     /// layout.

@@ -11,9 +11,10 @@ use super::culprits::Who;
 use super::row::Row;
 use super::{RowId, Rows, Tells};
 use crate::bpf::SlotFigures;
-use crate::collect::{Retirement, add_row};
+use crate::collect::Retirement;
 use crate::grouping::Named;
 use crate::model::{Fixed, GroupKey};
+use crate::views::syscalls::{RawCalls, add_row};
 
 impl Rows {
     /// A reading begins.
@@ -137,7 +138,12 @@ impl Rows {
                 row.culprits.add(who, ns, self.limits.culprits);
             }
         }
-        for (key, row) in &retirement.calls {
+        for (key, row) in retirement
+            .raw
+            .get::<RawCalls>()
+            .into_iter()
+            .flat_map(|it| &it.rows)
+        {
             let new = self.seen.last_call(*key, *row);
             if let Some(row) = ids.get(&key.slot()).and_then(|id| self.rows.get_mut(id)) {
                 add_row(row.calls.entry(key.with_slot(0)).or_default(), new);

@@ -11,8 +11,8 @@ use super::culprits::Culprits;
 use super::figures::Figures;
 use super::{RowId, Tells};
 use crate::aggregate::{histogram, part, state_of};
-use crate::collect::add_row;
 use crate::model::{CfsFigures, ContainerIdentity, GroupKey, Ledger, Measured, State};
+use crate::views::syscalls::add_row;
 
 /// A row.
 #[derive(Clone, Debug, Default)]

@@ -172,9 +172,9 @@ impl Session<'_> {
     }
 
     fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
-        let Some(calls) = &mut self.calls else {
+        if self.views.is_empty() {
             return Ok(());
-        };
+        }
         let thread_time_ns = match &mut self.ledger {
             Some(ledger) => {
                 ledger.settle(&mut self.kernel)?;
@@ -187,7 +187,7 @@ impl Session<'_> {
             thread_time_ns,
             elapsed: self.started.elapsed(),
             watch: &self.watch,
-            calls: calls.read()?,
+            raw: self.views.read()?,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! A host on which anything may happen, and an agent that reads it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::ledger::{Account, DelayKey, state};
@@ -11,9 +12,10 @@ use proptest::prelude::*;
 
 use super::super::{Limits, Rows, Sums, Tells};
 use crate::bpf::SlotFigures;
-use crate::collect::{Retired, Retirement};
+use crate::collect::{Raw, RawViews, Retired, Retirement};
 use crate::grouping::Named;
 use crate::model::{Delayer, Fixed, GroupKey, State};
+use crate::views::syscalls::RawCalls;
 
 const TELLS: Tells = Tells {
     throttled: true,
@@ -99,6 +101,14 @@ fn nothing() -> SlotFigures {
 
 fn is_empty(figures: &SlotFigures) -> bool {
     figures.account == Account::default()
+}
+
+fn raw(calls: impl Iterator<Item = (CallKey, CallRow)>) -> RawViews {
+    let calls: Arc<dyn Raw> = Arc::new(RawCalls {
+        rows: calls.collect(),
+        timed: true,
+    });
+    [calls].into_iter().collect()
 }
 
 impl Host {
@@ -203,7 +213,7 @@ impl Host {
             !is_taken
         });
         let calls = self.calls.extract_if(.., |key, _| key.slot() == number);
-        retirement.calls.extend(calls);
+        retirement.raw = raw(calls);
         self.rows
             .retire(&retirement, |slot| Named::by_key(&key(slot)?));
         self.slots.remove(&number);
