@@ -1,5 +1,6 @@
 //! The views as a table, for those who do not know their types.
 
+use super::kept::Kept;
 use super::recorder::{Prepared, Scope};
 use super::shown::Shown;
 use super::view::{self, About, Clean, RowView, Section};
@@ -27,6 +28,8 @@ pub struct Entry {
     pub(super) times: fn(&Measured, &str) -> Option<u64>,
     /// See [`RowView::HOOKS`].
     pub(super) hooks: Option<&'static dyn Hooks>,
+    /// See [`RowView::kept`].
+    pub(super) kept: fn() -> Option<Box<dyn Kept>>,
     /// See [`RowView::prepare`].
     pub(super) prepare: fn(&Scope<'_>) -> Prepared,
     read: fn(&Hierarchy, &str, &mut Measured),
@@ -45,6 +48,7 @@ impl Entry {
             section: |row, full| row.measured.get::<V>()?.section(row.thread_time_ns, full),
             times: |all, name| all.get::<V>()?.times(name),
             hooks: V::HOOKS,
+            kept: V::kept,
             prepare: V::prepare,
             read: |hierarchy, path, all| {
                 if let Some(figures) = V::read(hierarchy, path) {

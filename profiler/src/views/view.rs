@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::kept::Kept;
 use super::recorder::{NOT_IN_PARTS, Prepared, Readings, Scope};
 use crate::collect::Hooks;
 use crate::host::cgroup::Hierarchy;
@@ -85,6 +86,12 @@ pub trait RowView: Figures {
     /// Why [`read`](Self::read) has nothing of any cgroup of this host, and what to do about it.
     #[must_use]
     fn cannot_read(_: &Hierarchy) -> Option<String> {
+        None
+    }
+
+    /// What the kernel half counts for it, to be kept by row; `None` if it counts nothing for it.
+    #[must_use]
+    fn kept() -> Option<Box<dyn Kept>> {
         None
     }
 

@@ -2,7 +2,7 @@
 //!
 //! - `plan`: what is asked of the kernel half
 //! - `run`: its maps while a session goes on; `maps`: what is in them
-//! - `raw`: what it counted, by slot
+//! - `raw`: what it counted, by slot; `kept`: by row, for the agent
 //! - `call`: one call of a row
 //! - `fold`: rows by slot as the calls of rows
 //! - `summary`: what their figures say, and their order
@@ -12,6 +12,7 @@
 
 mod call;
 mod fold;
+mod kept;
 mod maps;
 mod metrics;
 mod plan;
@@ -32,7 +33,7 @@ pub use shown::{in_short, table};
 pub use summary::{Order, SyscallSummary, sort};
 
 use super::recorder::{Prepared, Running, Scope};
-use super::{About, Clean, RowView, Section};
+use super::{About, Clean, Kept, RowView, Section};
 use crate::aggregate::Owners;
 use crate::collect::{Hooks, Recorded};
 use crate::host::syscalls::CALL_NAMES;
@@ -114,6 +115,10 @@ impl RowView for Syscalls {
     fn times(&self, name: &str) -> Option<u64> {
         let call = self.0.iter().find(|call| call.label() == name)?;
         Some(call.count.saturating_add(call.in_progress))
+    }
+
+    fn kept() -> Option<Box<dyn Kept>> {
+        Some(Box::<kept::KeptCalls>::default())
     }
 
     fn prepare(_: &Scope<'_>) -> Prepared {

@@ -14,8 +14,8 @@ use super::super::{Limits, Rows, Sums, Tells};
 use crate::bpf::SlotFigures;
 use crate::collect::{Raw, RawViews, Retired, Retirement};
 use crate::grouping::Named;
-use crate::model::{Delayer, Fixed, GroupKey, State};
-use crate::views::syscalls::RawCalls;
+use crate::model::{Container, Delayer, Fixed, GroupKey, State};
+use crate::views::syscalls::{RawCalls, Syscalls};
 
 const TELLS: Tells = Tells {
     throttled: true,
@@ -261,13 +261,19 @@ impl Host {
             })
             .collect();
         self.rows.delays(&delays);
-        self.rows.calls(self.calls.iter());
+        let calls = self.calls.iter().map(|(key, row)| (*key, *row));
+        self.rows.counted(&raw(calls));
         self.rows.settle(self.now);
     }
 
     pub(super) fn read(&mut self) {
         self.add();
-        let calls = self.rows.all_calls().map(|(_, row)| row.count).sum();
+        let mut counted: Vec<Container> = self.rows.iter().map(|_| Container::default()).collect();
+        self.rows.fold(&mut counted);
+        let counted = counted
+            .iter()
+            .filter_map(|row| row.measured.get::<Syscalls>());
+        let calls = counted.flat_map(|it| &it.0).map(|call| call.count).sum();
         let mut reading = Reading {
             calls,
             ..Reading::default()
