@@ -13,11 +13,12 @@ use super::handle::{Request, Requests};
 use super::windows::{Windows, Witness};
 use crate::Result;
 use crate::bpf::{SamplingEvent, Statistics};
-use crate::collect::{Endless, Environment, Live, SessionPlan, Unwind};
+use crate::collect::{Endless, Environment, Hooks, Live, SessionPlan, Unwind};
 use crate::host::stolen::stolen;
 use crate::host::{Host, kernel};
 use crate::model::{Grouping, ProgramCost, Reading, StateGroup};
 use crate::target::Resolved;
+use crate::views::syscalls::CallPlan;
 
 /// A reading is not made anew more often than this, however often somebody asks.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(500);
@@ -85,13 +86,15 @@ pub async fn run(
     let plan = plans.borrow_and_update().clone();
     let statistics = plan.bpf_statistics.then(Statistics::enable).transpose()?;
     let everything = Resolved::default();
+    let calls = CallPlan::of(env, plan.syscalls)?;
+    let views: Vec<&dyn Hooks> = calls.iter().map(|view| view as _).collect();
     let session = SessionPlan {
         event: SamplingEvent::best(),
         frequency_hz: frequency(&env.host),
         stacks: if plan.profiles { &StateGroup::ALL } else { &[] },
         stacks_on_demand: plan.profiles,
         unwind: plan.unwind,
-        calls: env.calls(plan.syscalls)?,
+        views: &views,
         endless: Some(Endless {
             born_slots: plan.born_slots,
         }),

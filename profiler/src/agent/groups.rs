@@ -11,14 +11,11 @@ use super::cgroup_files::{self, Asked, Files};
 use super::core::CorePlan;
 use super::followed::Followed;
 use super::rows::{Limits, RowId, Rows, Sums, Tells};
-use crate::aggregate::Owners;
 use crate::collect::{Retirement, Settled, WatchList};
 use crate::grouping::{Named, Naming, fixed_identity};
 use crate::host::cgroup::{Hierarchy, ancestors};
 use crate::host::containers::Containers;
-use crate::host::syscalls::CALL_NAMES;
 use crate::model::{Container, Fixed, Group, Reading, State};
-use crate::views::syscalls;
 
 /// Most cgroups of a row whose own figures are read.
 const MOST_FOLLOWED: usize = 64;
@@ -131,15 +128,11 @@ impl<'a> Groups<'a> {
             }
         }
         self.rows.delays(&now.ledger.delays);
-        if let Some(calls) = now.calls {
-            self.rows.calls(calls.rows.iter());
-        }
+        self.rows.counted(&now.raw);
         self.rows.settle(at);
         let mut quotas = self.read_files(&active, at);
         let mut groups = self.groups(&mut quotas);
-        if let Some(calls) = now.calls {
-            self.add_calls(calls.timed, &mut groups);
-        }
+        self.add_counted(&mut groups);
         let total_ns = self.total(&groups);
         groups.sort_by(|a, b| a.key.cmp(&b.key));
         Reading {
@@ -234,12 +227,9 @@ impl<'a> Groups<'a> {
     }
 
     /// `groups` are in the order of the rows.
-    fn add_calls(&self, timed: bool, groups: &mut [Group]) {
+    fn add_counted(&self, groups: &mut [Group]) {
         let mut containers: Vec<Container> = groups.iter().map(|_| Container::default()).collect();
-        let owners = Owners((0..).zip(0..groups.len()).collect());
-        let rows: Vec<_> = self.rows.all_calls().collect();
-        let rows = rows.iter().map(|(key, row)| (key, *row));
-        syscalls::fold(rows, timed, CALL_NAMES, &owners, &mut containers);
+        self.rows.fold(&mut containers);
         for (group, container) in groups.iter_mut().zip(containers) {
             group.figures.measured.fill_in(container.measured);
         }

@@ -23,7 +23,7 @@ const MAX_TRIES: u32 = 1_000;
 
 /// How often the readers of one object's maps found a bucket held by another CPU, and tried again.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Retries(Arc<AtomicU64>);
+pub(crate) struct Retries(Arc<AtomicU64>);
 
 impl Retries {
     pub(super) fn count(&self) -> u64 {
@@ -78,7 +78,7 @@ pub(super) fn read_array(map: BorrowedFd<'_>, values: &mut [u64]) -> io::Result<
 ///
 /// # Errors
 /// What the kernel says.
-pub(super) fn read<K: Pod, V: Pod>(
+pub(crate) fn read<K: Pod, V: Pod>(
     map: &HashMap<Owned, K, V>,
     retries: &Retries,
     take: impl FnMut(K, V),

@@ -10,7 +10,6 @@ use aya::{Btf, Ebpf, EbpfLoader, Endianness, maps::MapData};
 use aya_log::EbpfLogger;
 use ctprof_ebpf::abi::event::Found;
 use ctprof_ebpf::abi::layout;
-use ctprof_ebpf::abi::syscall::{CACHE, JUDGED, view};
 use ctprof_ebpf::abi::unwind::{MAX_IMAGES, MAX_TABLES, of_image};
 
 use super::{
@@ -50,8 +49,8 @@ pub struct LoadPlan<'a> {
     pub unwind: bool,
     /// Intervals shorter than this are counted without their stacks.
     pub min_block_ns: u64,
-    /// The view of system calls.
-    pub calls: CallPlan,
+    /// What views ask for.
+    pub views: Settings,
     /// Rows of each half of the sample counts.
     pub count_rows: u32,
     /// Distinct stacks held between two drains.
@@ -71,38 +70,13 @@ pub struct Slots {
     pub share: u32,
 }
 
-/// What the view of system calls wants of the kernel half; by default nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CallPlan {
-    /// One of [`view`].
-    pub view: u32,
-    /// Tell calls under a seccomp filter from others.
-    pub confined: bool,
-    /// Rows that there may be at once.
-    pub rows: u32,
-    /// Calls that take at least this long are sent one by one; 0 for none.
-    pub slow_ns: u64,
-    /// Calls that a seccomp profile would deny, and refused ones, are sent one by one, too.
-    pub judge: bool,
-    /// With their user stacks.
-    pub slow_stacks: bool,
-}
-
-/// Rows that there may be at once, by cgroup; least and most: 13 MiB and 112 MiB if all are used.
-const ROWS_A_CGROUP: u32 = 1_024;
-const ROWS: (u32, u32) = (131_072, 1_048_576);
-
-impl CallPlan {
-    /// Calls, errors and times of a host with so many cgroups.
-    #[must_use]
-    pub fn timed(cgroups: usize) -> Self {
-        let cgroups = u32::try_from(cgroups).unwrap_or(u32::MAX);
-        Self {
-            view: view::TIMES,
-            rows: cgroups.saturating_mul(ROWS_A_CGROUP).clamp(ROWS.0, ROWS.1),
-            ..Self::default()
-        }
-    }
+/// What views have the kernel half know.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Globals with their bytes.
+    pub globals: Vec<(&'static str, Vec<u8>)>,
+    /// Entries of maps; of a map that is there more than once, the last.
+    pub map_sizes: Vec<(&'static str, u32)>,
 }
 
 /// Chosen processes and their descendants that there may be when a recording begins.
@@ -228,7 +202,7 @@ impl Kernel {
     }
 
     /// Counts for a reader of maps how often it had to try again.
-    pub(super) fn retries(&self) -> Retries {
+    pub(crate) fn retries(&self) -> Retries {
         self.retries.clone()
     }
 
@@ -247,7 +221,7 @@ impl Kernel {
     }
 
     /// Takes a map out of the object, as the type its reader expects.
-    pub(super) fn take<T>(&mut self, name: &str) -> Result<T>
+    pub(crate) fn take<T>(&mut self, name: &str) -> Result<T>
     where
         T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
     {
@@ -281,11 +255,8 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
     let (cgroup_v1, record_host) = (u32::from(plan.cgroup_v1), u32::from(plan.record_host));
     let throttle = plan.throttle.value();
     let stack_states = bits(plan.stack_states);
-    let calls = &plan.calls;
     let by_process = u32::from(plan.processes > 0);
     let processes = if plan.processes > 0 { CHOSEN } else { 1 };
-    let (confined, slow_stacks) = (u32::from(calls.confined), u32::from(calls.slow_stacks));
-    let judge = u32::from(calls.judge);
     let stacks_by_slot = u32::from(plan.stacks_by_slot);
     let wanted = if plan.stacks_by_slot {
         plan.slots.all
@@ -298,9 +269,7 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
     } else {
         (1, 1)
     };
-    let judged = if calls.judge { JUDGED * 3 } else { 1 };
     let reused = if plan.reuse_slots { plan.slots.all } else { 1 };
-    let cached_rows = if calls.view == view::OFF { 1 } else { CACHE };
     // aya-log's levels count from 1, error, to 5, trace; 0 is off.
     let log_level: u8 = if plan.log { 4 } else { 0 };
     let mut loader = EbpfLoader::new();
@@ -316,11 +285,6 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
         .override_global(layout::STACKS_BY_SLOT, &stacks_by_slot, true)
         .override_global(layout::UNWIND, &unwind, true)
         .override_global(layout::MIN_BLOCK_NS, &plan.min_block_ns, true)
-        .override_global(layout::CALL_VIEW, &calls.view, true)
-        .override_global(layout::CALL_CONFINED, &confined, true)
-        .override_global(layout::SLOW_NS, &calls.slow_ns, true)
-        .override_global(layout::JUDGE, &judge, true)
-        .override_global(layout::SLOW_STACKS, &slow_stacks, true)
         .override_global(layout::BY_PROCESS, &by_process, true)
         .override_global(layout::FIRST_BORN, &plan.slots.first_born, true)
         .override_global(layout::SLOTS, &plan.slots.all, true)
@@ -342,10 +306,13 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
         .map_max_entries("POPULATION", reused)
         .map_max_entries("COUNTS_A", plan.count_rows)
         .map_max_entries("COUNTS_B", plan.count_rows)
-        .map_max_entries("STACKS", plan.stacks)
-        .map_max_entries("JUDGED_CALLS", judged)
-        .map_max_entries("CALLS", calls.rows.max(1))
-        .map_max_entries("CALL_CACHE", cached_rows);
+        .map_max_entries("STACKS", plan.stacks);
+    for (global, value) in &plan.views.globals {
+        loader.override_global(global, &value[..], true);
+    }
+    for (map, entries) in &plan.views.map_sizes {
+        loader.map_max_entries(map, *entries);
+    }
     let restarts = host::syscalls::restarts();
     for (global, value) in plan.layout.offsets.iter().chain(&restarts) {
         loader.override_global(global, value, true);
@@ -365,4 +332,4 @@ impl std::fmt::Debug for Kernel {
 }
 
 /// Shorthand for a map that this process owns.
-pub(super) type Owned = MapData;
+pub(crate) type Owned = MapData;

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// Lets aya copy a record of the border in and out of a map.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-pub(super) struct Plain<T>(pub(super) T);
+pub(crate) struct Plain<T>(pub(crate) T);
 
 // SAFETY: the records of the border are `#[repr(C)]` integers without padding (their sizes are asserted
 // where they are defined), so every bit pattern is a value.
@@ -238,6 +238,6 @@ impl AsRawFd for Events {
     }
 }
 
-pub(super) fn failed(action: &str, error: &(impl std::error::Error + 'static)) -> Error {
+pub(crate) fn failed(action: &str, error: &(impl std::error::Error + 'static)) -> Error {
     Error::Failed(format!("cannot {action}: {}", describe(error)))
 }

@@ -1,5 +1,8 @@
 //! The table of probes: what each is for, and which programs of the object it consists of.
 
+use crate::collect::Hooks;
+use crate::views;
+
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
@@ -71,7 +74,7 @@ pub const PROCESS_EXEC: Probe = Probe {
     without: "short-lived processes may lack function names",
 };
 
-const fn tracepoint(
+pub(crate) const fn tracepoint(
     id: &'static str,
     program: &'static str,
     hook: &'static str,
@@ -163,32 +166,6 @@ pub const LEDGER: &[Probe] = &[
 /// Probes that make the ledger better where they can be had.
 pub const LEDGER_EXTRA: &[Probe] = &[MIGRATE, CGROUP_ATTACH];
 
-/// System calls: beginnings, threads that end in one, returns. They attach in this order, so that no return is seen
-/// whose beginning could have been.
-pub const SYSCALLS: [Probe; 3] = [
-    tracepoint(
-        "sys_enter",
-        "sys_enter",
-        "sys_enter",
-        "how long system calls take",
-        "no view of system calls",
-    ),
-    tracepoint(
-        "call_never",
-        "call_never",
-        "sched_process_exit",
-        "system calls that do not return",
-        "no view of system calls",
-    ),
-    tracepoint(
-        "sys_exit",
-        "sys_exit",
-        "sys_exit",
-        "system calls and their results",
-        "no view of system calls",
-    ),
-];
-
 const fn throttle(program: &'static str, hook: Hook) -> Probe {
     Probe {
         id: "throttle",
@@ -217,11 +194,12 @@ pub const THROTTLE: [[Probe; 2]; 2] = [
 pub fn all() -> impl Iterator<Item = &'static Probe> {
     const FIRST: &[Probe] = &[CGROUP_MKDIR, CGROUP_RMDIR, PROCESS_EXEC];
     const LAST: &[Probe] = &[VISIT, COMPLETE_STACKS, ON_CPU];
+    let views = views::hooks().flat_map(Hooks::probes);
     FIRST
         .iter()
         .chain(LEDGER)
         .chain(LEDGER_EXTRA)
-        .chain(&SYSCALLS)
+        .chain(views)
         .chain(LAST)
 }
 

@@ -3,20 +3,20 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use ctprof_ebpf::abi::syscall::view;
 use serde::Serialize;
 
 use super::Format;
 use super::output_error;
 use crate::bpf::probes::{self, Hook};
-use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, Sampler, SamplingEvent, Slots};
+use crate::bpf::{Kernel, LoadPlan, ProbeState, Sampler, SamplingEvent, Slots};
+use crate::collect::view_settings;
 use crate::host::btf::{Btf, FIELDS, Layout};
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::host::{Host, kernel};
 use crate::model::StateGroup;
 use crate::requirements::{self, Requirement, Verdict};
 use crate::symbolize::debuginfod::Settings;
-use crate::{Error, Result};
+use crate::{Error, Result, views};
 
 /// Say what works on this host, and what to do about the rest.
 ///
@@ -219,6 +219,7 @@ fn programs(
     layout: &Layout,
     all: &mut Vec<Finding>,
 ) {
+    let every_view: Vec<_> = views::hooks().collect();
     let loaded = Kernel::load(&LoadPlan {
         layout,
         btf,
@@ -237,10 +238,7 @@ fn programs(
         stacks_by_slot: true,
         unwind: true,
         min_block_ns: 0,
-        calls: CallPlan {
-            view: view::TIMES,
-            ..CallPlan::default()
-        },
+        views: view_settings(&every_view),
         count_rows: 1,
         stacks: 1,
         log: false,

@@ -10,13 +10,13 @@ use tokio::signal::unix::{Signal, SignalKind};
 use super::record::command::RunningCommand;
 use super::record::{listen, say};
 use crate::Result;
-use crate::bpf::CallPlan;
-use crate::collect::{Ended, Environment, Observer, Recorded, Session, SessionPlan};
+use crate::collect::{Ended, Environment, Hooks, Observer, Recorded, Session, SessionPlan};
 use crate::grouping::Naming;
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::Containers;
-use crate::model::Grouping;
+use crate::model::{Figures as _, Grouping};
 use crate::target::{Resolved, TargetArgs};
+use crate::views::syscalls::{CallPlan, Syscalls};
 
 /// Whose calls, resolved on this host.
 pub(super) struct Counting {
@@ -96,16 +96,17 @@ impl Counting {
             mut interrupt,
             mut terminate,
         } = self;
+        let views: [&dyn Hooks; 1] = [&plan.calls];
         let mut session = Session::start(SessionPlan {
             map_entries: Some(plan.stacks),
-            calls: plan.calls,
+            views: &views,
             interval: plan.interval,
             log: plan.log,
             ..SessionPlan::new(&env, &targets)
         })?;
         let mut observer = make(&mut session)?;
         session.open()?;
-        session.require_calls()?;
+        session.require(&Syscalls::VIEW, "cannot count system calls")?;
         if let Some(command) = &mut command {
             command.start()?;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{RawCalls, RawLedger, RawSlices, Samples, Session, WatchList};
+use super::{RawLedger, RawSlices, RawViews, Samples, Session, WatchList};
 use crate::Result;
 use crate::bpf::Sampler;
 use crate::host::clock;
@@ -15,8 +15,8 @@ pub struct Recorded {
     pub samples: Samples,
     /// The ledger's figures; `None` where there is no ledger.
     pub ledger: Option<RawLedger>,
-    /// System calls; `None` where there is no such view.
-    pub calls: Option<RawCalls>,
+    /// What was counted for views.
+    pub raw: RawViews,
     /// The figures piece by piece; `None` where nobody asked for them.
     pub slices: Option<RawSlices>,
     /// Slots and cgroups.
@@ -37,9 +37,7 @@ impl Session<'_> {
         if self.ended.is_some() {
             return Ok(());
         }
-        if let Some(calls) = &mut self.calls {
-            calls.detach();
-        }
+        self.views.detach();
         if let Some(ledger) = &mut self.ledger {
             ledger.end(&mut self.kernel)?;
         }
@@ -85,19 +83,19 @@ impl Session<'_> {
             }
             None => None,
         };
-        let calls = self.calls.take();
-        let calls = calls.map(|calls| calls.finish(self.ended_ns)).transpose()?;
+        let raw = std::mem::take(&mut self.views).finish(self.ended_ns)?;
         self.kernel.flush_log();
         let window = self.ended.unwrap_or_else(|| self.started.elapsed());
-        let slices = self.slicer.take().map(|slicer| {
-            slicer.finish(window, ledger.as_ref(), calls.as_ref(), &mut self.samples)
-        });
+        let slices = self
+            .slicer
+            .take()
+            .map(|slicer| slicer.finish(window, ledger.as_ref(), raw.get(), &mut self.samples));
         let lost = self.lost()?;
         drop(self.scope);
         Ok(Recorded {
             samples: self.samples,
             ledger,
-            calls,
+            raw,
             slices,
             watch: self.watch,
             lost,

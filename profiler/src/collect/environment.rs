@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::bpf::CallPlan;
 use crate::host::btf::{Btf, Layout};
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::host::containers::Containers;
@@ -63,18 +62,6 @@ impl Environment {
     /// The hierarchy cannot be read.
     pub fn cgroups(&self) -> Result<usize> {
         Ok(self.hierarchy.walk("/")?.len())
-    }
-
-    /// The view of system calls with errors and times, if it is `wanted`.
-    ///
-    /// # Errors
-    /// The hierarchy cannot be read.
-    pub fn calls(&self, wanted: bool) -> Result<CallPlan> {
-        Ok(if wanted {
-            CallPlan::timed(self.cgroups()?)
-        } else {
-            CallPlan::default()
-        })
     }
 }
 

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use super::ledger::LedgerRun;
 use super::pace::Pace;
 use super::session::causes_of;
-use super::{Observer, RawCalls, RawLedger, Session, SessionPlan, WatchList};
+use super::{Observer, RawLedger, RawViews, Session, SessionPlan, WatchList};
 use crate::bpf::{ProgramFigures, SlotFigures};
 use crate::model::{Loss, Losses, Unavailable, ViewId};
 use crate::{Error, Result};
 use ctprof_ebpf::abi::ledger::DelayKey;
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 
 /// How long a cgroup has been gone before its slot is given away: a wait that began before it went has long ended.
 const QUARANTINE: Duration = Duration::from_secs(5);
@@ -43,8 +42,8 @@ pub struct Live<'a> {
 pub struct Settled<'a> {
     /// Figures of every slot that is in use. Threads have not left: there is no lifetime to compare them with.
     pub ledger: &'a RawLedger,
-    /// System calls so far; `None` where there is no such view.
-    pub calls: Option<&'a RawCalls>,
+    /// What was counted for views so far.
+    pub raw: RawViews,
     /// Threads alive, by slot; those without any are absent.
     pub threads: HashMap<u32, u32>,
 }
@@ -67,8 +66,8 @@ pub struct Retirement {
     pub cgroups: Vec<Retired>,
     /// Their part of the delay matrix; the other slot may be in use.
     pub delays: Vec<(DelayKey, u64)>,
-    /// Their system calls.
-    pub calls: Vec<(CallKey, CallRow)>,
+    /// What was counted for views of them.
+    pub raw: RawViews,
 }
 
 impl<'a> Live<'a> {
@@ -169,14 +168,11 @@ impl<'a> Live<'a> {
         let Some(ledger) = &mut session.ledger else {
             return Err(no_ledger());
         };
-        let calls = match &mut session.calls {
-            Some(calls) => Some(calls.read()?),
-            None => None,
-        };
+        let raw = session.views.read()?;
         self.last = ledger.read(session.watch.every_slot(), &self.last)?;
         let settled = Settled {
             ledger: &self.last,
-            calls,
+            raw,
             threads,
         };
         Ok((settled, &session.watch))
@@ -211,14 +207,11 @@ impl<'a> Live<'a> {
         for slot in maps.held_back()? {
             slots.remove(&slot);
         }
-        let calls = match &mut session.calls {
-            Some(calls) => calls.take(&mut slots)?,
-            None => Vec::new(),
-        };
+        let raw = session.views.take(&mut slots)?;
         let mut retirement = Retirement {
             cgroups: Vec::new(),
             delays: maps.take_delays(&slots)?,
-            calls,
+            raw,
         };
         for slot in slots {
             let figures = maps.figures(slot)?;

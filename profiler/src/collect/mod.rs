@@ -5,7 +5,7 @@
 //! - `slices`: the same second by second
 //! - `watch`: which cgroup has which slot
 //! - `shares`: how many slots there are, and how many of them a container may have
-//! - `syscalls`: the view of system calls: start, end, its rows
+//! - `hooked`: views that the kernel half counts for
 //! - `environment`: what a session finds on this host before anything is loaded
 //! - `start`: the plan of a recording, and loading the kernel half
 //! - `observer`: who is told what happens while recording
@@ -25,6 +25,7 @@ mod completing;
 mod end;
 mod environment;
 mod event_loop;
+mod hooked;
 mod ledger;
 mod live;
 mod observer;
@@ -37,7 +38,6 @@ mod shares;
 mod side_band;
 mod slices;
 mod start;
-mod syscalls;
 mod takes;
 mod unwinding;
 mod watch;
@@ -45,6 +45,8 @@ mod watch;
 pub use end::Recorded;
 pub use environment::Environment;
 pub use event_loop::block_on;
+pub(crate) use hooked::settings as view_settings;
+pub use hooked::{Hooked, Hooks, Raw, RawViews};
 pub use ledger::RawLedger;
 pub use live::{Live, Retired, Retirement, Settled};
 pub use observer::{Ended, Observer, SlowCallSeen, Snapshot};
@@ -52,6 +54,5 @@ pub use samples::Samples;
 pub use session::Session;
 pub use slices::{RawPart, RawSlice, RawSlices, SlotSlice};
 pub use start::{SessionPlan, Unwind};
-pub use syscalls::{RawCalls, add_row};
 pub use takes::TakeId;
 pub use watch::{Endless, WatchList};

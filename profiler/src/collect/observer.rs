@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ctprof_ebpf::abi::syscall::SlowCall;
 
-use super::{RawCalls, Samples, WatchList};
+use super::{RawViews, Samples, WatchList};
 use crate::Result;
 use crate::model::{ContainerIdentity, ProcessKey, SideBand};
 use crate::unwind::News;
@@ -60,8 +60,8 @@ pub struct Snapshot<'a> {
     pub elapsed: Duration,
     /// Slots and cgroups.
     pub watch: &'a WatchList,
-    /// System calls.
-    pub calls: &'a RawCalls,
+    /// What was counted for views.
+    pub raw: RawViews,
     /// Thread time by slot; `None` without a ledger.
     pub thread_time_ns: Option<HashMap<u32, u64>>,
 }

@@ -4,7 +4,7 @@ use super::ledger::grace_period;
 use super::session::side_bands;
 use super::side_band::SideBands;
 use super::takes::{TakeId, Takes};
-use super::{Live, RawLedger, Recorded, Samples};
+use super::{Live, RawLedger, RawViews, Recorded, Samples};
 use crate::bpf::Sampler;
 use crate::host::clock;
 use crate::model::StateGroup;
@@ -63,7 +63,7 @@ impl Live<'_> {
         });
         Ok(Some(Recorded {
             ledger: Some(after.since(&take.before)),
-            calls: None,
+            raw: RawViews::default(),
             slices: None,
             watch: session.watch.of_roots(take.roots),
             lost: lost.collect(),

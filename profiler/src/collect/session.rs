@@ -8,16 +8,14 @@ mod run;
 
 use std::time::{Duration, Instant};
 
-use ctprof_ebpf::abi::syscall::CallKey;
-
 use super::completing::Completing;
+use super::hooked::{Hooked, HookedViews};
 use super::ledger::LedgerRun;
 use super::pace::Pace;
 use super::refusals::Refusals;
 use super::side_band::SideBands;
 use super::slices::Slicer;
 use super::start::{SessionPlan, check, completes, early, load, needed, rows_of};
-use super::syscalls::CallRun;
 use super::takes::Takes;
 use super::unwinding::Unwinding;
 use super::{Samples, WatchList};
@@ -39,7 +37,7 @@ pub struct Session<'a> {
     pub(super) events: Option<Events>,
     pub(super) sampler: Option<Sampler>,
     pub(super) ledger: Option<LedgerRun>,
-    pub(super) calls: Option<CallRun>,
+    pub(super) views: HookedViews,
     pub(super) watch: WatchList,
     pub(super) refused: Refusals,
     pub(super) samples: Samples,
@@ -108,10 +106,10 @@ impl<'a> Session<'a> {
         };
         let ledger = LedgerRun::load(&mut kernel, &plan.env.layout, throttle, &mut unavailable)?;
 
-        let calls = if ledger.is_some() {
-            CallRun::load(&mut kernel, &plan.calls, &mut unavailable)?
+        let views = if ledger.is_some() {
+            HookedViews::load(plan.views, &mut kernel, &mut unavailable)?
         } else {
-            None
+            HookedViews::default()
         };
 
         kernel.all_loaded();
@@ -135,6 +133,7 @@ impl<'a> Session<'a> {
                 causes_of(&unavailable, &ViewId::LEDGER)
             )));
         }
+        let views = ledger.as_ref().map(|_| views).unwrap_or_default();
         let slicer = plan.slices.map(Slicer::new);
         let mut samples = Samples::default();
         if slicer.is_some() {
@@ -149,7 +148,7 @@ impl<'a> Session<'a> {
             events: Some(events),
             sampler: None,
             ledger,
-            calls,
+            views,
             watch,
             refused,
             samples,
@@ -178,9 +177,7 @@ impl<'a> Session<'a> {
             self.sample()?;
         }
         if let Some(ledger) = &mut self.ledger {
-            let calls = self.calls.take();
-            self.calls =
-                calls.and_then(|calls| calls.attach(&mut self.kernel, &mut self.unavailable));
+            self.views.attach(&mut self.kernel, &mut self.unavailable);
             // Before the first thread is entered: the window holds everything that is charged.
             self.started = Instant::now();
             let is_by_process = !self.plan.targets.processes.is_empty();
@@ -216,30 +213,23 @@ impl<'a> Session<'a> {
         Pace::of(events)
     }
 
-    /// Has these calls, which a profile would deny, sent one by one. Before [`open`](Self::open).
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub fn judge(&mut self, denied: impl IntoIterator<Item = CallKey>) -> Result<()> {
-        match &mut self.calls {
-            Some(calls) => calls.judge(denied),
-            None => Ok(()),
-        }
+    /// The view whose maps have this type; `None` where it is not counted.
+    pub fn view<H: Hooked>(&mut self) -> Option<&mut H> {
+        self.views.get_mut()
     }
 
-    /// The view of system calls has to be there.
+    /// This view has to be there.
     ///
     /// # Errors
-    /// It is not: why.
-    pub fn require_calls(&self) -> Result<()> {
-        if self.calls.is_some() {
+    /// It is not: why. `cannot` is what cannot be done without it.
+    pub fn require(&self, view: &ViewId, cannot: &str) -> Result<()> {
+        if self.views.has(view) {
             return Ok(());
         }
-        let causes =
-            [ViewId::SYSCALLS, ViewId::LEDGER].map(|view| causes_of(&self.unavailable, &view));
+        let causes = [view, &ViewId::LEDGER].map(|view| causes_of(&self.unavailable, view));
         let causes: Vec<String> = causes.into_iter().filter(|it| !it.is_empty()).collect();
         Err(Error::Unsupported(format!(
-            "cannot count system calls: {}; run `ctprof check` for what is missing",
+            "{cannot}: {}; run `ctprof check` for what is missing",
             causes.join("; ")
         )))
     }

@@ -10,8 +10,9 @@ use ctprof_ebpf::abi::count_key::{Count, CountKey};
 use ctprof_ebpf::abi::ledger::state;
 use ctprof_ebpf::abi::syscall::{CallKey, kind};
 
-use super::{RawCalls, RawLedger, Samples};
+use super::{RawLedger, Samples};
 use crate::bpf::SlotFigures;
+use crate::views::syscalls::RawCalls;
 
 /// An hour of seconds.
 const MOST_SLICES: usize = 3_600;

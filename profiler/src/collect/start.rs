@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::Environment;
+use super::hooked::{Hooks, settings};
 use super::ledger::attach_throttle;
-use super::syscalls::call_probes;
 use super::watch::Endless;
 use crate::bpf::probes::{self, Probe};
-use crate::bpf::{CallPlan, Kernel, LoadPlan, ProbeState, SamplingEvent, Slots, possible_cpus};
+use crate::bpf::{Kernel, LoadPlan, ProbeState, SamplingEvent, Slots, possible_cpus};
 use crate::host::btf::Throttle;
 use crate::host::cgroup::Version;
 use crate::model::{StateGroup, Unavailable, ViewId};
@@ -51,8 +51,8 @@ pub struct SessionPlan<'a> {
     pub unwind: Unwind,
     /// Intervals off the CPU shorter than this are counted without their stacks.
     pub min_block: Duration,
-    /// The view of system calls.
-    pub calls: CallPlan,
+    /// Views that the kernel half counts for.
+    pub views: &'a [&'a dyn Hooks],
     /// How often the observer is shown what was counted so far; `None` for never.
     pub interval: Option<Duration>,
     /// The length of the pieces that figures are kept for one by one; `None` for none.
@@ -79,7 +79,7 @@ impl<'a> SessionPlan<'a> {
             stacks_on_demand: false,
             unwind: Unwind::FramePointer,
             min_block: Duration::ZERO,
-            calls: CallPlan::default(),
+            views: &[],
             interval: None,
             slices: None,
             throttle: None,
@@ -94,8 +94,8 @@ impl<'a> SessionPlan<'a> {
     }
 
     /// Whether anything of this recording has stacks.
-    pub(super) const fn has_stacks(&self) -> bool {
-        !self.stacks.is_empty() || self.calls.slow_stacks
+    pub(super) fn has_stacks(&self) -> bool {
+        !self.stacks.is_empty() || self.views.iter().any(|view| view.has_stacks())
     }
 }
 
@@ -137,7 +137,7 @@ pub(super) fn load(plan: &SessionPlan<'_>, rows: u32, slots: Slots) -> Result<(K
             stacks_by_slot: plan.stacks_on_demand,
             unwind: plan.unwinds(),
             min_block_ns: u64::try_from(plan.min_block.as_nanos()).unwrap_or(u64::MAX),
-            calls: plan.calls,
+            views: settings(plan.views),
             count_rows: rows,
             stacks: rows,
             log: plan.log,
@@ -161,7 +161,7 @@ pub(super) fn needed(plan: &SessionPlan<'_>) -> Vec<&'static Probe> {
     if plan.env.layout.lacks_for_ledger.is_none() {
         needed.extend(&probes::LEDGER[..1]);
         needed.push(&probes::VISIT);
-        needed.extend(call_probes(&plan.calls));
+        needed.extend(plan.views.iter().flat_map(|view| view.probes()));
         needed.extend(&probes::LEDGER[1..]);
         needed.extend(probes::LEDGER_EXTRA);
     }

@@ -98,3 +98,10 @@ pub fn combine_lists<T: Sums>(
         Op::Subtract => own.retain(|entry| !entry.is_nothing()),
     }
 }
+
+/// What is new of a counter, which is remembered. One that is smaller than it was has nothing new, and counts as it was.
+pub const fn new_of(seen: &mut u64, now: u64) -> u64 {
+    let new = now.saturating_sub(*seen);
+    *seen += new;
+    new
+}

@@ -19,8 +19,6 @@ impl ViewId {
     pub const THROTTLED_EXACT: Self = Self::new("throttled.exact");
     /// Why threads are blocked.
     pub const BLOCKED_REASONS: Self = Self::new("blocked_reasons");
-    /// System calls.
-    pub const SYSCALLS: Self = Self::new("syscalls");
     /// Cgroups outside ctprof's own cgroup namespace.
     pub const CGROUPS: Self = Self::new("cgroups");
     /// What processes that are gone had mapped.

@@ -6,15 +6,20 @@
 //! - `table`: the views as a table, for those who do not know their types
 //! - `shown`: what they measured of a row, as it is shown
 //! - `recorder`: all views while a recording goes on
+//! - `kept`: what the kernel half counted, for rows that outlive its slots
 //!
 //! The folders are declared by the table, where `cargo fmt` does not look for them:
 //! `rustfmt --edition 2024 profiler/src/views/*/mod.rs` formats them.
 
+use crate::collect::Hooks;
+
+mod kept;
 mod recorder;
 mod shown;
 mod table;
 mod view;
 
+pub use kept::{Kept, RowOf};
 pub use recorder::{Prepared, Recorder, Running, Scope};
 pub use shown::Shown;
 pub use table::{Entry, decode, encode, read};
@@ -38,6 +43,16 @@ macro_rules! views {
             map.end()
         }
     };
+}
+
+/// What those views whose figures the kernel half counts can ask of it: every program, and maps as small as they can be.
+pub fn hooks() -> impl Iterator<Item = &'static dyn Hooks> {
+    ALL.iter().filter_map(|view| view.hooks)
+}
+
+/// What the kernel half counts for views, to be kept by row; nothing yet.
+pub fn kept() -> impl Iterator<Item = Box<dyn Kept>> {
+    ALL.iter().filter_map(|view| (view.kept)())
 }
 
 views! {

@@ -1,8 +1,10 @@
 //! The views as a table, for those who do not know their types.
 
+use super::kept::Kept;
 use super::recorder::{Prepared, Scope};
 use super::shown::Shown;
 use super::view::{self, About, Clean, RowView, Section};
+use crate::collect::Hooks;
 use crate::host::cgroup::Hierarchy;
 use crate::model::metric::{Metric, OfRow};
 use crate::model::{Measured, ViewId};
@@ -24,6 +26,10 @@ pub struct Entry {
     pub(super) section: fn(&Shown, bool) -> Option<Section>,
     /// See [`RowView::times`].
     pub(super) times: fn(&Measured, &str) -> Option<u64>,
+    /// See [`RowView::HOOKS`].
+    pub(super) hooks: Option<&'static dyn Hooks>,
+    /// See [`RowView::kept`].
+    pub(super) kept: fn() -> Option<Box<dyn Kept>>,
     /// See [`RowView::prepare`].
     pub(super) prepare: fn(&Scope<'_>) -> Prepared,
     read: fn(&Hierarchy, &str, &mut Measured),
@@ -41,6 +47,8 @@ impl Entry {
             line: |row| row.measured.get::<V>()?.line(row.thread_time_ns),
             section: |row, full| row.measured.get::<V>()?.section(row.thread_time_ns, full),
             times: |all, name| all.get::<V>()?.times(name),
+            hooks: V::HOOKS,
+            kept: V::kept,
             prepare: V::prepare,
             read: |hierarchy, path, all| {
                 if let Some(figures) = V::read(hierarchy, path) {

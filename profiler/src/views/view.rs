@@ -3,7 +3,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::kept::Kept;
 use super::recorder::{NOT_IN_PARTS, Prepared, Readings, Scope};
+use crate::collect::Hooks;
 use crate::host::cgroup::Hierarchy;
 use crate::model::metric::{Metric, OfRow};
 use crate::model::{Figures, ViewId};
@@ -41,6 +43,9 @@ pub trait RowView: Figures {
 
     /// Its metrics of a row.
     const METRICS: &'static [Metric<OfRow>] = &[];
+
+    /// What it can ask of the kernel half: every program, and maps as small as they can be. `None` for a view that has none there.
+    const HOOKS: Option<&'static dyn Hooks> = None;
 
     /// The figures as a recording on disk has them: no field is ever left out, and a change is a new version of the
     /// layout.
@@ -81,6 +86,12 @@ pub trait RowView: Figures {
     /// Why [`read`](Self::read) has nothing of any cgroup of this host, and what to do about it.
     #[must_use]
     fn cannot_read(_: &Hierarchy) -> Option<String> {
+        None
+    }
+
+    /// What the kernel half counts for it, to be kept by row; `None` if it counts nothing for it.
+    #[must_use]
+    fn kept() -> Option<Box<dyn Kept>> {
         None
     }
 

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use ctprof_ebpf::abi::ledger::{DelayKey, state};
 use ctprof_ebpf::abi::scope::{SLOT_IDLE, SLOT_KERNEL};
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 
 use super::culprits::Who;
 use super::row::Row;
 use super::{RowId, Rows, Tells};
 use crate::bpf::SlotFigures;
-use crate::collect::{Retirement, add_row};
+use crate::collect::{RawViews, Retirement};
 use crate::grouping::Named;
 use crate::model::{Fixed, GroupKey};
 
@@ -77,19 +76,16 @@ impl Rows {
         });
     }
 
-    /// Of this reading: system calls.
-    pub(in crate::agent) fn calls<'c>(
-        &mut self,
-        now: impl Iterator<Item = (&'c CallKey, &'c CallRow)>,
-    ) {
-        let (rows, slots) = (&mut self.rows, &self.slots);
-        self.seen.calls(now, |key, new| {
-            let row = slots.get(&key.slot()).and_then(|id| rows.get_mut(id));
-            row.is_some_and(|row| {
-                add_row(row.calls.entry(key.with_slot(0)).or_default(), new);
-                true
-            })
-        });
+    /// Of this reading: what was counted for views.
+    pub(in crate::agent) fn counted(&mut self, now: &RawViews) {
+        let (rows, slots) = (&self.rows, &self.slots);
+        let row_of = |slot| {
+            let id = slots.get(&slot)?;
+            rows.contains_key(id).then_some(id.0)
+        };
+        for view in &mut self.views {
+            view.add(now, &row_of);
+        }
     }
 
     /// Takes over what the kernel half has of cgroups that are gone. `named` says who a slot is: of those
@@ -137,11 +133,9 @@ impl Rows {
                 row.culprits.add(who, ns, self.limits.culprits);
             }
         }
-        for (key, row) in &retirement.calls {
-            let new = self.seen.last_call(*key, *row);
-            if let Some(row) = ids.get(&key.slot()).and_then(|id| self.rows.get_mut(id)) {
-                add_row(row.calls.entry(key.with_slot(0)).or_default(), new);
-            }
+        let row_of = |slot| ids.get(&slot).map(|id| id.0);
+        for view in &mut self.views {
+            view.add_last(&retirement.raw, &row_of);
         }
     }
 }

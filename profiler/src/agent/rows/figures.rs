@@ -4,6 +4,7 @@ use ctprof_ebpf::abi::ledger::{Account, Series};
 use ctprof_ebpf::histogram::BUCKETS;
 
 use crate::bpf::SlotFigures;
+use crate::model::sums::new_of;
 
 /// A histogram; absent as long as nothing was counted, as it is for most rows' stops by a quota.
 type Buckets = Option<Box<[u64; BUCKETS]>>;
@@ -67,13 +68,6 @@ impl Figures {
         };
         Self::default().advance(&other, self);
     }
-}
-
-/// What is new of a counter, which is remembered.
-pub(super) const fn new_of(seen: &mut u64, now: u64) -> u64 {
-    let new = now.saturating_sub(*seen);
-    *seen += new;
-    new
 }
 
 const fn add_new(seen: &mut u64, now: u64, total: &mut u64) {

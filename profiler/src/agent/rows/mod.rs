@@ -23,10 +23,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
-
 pub(super) use self::row::Row;
-use crate::model::{Delayer, Fixed, GroupKey, Ledger, State};
+use crate::model::{Container, Delayer, Fixed, GroupKey, Ledger, State};
+use crate::views::{self, Kept};
 use culprits::Who;
 use seen::Seen;
 
@@ -81,6 +80,8 @@ pub(super) struct Rows {
     names: HashMap<RowId, String>,
     owners_of_names: HashMap<String, RowId>,
     seen: Seen,
+    /// What was counted for views.
+    views: Vec<Box<dyn Kept>>,
     next: u64,
     limits: Limits,
     tells: Tells,
@@ -106,6 +107,7 @@ impl Rows {
             names: HashMap::new(),
             owners_of_names: HashMap::new(),
             seen: Seen::default(),
+            views: views::kept().collect(),
             next: 0,
             limits,
             tells: Tells::default(),
@@ -142,9 +144,13 @@ impl Rows {
         let Some(row) = self.remove(id) else {
             return;
         };
+        let before = id;
         let id = self.admit(now);
         if let Some(into) = self.rows.get_mut(&id) {
             into.absorb(row, self.limits.culprits);
+        }
+        for view in &mut self.views {
+            view.merge(before.0, id.0);
         }
         self.forget_culprits();
     }
@@ -233,6 +239,9 @@ impl Rows {
             let Some(mut row) = self.remove(*id) else {
                 continue;
             };
+            for view in &mut self.views {
+                view.remove(id.0);
+            }
             self.ended += 1;
             for (state, ns) in row.time_ns(self.tells, self.all_ticks) {
                 *self.gone_ns.entry(state).or_default() += ns;
@@ -286,12 +295,12 @@ impl Rows {
         })
     }
 
-    /// System calls of all rows, by keys whose slot is the place of the row in [`iter`](Self::iter).
-    pub(super) fn all_calls(&self) -> impl Iterator<Item = (CallKey, &CallRow)> {
-        (0..).zip(self.rows.values()).flat_map(|(place, row)| {
-            let calls = row.calls.iter();
-            calls.map(move |(key, row)| (key.with_slot(place), row))
-        })
+    /// Gives containers what was counted for views; they are in the order of [`iter`](Self::iter).
+    pub(super) fn fold(&self, containers: &mut [Container]) {
+        let places = self.rows.keys().map(|id| id.0).zip(0..).collect();
+        for view in &self.views {
+            view.fold(&places, containers);
+        }
     }
 
     /// Time of rows that are not there any more.
@@ -312,12 +321,10 @@ impl Rows {
     /// How much is remembered, in entries of whatever kind.
     #[cfg(test)]
     fn len(&self) -> usize {
-        let of_rows = self
-            .rows
-            .values()
-            .map(|it| it.calls.len() + it.culprits.len());
+        let of_rows = self.rows.values().map(|it| it.culprits.len());
+        let of_views: usize = self.views.iter().map(|it| it.entries()).sum();
         let names = self.names.len() + self.owners_of_names.len() + self.ids.len();
-        let others = self.slots.len() + self.refused.len() + self.seen.len();
+        let others = self.slots.len() + self.refused.len() + self.seen.len() + of_views;
         self.rows.len() + of_rows.sum::<usize>() + names + others
     }
 }

@@ -1,17 +1,15 @@
 //! One row: sums that only grow.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use ctprof_ebpf::abi::ledger::state;
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 
 use super::culprits::Culprits;
 use super::figures::Figures;
 use super::{RowId, Tells};
 use crate::aggregate::{histogram, part, state_of};
-use crate::collect::add_row;
 use crate::model::{CfsFigures, ContainerIdentity, GroupKey, Ledger, Measured, State};
 
 /// A row.
@@ -27,8 +25,6 @@ pub(in crate::agent) struct Row {
     pub(super) sums: Figures,
     /// Time on the CPU that is the kernel's for certain, beside that in `sums`.
     pub(super) kernel_threads_ns: u64,
-    /// System calls, by keys of slot 0.
-    pub(super) calls: HashMap<CallKey, CallRow>,
     pub(super) culprits: Culprits<RowId>,
     /// Time on the CPU in `sums` as it was told: user, kernel.
     on_cpu_ns: (u64, u64),
@@ -127,9 +123,6 @@ impl Row {
     pub(super) fn absorb(&mut self, other: Self, most_culprits: usize) {
         self.sums.absorb(&other.sums);
         self.kernel_threads_ns += other.kernel_threads_ns;
-        for (key, more) in other.calls {
-            add_row(self.calls.entry(key).or_default(), more);
-        }
         self.culprits.absorb(other.culprits, most_culprits);
         self.is_new = true;
     }

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use ctprof_ebpf::abi::ledger::DelayKey;
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 
-use super::figures::{Figures, new_of};
+use super::figures::Figures;
 use crate::bpf::SlotFigures;
+use crate::model::sums::new_of;
 
 /// The last reading. It has an entry for what the kernel half's maps have, and none for what was taken out of them.
 #[derive(Debug, Default)]
@@ -14,7 +14,6 @@ pub(super) struct Seen {
     slots: HashMap<u32, Figures>,
     /// Sorted by key.
     delays: Vec<(u64, u64)>,
-    calls: HashMap<CallKey, CallRow>,
 }
 
 impl Seen {
@@ -64,22 +63,6 @@ impl Seen {
         }
     }
 
-    /// Hands over what is new of system calls.
-    pub(super) fn calls<'c>(
-        &mut self,
-        now: impl Iterator<Item = (&'c CallKey, &'c CallRow)>,
-        mut give: impl FnMut(CallKey, CallRow) -> bool,
-    ) {
-        for (key, now) in now {
-            let seen = self.calls.entry(*key).or_default();
-            let mut after = *seen;
-            let new = new_call(&mut after, *now);
-            if new.count == 0 && new.sum_ns == 0 || give(*key, new) {
-                *seen = after;
-            }
-        }
-    }
-
     /// The last figures of a slot that is another cgroup's from now on: what is new of them.
     pub(super) fn last_figures(&mut self, slot: u32, now: &SlotFigures, sum: &mut Figures) {
         self.slots
@@ -108,15 +91,10 @@ impl Seen {
         });
     }
 
-    /// A row of system calls that is out of the map: what is new of it.
-    pub(super) fn last_call(&mut self, key: CallKey, now: CallRow) -> CallRow {
-        new_call(&mut self.calls.remove(&key).unwrap_or_default(), now)
-    }
-
     /// How many entries there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.slots.len() + self.delays.len() + self.calls.len()
+        self.slots.len() + self.delays.len()
     }
 }
 
@@ -128,14 +106,5 @@ const fn unpacked(key: u64) -> DelayKey {
     DelayKey {
         victim: (key >> 32) as u32,
         culprit: key as u32,
-    }
-}
-
-fn new_call(seen: &mut CallRow, now: CallRow) -> CallRow {
-    CallRow {
-        count: new_of(&mut seen.count, now.count),
-        sum_ns: new_of(&mut seen.sum_ns, now.sum_ns),
-        off_cpu_ns: new_of(&mut seen.off_cpu_ns, now.off_cpu_ns),
-        max_ns: now.max_ns,
     }
 }

@@ -10,12 +10,13 @@ use crate::aggregate::retain_rows;
 use crate::bpf::SamplingEvent;
 use crate::cli::record::progress::Progress;
 use crate::cli::record::{SLICE, listen, say};
-use crate::collect::{Ended, Environment, SessionPlan, Unwind, block_on};
+use crate::collect::{Ended, Environment, Hooks, SessionPlan, Unwind, block_on};
 use crate::compare::FREQUENCY_HZ;
 use crate::host::kernel;
 use crate::model::{StateGroup, Window};
 use crate::recording::{Recording, raise_file_limit};
 use crate::target::Resolved;
+use crate::views::syscalls::CallPlan;
 use crate::{Error, Result};
 
 /// How long what runs is recorded.
@@ -71,12 +72,14 @@ async fn record_all(
     // From here on Ctrl-C ends the recording, not the process.
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
+    let calls = CallPlan::of(&env, args.wants_calls())?;
+    let views: Vec<&dyn Hooks> = calls.iter().map(|view| view as _).collect();
     let plan = SessionPlan {
         event: SamplingEvent::best(),
         frequency_hz: frequency(&env, args.frequency)?,
         stacks: &StateGroup::ALL,
         unwind: Unwind::Auto,
-        calls: env.calls(args.wants_calls())?,
+        views: &views,
         slices: Some(SLICE),
         log,
         ..SessionPlan::new(&env, &targets)

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{duration, output_error, rows};
 use crate::bpf::SamplingEvent;
-use crate::collect::{Ended, Environment, SessionPlan, Unwind, block_on};
+use crate::collect::{Ended, Environment, Hooks, SessionPlan, Unwind, block_on};
 use crate::host::btf::Throttle;
 use crate::host::{Host, kernel};
 use crate::model::{Grouping, StateGroup};
@@ -26,6 +26,7 @@ use crate::output::{self, report};
 use crate::recording::{Recording, raise_file_limit};
 use crate::store::RecordingDir;
 use crate::target::{Resolved, TargetArgs};
+use crate::views::syscalls::CallPlan;
 use crate::{Error, Result, memory};
 use command::RunningCommand;
 use progress::Progress;
@@ -244,6 +245,8 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let mut terminate = listen(SignalKind::terminate())?;
 
     let stacks = args.stack_states();
+    let calls = CallPlan::of(&env, args.syscalls)?;
+    let views: Vec<&dyn Hooks> = calls.iter().map(|view| view as _).collect();
     let plan = SessionPlan {
         event: args.event.event(),
         frequency_hz: args.frequency,
@@ -252,8 +255,8 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         stacks: &stacks,
         unwind: args.unwind,
         min_block: args.min_block,
-        calls: env.calls(args.syscalls)?,
         slices: Some(SLICE),
+        views: &views,
         log,
         ..SessionPlan::new(&env, &targets)
     };

@@ -9,10 +9,9 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ctprof_ebpf::abi::syscall::{CallKey, kind, view};
+use ctprof_ebpf::abi::syscall::{CallKey, kind};
 
 use super::callers::{Caller, Callers};
-use crate::bpf::CallPlan;
 use crate::cli::counting::{Counting, Plan};
 use crate::collect::{Observer, Recorded, Samples, SlowCallSeen, block_on};
 use crate::grouping::{Naming, owner, owners};
@@ -21,6 +20,7 @@ use crate::host::syscalls::CALL_NAMES;
 use crate::model::{ContainerIdentity, Grouping, ProcessKey, Runtime};
 use crate::seccomp::{Called, Filter, called};
 use crate::target::TargetArgs;
+use crate::views::syscalls::{CallPlan, CallRun, RawCalls};
 use crate::{Error, Result};
 
 /// Rows of the kernel's table.
@@ -104,7 +104,7 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
     }
     let plan = Plan {
         calls: CallPlan {
-            view: view::TIMES,
+            timed: true,
             confined: true,
             rows: ROWS,
             judge: wanted.filter.is_some(),
@@ -128,8 +128,8 @@ async fn count(wanted: &Wanted<'_>) -> Result<Watched> {
             command.as_mut(),
             async |hierarchy| births_end(&awaited, hierarchy).await,
             |session| {
-                if let Some(filter) = wanted.filter {
-                    session.judge(filter.denied(CALL_NAMES))?;
+                if let (Some(filter), Some(calls)) = (wanted.filter, session.view::<CallRun>()) {
+                    calls.judge(filter.denied(CALL_NAMES))?;
                 }
                 Ok(Follower {
                     births: &births,
@@ -212,7 +212,7 @@ impl Follower<'_, '_> {
         if let Some(callers) = &mut self.callers {
             callers.end(&mut recorded.lost);
         }
-        let Some(calls) = &recorded.calls else {
+        let Some(calls) = recorded.raw.get::<RawCalls>() else {
             return Vec::new();
         };
         let births = &mut *self.births.borrow_mut();

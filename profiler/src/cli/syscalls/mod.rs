@@ -12,16 +12,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
-use ctprof_ebpf::abi::syscall::view as wanted;
 
 use super::counting::{Counting, Plan};
 use super::{Format, duration, rows};
 use crate::Result;
-use crate::bpf::CallPlan;
 use crate::collect::block_on;
 use crate::model::Grouping;
 use crate::target::TargetArgs;
-use crate::views::syscalls::Order;
+use crate::views::syscalls::{CallPlan, Order};
 use view::View;
 
 /// Length of a recording that names neither a duration nor a command, and does not show what it counts.
@@ -113,11 +111,7 @@ impl SyscallsArgs {
     fn plan(&self, cgroups: usize) -> CallPlan {
         let plan = CallPlan::timed(cgroups);
         CallPlan {
-            view: if self.counts_only {
-                wanted::COUNTS
-            } else {
-                wanted::TIMES
-            },
+            timed: !self.counts_only,
             rows: self.map_entries.unwrap_or(plan.rows),
             slow_ns: self
                 .slow

@@ -23,7 +23,7 @@ use crate::model::units::duration;
 use crate::model::{Container, ContainerIdentity, Losses, Pod, ProcessKey, Runtime, Unavailable};
 
 use crate::views::syscalls::{
-    self, Order, Syscall, SyscallSummary, Syscalls, in_short, sort, table,
+    self, Order, RawCalls, Syscall, SyscallSummary, Syscalls, in_short, sort, table,
 };
 
 /// Version of the JSON form.
@@ -139,14 +139,14 @@ impl<'a> View<'a> {
             self.slow.count(&mut recorded.lost);
         }
         let recorded = &*recorded;
-        let Some(calls) = &recorded.calls else {
+        let Some(calls) = recorded.raw.get::<RawCalls>() else {
             return Ok(());
         };
         if self.args.interval.is_some() {
             self.interval(&Snapshot {
                 elapsed: recorded.window,
                 watch: &recorded.watch,
-                calls,
+                raw: recorded.raw.clone(),
                 thread_time_ns: recorded.ledger.as_ref().map(RawLedger::thread_time_ns),
             })?;
         } else {
@@ -201,7 +201,9 @@ impl<'a> View<'a> {
     }
 
     fn interval(&mut self, now: &Snapshot<'_>) -> Result<()> {
-        let (elapsed, calls) = (now.elapsed, now.calls);
+        let (elapsed, Some(calls)) = (now.elapsed, now.raw.get::<RawCalls>()) else {
+            return Ok(());
+        };
         let rows: HashMap<CallKey, CallRow> = calls
             .rows
             .iter()

@@ -194,20 +194,17 @@ impl Session<'_> {
             }
             None => None,
         };
-        let calls = match &mut self.calls {
-            Some(calls) => Some(calls.read()?),
-            None => None,
-        };
+        let raw = self.views.read()?;
         if let Some(slicer) = &mut self.slicer {
-            slicer.cut(self.started.elapsed(), ledger, calls, &mut self.samples);
+            slicer.cut(self.started.elapsed(), ledger, raw.get(), &mut self.samples);
         }
         Ok(())
     }
 
     fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
-        let Some(calls) = &mut self.calls else {
+        if self.views.is_empty() {
             return Ok(());
-        };
+        }
         let thread_time_ns = match &mut self.ledger {
             Some(ledger) => {
                 ledger.settle(&mut self.kernel)?;
@@ -220,7 +217,7 @@ impl Session<'_> {
             thread_time_ns,
             elapsed: self.started.elapsed(),
             watch: &self.watch,
-            calls: calls.read()?,
+            raw: self.views.read()?,
         })
     }
 }

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use ctprof_ebpf::abi::syscall::{CallKey, CallRow, kind};
 use ctprof_ebpf::histogram::{BUCKETS, bounds};
 
-use super::{Syscall, Syscalls};
+use super::{Syscall, Syscalls, add_row};
 use crate::aggregate::Owners;
-use crate::collect::add_row;
 use crate::host::syscalls::CallNames;
 use crate::model::{Container, Latency, LatencyBucket};
 

@@ -1,6 +1,8 @@
-//! System calls. What the kernel half and the session have to do with them is in `bpf`, `collect` and the command
-//! `ctprof syscalls`; here is what becomes of their figures.
+//! System calls.
 //!
+//! - `plan`: what is asked of the kernel half
+//! - `run`: its maps while a session goes on; `maps`: what is in them
+//! - `raw`: what it counted, by slot; `kept`: by row, for the agent
 //! - `call`: one call of a row
 //! - `fold`: rows by slot as the calls of rows
 //! - `summary`: what their figures say, and their order
@@ -10,8 +12,13 @@
 
 mod call;
 mod fold;
+mod kept;
+mod maps;
 mod metrics;
+mod plan;
+mod raw;
 mod record;
+mod run;
 mod shown;
 mod summary;
 #[cfg(test)]
@@ -19,13 +26,16 @@ mod tests;
 
 pub use call::Syscall;
 pub use fold::fold;
+pub use plan::CallPlan;
+pub use raw::{RawCalls, add_row};
+pub use run::CallRun;
 pub use shown::{in_short, table};
 pub use summary::{Order, SyscallSummary, sort};
 
 use super::recorder::{Prepared, Running, Scope};
-use super::{About, Clean, RowView, Section};
+use super::{About, Clean, Kept, RowView, Section};
 use crate::aggregate::Owners;
-use crate::collect::Recorded;
+use crate::collect::{Hooks, Recorded};
 use crate::host::syscalls::CALL_NAMES;
 use crate::model::metric::{Metric, OfRow};
 use crate::model::sums::combine_lists;
@@ -51,7 +61,7 @@ impl Sums for Syscalls {
 }
 
 impl Figures for Syscalls {
-    const VIEW: ViewId = ViewId::SYSCALLS;
+    const VIEW: ViewId = ViewId::new("syscalls");
 
     fn row_ended(&mut self) {
         for call in &mut self.0 {
@@ -64,6 +74,7 @@ impl RowView for Syscalls {
     const TITLE: &'static str = "syscalls";
     const ABOUT: About = About::Threads;
     const METRICS: &'static [Metric<OfRow>] = metrics::METRICS;
+    const HOOKS: Option<&'static dyn Hooks> = Some(&CallPlan::LEAST);
 
     type Record = Vec<record::Record>;
 
@@ -106,6 +117,10 @@ impl RowView for Syscalls {
         Some(call.count.saturating_add(call.in_progress))
     }
 
+    fn kept() -> Option<Box<dyn Kept>> {
+        Some(Box::<kept::KeptCalls>::default())
+    }
+
     fn prepare(_: &Scope<'_>) -> Prepared {
         Ok(Box::new(Run))
     }
@@ -118,7 +133,7 @@ impl Running for Run {
     fn start(&mut self, _: &[&str]) {}
 
     fn fold(&mut self, recorded: &Recorded, owners: &Owners, rows: &mut [Container]) {
-        if let Some(calls) = &recorded.calls {
+        if let Some(calls) = recorded.raw.get::<RawCalls>() {
             fold(&calls.rows, calls.timed, CALL_NAMES, owners, rows);
         }
     }

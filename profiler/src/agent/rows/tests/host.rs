@@ -1,6 +1,7 @@
 //! A host on which anything may happen, and an agent that reads it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::ledger::{Account, DelayKey, state};
@@ -11,9 +12,10 @@ use proptest::prelude::*;
 
 use super::super::{Limits, Rows, Sums, Tells};
 use crate::bpf::SlotFigures;
-use crate::collect::{Retired, Retirement};
+use crate::collect::{Raw, RawViews, Retired, Retirement};
 use crate::grouping::Named;
-use crate::model::{Delayer, Fixed, GroupKey, State};
+use crate::model::{Container, Delayer, Fixed, GroupKey, State};
+use crate::views::syscalls::{RawCalls, Syscalls};
 
 const TELLS: Tells = Tells {
     throttled: true,
@@ -99,6 +101,14 @@ fn nothing() -> SlotFigures {
 
 fn is_empty(figures: &SlotFigures) -> bool {
     figures.account == Account::default()
+}
+
+fn raw(calls: impl Iterator<Item = (CallKey, CallRow)>) -> RawViews {
+    let calls: Arc<dyn Raw> = Arc::new(RawCalls {
+        rows: calls.collect(),
+        timed: true,
+    });
+    [calls].into_iter().collect()
 }
 
 impl Host {
@@ -203,7 +213,7 @@ impl Host {
             !is_taken
         });
         let calls = self.calls.extract_if(.., |key, _| key.slot() == number);
-        retirement.calls.extend(calls);
+        retirement.raw = raw(calls);
         self.rows
             .retire(&retirement, |slot| Named::by_key(&key(slot)?));
         self.slots.remove(&number);
@@ -251,13 +261,19 @@ impl Host {
             })
             .collect();
         self.rows.delays(&delays);
-        self.rows.calls(self.calls.iter());
+        let calls = self.calls.iter().map(|(key, row)| (*key, *row));
+        self.rows.counted(&raw(calls));
         self.rows.settle(self.now);
     }
 
     pub(super) fn read(&mut self) {
         self.add();
-        let calls = self.rows.all_calls().map(|(_, row)| row.count).sum();
+        let mut counted: Vec<Container> = self.rows.iter().map(|_| Container::default()).collect();
+        self.rows.fold(&mut counted);
+        let counted = counted
+            .iter()
+            .filter_map(|row| row.measured.get::<Syscalls>());
+        let calls = counted.flat_map(|it| &it.0).map(|call| call.count).sum();
         let mut reading = Reading {
             calls,
             ..Reading::default()

@@ -1,17 +1,14 @@
-//! The maps of the view of system calls, and the links that fill them.
+//! The maps that the kernel half fills.
 
 use std::collections::HashSet;
 
 use aya::maps::{Array, HashMap, MapError, PerCpuArray};
-use aya::programs::tp_btf::BtfTracePointLink;
 use ctprof_ebpf::abi::scope;
 use ctprof_ebpf::abi::syscall::{CACHE, CachedRow, CallKey, CallRow, Running, kind};
 
-use super::loader::Owned;
-use super::maps::{Plain, failed};
-use super::probes::Probe;
-use super::{Kernel, batch, batch::Retries};
 use crate::Result;
+use crate::bpf::Kernel;
+use crate::bpf::view_maps::{Owned, Plain, Retries, failed, read_batch};
 
 // SAFETY: records of the border: `#[repr(C)]` integers without padding, so every bit pattern is a value.
 unsafe impl aya::Pod for Plain<CallKey> {}
@@ -22,43 +19,8 @@ unsafe impl aya::Pod for Plain<CachedRow> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Plain<Running> {}
 
-/// Hooks of system calls, attached until dropped: in the order in which they were attached.
-pub struct CallLinks(Vec<BtfTracePointLink>);
-
-impl CallLinks {
-    /// Attaches these probes, which are loaded.
-    ///
-    /// # Errors
-    /// The kernel refuses one: which, and why.
-    pub fn attach<'a>(
-        kernel: &mut Kernel,
-        probes: impl IntoIterator<Item = &'a Probe>,
-    ) -> Result<Self, String> {
-        let links = probes.into_iter().map(|probe| {
-            kernel
-                .attach_link(probe)
-                .map_err(|cause| format!("cannot attach {}: {cause}", probe.id))
-        });
-        links.collect::<Result<_, _>>().map(Self)
-    }
-
-    /// Detaches them, the last one first: a return whose beginning was not seen would count as one of a call that
-    /// was refused.
-    pub fn detach(mut self) {
-        while let Some(link) = self.0.pop() {
-            drop(link);
-        }
-    }
-}
-
-impl std::fmt::Debug for CallLinks {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("CallLinks").field(&self.0.len()).finish()
-    }
-}
-
 /// What was counted, and what is being counted.
-pub struct CallMaps {
+pub(super) struct CallMaps {
     calls: HashMap<Owned, Plain<CallKey>, Plain<CallRow>>,
     cache: PerCpuArray<Owned, Plain<CachedRow>>,
     running: PerCpuArray<Owned, Plain<Running>>,
@@ -71,7 +33,7 @@ impl CallMaps {
     ///
     /// # Errors
     /// The object lacks one of them.
-    pub fn of(kernel: &mut Kernel) -> Result<Self> {
+    pub(super) fn of(kernel: &mut Kernel) -> Result<Self> {
         Ok(Self {
             calls: kernel.take("CALLS")?,
             cache: kernel.take("CALL_CACHE")?,
@@ -85,7 +47,7 @@ impl CallMaps {
     ///
     /// # Errors
     /// The map cannot be written.
-    pub fn judge(&mut self, denied: impl IntoIterator<Item = CallKey>) -> Result<()> {
+    pub(super) fn judge(&mut self, denied: impl IntoIterator<Item = CallKey>) -> Result<()> {
         for place in denied.into_iter().filter_map(CallKey::judged) {
             self.judged
                 .set(place, 1, 0)
@@ -99,9 +61,9 @@ impl CallMaps {
     ///
     /// # Errors
     /// A map cannot be read.
-    pub fn read(&self, mut take: impl FnMut(CallKey, CallRow)) -> Result<()> {
+    pub(super) fn read(&self, mut take: impl FnMut(CallKey, CallRow)) -> Result<()> {
         let cannot = |error: &MapError| failed("read the system calls", error);
-        batch::read(&self.calls, &self.retries, |Plain(key), Plain(row)| {
+        read_batch(&self.calls, &self.retries, |Plain(key), Plain(row)| {
             take(key, row);
         })
         .map_err(|error| failed("read the system calls", &error))?;
@@ -118,7 +80,7 @@ impl CallMaps {
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn cached_slots(&self) -> Result<HashSet<u32>> {
+    pub(super) fn cached_slots(&self) -> Result<HashSet<u32>> {
         let mut slots = HashSet::new();
         for place in 0..CACHE {
             let cached = self
@@ -132,7 +94,7 @@ impl CallMaps {
     }
 
     /// Removes a row.
-    pub fn remove(&mut self, key: CallKey) {
+    pub(super) fn remove(&mut self, key: CallKey) {
         // It may be gone already: then there is nothing to remove.
         let _ = self.calls.remove(&Plain(key));
     }
@@ -141,7 +103,11 @@ impl CallMaps {
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn read_running(&self, now_ns: u64, mut take: impl FnMut(CallKey, CallRow)) -> Result<()> {
+    pub(super) fn read_running(
+        &self,
+        now_ns: u64,
+        mut take: impl FnMut(CallKey, CallRow),
+    ) -> Result<()> {
         let running = self
             .running
             .get(&0, 0)

@@ -1,0 +1,211 @@
+//! Views that the kernel half counts for while a session goes on: what they ask of it, and what it counted.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::bpf::probes::Probe;
+use crate::bpf::{Kernel, Links, ProbeState, Settings};
+use crate::model::{Unavailable, ViewId};
+use crate::{Result, views};
+
+/// What a view asks of the kernel half.
+pub trait Hooks: Debug + Sync {
+    /// The view.
+    fn id(&self) -> ViewId;
+
+    /// Its programs, in the order in which they attach. They detach in the opposite order, before the ledger ends.
+    fn probes(&self) -> Vec<&'static Probe>;
+
+    /// What they have to know before they are verified, and the sizes of its maps.
+    fn settings(&self) -> Settings;
+
+    /// Whether they take user stacks.
+    fn has_stacks(&self) -> bool {
+        false
+    }
+
+    /// Takes its maps out of the loaded object.
+    ///
+    /// # Errors
+    /// The object lacks one of them.
+    fn open(&self, kernel: &mut Kernel) -> Result<Box<dyn Hooked>>;
+}
+
+/// The maps of a view while they are filled.
+pub trait Hooked: Any + Debug {
+    /// Everything counted since the session began.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    fn read(&mut self) -> Result<Arc<dyn Raw>>;
+
+    /// Slots that a CPU still has something of which is not in the maps.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    fn held_back(&self) -> Result<HashSet<u32>>;
+
+    /// Takes what was counted for these slots out, for good.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    fn take(&mut self, slots: &HashSet<u32>) -> Result<Arc<dyn Raw>>;
+
+    /// The last reading, after the hooks were detached and the ledger was closed at this moment of `CLOCK_MONOTONIC`.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    fn finish(self: Box<Self>, ended_ns: u64) -> Result<Arc<dyn Raw>>;
+}
+
+/// What the kernel half counted for a view, by slot.
+pub trait Raw: Any + Debug + Send + Sync {}
+
+/// The same of every view that was counted. Copies are cheap: they share it.
+#[derive(Clone, Debug, Default)]
+pub struct RawViews(Vec<Arc<dyn Raw>>);
+
+impl RawViews {
+    /// What was counted for the view whose type this is; `None` where there is no such view.
+    #[must_use]
+    pub fn get<R: Raw>(&self) -> Option<&R> {
+        let mut all = self.0.iter().map(|raw| -> &dyn Any { &**raw });
+        all.find_map(|raw| raw.downcast_ref())
+    }
+
+    /// Every one.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Raw> {
+        self.0.iter().map(|raw| &**raw)
+    }
+}
+
+impl FromIterator<Arc<dyn Raw>> for RawViews {
+    fn from_iter<I: IntoIterator<Item = Arc<dyn Raw>>>(all: I) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
+
+/// What these views ask of the kernel half; the maps of others have one entry.
+pub(crate) fn settings(wanted: &[&dyn Hooks]) -> Settings {
+    let mut settings = Settings::default();
+    for (map, _) in views::hooks().flat_map(|view| view.settings().map_sizes) {
+        settings.map_sizes.push((map, 1));
+    }
+    for wanted in wanted.iter().map(|view| view.settings()) {
+        settings.map_sizes.extend(wanted.map_sizes);
+        settings.globals.extend(wanted.globals);
+    }
+    settings
+}
+
+/// A view of a session.
+#[derive(Debug)]
+struct One {
+    id: ViewId,
+    probes: Vec<&'static Probe>,
+    links: Option<Links>,
+    maps: Box<dyn Hooked>,
+}
+
+/// The views of a session.
+#[derive(Debug, Default)]
+pub(super) struct HookedViews(Vec<One>);
+
+impl HookedViews {
+    /// Loads their programs. Those that the kernel refuses are in `unavailable`, with the cause.
+    pub(super) fn load(
+        wanted: &[&dyn Hooks],
+        kernel: &mut Kernel,
+        unavailable: &mut Vec<Unavailable>,
+    ) -> Result<Self> {
+        let mut all = Vec::new();
+        for view in wanted {
+            let (id, probes) = (view.id(), view.probes());
+            let maps = view.open(kernel)?;
+            let refused = probes.iter().find_map(|probe| {
+                let (ProbeState::Skipped(cause) | ProbeState::Failed(cause)) =
+                    kernel.load_probe(probe)
+                else {
+                    return None;
+                };
+                Some(format!("cannot load {}: {cause}", probe.id))
+            });
+            match refused {
+                Some(cause) => unavailable.push(Unavailable { view: id, cause }),
+                None => all.push(One {
+                    id,
+                    probes,
+                    links: None,
+                    maps,
+                }),
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// Attaches their programs. Views whose programs the kernel refuses are not there any more.
+    pub(super) fn attach(&mut self, kernel: &mut Kernel, unavailable: &mut Vec<Unavailable>) {
+        self.0.retain_mut(|view| {
+            match Links::attach(kernel, view.probes.iter().copied()) {
+                Ok(links) => view.links = Some(links),
+                Err(cause) => unavailable.push(Unavailable {
+                    view: view.id.clone(),
+                    cause,
+                }),
+            }
+            view.links.is_some()
+        });
+    }
+
+    /// Nothing is counted after this.
+    pub(super) fn detach(&mut self) {
+        for links in self.0.iter_mut().filter_map(|view| view.links.take()) {
+            links.detach();
+        }
+    }
+
+    /// There is none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this one is there.
+    pub(super) fn has(&self, id: &ViewId) -> bool {
+        self.0.iter().any(|view| view.id == *id)
+    }
+
+    /// The view whose maps have this type.
+    pub(super) fn get_mut<H: Hooked>(&mut self) -> Option<&mut H> {
+        let mut all = self.0.iter_mut();
+        all.find_map(|view| -> Option<&mut H> {
+            let maps: &mut dyn Any = &mut *view.maps;
+            maps.downcast_mut()
+        })
+    }
+
+    /// Everything counted since the start.
+    pub(super) fn read(&mut self) -> Result<RawViews> {
+        self.0.iter_mut().map(|view| view.maps.read()).collect()
+    }
+
+    /// Takes what was counted for these slots out, for good. A slot that a CPU still has something of is taken from `slots`
+    /// instead: its time has not come.
+    pub(super) fn take(&mut self, slots: &mut HashSet<u32>) -> Result<RawViews> {
+        for view in &self.0 {
+            for slot in view.maps.held_back()? {
+                slots.remove(&slot);
+            }
+        }
+        let all = self.0.iter_mut();
+        all.map(|view| view.maps.take(slots)).collect()
+    }
+
+    /// The last reading, after the ledger was closed at this moment of `CLOCK_MONOTONIC`.
+    pub(super) fn finish(mut self, ended_ns: u64) -> Result<RawViews> {
+        self.detach();
+        let all = self.0.into_iter();
+        all.map(|view| view.maps.finish(ended_ns)).collect()
+    }
+}
