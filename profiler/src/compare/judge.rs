@@ -208,6 +208,12 @@ impl Difference {
         ))
     }
 
+    /// The same figure of programs that differ by no more than this part between runs.
+    pub(super) const fn varying_at_most(mut self, between_runs: f64) -> Self {
+        self.between_runs = self.between_runs.min(between_runs);
+        self
+    }
+
     /// The same figure of programs that differ by this part between runs.
     pub(super) const fn varying(mut self, between_runs: f64) -> Self {
         self.between_runs = between_runs;

@@ -40,7 +40,7 @@ enum Kind {
 }
 
 /// How a figure is read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Read {
     /// Off slices, as a sum: of the row with this slice.
     Sum(Kind, fn(&Container, &Slice) -> f64),
@@ -55,7 +55,7 @@ enum Read {
 }
 
 /// A figure.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Metric {
     /// What it is called in JSON and in rules.
     pub id: &'static str,
@@ -64,12 +64,6 @@ pub struct Metric {
     /// By what part it differs between runs of one program.
     pub(super) between_runs: f64,
     read: Read,
-}
-
-impl std::fmt::Debug for Metric {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.id)
-    }
 }
 
 const fn metric(id: &'static str, meaning: &'static str, read: Read) -> Metric {

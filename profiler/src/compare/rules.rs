@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::between_runs;
 use super::judge::Difference;
 use super::metrics::{METRICS, Metric, Unit};
 use super::outcome::{Compared, RowComparison};
@@ -246,8 +247,8 @@ pub(super) fn judge(
         for rule in &abouts {
             asked.extend(rule.find(row).map(|(compared, _)| {
                 let mut compared = compared.clone();
-                // Whoever sets a limit has said how much may differ between runs.
-                compared.difference = compared.difference.varying(0.0);
+                // Whoever sets a limit to waits for a CPU wants to hear of them, whosever doing they are.
+                compared.difference = compared.difference.varying_at_most(between_runs::WAITING);
                 compared
             }));
         }

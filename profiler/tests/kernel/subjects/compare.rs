@@ -175,9 +175,9 @@ fn equal() -> Result {
             "--format",
             "json",
             "--fail-if",
-            "function:parse_order>+1%",
+            "function:parse_order>+5%",
             "--fail-if",
-            "cpu>+1%",
+            "cpu>+5%",
         ],
     )?;
     ensure!(
