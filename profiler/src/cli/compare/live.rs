@@ -41,19 +41,18 @@ async fn record_all(
 ) -> Result<(Vec<Window>, Vec<String>)> {
     let env = Environment::detect("compare", None)?;
     let mut found = Vec::new();
-    let mut containers = None;
+    // One for all: it is told of processes that are meant by themselves.
+    let mut containers = env.containers();
     for (name, live) in specs {
-        let (target, known) = Found::look(name, live, &env)?;
+        let target = Found::look(name, live, &env, &mut containers)?;
         for note in &target.resolved.notes {
             say(note);
         }
         found.push(target);
-        containers = Some(known);
     }
-    let Some(containers) = containers else {
+    let Some(grouping) = found.first().map(Found::grouping) else {
         return Ok((Vec::new(), Vec::new()));
     };
-    let grouping = found[0].grouping();
     if found.iter().any(|it| it.grouping() != grouping) {
         return Err(Error::Usage(
             "cannot compare a kernel namespace with something else: give two of one kind"

@@ -8,7 +8,7 @@ use crate::host::cgroup::is_at_or_below;
 use crate::host::containers::Containers;
 use crate::model::text::printable;
 use crate::model::{ContainerIdentity, Grouping};
-use crate::target::{Resolved, TargetArgs};
+use crate::target::{Resolved, TargetArgs, resolve};
 use crate::{Error, Result};
 
 /// What A or B is.
@@ -95,17 +95,22 @@ impl Found {
     ///
     /// # Errors
     /// It is not there.
-    pub(super) fn look(name: &str, live: &Live, env: &Environment) -> Result<(Self, Containers)> {
-        let (resolved, containers) = match live {
-            Live::Chosen(args) => env.resolve(args)?,
-            Live::Namespace(..) => env.resolve(&TargetArgs::default())?,
+    pub(super) fn look(
+        name: &str,
+        live: &Live,
+        env: &Environment,
+        containers: &mut Containers,
+    ) -> Result<Self> {
+        let everything = TargetArgs::default();
+        let args = match live {
+            Live::Chosen(args) => args,
+            Live::Namespace(..) => &everything,
         };
-        let found = Self {
+        Ok(Self {
             name: name.to_owned(),
             live: live.clone(),
-            resolved,
-        };
-        Ok((found, containers))
+            resolved: resolve(args, &env.host, &env.hierarchy, containers)?,
+        })
     }
 
     /// By what rows have to be told apart.
