@@ -115,8 +115,7 @@ pub(crate) fn complete(task: Object, thread: &Thread) {
     }
     let since_ns = thread.clock.since_ns.get();
     let walked = stack::walk_asleep(task);
-    let reached = (walked >> 32) as u32;
-    if walked as u32 == 0 || matches!(reached, end::NO_TABLE | end::UNMAPPED) {
+    if walked.frames() == 0 || walked.is_early() {
         return;
     }
     let key = stack::store_asleep(walked);
@@ -126,7 +125,7 @@ pub(crate) fn complete(task: Object, thread: &Thread) {
     }
     let mut stack_flags =
         before & !(flags::BEFORE | flags::USER_EARLY | flags::USER_UNREADABLE | flags::USER_CUT);
-    if reached == end::TOO_DEEP {
+    if walked.end() == end::TOO_DEEP {
         stack_flags |= flags::USER_CUT;
     }
     thread.user_stack.set(key);
@@ -139,6 +138,7 @@ pub(crate) fn forget(thread: &Thread) {
     thread.kernel_stack.set(0);
     thread.user_stack.set(0);
     thread.stack_flags.set(flags::BEFORE);
+    thread.early_ns.set(0);
 }
 
 /// Counts an interval that began with the stacks that the thread has.
@@ -147,9 +147,25 @@ pub(crate) fn count(task: Object, thread: &Thread, state: usize, ns: u64) {
     count_part(task, thread, state, 1, ns);
 }
 
+/// Counts a part of a sleep that goes on, once its stack is there. One that is not there after so long will hardly come.
+#[inline(always)]
+pub(crate) fn count_open(task: Object, thread: &Thread, state: usize, ns: u64) {
+    const LONGEST_NS: u64 = 3_000_000_000;
+    let early_ns = thread.early_ns.get().saturating_add(ns);
+    let is_early = thread.stack_flags.get() & (flags::BEFORE | flags::USER_EARLY) != 0;
+    if is_early && early_ns < LONGEST_NS {
+        thread.early_ns.set(early_ns);
+        return;
+    }
+    count_part(task, thread, state, 0, ns);
+}
+
 /// The same of a part of such an interval, which counts so many times: only one of the parts should.
 #[inline(always)]
 pub(crate) fn count_part(task: Object, thread: &Thread, state: usize, times: u64, mut ns: u64) {
+    if state >= state::BLOCKED {
+        ns = ns.saturating_add(thread.early_ns.replace(0));
+    }
     let slot = thread.slot.get();
     let wanted = wanted::of(slot);
     if wanted.states & bit(state) == 0 {

@@ -19,7 +19,7 @@ use crate::{
     loss,
     maps::{SCRATCH, STACKS, UNWOUND},
     saved::save_callers,
-    walk,
+    walk::{self, Walked},
 };
 
 /// `BPF_F_USER_STACK` in the kernel's `bpf.h`.
@@ -106,15 +106,15 @@ pub(crate) fn take_user(ctx: *mut c_void, task: Object, place: Place) -> Taken {
     let mut reached = end::BY_FRAME_POINTER;
     if walk::is_on() {
         let own = image(kernel::tgid(task), kernel::exec_id(task));
-        let mut walked = walk::walk_user(place.unwound(), own);
+        let mut walked = Walked(walk::walk_user(place.unwound(), own));
         // A fork has mapped what its parent has, until it calls `execve`.
-        if walked as u32 == 0
+        if walked.frames() == 0
             && let Some((tgid, exec_id)) = kernel::same_parent(task)
         {
-            walked = walk::walk_user(place.unwound(), image(tgid, exec_id));
+            walked = Walked(walk::walk_user(place.unwound(), image(tgid, exec_id)));
         }
-        reached = (walked >> 32) as u32;
-        if walked as u32 > 0 {
+        reached = walked.end();
+        if walked.frames() > 0 {
             return unwound(place.unwound(), walked);
         }
     }
@@ -165,30 +165,34 @@ fn keeps_frame_pointer(task: Object) -> bool {
     registers.bp.wrapping_sub(registers.sp) < LARGEST_FRAME
 }
 
-/// Walks the user half of the stack of a thread that sleeps, by tables. Returns what [`walk::walk_user`] does; for
-/// [`store_asleep`]. From the task iterator that may sleep only.
+/// Walks the user half of the stack of a thread that sleeps, by tables, for [`store_asleep`]. From the task iterator that may sleep
+/// only.
 #[inline(always)]
-pub(crate) fn walk_asleep(task: Object) -> u64 {
+pub(crate) fn walk_asleep(task: Object) -> Walked {
     let own = image(kernel::tgid(task), kernel::exec_id(task));
-    let walked = walk::walk_asleep(ITERATOR_UNWOUND, own, task);
-    if walked as u32 == 0
+    let walked = Walked(walk::walk_asleep(ITERATOR_UNWOUND, own, task));
+    if walked.frames() == 0
         && let Some((tgid, exec_id)) = kernel::same_parent(task)
     {
-        return walk::walk_asleep(ITERATOR_UNWOUND, image(tgid, exec_id), task);
+        return Walked(walk::walk_asleep(
+            ITERATOR_UNWOUND,
+            image(tgid, exec_id),
+            task,
+        ));
     }
     walked
 }
 
 /// Stores the stack that was walked last, which has frames. Returns its key in `STACKS`, 0 if it is lost.
 #[inline(always)]
-pub(crate) fn store_asleep(walked: u64) -> u64 {
-    store_unwound(ITERATOR_UNWOUND, walked as u32, (walked >> 32) as u32)
+pub(crate) fn store_asleep(walked: Walked) -> u64 {
+    store_unwound(ITERATOR_UNWOUND, walked.frames(), walked.end())
 }
 
 /// Stores the stack in this entry of `UNWOUND`, which was walked with this result.
 #[inline(always)]
-fn unwound(entry: u32, walked: u64) -> Taken {
-    let (frames, reached) = (walked as u32, (walked >> 32) as u32);
+fn unwound(entry: u32, walked: Walked) -> Taken {
+    let (frames, reached) = (walked.frames(), walked.end());
     let key = store_unwound(entry, frames, reached);
     Taken {
         key,
@@ -196,7 +200,7 @@ fn unwound(entry: u32, walked: u64) -> Taken {
         is_cut: reached == end::TOO_DEEP,
         lost: key == 0,
         unreadable: false,
-        is_early: matches!(reached, end::NO_TABLE | end::UNMAPPED),
+        is_early: walked.is_early(),
     }
 }
 

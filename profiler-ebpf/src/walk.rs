@@ -99,7 +99,7 @@ impl Walk {
         })
     }
 
-    /// How many frames there are, and in the upper half one of [`end`].
+    /// What [`Walked`] reads.
     #[inline(always)]
     const fn result(&self) -> u64 {
         let is_early = self.end == end::NO_TABLE;
@@ -109,12 +109,13 @@ impl Walk {
         } else {
             self.end
         };
-        (end as u64) << 32 | frames as u64
+        let guess = (self.is_guess as u64) << 63;
+        guess | (end as u64) << 32 | frames as u64
     }
 }
 
 /// Walks the stack of the current thread, of the process image with this key, into the entry of `UNWOUND` with this
-/// number. Returns how many frames it has, and in the upper half one of [`end`]; no frames where there is no table yet.
+/// number. Returns a [`Walked`], without frames where there is no table yet.
 ///
 /// A global function: see `main.rs`.
 #[unsafe(no_mangle)]
@@ -133,6 +134,26 @@ pub(crate) extern "C" fn walk_user(entry: u32, image: u64) -> u64 {
         )
     };
     walk.result()
+}
+
+/// What became of a walk, in one number.
+#[derive(Clone, Copy)]
+pub(crate) struct Walked(pub(crate) u64);
+
+impl Walked {
+    pub(crate) const fn frames(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// One of [`end`].
+    pub(crate) const fn end(self) -> u32 {
+        (self.0 >> 32) as u32 & 0x7fff_ffff
+    }
+
+    /// It may be another once more is known of what is mapped.
+    pub(crate) const fn is_early(self) -> bool {
+        self.0 >> 63 != 0 || self.end() == end::NO_TABLE
+    }
 }
 
 /// No frames, because there is no table yet.

@@ -202,6 +202,9 @@ pub struct Thread {
     pub supervised: Cell<u32>,
     /// Slot, with its flags, of the chosen process that it is of or descends from, wherever its cgroup is; 0 for none.
     pub process: Cell<u32>,
+    /// Of a sleep that goes on, what visits have charged and not yet counted: its stack was not had in time, and may be
+    /// completed.
+    pub early_ns: Cell<u64>,
     /// Its name when it left the CPU.
     pub comm: Cell<[u8; COMM_BYTES]>,
 }

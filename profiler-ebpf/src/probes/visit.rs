@@ -211,7 +211,7 @@ fn settle(task: Object) {
         if waits {
             threads::queued(task, thread, now_ns, || false);
         } else if charge.state >= state::BLOCKED {
-            off_cpu::count_part(task, thread, charge.state, 0, charge.ns);
+            off_cpu::count_open(task, thread, charge.state, charge.ns);
         }
     }
     // A thread that waits now may have run all the time before.
