@@ -41,27 +41,29 @@ pub(super) fn before_the_recording() -> Result {
     let folder = output()?.0;
     let program = compile(folder.path())?;
     let _sleeper = start(&cgroup, &program)?;
-    let (_out, dir) = output()?;
+    let (recording, ()) = record(&cgroup, || Ok(()))?;
+    all_whole(&recording, &cgroup, 1)
+}
+
+/// Records the cgroup until tables are made for what runs in it, `then` after it has begun.
+fn record<T>(cgroup: &Cgroup, then: impl FnOnce() -> Result<T>) -> Result<(Recording, T)> {
+    let (_folder, dir) = output()?;
     let mut ctprof = Ctprof::record(&dir, &["--duration", "120s"])
-        .cgroup(&cgroup)
+        .cgroup(cgroup)
         .start()?;
     ctprof.wait_until_attached()?;
+    let started = then()?;
     sleep(Duration::from_millis(settle_ms()));
-    all_whole(&ctprof.stop(&dir)?, &cgroup, 1)
+    let recording = ctprof.stop(&dir)?;
+    recording.check()?;
+    Ok((recording, started))
 }
 
 /// Without a compiler, so in every machine that is tried.
 pub(super) fn on_any_kernel() -> Result {
     let cgroup = Cgroup::new("asleep")?;
     let sleeper = Program::start(Some(&cgroup), &["sleep", "--ms", "600000"])?;
-    let (_out, dir) = output()?;
-    let mut ctprof = Ctprof::record(&dir, &["--duration", "120s"])
-        .cgroup(&cgroup)
-        .start()?;
-    ctprof.wait_until_attached()?;
-    sleep(Duration::from_millis(settle_ms()));
-    let recording = ctprof.stop(&dir)?;
-    recording.check()?;
+    let (recording, ()) = record(&cgroup, || Ok(()))?;
     drop(sleeper);
     let row = recording.row(cgroup.path())?;
     ensure!(
@@ -83,15 +85,9 @@ pub(super) fn before_the_tables() -> Result {
     let cgroup = Cgroup::new("asleep")?;
     let folder = output()?.0;
     let program = compile(folder.path())?;
-    let (_out, dir) = output()?;
-    let mut ctprof = Ctprof::record(&dir, &["--duration", "120s"])
-        .cgroup(&cgroup)
-        .start()?;
-    ctprof.wait_until_attached()?;
-    let _one = start(&cgroup, &program)?;
-    let _other = start(&cgroup, &program)?;
-    sleep(Duration::from_millis(settle_ms()));
-    let recording = ctprof.stop(&dir)?;
+    let (recording, _sleepers) = record(&cgroup, || {
+        Ok([start(&cgroup, &program)?, start(&cgroup, &program)?])
+    })?;
     all_whole(&recording, &cgroup, 2)?;
     let row = recording.row(cgroup.path())?;
     let complete = row.number("wait_stacks/complete")?;
@@ -106,7 +102,6 @@ pub(super) fn before_the_tables() -> Result {
 
 /// Every wait of so many programs from its beginning, whenever its stack was had.
 fn all_whole(recording: &Recording, cgroup: &Cgroup, programs: u64) -> Result {
-    recording.check()?;
     let stacks = recording.folded.container(cgroup.path());
     let least = (settle_ms() - 500) * 1_000_000 * programs;
     for state in ["blocked_sleep", "blocked_lock", "blocked_pipe"] {
