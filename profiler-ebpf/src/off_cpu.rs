@@ -54,7 +54,9 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &Thread) {
     let mut stack_flags = flags::IN_KERNEL | stack::lost(&in_kernel);
     thread.user_stack.set(0);
     if kernel::has_user_half(task) {
-        if !kernel::is_in_exec(task) {
+        if kernel::is_in_exec(task) {
+            stack_flags |= flags::NO_USER;
+        } else {
             let in_user = stack::take_user(ctx, task, Place::Scheduler);
             thread.user_stack.set(in_user.key);
             stack_flags |= stack::lost(&in_user);
@@ -82,6 +84,8 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &Thread) {
             let slot = scope::slot(thread.slot.get());
             processes::announce(task, slot, kernel::tgid(task), kernel::exec_id(task));
         }
+    } else {
+        stack_flags |= flags::NO_USER;
     }
     thread.stack_flags.set(stack_flags);
 }

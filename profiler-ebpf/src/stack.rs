@@ -8,7 +8,7 @@ use ctprof_ebpf::{
         count_key::flags,
         loss::Loss,
         stack::{CONTINUED, MAX_FRAMES, PART_FRAMES, PARTS, StackRecord, end},
-        unwind::image,
+        unwind::{NO_IMAGE, image},
     },
     hash,
     opaque::opaque,
@@ -112,6 +112,10 @@ pub(crate) fn take_user(ctx: *mut c_void, task: Object, place: Place) -> Taken {
             && let Some((tgid, exec_id)) = kernel::same_parent(task)
         {
             walked = Walked(walk::walk_user(place.unwound(), image(tgid, exec_id)));
+        }
+        // User space has not told of it yet; the kernel knows what it has mapped.
+        if walked.frames() == 0 {
+            walked = Walked(walk::walk_user(place.unwound(), NO_IMAGE));
         }
         reached = walked.end();
         if walked.frames() > 0 {

@@ -4,6 +4,7 @@ use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xchg};
 
 use ctprof_ebpf::{
     abi::{
+        count_key::flags,
         ledger::{FileReason, NOWHERE, SYSCALLS, Thread, queued, reason},
         loss::Loss,
         scope,
@@ -72,6 +73,10 @@ fn begin(task: Object, thread: &Thread, clock: impl FnOnce(&Thread) -> Clock, is
         } else {
             account.begins(clock.since_ns.get());
         }
+    }
+    if is_born {
+        // Until it has had a CPU there is nothing on its stack.
+        thread.stack_flags.set(flags::NO_USER);
     }
     // Last: from here on the scheduler's hooks see the thread.
     thread.clock.start(&clock);

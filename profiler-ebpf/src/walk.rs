@@ -1,6 +1,7 @@
 //! Walks user stacks by tables: see [`ctprof_ebpf::abi::unwind`].
 //!
 //! - here: of the current thread
+//! - `seen`: what it has mapped, where user space has not told of it yet
 //! - `asleep`: of a thread that sleeps, from the task iterator
 //!
 //! A walk begins with the registers with which the thread left user mode, whether for a system call, a page fault or the
@@ -20,7 +21,9 @@ use aya_ebpf::{
 use ctprof_ebpf::{
     abi::{
         stack::{PART_FRAMES, PARTS, StackRecord, end},
-        unwind::{Block, MAX_MAPPED, MAX_UNWOUND, Mapped, Mappings, Row, cfa, table},
+        unwind::{
+            Block, MAX_MAPPED, MAX_UNWOUND, Mapped, Mappings, NO_IMAGE, Node, Row, cfa, table,
+        },
     },
     opaque::opaque,
     unwind::{Blocks, Memory, Registers, find, outcome, step, step_by_frame_pointer},
@@ -32,6 +35,7 @@ use crate::{
 };
 
 mod asleep;
+mod seen;
 
 pub(crate) use asleep::{Nearby, walk_asleep};
 
@@ -51,6 +55,11 @@ const SEVEN_BYTES: u64 = (1 << 56) - 1;
 #[repr(C)]
 pub(crate) struct Unwound {
     pub(crate) parts: [StackRecord; PARTS],
+    /// The mapping that was looked up last. Not on the stack: the verifier takes what a map holds for any number, and follows one
+    /// turn of the walk only.
+    pub(crate) seen: Mapped,
+    /// And the node of the kernel's tree that it was found in.
+    pub(crate) node: Node,
 }
 
 /// Whether stacks are walked by tables.
@@ -74,6 +83,14 @@ struct Walk {
     /// A frame lies where nothing is known to be mapped: in a library that has just been loaded, whose functions need keep no
     /// frame pointer.
     is_guess: u32,
+}
+
+/// A walk of the current thread.
+#[repr(C)]
+struct Awake {
+    walk: Walk,
+    entry: u32,
+    image: u64,
 }
 
 impl Walk {
@@ -121,19 +138,22 @@ impl Walk {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn walk_user(entry: u32, image: u64) -> u64 {
-    let Some(mut walk) = Walk::begin(entry, image, kernel::current()) else {
+    let Some(walk) = Walk::begin(entry, image, kernel::current()) else {
         return NOTHING;
     };
+    let mut awake = Awake { walk, entry, image };
+    // SAFETY: a live map value of this CPU and hook.
+    unsafe { (*awake.walk.stack).seen.end = 0 };
     // SAFETY: the callback takes what it is given here.
     unsafe {
         bpf_loop(
             MAX_UNWOUND as u32,
             frame as *mut c_void,
-            ptr::from_mut(&mut walk).cast(),
+            ptr::from_mut(&mut awake).cast(),
             0,
         )
     };
-    walk.result()
+    awake.walk.result()
 }
 
 /// What became of a walk, in one number.
@@ -161,20 +181,37 @@ const NOTHING: u64 = (end::NO_TABLE as u64) << 32;
 
 /// One frame. Returns 1 behind the last.
 #[inline(never)]
-extern "C" fn frame(number: u64, walk: *mut Walk) -> i64 {
+extern "C" fn frame(number: u64, awake: *mut Awake) -> i64 {
     // SAFETY: called with what `walk_user` passes.
-    let walk = unsafe { &mut *walk };
-    next(number, walk, |row, registers| {
-        Some(step_user(row, ptr::from_mut(registers)))
+    let awake = unsafe { &mut *awake };
+    let (entry, image) = (awake.entry, awake.image);
+    let step = |row, registers: &mut Registers| Some(step_user(row, ptr::from_mut(registers)));
+    next(number, &mut awake.walk, step, |walk, place, is_exact| {
+        let what = seen::see(entry, place);
+        if what == seen::TABLE {
+            // SAFETY: a live map value of this CPU and hook.
+            let mapped = unsafe { (&raw const (*walk.stack).seen).read() };
+            let at = place.wrapping_sub(mapped.origin);
+            return row_at(mapped.table, mapped.pages, at, is_exact);
+        }
+        if what == seen::UNKNOWN {
+            if image == NO_IMAGE {
+                walk.end = end::NO_TABLE;
+            }
+            walk.is_guess = 1;
+        }
+        0
     })
 }
 
-/// The frame with this number, and the way to its caller's, if the step can be made. Returns 1 behind the last.
+/// The frame with this number, and the way to its caller's, if the step can be made. `unknown` gives the row where nothing is known
+/// to be mapped, and says in the walk if that is a guess, or the end. Returns 1 behind the last.
 #[inline(always)]
 fn next(
     number: u64,
     walk: &mut Walk,
     step: impl FnOnce(u64, &mut Registers) -> Option<u32>,
+    unknown: impl FnOnce(&mut Walk, u64, bool) -> u64,
 ) -> i64 {
     let (ip, is_exact) = (walk.registers.ip, walk.is_exact != 0);
     let place = ip.wrapping_sub(u64::from(!is_exact));
@@ -186,14 +223,13 @@ fn next(
         }
         if mapped.table != table::NONE {
             let at = place.wrapping_sub(mapped.origin);
-            row = row_of(mapped.table, mapped.pages, at);
-            if row == 0 && !is_exact {
-                // Nothing has called it: it was put on the stack as the place to return to (`makecontext`).
-                row = row_of(mapped.table, mapped.pages, at.wrapping_add(1));
-            }
+            row = row_at(mapped.table, mapped.pages, at, is_exact);
         }
     } else {
-        walk.is_guess = 1;
+        row = unknown(walk, place, is_exact);
+        if walk.end == end::NO_TABLE {
+            return 1;
+        }
     }
     let Some(result) = step(row, &mut walk.registers) else {
         return 0;
@@ -214,6 +250,17 @@ fn next(
         _ => end::BROKEN,
     };
     1
+}
+
+/// The row for this place in a table; 0 for none.
+#[inline(always)]
+fn row_at(table: u32, pages: u32, at: u64, is_exact: bool) -> u64 {
+    let row = row_of(table, pages, at);
+    if row == 0 && !is_exact {
+        // Nothing has called it: it was put on the stack as the place to return to (`makecontext`).
+        return row_of(table, pages, at.wrapping_add(1));
+    }
+    row
 }
 
 /// The row ([`Row::to_word`]) of a table that covers an address, counted from its origin; 0 for none.
@@ -274,7 +321,7 @@ const HEADER_WORDS: usize = offset_of!(StackRecord, addresses) / size_of::<u64>(
 /// Words between the last frame of a record and the first of the next.
 const BETWEEN_WORDS: usize = size_of::<StackRecord>() / size_of::<u64>() - PART_FRAMES;
 
-const _: () = assert!(PARTS * size_of::<StackRecord>() == size_of::<Unwound>());
+const _: () = assert!(offset_of!(Unwound, seen) == PARTS * size_of::<StackRecord>());
 
 /// The mapping that contains `address`.
 #[inline(always)]

@@ -59,4 +59,7 @@ pub mod flags {
     pub const BEFORE: u32 = 1 << 5;
     /// The user stack was taken before there was a table for it: a visit will complete it if the wait lasts.
     pub const USER_EARLY: u32 = 1 << 6;
+    /// The thread had no user half: it loads another program, has given back its memory on its way out, or is a worker that the
+    /// kernel created in the process. The kernel half is all that there is.
+    pub const NO_USER: u32 = 1 << 7;
 }

@@ -93,6 +93,28 @@ pub const OFF_FDT_MAX: GlobalName = "OFF_FDT_MAX";
 pub const OFF_FDT_FD: GlobalName = "OFF_FDT_FD";
 /// `file.f_inode`.
 pub const OFF_FILE_INODE: GlobalName = "OFF_FILE_INODE";
+/// `mm_struct.mm_mt.ma_root`: the tree of mappings.
+pub const OFF_MM_TREE: GlobalName = "OFF_MM_TREE";
+/// `maple_range_64.pivot`.
+pub const OFF_RANGE_PIVOTS: GlobalName = "OFF_RANGE_PIVOTS";
+/// `maple_range_64.slot`.
+pub const OFF_RANGE_SLOTS: GlobalName = "OFF_RANGE_SLOTS";
+/// `maple_arange_64.pivot`.
+pub const OFF_GAPS_PIVOTS: GlobalName = "OFF_GAPS_PIVOTS";
+/// `maple_arange_64.slot`.
+pub const OFF_GAPS_SLOTS: GlobalName = "OFF_GAPS_SLOTS";
+/// `vm_area_struct.vm_mm`.
+pub const OFF_VMA_MM: GlobalName = "OFF_VMA_MM";
+/// `vm_area_struct.vm_start`.
+pub const OFF_VMA_START: GlobalName = "OFF_VMA_START";
+/// `vm_area_struct.vm_end`.
+pub const OFF_VMA_END: GlobalName = "OFF_VMA_END";
+/// `vm_area_struct.vm_pgoff`.
+pub const OFF_VMA_PAGE: GlobalName = "OFF_VMA_PAGE";
+/// `vm_area_struct.vm_file`.
+pub const OFF_VMA_FILE: GlobalName = "OFF_VMA_FILE";
+/// `vm_area_struct.vm_private_data`.
+pub const OFF_VMA_PRIVATE: GlobalName = "OFF_VMA_PRIVATE";
 /// `inode.i_mode`.
 pub const OFF_INODE_MODE: GlobalName = "OFF_INODE_MODE";
 /// `inode.i_sb`.

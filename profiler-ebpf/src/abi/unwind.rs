@@ -159,10 +159,56 @@ impl Mapped {
     };
 }
 
+/// What a mapping shows, as the kernel knows it: by this, code of a file that has a table is recognised in a process of which
+/// nothing else is known yet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Shown {
+    /// Address of the inode; for the vDSO that of what the kernel maps there. Good for as long as the file is held open.
+    pub content: u64,
+    /// First page of the file, of 4 KiB.
+    pub page: u64,
+}
+
+/// Words of a node of the kernel's tree of mappings.
+pub const NODE_WORDS: usize = 32;
+
+/// Such a node.
+pub type Node = [u64; NODE_WORDS];
+
+/// What user space's own mapping shows, and where that is found out.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Asked {
+    /// The answer; its content is 0 where there is none.
+    pub shown: Shown,
+    /// The kernel half's.
+    pub node: Node,
+}
+
+/// The table for what a mapping shows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShownTable {
+    /// Where the table's origin lies, counted from the beginning of the mapping.
+    pub origin: u64,
+    /// Number of the table.
+    pub table: u32,
+    /// As in [`Mapped`].
+    pub pages: u32,
+}
+
+/// Most pieces of code of all files with tables.
+pub const MAX_SHOWN: u32 = 2 * MAX_TABLES;
+
+/// The key under which an image of which nothing is known has nothing mapped: no process has the id 0.
+pub const NO_IMAGE: u64 = 0;
+
 /// Frames of a user stack that are kept.
 pub const MAX_UNWOUND: usize = 512;
 
 const _: () = assert!(size_of::<Block>() == 256 && size_of::<Mapped>() == 32);
+const _: () = assert!(size_of::<Shown>() == 16 && size_of::<ShownTable>() == 16);
 const _: () = assert!(MAX_MAPPED.is_power_of_two());
 const _: () = assert!(INDEX_PER_BLOCK == 2 * ROWS_PER_BLOCK && INDEX_PER_BLOCK.is_power_of_two());
 

@@ -5,9 +5,12 @@ use aya_ebpf::Global;
 use ctprof_ebpf::abi::{layout::ABSENT, ledger::reason};
 
 optional! {
-    OFF_TASK_FILES, OFF_FILES_FDT, OFF_FDT_MAX, OFF_FDT_FD, OFF_FILE_INODE, OFF_INODE_MODE, OFF_INODE_SB, OFF_SB_MAGIC,
+    OFF_TASK_FILES, OFF_FILES_FDT, OFF_FDT_MAX, OFF_FDT_FD, OFF_INODE_MODE, OFF_INODE_SB, OFF_SB_MAGIC,
     OFF_SB_BDI, OFF_BDI_CAPS,
 }
+
+#[unsafe(no_mangle)]
+pub(super) static OFF_FILE_INODE: Global<u32> = Global::new(ABSENT);
 
 /// `S_IFMT` in the kernel's `stat.h`.
 const TYPE_OF_FILE: u16 = 0xf000;

@@ -1,6 +1,7 @@
 //! Reads of kernel structures: the only folder that knows fields.
 //!
 //! - here: threads and cgroups
+//! - `area`: what is mapped where
 //! - `file`: open files
 //! - `queue`: run queues, and for how long a quota stopped them
 //! - `realtime`: classes above the fair one, and what stops their threads
@@ -19,12 +20,14 @@ use aya_ebpf::{
 };
 use ctprof_ebpf::abi::{COMM_BYTES, layout::ABSENT};
 
+mod area;
 mod file;
 mod queue;
 mod realtime;
 mod sleep;
 mod symbol;
 
+pub(crate) use area::*;
 pub(crate) use file::*;
 pub(crate) use queue::*;
 pub(crate) use realtime::*;
@@ -217,8 +220,8 @@ fn of_memory(task: Object, offset: u32) -> u64 {
     }
 }
 
-/// Whether the process is within `execve` and has its new memory, but not yet its new program: the registers that it came
-/// into the kernel with are those of the program that is gone.
+/// Whether the process is within `execve` and has its new memory, but not yet its new program, or has given back its memory on its
+/// way out: the registers that it came into the kernel with are those of the program that is gone.
 #[inline(always)]
 pub(crate) fn is_in_exec(task: Object) -> bool {
     // The kernel sets it last (`load_elf_binary`).

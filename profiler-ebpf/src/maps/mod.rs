@@ -13,7 +13,7 @@ use ctprof_ebpf::{
         loss::Loss,
         stack::StackRecord,
         syscall::{CachedRow, CallKey, CallRow, Running, SLOW_RATES, SlowRate},
-        unwind::Mappings,
+        unwind::{Asked, Mappings, Shown, ShownTable},
         wanted::Wanted,
     },
     histogram::BUCKETS,
@@ -109,6 +109,15 @@ pub(crate) static TABLES: ArrayOfMaps<Blocks, 1> = ArrayOfMaps::new();
 #[map]
 pub(crate) static MAPPINGS: HashMap<u64, Mappings> =
     HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+
+/// What a mapping shows -> its table. User space fills it. Set at load.
+#[map]
+pub(crate) static SHOWN: HashMap<Shown, ShownTable> =
+    HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+
+/// What user space's own mapping shows that it has asked of: see `probes::files`.
+#[map]
+pub(crate) static ASKED: Array<Asked> = Array::with_max_entries(1, 0);
 
 /// (exec id, tgid) of processes already announced. LRU: forgetting one only announces it again.
 #[map]

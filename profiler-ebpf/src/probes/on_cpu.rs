@@ -62,7 +62,9 @@ fn sample(ctx: &PerfEventContext) {
         if in_kernel.frames > 0 {
             key.syscall = kernel::in_call(task);
         }
-        if !(in_kernel.frames > 0 && kernel::is_in_exec(task)) {
+        if in_kernel.frames > 0 && kernel::is_in_exec(task) {
+            key.flags |= flags::NO_USER;
+        } else {
             let in_user = stack::take_user(ctx.as_ptr(), task, Place::Sample);
             if in_user.unreadable || in_user.frames == 0 {
                 loss::count(Loss::UserStackUnreadable);
@@ -75,6 +77,8 @@ fn sample(ctx: &PerfEventContext) {
             key.user_stack = in_user.key;
         }
         processes::announce(task, key.slot, key.tgid, key.exec_id);
+    } else {
+        key.flags |= flags::NO_USER;
     }
     rows::add(&key, 1, 0);
 }

@@ -86,7 +86,7 @@ extern "C" fn frame_asleep(_: u64, asleep: *mut Asleep) -> i64 {
     if number >= MAX_UNWOUND as u64 {
         return 1;
     }
-    next(number, &mut asleep.walk, |row, registers| {
+    let step = |row, registers: &mut Registers| {
         let result = step_asleep(row, ptr::from_mut(registers));
         // SAFETY: a live map value, as above.
         let lacks = unsafe { (&raw const (*nearby).lacks).read_volatile() };
@@ -99,6 +99,10 @@ extern "C" fn frame_asleep(_: u64, asleep: *mut Asleep) -> i64 {
         } else {
             Some(outcome::UNREADABLE)
         }
+    };
+    next(number, &mut asleep.walk, step, |walk, _, _| {
+        walk.is_guess = 1;
+        0
     })
 }
 

@@ -9,7 +9,10 @@ use std::thread;
 
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, FEntry, Iter, KProbe, PerfEvent, Program, ProgramError},
+    programs::{
+        BtfTracePoint, FEntry, Iter, KProbe, PerfEvent, Program, ProgramError, RawTracePoint,
+        RawTracePointRunOptions, TestRun as _,
+    },
 };
 
 use aya::programs::tp_btf::BtfTracePointLink;
@@ -89,6 +92,7 @@ fn load(program: &mut Program, btf: &Btf, probe: &Probe) -> ProbeState {
         Hook::Kprobe(_) => typed(program).and_then(|program: &mut KProbe| program.load()),
         Hook::Tasks => typed(program).and_then(|program: &mut Iter| program.load("task", btf)),
         Hook::PerfEvent => typed(program).and_then(|program: &mut PerfEvent| program.load()),
+        Hook::Call => typed(program).and_then(|program: &mut RawTracePoint| program.load()),
     };
     match result {
         Ok(()) => ProbeState::Attached,
@@ -96,7 +100,7 @@ fn load(program: &mut Program, btf: &Btf, probe: &Probe) -> ProbeState {
             "this kernel has no {}: {}",
             match probe.hook {
                 Hook::Tracepoint(name) | Hook::Fentry(name) | Hook::Kprobe(name) => name,
-                Hook::PerfEvent | Hook::Tasks => probe.program,
+                Hook::PerfEvent | Hook::Tasks | Hook::Call => probe.program,
             },
             describe(&error)
         )),
@@ -124,7 +128,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, probe: &Probe) -> ProbeState {
         Hook::Kprobe(function) => {
             typed(program).and_then(|program: &mut KProbe| program.attach(function, 0).map(drop))
         }
-        Hook::Tasks | Hook::PerfEvent => Ok(()),
+        Hook::Tasks | Hook::Call | Hook::PerfEvent => Ok(()),
     };
     match result {
         Ok(()) => ProbeState::Attached,
@@ -165,6 +169,18 @@ pub(super) fn visitor(ebpf: &mut Ebpf, probe: &Probe) -> Result<File, String> {
         .and_then(|id| program.take_link(id))
         .map_err(|error| describe(&error))?;
     link.into_file().map_err(|error| describe(&error))
+}
+
+/// Runs a loaded program once, with this as its first argument.
+pub(super) fn call(ebpf: &mut Ebpf, probe: &Probe, argument: u64) -> Result<(), String> {
+    let program = ebpf
+        .program_mut(probe.program)
+        .ok_or_else(|| format!("the BPF object has no program {}", probe.program))?;
+    let program: &mut RawTracePoint = typed(program).map_err(|error| describe(&error))?;
+    let mut options = RawTracePointRunOptions::new();
+    options.args[0] = argument;
+    let run = program.test_run(options);
+    run.map(drop).map_err(|error| describe(&error))
 }
 
 fn typed<'a, T>(program: &'a mut Program) -> Result<T, ProgramError>

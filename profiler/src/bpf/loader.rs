@@ -10,7 +10,7 @@ use aya::{Btf, Ebpf, EbpfLoader, Endianness, maps::MapData};
 use aya_log::EbpfLogger;
 use ctprof_ebpf::abi::event::Found;
 use ctprof_ebpf::abi::layout;
-use ctprof_ebpf::abi::unwind::{MAX_IMAGES, MAX_TABLES, of_image};
+use ctprof_ebpf::abi::unwind::{MAX_IMAGES, MAX_SHOWN, MAX_TABLES, of_image};
 
 use super::{
     attach, batch::Retries, describe, object::OBJECT, probes, probes::Probe, wanted::bits,
@@ -184,6 +184,14 @@ impl Kernel {
             .collect())
     }
 
+    /// Runs a probe that is called by hand, with this as its first argument.
+    ///
+    /// # Errors
+    /// The kernel refuses; the cause.
+    pub(super) fn call(&mut self, probe: &Probe, argument: u64) -> Result<(), String> {
+        attach::call(&mut self.ebpf, probe, argument)
+    }
+
     /// A file whose reading runs a probe that visits threads, for a thread that may wait for it.
     ///
     /// # Errors
@@ -264,10 +272,10 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
         1
     };
     let unwind = u32::from(plan.unwind);
-    let (tables, images) = if plan.unwind {
-        (MAX_TABLES, MAX_IMAGES)
+    let (tables, images, shown) = if plan.unwind {
+        (MAX_TABLES, MAX_IMAGES + 1, MAX_SHOWN)
     } else {
-        (1, 1)
+        (1, 1, 1)
     };
     let reused = if plan.reuse_slots { plan.slots.all } else { 1 };
     // aya-log's levels count from 1, error, to 5, trace; 0 is off.
@@ -303,6 +311,7 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
         .map_max_entries("WANTED", wanted)
         .map_max_entries("TABLES", tables)
         .map_max_entries("MAPPINGS", images)
+        .map_max_entries("SHOWN", shown)
         .map_max_entries("POPULATION", reused)
         .map_max_entries("COUNTS_A", plan.count_rows)
         .map_max_entries("COUNTS_B", plan.count_rows)

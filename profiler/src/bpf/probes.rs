@@ -16,6 +16,8 @@ pub enum Hook {
     Kprobe(&'static str),
     /// Run for every thread when asked to.
     Tasks,
+    /// Run once when asked to.
+    Call,
 }
 
 /// One probe. Programs and maps have at most 15 characters, the kernel's limit for names.
@@ -112,6 +114,16 @@ pub const COMPLETE_STACKS: Probe = Probe {
               whole stacks",
 };
 
+/// What one of our own mappings shows: by this the kernel half recognises files, from Linux 6.1 on.
+pub const ASK_MAPPING: Probe = Probe {
+    id: "ask_mapping",
+    program: "ask_mapping",
+    hook: Hook::Call,
+    required: false,
+    gives: "whole stacks of processes that end before anybody has looked at them",
+    without: "processes that live for less than a tenth of a second have no whole stacks",
+};
+
 /// Moves of threads between cgroups.
 pub const CGROUP_ATTACH: Probe = tracepoint(
     "cgroup_attach",
@@ -193,7 +205,7 @@ pub const THROTTLE: [[Probe; 2]; 2] = [
 /// first.
 pub fn all() -> impl Iterator<Item = &'static Probe> {
     const FIRST: &[Probe] = &[CGROUP_MKDIR, CGROUP_RMDIR, PROCESS_EXEC];
-    const LAST: &[Probe] = &[VISIT, COMPLETE_STACKS, ON_CPU];
+    const LAST: &[Probe] = &[VISIT, COMPLETE_STACKS, ASK_MAPPING, ON_CPU];
     let views = views::hooks().flat_map(Hooks::probes);
     FIRST
         .iter()
@@ -212,7 +224,7 @@ pub(super) fn types() -> Vec<String> {
             Hook::Tracepoint(hook) => Some(format!("btf_trace_{hook}")),
             Hook::Fentry(function) => Some(function.to_owned()),
             Hook::Tasks => Some("bpf_iter_task".to_owned()),
-            Hook::PerfEvent | Hook::Kprobe(_) => None,
+            Hook::PerfEvent | Hook::Kprobe(_) | Hook::Call => None,
         })
         .collect()
 }

@@ -98,6 +98,10 @@ impl<'a> Session<'a> {
             let probe = &probes::ON_CPU;
             check(probe, kernel.load_probe(probe), &mut unavailable)?;
         }
+        if plan.unwinds() && !plan.stacks.is_empty() {
+            let probe = &probes::ASK_MAPPING;
+            check(probe, kernel.load_probe(probe), &mut unavailable)?;
+        }
         let completing = if completes(&plan) {
             let probe = &probes::COMPLETE_STACKS;
             check(probe, kernel.load_probe(probe), &mut unavailable)?.then(Completing::default)

@@ -168,6 +168,9 @@ pub(super) fn needed(plan: &SessionPlan<'_>) -> Vec<&'static Probe> {
     if plan.stacks.contains(&StateGroup::OnCpu) {
         needed.push(&probes::ON_CPU);
     }
+    if plan.unwinds() && !plan.stacks.is_empty() {
+        needed.push(&probes::ASK_MAPPING);
+    }
     if completes(plan) {
         needed.push(&probes::COMPLETE_STACKS);
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::Result;
-use crate::bpf::UnwindMaps;
+use crate::bpf::{Kernel, UnwindMaps};
 use crate::model::{ProcessKey, Unavailable, ViewId};
 use crate::unwind::News;
 
@@ -37,10 +37,10 @@ impl Unwinding {
     }
 
     /// Passes on what is new, in order. What the kernel does not take is unwound by frame pointers; says so the first time.
-    pub(super) fn tell(&mut self, news: Vec<News>) -> Option<Unavailable> {
+    pub(super) fn tell(&mut self, news: Vec<News>, kernel: &mut Kernel) -> Option<Unavailable> {
         let mut first = None;
         for news in news {
-            if let Err(error) = self.pass_on(news) {
+            if let Err(error) = self.pass_on(news, kernel) {
                 tracing::debug!("unwinding: {error}");
                 first.get_or_insert(error);
             }
@@ -53,7 +53,7 @@ impl Unwinding {
         })
     }
 
-    fn pass_on(&mut self, news: News) -> Result<()> {
+    fn pass_on(&mut self, news: News, kernel: &mut Kernel) -> Result<()> {
         match news {
             News::Anew => {
                 for image in self.images.drain() {
@@ -62,9 +62,13 @@ impl Unwinding {
                 let tables = std::mem::take(&mut self.tables);
                 tables.into_iter().try_for_each(|it| self.maps.remove(it))
             }
-            News::Table(number, table) => {
+            News::Table(number, table, own) => {
                 self.tables.insert(number);
-                self.maps.add(number, table.blocks())
+                self.maps.add(number, table.blocks())?;
+                if let Some(own) = own {
+                    self.maps.show(number, table.pages(), own, kernel)?;
+                }
+                Ok(())
             }
             News::NoTable(number) => {
                 self.tables.remove(&number);

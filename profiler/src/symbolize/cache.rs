@@ -347,7 +347,7 @@ impl Entry {
 
 fn read(origin: &Origin, options: &Options, problems: &mut Problems) -> Result<Binary, ReadError> {
     let source = match origin {
-        Origin::Vdso => vdso::read().ok_or(ReadError::Io)?,
+        Origin::Vdso => vdso::read().ok_or(ReadError::Io)?.0,
         Origin::Held(file) => {
             let reader = file.held.reader().map_err(|_| ReadError::Io)?;
             Source::file(reader).map_err(|_| ReadError::Io)?

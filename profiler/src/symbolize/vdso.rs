@@ -9,8 +9,8 @@ use super::elf::Source;
 /// The vDSO is a few pages.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// The bytes of our own vDSO; `None` on a kernel without one.
-pub(crate) fn read() -> Option<Source> {
+/// Our own vDSO: its bytes, and where it lies; `None` on a kernel without one.
+pub(crate) fn read() -> Option<(Source, u64)> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let line = maps.lines().find(|line| line.ends_with("[vdso]"))?;
     let (start, end) = line.split_once(' ')?.0.split_once('-')?;
@@ -22,5 +22,5 @@ pub(crate) fn read() -> Option<Source> {
     let mut bytes = vec![0; usize::try_from(size).ok()?];
     let memory = File::open("/proc/self/mem").ok()?;
     memory.read_exact_at(&mut bytes, start).ok()?;
-    Some(Source::Bytes(bytes))
+    Some((Source::Bytes(bytes), start))
 }

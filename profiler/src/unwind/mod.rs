@@ -14,6 +14,7 @@ mod code;
 mod entries;
 mod go;
 mod look;
+mod own;
 mod rows;
 mod rule;
 mod section;
@@ -25,6 +26,8 @@ use std::time::Instant;
 
 use ctprof_ebpf::abi::unwind::{Block, Mapped, ROWS_PER_BLOCK, Row, cfa};
 use ctprof_ebpf::unwind::{Blocks, find};
+
+pub use self::own::{Own, Piece};
 
 use self::code::Found;
 use self::entries::Entries;
@@ -100,8 +103,8 @@ impl From<ReadError> for NoTable {
 pub enum News {
     /// Nothing that was told before holds any more.
     Anew,
-    /// There is a table.
-    Table(u32, Table),
+    /// There is a table, and by what its file is recognised.
+    Table(u32, Table, Option<Own>),
     /// It is not needed any more.
     NoTable(u32),
     /// What a process image has mapped, by address.

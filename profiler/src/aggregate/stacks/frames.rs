@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ctprof_ebpf::abi::count_key::CountKey;
+use ctprof_ebpf::abi::count_key::{CountKey, flags};
 use ctprof_ebpf::abi::scope::SLOT_KERNEL;
 use ctprof_ebpf::abi::stack::end;
 use foldhash::HashMap as FastMap;
@@ -108,8 +108,9 @@ pub(super) fn frames(
             unwound_frames(user, known, &mut frames)
         }
     });
-    // A kernel thread has no user half: its kernel stack is unwound to the end by the kernel itself.
+    // Where there is no user half, the kernel stack is all, and unwound to the end by the kernel itself.
     let reaches_root = key.slot == SLOT_KERNEL
+        || key.flags & flags::NO_USER != 0
         || end == end::ROOT
         || end != end::UNMAPPED && outermost.is_some_and(|resolved| resolved.is_root);
     let cut = (!reaches_root).then_some(match end {

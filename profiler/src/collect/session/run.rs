@@ -168,7 +168,8 @@ impl Session<'_> {
         };
         let news = observer.unwind_news();
         let is_more = news.iter().any(News::is_more);
-        self.unavailable.extend(unwinding.tell(news));
+        self.unavailable
+            .extend(unwinding.tell(news, &mut self.kernel));
         if let Some(completing) = &mut self.completing {
             if is_more {
                 completing.is_due();

@@ -101,6 +101,18 @@ pub const FIELDS: &[Field] = &[
     field(layout::OFF_SB_MAGIC, "super_block", &["s_magic"], Need::Optional),
     field(layout::OFF_SB_BDI, "super_block", &["s_bdi"], Need::Optional),
     field(layout::OFF_BDI_CAPS, "backing_dev_info", &["capabilities"], Need::Optional),
+    // What a mapping shows.
+    field(layout::OFF_MM_TREE, "mm_struct", &["mm_mt.ma_root"], Need::Optional),
+    field(layout::OFF_RANGE_PIVOTS, "maple_range_64", &["pivot"], Need::Optional),
+    field(layout::OFF_RANGE_SLOTS, "maple_range_64", &["slot"], Need::Optional),
+    field(layout::OFF_GAPS_PIVOTS, "maple_arange_64", &["pivot"], Need::Optional),
+    field(layout::OFF_GAPS_SLOTS, "maple_arange_64", &["slot"], Need::Optional),
+    field(layout::OFF_VMA_MM, "vm_area_struct", &["vm_mm"], Need::Optional),
+    field(layout::OFF_VMA_START, "vm_area_struct", &["vm_start"], Need::Optional),
+    field(layout::OFF_VMA_END, "vm_area_struct", &["vm_end"], Need::Optional),
+    field(layout::OFF_VMA_PAGE, "vm_area_struct", &["vm_pgoff"], Need::Optional),
+    field(layout::OFF_VMA_FILE, "vm_area_struct", &["vm_file"], Need::Optional),
+    field(layout::OFF_VMA_PRIVATE, "vm_area_struct", &["vm_private_data"], Need::Optional),
     field(layout::OFF_TASK_RESTART, "task_struct", &["restart_block.fn"], Need::Optional),
     #[cfg(target_arch = "x86_64")]
     field(layout::OFF_REGS_RESULT, "pt_regs", &["ax"], Need::Optional),

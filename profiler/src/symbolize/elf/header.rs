@@ -253,6 +253,13 @@ impl Header {
         Some(start.wrapping_sub(given.wrapping_add(offset)))
     }
 
+    /// The offsets in the file from which its code is mapped.
+    pub(crate) fn code_offsets(&self) -> impl Iterator<Item = u64> + '_ {
+        let page = rustix::param::page_size() as u64;
+        let code = self.loads().filter(|segment| segment.is_code());
+        code.map(move |segment| segment.offset - segment.offset % page)
+    }
+
     /// Without what only a reader of sections needs.
     #[must_use]
     pub(crate) fn without_sections(self) -> Self {

@@ -13,7 +13,7 @@ use crate::symbolize::pool::Pool;
 use crate::symbolize::problems::{Problem, Problems};
 use crate::symbolize::process::Mapping;
 use crate::symbolize::vdso;
-use crate::unwind::{Limits, News, NoTable, Table};
+use crate::unwind::{Limits, News, NoTable, Own, Table};
 
 /// Longest time for one table. Those of the largest programs take a second; an unoptimised build is ten times as slow.
 const MAX_TIME: Duration = Duration::from_secs(20);
@@ -21,7 +21,10 @@ const MAX_TIME: Duration = Duration::from_secs(20);
 /// Memory that all tables of a host may take in the kernel.
 const MAX_BYTES: usize = 256 << 20;
 
-/// Every file that is mapped by an image.
+/// How long a table stays whose file no image has mapped any more: a shell loop starts the same program again at once.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// Every file that is mapped by an image, or was a moment ago.
 #[derive(Debug)]
 pub(super) struct Files {
     all: HashMap<Key, File>,
@@ -33,13 +36,15 @@ pub(super) struct Files {
     is_over: Arc<AtomicBool>,
 }
 
-type Made = (Key, Result<(Header, Table), NoTable>);
+type Made = (Key, Result<(Header, Table, Option<Own>), NoTable>);
 
 #[derive(Debug)]
 struct File {
     known: Known,
     /// Images that have it mapped.
     users: usize,
+    /// When it goes, if it has no users.
+    until: Option<Instant>,
 }
 
 /// What is known of a file.
@@ -102,20 +107,21 @@ impl Files {
             // Its last image may be gone by now; if another came after that, the table has been made twice.
             let Some(File {
                 known: Known::Making,
-                users,
+                ..
             }) = self.all.get(&key)
             else {
                 continue;
             };
-            let users = *users;
             let known = match made {
-                Ok((header, table)) => self.place(header, table, news, problems),
+                Ok(made) => self.place(made, news, problems),
                 Err(cause) => {
                     tracing::debug!("no unwind table for file {key:?}: {cause}");
                     without(cause, problems)
                 }
             };
-            self.all.insert(key, File { known, users });
+            if let Some(file) = self.all.get_mut(&key) {
+                file.known = known;
+            }
             new.insert(key);
         }
         new
@@ -123,14 +129,15 @@ impl Files {
 
     fn place(
         &mut self,
-        header: Header,
-        table: Table,
+        (header, table, own): (Header, Table, Option<Own>),
         news: &mut Vec<News>,
         problems: &mut Problems,
     ) -> Known {
         let bytes = table.blocks().len() * size_of::<Block>();
-        let is_full = self.free.is_empty() && self.next >= MAX_TABLES;
-        if is_full || bytes > MAX_BYTES - self.bytes {
+        if self.is_full_for(bytes) {
+            self.let_go(|_| true, news);
+        }
+        if self.is_full_for(bytes) {
             problems.add(Problem::UnwindTooMany);
             return Known::Without;
         }
@@ -146,8 +153,12 @@ impl Files {
             pages: table.pages().min(1 << (u32::BITS - PAGE_SHIFT)),
             bytes,
         };
-        news.push(News::Table(number, table));
+        news.push(News::Table(number, table, own));
         Known::With(placed)
+    }
+
+    fn is_full_for(&self, bytes: usize) -> bool {
+        self.free.is_empty() && self.next >= MAX_TABLES || bytes > MAX_BYTES - self.bytes
     }
 
     /// One more image has this file mapped.
@@ -155,11 +166,13 @@ impl Files {
         let key = origin.key();
         if let Some(file) = self.all.get_mut(&key) {
             file.users += 1;
+            file.until = None;
             return;
         }
         let making = File {
             known: Known::Making,
             users: 1,
+            until: None,
         };
         self.all.insert(key, making);
         let (origin, done) = (origin.clone(), self.done.0.clone());
@@ -171,24 +184,34 @@ impl Files {
         });
     }
 
-    /// One less has it: the table goes with the last.
-    pub(super) fn release(&mut self, key: Key, news: &mut Vec<News>) {
-        let Some(file) = self.all.get_mut(&key) else {
-            return;
-        };
-        file.users -= 1;
-        if file.users > 0 {
-            return;
+    /// One less has it: the table goes a while after the last.
+    pub(super) fn release(&mut self, key: Key) {
+        if let Some(file) = self.all.get_mut(&key) {
+            file.users -= 1;
+            if file.users == 0 {
+                file.until = Some(Instant::now() + LINGER);
+            }
         }
-        if let Some(File {
-            known: Known::With(placed),
-            ..
-        }) = self.all.remove(&key)
-        {
-            self.bytes -= placed.bytes;
-            self.free.push(placed.number);
-            news.push(News::NoTable(placed.number));
-        }
+    }
+
+    /// Lets go of tables that nobody has used for a while.
+    pub(super) fn sweep(&mut self, news: &mut Vec<News>) {
+        let now = Instant::now();
+        self.let_go(|until| until <= now, news);
+    }
+
+    /// Lets go of the tables without users whose time this allows.
+    fn let_go(&mut self, mut allows: impl FnMut(Instant) -> bool, news: &mut Vec<News>) {
+        let (bytes, free) = (&mut self.bytes, &mut self.free);
+        self.all.retain(|_, file| {
+            let stays = !file.until.is_some_and(&mut allows);
+            if let (false, Known::With(placed)) = (stays, &file.known) {
+                *bytes -= placed.bytes;
+                free.push(placed.number);
+                news.push(News::NoTable(placed.number));
+            }
+            stays
+        });
     }
 
     /// What there is for a mapping of this file.
@@ -228,15 +251,29 @@ fn without(cause: NoTable, problems: &mut Problems) -> Known {
     Known::Without
 }
 
-fn make(origin: &Origin) -> Result<(Header, Table), NoTable> {
-    let source = match origin {
+fn make(origin: &Origin) -> Result<(Header, Table, Option<Own>), NoTable> {
+    match origin {
         Origin::Held(file) => {
             let reader = file.held.reader().map_err(|_| NoTable::Unreadable)?;
-            Source::file(reader).map_err(|_| NoTable::Unreadable)?
+            let again = reader.try_clone();
+            let source = Source::file(reader).map_err(|_| NoTable::Unreadable)?;
+            let (header, table) = make_of(&source)?;
+            let own = again
+                .ok()
+                .and_then(|file| Own::of_file(&file, &header, table.origin()));
+            Ok((header, table, own))
         }
-        Origin::Vdso => vdso::read().ok_or(NoTable::Unreadable)?,
-    };
-    let header = Header::read(&source)?;
-    let table = Table::read(&source, &header, &Limits::until(Instant::now() + MAX_TIME))?;
+        Origin::Vdso => {
+            let (source, address) = vdso::read().ok_or(NoTable::Unreadable)?;
+            let (header, table) = make_of(&source)?;
+            let own = Own::of_vdso(address, &header, table.origin());
+            Ok((header, table, Some(own)))
+        }
+    }
+}
+
+fn make_of(source: &Source) -> Result<(Header, Table), NoTable> {
+    let header = Header::read(source)?;
+    let table = Table::read(source, &header, &Limits::until(Instant::now() + MAX_TIME))?;
     Ok((header.without_sections(), table))
 }

@@ -95,7 +95,7 @@ impl Unwinding {
         }
         // Not before: the image may have the table until then.
         for key in before.files.difference(&files) {
-            self.files.release(*key, news);
+            self.files.release(*key);
         }
         let mapped = mapped.unwrap_or_default();
         self.images.insert(process, Told { files, mapped });
@@ -158,7 +158,7 @@ impl Unwinding {
                 news.push(News::Gone(process));
             }
             for key in told.files {
-                self.files.release(key, news);
+                self.files.release(key);
             }
         }
     }
@@ -177,6 +177,7 @@ impl Unwinding {
         for process in gone {
             self.forget(process, news);
         }
+        self.files.sweep(news);
         self.next_sweep = Some(now + SWEEP.max(now.elapsed() * SWEEP_PART));
     }
 

@@ -236,7 +236,7 @@ fn the_return_of_signal_handlers_is_known() {
 
 #[test]
 fn the_vdso_has_a_table() {
-    let Some(Source::Bytes(bytes)) = vdso::read() else {
+    let Some((Source::Bytes(bytes), _)) = vdso::read() else {
         eprintln!("skipped: no vDSO");
         return;
     };

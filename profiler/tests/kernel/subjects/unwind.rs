@@ -1,6 +1,7 @@
 //! User stacks unwound by tables: whole in every state, and no frame that is not of the chain.
 
 mod asleep;
+mod brief;
 mod chains;
 mod damaged;
 mod deep;
@@ -34,6 +35,9 @@ pub(super) fn trials() -> Vec<Trial> {
             asleep::before_the_tables,
             || missing_privilege().or_else(|| missing_program("gcc")),
         ),
+        skipping("unwind::brief_processes", brief::whole, || {
+            missing_privilege().or_else(|| missing_program("gcc"))
+        }),
         skipping("unwind::known_chains", chains::known, compiled),
         skipping(
             "unwind::damaged_descriptions_cost_that_file_only",
