@@ -1,6 +1,7 @@
 //! Walks user stacks by tables: see [`ctprof_ebpf::abi::unwind`].
 //!
 //! - here: of the current thread
+//! - `unwound`: where the stack is put together
 //! - `seen`: what it has mapped, where user space has not told of it yet
 //! - `asleep`: of a thread that sleeps, from the task iterator
 //!
@@ -8,11 +9,7 @@
 //! interrupt that samples it. Code that no table describes is taken to keep frame pointers, as Go's and most JIT
 //! compilers' does.
 
-use core::{
-    ffi::c_void,
-    mem::{MaybeUninit, offset_of},
-    ptr,
-};
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
 use aya_ebpf::{
     Global,
@@ -20,10 +17,8 @@ use aya_ebpf::{
 };
 use ctprof_ebpf::{
     abi::{
-        stack::{PART_FRAMES, PARTS, StackRecord, end},
-        unwind::{
-            Block, MAX_MAPPED, MAX_UNWOUND, Mapped, Mappings, NO_IMAGE, Node, Row, cfa, table,
-        },
+        stack::end,
+        unwind::{Block, MAX_MAPPED, MAX_UNWOUND, Mapped, Mappings, NO_IMAGE, Row, cfa, table},
     },
     opaque::opaque,
     unwind::{Blocks, Memory, Registers, find, outcome, step, step_by_frame_pointer},
@@ -36,8 +31,11 @@ use crate::{
 
 mod asleep;
 mod seen;
+mod unwound;
 
 pub(crate) use asleep::{Nearby, walk_asleep};
+pub(crate) use unwound::Unwound;
+use unwound::{Found, put};
 
 #[unsafe(no_mangle)]
 static UNWIND: Global<u32> = Global::new(0);
@@ -50,17 +48,6 @@ const SIGRETURN: u64 = 0x0f00_0000_0fc0_c748;
 /// The same with `mov $15, %eax`, seven bytes.
 const SHORT_SIGRETURN: u64 = 0x05_0f00_0000_0fb8;
 const SEVEN_BYTES: u64 = (1 << 56) - 1;
-
-/// Stacks as they are walked: in parts, as they are stored.
-#[repr(C)]
-pub(crate) struct Unwound {
-    pub(crate) parts: [StackRecord; PARTS],
-    /// The mapping that was looked up last. Not on the stack: the verifier takes what a map holds for any number, and follows one
-    /// turn of the walk only.
-    pub(crate) seen: Mapped,
-    /// And the node of the kernel's tree that it was found in.
-    pub(crate) node: Node,
-}
 
 /// Whether stacks are walked by tables.
 #[inline(always)]
@@ -142,8 +129,7 @@ pub(crate) extern "C" fn walk_user(entry: u32, image: u64) -> u64 {
         return NOTHING;
     };
     let mut awake = Awake { walk, entry, image };
-    // SAFETY: a live map value of this CPU and hook.
-    unsafe { (*awake.walk.stack).seen.end = 0 };
+    Unwound::forget(awake.walk.stack);
     // SAFETY: the callback takes what it is given here.
     unsafe {
         bpf_loop(
@@ -215,20 +201,29 @@ fn next(
 ) -> i64 {
     let (ip, is_exact) = (walk.registers.ip, walk.is_exact != 0);
     let place = ip.wrapping_sub(u64::from(!is_exact));
-    let mut row = 0;
-    if let Some(mapped) = mapped(walk, place) {
-        if mapped.table == table::NOT_YET {
-            walk.end = end::NO_TABLE;
-            return 1;
+    let found = Unwound::found(walk.stack, place);
+    // SAFETY: a live map value of this CPU and hook.
+    let (known, mut row) = unsafe { ((*found).place, (*found).row) };
+    if known != place {
+        row = 0;
+        if let Some(mapped) = mapped(walk, place) {
+            if mapped.table == table::NOT_YET {
+                walk.end = end::NO_TABLE;
+                return 1;
+            }
+            if mapped.table != table::NONE {
+                let at = place.wrapping_sub(mapped.origin);
+                row = row_at(mapped.table, mapped.pages, at, is_exact);
+            }
+        } else {
+            row = unknown(walk, place, is_exact);
+            if walk.end == end::NO_TABLE {
+                return 1;
+            }
         }
-        if mapped.table != table::NONE {
-            let at = place.wrapping_sub(mapped.origin);
-            row = row_at(mapped.table, mapped.pages, at, is_exact);
-        }
-    } else {
-        row = unknown(walk, place, is_exact);
-        if walk.end == end::NO_TABLE {
-            return 1;
+        if row != 0 {
+            // SAFETY: as above.
+            unsafe { found.write(Found { place, row }) };
         }
     }
     let Some(result) = step(row, &mut walk.registers) else {
@@ -237,7 +232,7 @@ fn next(
     walk.frames = number as u32 + 1;
     let is_interrupted = result == outcome::INTERRUPTED;
     // The handler returns to the beginning of code that nothing has called: the byte before is another function's.
-    put(walk, number, ip, is_exact || is_interrupted);
+    put(walk.stack, number, ip, is_exact || is_interrupted);
     walk.is_exact = u32::from(is_interrupted);
     if result == outcome::CALLER || is_interrupted {
         return 0;
@@ -301,27 +296,6 @@ fn step_in(row: u64, registers: &mut Registers, memory: &mut impl Memory) -> u32
     }
     result
 }
-
-/// Adds a frame. Whoever reads the stack takes every address behind the first for a return address, and looks up the byte
-/// before: so one that is not has to be one higher.
-#[inline(always)]
-fn put(walk: &mut Walk, number: u64, ip: u64, is_exact: bool) {
-    if number >= MAX_UNWOUND as u64 {
-        return;
-    }
-    // Records lie one behind the other. Written as a sum, because the verifier does not see that a remainder is one.
-    let words = HEADER_WORDS + number as usize + number as usize / PART_FRAMES * BETWEEN_WORDS;
-    let address = ip + u64::from(number > 0 && is_exact);
-    // SAFETY: a live map value of this CPU and hook, in which the word lies: see below.
-    unsafe { walk.stack.cast::<u64>().add(words).write(address) };
-}
-
-/// Words of a record before its addresses.
-const HEADER_WORDS: usize = offset_of!(StackRecord, addresses) / size_of::<u64>();
-/// Words between the last frame of a record and the first of the next.
-const BETWEEN_WORDS: usize = size_of::<StackRecord>() / size_of::<u64>() - PART_FRAMES;
-
-const _: () = assert!(offset_of!(Unwound, seen) == PARTS * size_of::<StackRecord>());
 
 /// The mapping that contains `address`.
 #[inline(always)]

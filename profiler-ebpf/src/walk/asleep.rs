@@ -13,7 +13,7 @@ use ctprof_ebpf::{
     unwind::{Memory, Registers, outcome},
 };
 
-use super::{NOTHING, Walk, next, step_in};
+use super::{NOTHING, Unwound, Walk, next, step_in};
 use crate::{kernel::Object, maps::NEARBY};
 
 /// Bytes of a line: a part of a page, so that it can be read or cannot.
@@ -56,6 +56,7 @@ pub(crate) fn walk_asleep(entry: u32, image: u64, task: Object) -> u64 {
     else {
         return NOTHING;
     };
+    Unwound::forget(walk.stack);
     for line in 0..LINES {
         // SAFETY: a live map value, which this program alone uses, and which does not leave the CPU.
         unsafe { (*nearby).lines[line].address = NO_LINE };

@@ -43,7 +43,7 @@ mod roots;
 mod safe_open;
 mod separate;
 mod unwinding;
-mod urgent;
+pub(crate) mod urgent;
 pub(crate) mod vdso;
 mod walk;
 

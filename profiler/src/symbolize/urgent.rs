@@ -5,6 +5,7 @@
 //! How much there is of it is up to containers, so the time for it is limited: at first half a second of two CPUs, then a twentieth of
 //! one.
 
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,9 @@ const HIGHEST: i32 = -20;
 const MOST: Duration = Duration::from_secs(1);
 /// What part of the time that goes by is added.
 const PART: u32 = 20;
+
+/// Longest time for one piece of work: the tables of the largest programs take as long.
+const LONGEST: Duration = Duration::from_millis(300);
 
 static BUDGET: Mutex<Budget> = Mutex::new(Budget {
     left: MOST,
@@ -46,32 +50,47 @@ fn budget<T>(ask: impl FnOnce(&mut Budget) -> T) -> T {
     ask(&mut BUDGET.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// While it lives, this thread goes before others, where the system allows that (`CAP_SYS_NICE`).
-pub(super) struct Urgent {
-    /// Its usual priority, and since when it has another.
-    before: Option<(i32, Instant)>,
+thread_local! {
+    /// The usual priority of a thread that goes first, and since when it does.
+    static FIRST: Cell<Option<(i32, Instant)>> = const { Cell::new(None) };
 }
 
+/// While it lives, this thread goes before others, where the system allows that (`CAP_SYS_NICE`).
+pub(crate) struct Urgent(());
+
 impl Urgent {
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         let now = Instant::now();
         let before = budget(|it| it.allows(now))
             // On Linux both are about the calling thread alone.
             .then(|| getpriority_process(None).ok())
             .flatten()
             .filter(|_| setpriority_process(None, HIGHEST).is_ok());
-        Self {
-            before: before.map(|before| (before, now)),
+        FIRST.set(before.map(|before| (before, now)));
+        Self(())
+    }
+
+    /// To be called from time to time by work whose length is up to a container: what takes long takes its turn.
+    pub(crate) fn not_for_long() {
+        if FIRST
+            .get()
+            .is_some_and(|(_, since)| since.elapsed() > LONGEST)
+        {
+            end();
         }
     }
 }
 
 impl Drop for Urgent {
     fn drop(&mut self) {
-        if let Some((before, since)) = self.before {
-            let _ = setpriority_process(None, before);
-            budget(|it| it.spend(since.elapsed()));
-        }
+        end();
+    }
+}
+
+fn end() {
+    if let Some((before, since)) = FIRST.take() {
+        let _ = setpriority_process(None, before);
+        budget(|it| it.spend(since.elapsed()));
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::paths::{root, target};
 use crate::summary::Summary;
 use crate::{cmd, static_build};
 use initramfs::Initramfs;
@@ -170,10 +171,28 @@ fn archive() -> Result<Archive> {
     archive.character_device("dev/null", 1, 3);
     archive.program("init", &std::fs::read(&programs.tests)?);
     archive.program("bin/ctprof", &std::fs::read(&programs.ctprof)?);
+    if let Some(brief) = brief()? {
+        archive.program("bin/brief", &brief);
+    }
     let list = cmd::output(Command::new(&programs.tests).arg("--list"))?;
     let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
     Ok(Archive {
         trials: names.map(str::to_owned).collect(),
-        image: archive.write(&crate::paths::target().join("vm/initramfs.cpio"))?,
+        image: archive.write(&target().join("vm/initramfs.cpio"))?,
     })
+}
+
+/// A program without frame pointers, of processes that live for a millisecond; `None` without a C compiler. All other programs in
+/// the machine keep frame pointers, which would hide that its tables are not found.
+fn brief() -> Result<Option<Vec<u8>>> {
+    let source = root().join("profiler/tests/kernel/subjects/unwind/brief.c");
+    let program = target().join("vm/brief");
+    std::fs::create_dir_all(target().join("vm"))?;
+    let mut command = Command::new("gcc");
+    command.args(["-O2", "-fomit-frame-pointer", "-static", "-w", "-o"]);
+    command.args([&program, &source]);
+    match command.status() {
+        Ok(status) if status.success() => Ok(Some(std::fs::read(&program)?)),
+        _ => Ok(None),
+    }
 }

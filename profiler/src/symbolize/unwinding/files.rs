@@ -22,9 +22,6 @@ const MAX_TIME: Duration = Duration::from_secs(20);
 /// Memory that all tables of a host may take in the kernel.
 const MAX_BYTES: usize = 256 << 20;
 
-/// Files up to this size have their tables made before other programs get a CPU.
-const MOST_URGENT: i64 = 8 << 20;
-
 /// How long a table stays whose file no image has mapped any more: a shell loop starts the same program again at once.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -256,12 +253,7 @@ fn without(cause: NoTable, problems: &mut Problems) -> Known {
 }
 
 fn make(origin: &Origin) -> Result<(Header, Table, Option<Own>), NoTable> {
-    // A table takes 10 to 20 ms for each MB: what is large may take its time.
-    let is_small = match origin {
-        Origin::Held(file) => file.held.stat.st_size <= MOST_URGENT,
-        Origin::Vdso => true,
-    };
-    let _urgent = is_small.then(Urgent::begin);
+    let _urgent = Urgent::begin();
     match origin {
         Origin::Held(file) => {
             let reader = file.held.reader().map_err(|_| NoTable::Unreadable)?;

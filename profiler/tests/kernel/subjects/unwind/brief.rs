@@ -8,6 +8,7 @@ use super::super::output;
 use super::{mostly, only_these_calls, settle_ms};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
+use crate::harness::needs::missing_program;
 use crate::harness::{Result, ensure};
 
 const PROGRAM: &str = include_str!("brief.c");
@@ -29,17 +30,29 @@ const CALLS: &[(&str, &[&str])] = &[
 
 const RUNS_MS: u64 = 4_000;
 
+/// The program, where a machine without a compiler has it.
+const BUILT: &str = "/bin/brief";
+
+pub(super) fn missing() -> Option<String> {
+    let is_built = Path::new(BUILT).exists();
+    missing_program("gcc").filter(|_| !is_built)
+}
+
 pub(super) fn whole() -> Result {
+    if Path::new(BUILT).exists() {
+        return of("built", Path::new(BUILT));
+    }
+    let folder = output()?.0;
     for (name, flags) in WAYS {
-        of(name, flags).map_err(|error| format!("{name}: {error:?}"))?;
+        let program = compile(folder.path(), flags)?;
+        of(name, &program).map_err(|error| format!("{name}: {error:?}"))?;
     }
     Ok(())
 }
 
-fn of(name: &str, flags: &[&str]) -> Result {
+fn of(name: &str, program: &Path) -> Result {
     let cgroup = Cgroup::new("brief")?;
-    let (folder, dir) = output()?;
-    let program = compile(folder.path(), flags)?;
+    let (_folder, dir) = output()?;
     let args = ["--duration", "120s", "--frequency", "999"];
     let mut ctprof = Ctprof::record(&dir, &args).cgroup(&cgroup).start()?;
     ctprof.wait_until_attached()?;
@@ -67,7 +80,15 @@ fn of(name: &str, flags: &[&str]) -> Result {
         );
         mostly(state, &stacks.thread("exe"), 0.98, |frames| {
             let is_root = |frame: &String| {
-                ["main", "_start", "_dl_start", "__libc_start_main"].contains(&frame.as_str())
+                [
+                    "main",
+                    "_start",
+                    "_dl_start",
+                    "_dl_start_user",
+                    "__libc_start_main",
+                    "__libc_start_call_main",
+                ]
+                .contains(&frame.as_str())
             };
             frames.iter().any(is_root) || frames.iter().all(|frame| frame.ends_with("_[k]"))
         })?;
