@@ -46,13 +46,13 @@ pub(crate) enum Side {
     Kernel = 1,
 }
 
-/// Who takes a stack: a sample may interrupt the scheduler's hooks, and both a system call's, so they assemble at
-/// different places. A call takes user stacks only.
+/// Who takes a stack: a sample may interrupt the scheduler's hooks, and both the programs of views, so they assemble at
+/// different places. Programs of views run for the current thread and do not interrupt each other; they take user stacks only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Sample = 0,
     Scheduler = 2,
-    Call = 5,
+    View = 5,
 }
 
 impl Place {
@@ -61,7 +61,7 @@ impl Place {
         match self {
             Self::Sample => 0,
             Self::Scheduler => 1,
-            Self::Call => 2,
+            Self::View => 2,
         }
     }
 }
@@ -118,9 +118,9 @@ pub(crate) fn take_user(ctx: *mut c_void, task: Object, place: Place) -> Taken {
             return unwound(place.unwound(), walked);
         }
     }
-    // A call's stack has only what is on it.
+    // What is stored behind the frames is for samples and the scheduler.
     let pointer = match place {
-        Place::Call => 0,
+        Place::View => 0,
         Place::Sample | Place::Scheduler => kernel::user_stack_pointer(task),
     };
     let has_frames = keeps_frame_pointer(task);

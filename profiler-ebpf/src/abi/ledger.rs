@@ -179,8 +179,8 @@ pub struct Thread {
     pub user_stack: Cell<u64>,
     /// See `user_stack`.
     pub kernel_stack: Cell<u64>,
-    /// The system call that it is in, while it is not on a CPU and the view of system calls is on.
-    pub call: Cell<super::syscall::Call>,
+    /// What views keep of it.
+    pub views: crate::views::OfThread,
     /// Quota period in which its wait began; see [`super::count_key::CountKey::period`].
     pub period: Cell<u64>,
     /// The system call that it left the CPU in, as [`super::syscall::code_of`] has it; 0 for none.

@@ -4,6 +4,5 @@ mod cgroups;
 mod on_cpu;
 pub(crate) mod processes;
 mod sched;
-mod syscalls;
 mod throttle;
 mod visit;

@@ -17,14 +17,15 @@ use ctprof_ebpf::{
 use super::processes;
 use crate::{
     accounts::{From, Slot},
-    calls,
     delays::{self, Wait},
     end,
+    hooks::Hooks as _,
     kernel::{self, Object},
     loss,
     maps::CONTROL,
     off_cpu, present, realtime, scope, stack, threads,
     time::now_ns,
+    views::All,
     wanted,
 };
 
@@ -45,17 +46,17 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
         leave_cpu(ctx.as_ptr(), previous, next, forced, now_ns)
     };
     if kernel::pid(next) == 0 {
-        calls::nobody_runs();
+        All::nobody_runs();
         delays::switch(now_ns, leaving, SLOT_IDLE);
         return 0;
     }
     let Some(thread) = threads::get(next) else {
-        calls::nobody_runs();
+        All::nobody_runs();
         delays::switch(now_ns, leaving, slot(scope::find(next)));
         return 0;
     };
     threads::follow(next, thread, now_ns);
-    calls::gets_cpu(next, thread, now_ns);
+    All::gets_cpu(next, thread, now_ns);
     delays::switch(now_ns, leaving, slot(thread.slot.get()));
     if thread.clock.phase.get() == phase::BLOCKED {
         not_woken(thread);
@@ -71,7 +72,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, next: Object, forced: bool, now_ns:
         return slot(scope::find(task));
     };
     threads::follow(task, thread, now_ns);
-    calls::loses_cpu(task, thread, now_ns);
+    All::loses_cpu(task, thread, now_ns);
     let mut number = slot(thread.slot.get());
     if !thread.clock.is_in() {
         return number;
@@ -295,7 +296,7 @@ fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     let now_ns = now_ns();
     let clock = |_: &Thread| Clock::starting(now_ns, phase::RUNNABLE, 0);
     match is_open.then(|| threads::enter(ctx.arg(0), clock, true)) {
-        Some(Some(thread)) => calls::is_born(thread),
+        Some(Some(thread)) => All::is_born(thread),
         _ => present::ends(),
     }
     0
@@ -308,7 +309,7 @@ fn cgroup_attach(ctx: BtfTracePointContext) -> i32 {
     if !kernel::is_watched_hierarchy(ctx.arg(0)) {
         return 0;
     }
-    calls::moved();
+    All::moved();
     let task: Object = ctx.arg(2);
     if let Some(thread) = threads::get(task) {
         thread.moved_ns.set(now_ns());

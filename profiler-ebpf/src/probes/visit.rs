@@ -17,11 +17,13 @@ use ctprof_ebpf::{
 
 use crate::{
     accounts::{From, Slot},
-    calls, end,
+    end,
+    hooks::Hooks as _,
     kernel::{self, Object},
     maps::{CONTROL, POPULATION},
     off_cpu, present, scope as cgroups, threads,
     time::now_ns,
+    views::All,
     walk, wanted,
 };
 
@@ -109,7 +111,7 @@ fn open(task: Object) {
     }
     thread.stack_flags.set(flags::BEFORE);
     if !kernel::is_on_cpu(task) {
-        calls::began_before(thread, now_ns);
+        All::found(thread, now_ns);
     }
     if thread.clock.is_runnable() {
         threads::queued(task, thread, now_ns, || false);
@@ -165,7 +167,7 @@ fn look_again(task: Object) {
     }
     // A hook that writes the group at this moment has just looked itself.
     thread.group.set(UNKNOWN_GROUP);
-    calls::moved();
+    All::moved();
 }
 
 #[inline(always)]
@@ -264,7 +266,7 @@ fn close(task: Object) {
     let now_ns = end::ns();
     threads::follow(task, thread, now_ns);
     let waits = thread.clock.is_runnable();
-    // As the hooks have it: the calls of threads that had a CPU at the end are kept by CPU.
+    // As the hooks have it: views keep what threads that had a CPU at the end are in by CPU.
     let was_on_cpu = thread.clock.phase.get() == phase::ON_CPU;
     let throttled_ns = if waits {
         threads::stopped_ns(task, thread, now_ns)
@@ -276,7 +278,7 @@ fn close(task: Object) {
     };
     let charge = thread.clock.leave(now_ns, throttled_ns);
     if !was_on_cpu {
-        calls::is_open(thread, now_ns);
+        All::is_left(thread, now_ns);
     }
     if let Some(account) = Slot::of(home, From::Process) {
         threads::charge_wait(account, thread, charge);

@@ -16,12 +16,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::collect::Unwind;
-use crate::model::Grouping;
+use crate::model::{Grouping, ViewId};
 pub(crate) use file::{at, read_text};
 pub use layers::{Changes, Layers, Resolved};
 pub use table::{Kind, Setting, TABLE};
@@ -35,8 +36,8 @@ pub struct Settings {
     pub grouping: Grouping,
     /// Labels beside those that tell rows apart.
     pub labels: Labels,
-    /// Count system calls, too.
-    pub syscalls: bool,
+    /// Views that are measured because somebody asked.
+    pub views: BTreeSet<ViewId>,
     /// Let the kernel measure what BPF programs cost.
     pub bpf_statistics: bool,
     /// Most rows.

@@ -2,11 +2,12 @@
 //! mostly waits, sleepers, the host, the kernel, and a container that the ledger does not know.
 
 use ctprof::model::{
-    CfsFigures, Container, ContainerIdentity, Culprit, Histogram, Ledger, Loss, Pod, Runtime,
-    Slice, SlicePart, State, Unavailable, ViewId, Window, stand_in,
+    CfsFigures, Container, ContainerIdentity, Culprit, Figures as _, Histogram, Item, Ledger, Loss,
+    Pod, Runtime, Slice, SlicePart, State, Unavailable, ViewId, Window, stand_in,
 };
 use ctprof::views::counters::Counters;
 use ctprof::views::psi::{Psi, Stall};
+use ctprof::views::syscalls::Syscalls;
 
 use super::ledger::{MS, delays, histogram};
 use super::{Maker, PERIOD_NS, named};
@@ -55,8 +56,12 @@ fn slices(row: &mut Container) {
         count: count / 3,
         ns: ns / 3,
     };
-    row.sliced_calls = ["read", "openat"]
-        .map(|name| (name.to_owned(), String::new()))
+    row.items = ["read", "openat"]
+        .map(|name| Item {
+            view: Syscalls::VIEW,
+            name: name.to_owned(),
+            variant: String::new(),
+        })
         .to_vec();
     row.slices = [0, 2, 3]
         .map(|at| Slice {
@@ -76,7 +81,7 @@ fn slices(row: &mut Container) {
                 .as_ref()
                 .map_or_else(Histogram::default, |it| it.run_queue_latency.clone()),
             stops: 4,
-            calls: vec![part(0, 30, 900), part(1, 60, 900)],
+            items: vec![part(0, 30, 900), part(1, 60, 900)],
             stacks: row
                 .stacks
                 .iter()
