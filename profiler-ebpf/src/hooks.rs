@@ -4,7 +4,7 @@ use ctprof_ebpf::abi::ledger::Thread;
 
 use crate::kernel::Object;
 
-/// A view's part in these programs. Whatever a view does not say is nothing.
+/// A view's part in these programs. Everything is optional.
 pub(crate) trait Hooks {
     /// This thread gets the CPU.
     #[inline(always)]

@@ -10,7 +10,7 @@ pub(crate) fn count(cause: impl Into<Cause>) {
     add(cause, 1);
 }
 
-/// So many more.
+/// Adds so many events lost to `cause`.
 #[inline(always)]
 pub(crate) fn add(cause: impl Into<Cause>, events: u64) {
     if let Some(counter) = LOSSES.get_ptr_mut(cause.into().0) {

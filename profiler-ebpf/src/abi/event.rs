@@ -65,7 +65,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// One of those that were written.
+    /// Decodes one from the iterator's output.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         let word = |at| u64::from_ne_bytes(core::array::from_fn(|byte| bytes[at + byte]));

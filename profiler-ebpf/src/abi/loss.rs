@@ -2,7 +2,7 @@
 
 use crate::views::{LOSSES, View};
 
-/// Index into the per-CPU array `LOSSES`, and the table that names each cause.
+/// What is lost whatever views there are: an index into the per-CPU array `LOSSES`, and the table that names each cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Loss {

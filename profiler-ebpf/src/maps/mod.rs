@@ -32,8 +32,8 @@ use crate::walk::{Nearby, Unwound};
 #[map]
 pub(crate) static SCOPE: HashMap<u64, u32> = HashMap::with_max_entries(8_192, 0);
 
-/// Process -> slot and flags of the chosen one that it is or descends from. User space fills it before threads are entered,
-/// and empties it afterwards: a process id may be another's later. Set at load.
+/// Process -> slot and flags of the chosen one that it is or descends from. User space fills it before threads are entered, and
+/// empties it afterwards, because process ids are reused. Set at load.
 #[map]
 pub(crate) static CHOSEN: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 
@@ -109,7 +109,7 @@ pub(crate) static TABLES: ArrayOfMaps<Blocks, 1> = ArrayOfMaps::new();
 pub(crate) static MAPPINGS: HashMap<u64, Mappings> =
     HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 
-/// (exec id, tgid) of processes already announced. LRU: forgetting one only announces it again.
+/// (exec id, tgid) of processes already announced. LRU: an evicted process is only announced again.
 #[map]
 pub(crate) static PROCESSES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(8_192, 0);
 
@@ -159,7 +159,7 @@ pub(crate) static CALL_REASONS: Array<u32> = Array::with_max_entries(SYSCALLS, 0
 #[map]
 pub(crate) static THROTTLES: HashMap<u64, ThrottleClock> = HashMap::with_max_entries(8_192, 0);
 
-/// Quota periods in which a thread was stopped. User space empties it; one that is forgotten costs a colour.
+/// Quota periods in which a thread was stopped. User space empties it; evicting one only loses the quota colour of its samples.
 #[map]
 pub(crate) static BURNT: LruHashMap<u64, u8> = LruHashMap::with_max_entries(8_192, 0);
 

@@ -29,7 +29,7 @@ use crate::{
     wanted,
 };
 
-/// A CPU passes from one thread to the next. Arguments: whether by force, previous, next, state of the previous.
+/// A context switch. Arguments: whether it is a preemption, previous, next, state of the previous.
 #[btf_tracepoint(function = "sched_switch")]
 fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     let forced = ctx.arg::<u64>(0) as u8 != 0;
@@ -78,7 +78,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, next: Object, forced: bool, now_ns:
         return number;
     }
     if thread.clock.phase.get() != phase::ON_CPU {
-        // It got the CPU without the kernel saying so: not before the last switch that was seen here.
+        // Its switch-in was missed; it cannot have been before the last switch that was seen on this CPU.
         loss::count(Loss::SwitchMissed);
         got_cpu(task, thread, delays::last_switch_ns());
     }
@@ -130,7 +130,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, next: Object, forced: bool, now_ns:
     number
 }
 
-/// A thread loses the CPU after the end of the ledger: if that is its last switch, visits may not see it any more.
+/// A thread leaves the CPU after the end of the ledger. If this is its last switch, visits may not find it any more.
 ///
 /// A function of its own, as below.
 #[inline(never)]
@@ -158,7 +158,7 @@ fn exits(task: Object) -> u32 {
     0
 }
 
-/// A function of its own: the rare case should not stand in the way of the other.
+/// Out of line, to keep the rare case off the hot path.
 #[inline(never)]
 fn got_cpu(task: Object, thread: *const Thread, now_ns: u64) -> u32 {
     // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
@@ -199,7 +199,7 @@ fn switch_in(task: Object, thread: &Thread, now_ns: u64) {
     }
 }
 
-/// A thread gets a CPU that slept, and nobody was seen to wake it.
+/// A thread that slept got a CPU although no wakeup was seen.
 #[inline(always)]
 fn not_woken(thread: &Thread) {
     if thread.queued.get() == queued::FOUND_ASLEEP {
@@ -283,7 +283,7 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A thread was born. Arguments: the thread, the flags of `clone`. Runs in its parent, where memory can be had.
+/// A thread was born. Arguments: the thread, the flags of `clone`. Runs in the parent's context, where allocating is safe.
 #[btf_tracepoint(function = "task_newtask")]
 fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     // Before it is known whether the ledger is open: who closes it, and then finds that all have ended, can be sure that no

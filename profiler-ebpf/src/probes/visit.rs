@@ -27,7 +27,7 @@ use crate::{
     walk, wanted,
 };
 
-/// No group of the kernel's has this address.
+/// Not the address of any kernel object.
 const UNKNOWN_GROUP: u64 = 1;
 /// A thread that had no event for this long may have none for much longer.
 const QUIET_NS: u64 = 1_000_000;
@@ -71,8 +71,8 @@ extern "C" fn visit_tasks(ctx: *const Visit) -> i32 {
     0
 }
 
-/// Completes the stacks of threads that sleep: see [`off_cpu::complete`]. It may wait for their memory, so it is a program of
-/// its own, and nobody waits for it.
+/// Completes the stacks of threads that sleep: see [`off_cpu::complete`]. It may sleep on page faults, so it is a program of
+/// its own, run on a thread that nothing waits for.
 #[unsafe(link_section = "iter.s/task")]
 #[unsafe(no_mangle)]
 extern "C" fn complete_stacks(ctx: *const Visit) -> i32 {
@@ -176,7 +176,7 @@ fn follow(task: Object) {
         return;
     };
     let now_ns = now_ns();
-    // Any other thread is seen by a hook soon, and better not at the same moment.
+    // Any other thread will soon be seen by a hook, which should not race with this.
     let is_quiet = now_ns.saturating_sub(thread.clock.since_ns.get()) > QUIET_NS;
     if thread.clock.phase.get() == phase::BLOCKED || thread.clock.is_in() && is_quiet {
         threads::follow(task, thread, now_ns);
@@ -201,7 +201,7 @@ fn settle(task: Object) {
     let Some(account) = Slot::of(scope::slot(thread.slot.get()), From::Process) else {
         return;
     };
-    // A wait is explained when it is over: only one that hardly ends is charged before.
+    // A wait is charged to culprits when it ends; only a very long one is charged before.
     if quiet_ns > if waits { LONG_WAIT_NS } else { QUIET_NS } {
         let throttled_ns = if waits {
             threads::stopped_ns(task, thread, now_ns)
@@ -266,7 +266,7 @@ fn close(task: Object) {
     let now_ns = end::ns();
     threads::follow(task, thread, now_ns);
     let waits = thread.clock.is_runnable();
-    // As the hooks have it: views keep what threads that had a CPU at the end are in by CPU.
+    // The phase as the hooks left it: views keep their state of threads that were on a CPU at the end by CPU.
     let was_on_cpu = thread.clock.phase.get() == phase::ON_CPU;
     let throttled_ns = if waits {
         threads::stopped_ns(task, thread, now_ns)

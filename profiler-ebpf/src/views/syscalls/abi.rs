@@ -299,8 +299,7 @@ pub struct Running {
 /// Slow calls of a slot that a CPU sends in a second; more are counted as dropped.
 pub const SLOW_A_SECOND: u64 = 500;
 
-/// Limits that there are for that: slots share one if they leave the same rest. A busy neighbour uses up its own, and mostly
-/// nobody else's.
+/// Limits that there are for that: slots share one if they leave the same rest. A busy neighbour mostly uses up only its own.
 pub const SLOW_RATES: u32 = 256;
 
 /// Slow calls of a slot that a CPU has sent in a second.
@@ -309,7 +308,7 @@ pub const SLOW_RATES: u32 = 256;
 pub struct SlowRate {
     /// Which second of the monotonic clock.
     pub second: u64,
-    /// Those that it would have sent without a limit.
+    /// Calls that qualified, including those beyond the limit.
     pub sent: u64,
 }
 

@@ -116,8 +116,8 @@ extern "C" fn find(running: *mut Running) -> u32 {
     0
 }
 
-/// The call that a thread was in when it lost the CPU goes on. Its storage does not know any more until the next time:
-/// if that is not seen, the call is not known, instead of an older one.
+/// The call that a thread was in when it lost the CPU goes on. Its storage is marked unknown until the thread next leaves the
+/// CPU: should that be missed, the call is unknown, not a stale one.
 #[inline(always)]
 fn take_over(running: &mut Running, thread: &Thread, now_ns: u64) {
     let call = thread.views.syscalls.get();

@@ -1,6 +1,7 @@
 //! What an agent can be told, and by whom: flags before the environment before a file before the default.
 //!
 //! - `table`: every setting; flags, variables, keys of the file, help and docs/agent.md follow from it
+//! - `values`: how their values are read
 //! - `layers`: who sets what
 //! - `file`: the file, with its line numbers
 //!
@@ -15,6 +16,7 @@ mod layers;
 mod table;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
