@@ -9,6 +9,7 @@ pub mod record;
 pub mod report;
 mod rows;
 pub mod seccomp;
+pub mod switches;
 pub mod syscalls;
 
 use std::io::{IsTerminal, Write};

@@ -27,7 +27,7 @@ pub use kept::{Kept, RowOf};
 pub use named::{Amount, Named, item, item_name, item_record};
 pub use recorder::{Prepared, Recorder, Running, Scope};
 pub use shown::Shown;
-pub use switch::{Switch, Switches, ToCompare, ToRecord, asked, flags, switches};
+pub use switch::{Switch, asked, switches};
 pub use table::{Entry, decode, encode, find, loss, of_all, read};
 pub use view::{About, Clean, RowView, Section};
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::switches::{self, Switches, ToCompare};
 use super::{duration, output_error};
 use crate::compare::outcome::Comparison;
 use crate::compare::rules::Rule;
@@ -24,7 +25,7 @@ use crate::model::{ViewId, Window};
 use crate::output::compare::{files, json, junit, markdown, text};
 use crate::output::flamegraph::Graph;
 use crate::store::RecordingDir;
-use crate::views::{self, Switches, ToCompare};
+use crate::views;
 use crate::{Error, Result, output, store};
 use refusal::refused;
 use target::Spec;
@@ -213,7 +214,7 @@ fn measure(specs: &[Spec; 2], args: &CompareArgs, log: bool) -> Result<Measured>
     if live.is_empty() && is_recording.contains(&true) {
         return Err(Error::Usage(format!(
             "cannot compare: --duration, --frequency and {} are for what runs now, and both are recordings",
-            views::flags()
+            switches::flags()
         )));
     }
     let (recorded, notes) = if live.is_empty() {

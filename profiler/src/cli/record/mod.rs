@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{duration, output_error, rows};
 use crate::bpf::SamplingEvent;
+use crate::cli::switches::{Switches, ToRecord};
 use crate::collect::{Ended, Environment, Hooks, SessionPlan, Unwind, block_on};
 use crate::host::btf::Throttle;
 use crate::host::{Host, kernel};
@@ -26,7 +27,7 @@ use crate::output::{self, report};
 use crate::recording::{Recording, raise_file_limit};
 use crate::store::RecordingDir;
 use crate::target::{Resolved, TargetArgs};
-use crate::views::{self, Switches, ToRecord};
+use crate::views;
 use crate::{Error, Result, memory};
 use command::RunningCommand;
 use progress::Progress;
