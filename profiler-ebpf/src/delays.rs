@@ -30,7 +30,7 @@ pub(crate) struct Wait {
     pub(crate) throttled_ns: u64,
 }
 
-/// This CPU passes from `slot` to `next`.
+/// This CPU switches from `slot` to `next`.
 #[inline(always)]
 pub(crate) fn switch(now_ns: u64, slot: u32, next: u32) {
     if let Some(timeline) = TIMELINES.get_ptr_mut(0) {
@@ -39,7 +39,7 @@ pub(crate) fn switch(now_ns: u64, slot: u32, next: u32) {
     }
 }
 
-/// When this CPU passed from one thread to another the last time.
+/// Time of this CPU's last context switch.
 #[inline(always)]
 pub(crate) fn last_switch_ns() -> u64 {
     TIMELINES.get(0).map_or(0, |timeline| {
@@ -56,7 +56,7 @@ pub(crate) fn explain(wait: Wait) {
     let mut walk = Walk::over(wait.from_ns, wait.to_ns, wait.throttled_ns);
     // SAFETY: this CPU's value, which only these hooks write to.
     let (slot, begin_ns) = unsafe { (*timeline).newest() };
-    // Most waits are for what has just left the CPU alone.
+    // Most waits are explained by the thread that has just left the CPU.
     let step = walk.step(slot, begin_ns);
     if step.ns > 0 {
         add(timeline, wait.victim, slot, step.ns);
@@ -143,8 +143,7 @@ struct Walking {
     victim: u32,
 }
 
-/// A loop that the verifier would have to follow 512 times, on every path that leads to it, is beyond its limit:
-/// the kernel runs this one (`bpf_loop`, Linux 5.17).
+/// Unrolled 512 times on every path, a loop would exceed the verifier's limit, so the kernel runs it (`bpf_loop`, Linux 5.17).
 #[inline(always)]
 fn go_on(walking: &mut Walking) {
     // SAFETY: the callback takes what it is given here.
@@ -158,8 +157,8 @@ fn go_on(walking: &mut Walking) {
     };
 }
 
-/// One segment back. Returns 1 when the wait is explained, or nothing older is known: of the oldest segment only
-/// the end is.
+/// One segment back. Returns 1 when the wait is explained, or nothing older is known: the start of the oldest segment is
+/// unknown.
 #[inline(never)]
 extern "C" fn step(_: u64, walking: *mut Walking) -> i64 {
     // SAFETY: called with what `walk` passes.

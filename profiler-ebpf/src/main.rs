@@ -14,11 +14,12 @@
 #[cfg(target_arch = "bpf")]
 mod accounts;
 #[cfg(target_arch = "bpf")]
-mod calls;
-#[cfg(target_arch = "bpf")]
 mod delays;
 #[cfg(target_arch = "bpf")]
 mod end;
+#[cfg(target_arch = "bpf")]
+#[macro_use]
+mod hooks;
 #[cfg(target_arch = "bpf")]
 mod kernel;
 #[cfg(target_arch = "bpf")]
@@ -42,13 +43,13 @@ mod saved;
 #[cfg(target_arch = "bpf")]
 mod scope;
 #[cfg(target_arch = "bpf")]
-mod slow;
-#[cfg(target_arch = "bpf")]
 mod stack;
 #[cfg(target_arch = "bpf")]
 mod threads;
 #[cfg(target_arch = "bpf")]
 mod time;
+#[cfg(target_arch = "bpf")]
+mod views;
 #[cfg(target_arch = "bpf")]
 mod walk;
 #[cfg(target_arch = "bpf")]

@@ -5,7 +5,7 @@ use core::{ffi::c_char, mem::MaybeUninit};
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use ctprof_ebpf::abi::{
     event::{Event, PATH_BYTES},
-    loss::Loss,
+    loss::{Cause, Loss},
 };
 
 use crate::{loss, maps::EVENTS};
@@ -68,7 +68,10 @@ fn send_event(notice: impl FnOnce() -> Notice, write_path: impl FnOnce(*mut Even
 
 /// Sends what `write` makes of an entry, all of which it has to set; one more lost to `cause` if there is no room.
 #[inline(always)]
-pub(crate) fn send_as<T: 'static>(cause: Loss, write: impl FnOnce(&mut MaybeUninit<T>)) {
+pub(crate) fn send_as<T: 'static>(
+    cause: impl Into<Cause>,
+    write: impl FnOnce(&mut MaybeUninit<T>),
+) {
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
         loss::count(cause);
         return;

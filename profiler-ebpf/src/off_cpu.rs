@@ -80,7 +80,7 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &Thread) {
         if is_milestone(leaves) {
             processes::announce_again(task, scope::slot(thread.slot.get()));
         } else if wanted::changes() {
-            // Whoever wants stacks now was not told then.
+            // Stacks may be wanted only since its process was announced, or would have been.
             let slot = scope::slot(thread.slot.get());
             processes::announce(task, slot, kernel::tgid(task), kernel::exec_id(task));
         }
@@ -103,8 +103,8 @@ pub(crate) fn take_of(task: Object, thread: &Thread) {
         .set(flags::BEFORE | flags::IN_KERNEL | stack::lost(&taken));
 }
 
-/// Takes the user half of the stack of a thread that sleeps, where it began to before that could be had: before the recording,
-/// or before there were tables. From the task iterator that may sleep only.
+/// Takes the user half of the stack of a thread that went to sleep before it could be unwound: before the recording, or before
+/// there were tables. From the task iterator that may sleep only.
 #[inline(always)]
 pub(crate) fn complete(task: Object, thread: &Thread) {
     let before = thread.stack_flags.get();
@@ -123,7 +123,7 @@ pub(crate) fn complete(task: Object, thread: &Thread) {
         return;
     }
     let key = stack::store_asleep(walked);
-    // The thread may have been woken meanwhile, and what was read be of another place.
+    // The thread may have been woken meanwhile, and its stack have changed while it was read.
     if key == 0 || !sleeps() || thread.clock.since_ns.get() != since_ns {
         return;
     }
@@ -136,7 +136,7 @@ pub(crate) fn complete(task: Object, thread: &Thread) {
     thread.stack_flags.set(stack_flags);
 }
 
-/// A thread has no stacks that anybody wants: those of an earlier time would be taken for its own.
+/// Nobody wants this thread's stacks: forget those that it has, which would be taken for those of its next wait.
 #[inline(always)]
 pub(crate) fn forget(thread: &Thread) {
     thread.kernel_stack.set(0);
@@ -151,7 +151,8 @@ pub(crate) fn count(task: Object, thread: &Thread, state: usize, ns: u64) {
     count_part(task, thread, state, 1, ns);
 }
 
-/// Counts a part of a sleep that goes on, once its stack is there. One that is not there after so long will hardly come.
+/// Counts a part of a sleep that goes on, once its stack is there. A stack that is not there after this time is not waited for
+/// any longer.
 #[inline(always)]
 pub(crate) fn count_open(task: Object, thread: &Thread, state: usize, ns: u64) {
     const LONGEST_NS: u64 = 3_000_000_000;

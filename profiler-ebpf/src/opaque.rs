@@ -1,7 +1,7 @@
-//! Keeping the compiler from what the verifier could not follow.
+//! Hides values from the optimiser where it would emit code that the verifier rejects.
 
-/// The same number, of which the compiler knows nothing. Else it leaves out a mask that changes nothing, and takes other
-/// ways to the same number, of which older verifiers (before 6.7) do not see how large it is: the mask has to be there.
+/// Returns its argument, opaque to LLVM. Otherwise LLVM drops masks that it can prove redundant, or derives the value from
+/// another register whose bounds the verifier does not track (before 6.7); the verifier needs the mask to be there.
 #[inline(always)]
 #[must_use]
 pub fn opaque(number: u64) -> u64 {

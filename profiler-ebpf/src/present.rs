@@ -6,7 +6,7 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use crate::maps::PRESENT;
 
-/// Something begins that has an end: a thread, or the division of one's time. Before anything of it is booked.
+/// A thread, or the division of a thread's time, begins. Called before anything of it is booked.
 #[inline(always)]
 pub(crate) fn begins() {
     if let Some(present) = PRESENT.get_ptr_mut(0) {
@@ -15,7 +15,7 @@ pub(crate) fn begins() {
     }
 }
 
-/// It has ended. After everything of it is booked.
+/// It has ended. Called after everything of it is booked.
 #[inline(always)]
 pub(crate) fn ends() {
     if let Some(present) = PRESENT.get_ptr_mut(0) {

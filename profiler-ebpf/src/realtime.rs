@@ -1,4 +1,4 @@
-//! Real-time and deadline threads that a limit stops: all of this is rare, and out of the way of other threads.
+//! Real-time and deadline threads that a limit stops: rare, and kept off the path of all other threads.
 //!
 //! - A thread with a deadline says so itself, and when it gets its next budget.
 //! - A group's limit (`cpu.rt_runtime_us`) marks the group's queue of a CPU.
@@ -20,7 +20,7 @@ use crate::{
     maps::THROTTLES,
 };
 
-/// Key of a CPU's clock: no address of a queue.
+/// Key of a CPU's clock; never the address of a queue.
 #[inline(always)]
 const fn key_of_cpu(cpu: u32) -> u64 {
     cpu as u64 + 1
@@ -127,7 +127,7 @@ pub(crate) fn stopped_ns(task: Object, thread: *const Thread, now_ns: u64) -> u6
     }
 }
 
-/// A real-time thread gets its CPU: whatever stopped its kind there is over.
+/// A real-time thread gets its CPU: any stop of real-time threads there is over.
 #[inline(never)]
 pub(crate) fn gets_cpu(task: Object, now_ns: u64) -> u32 {
     if let Some(cpu) = kernel::cpu(task) {

@@ -15,7 +15,7 @@ use crate::{
 
 const BPF_NOEXIST: u64 = 1;
 
-/// So many more under this key, `ns` long in all.
+/// Adds so many to the row of this key, which took `ns` in all.
 #[inline(always)]
 pub(crate) fn add(key: &CountKey, times: u64, ns: u64) {
     count_row(key, times, ns);

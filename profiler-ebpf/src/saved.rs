@@ -1,8 +1,8 @@
 //! Return addresses of callers that unwinding by frame pointers skips: those of functions without a frame pointer, such as
 //! the C library's wrappers of system calls, and the innermost functions that compilers leave without one.
 //!
-//! They are just above the stack pointer with which the thread entered the kernel. Which of the words there they are, the
-//! unwind tables say, which user space has: here, everything is kept that is behind a call instruction, with its place.
+//! They are just above the stack pointer with which the thread entered the kernel. Only the unwind tables, which user space
+//! has, say which of the words there they are, so every word that points behind a call instruction is kept, with its offset.
 
 use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
@@ -14,11 +14,11 @@ use crate::maps::SCRATCH;
 /// First scratch entry for the words.
 const FIRST: u32 = 6;
 
-/// What is nearer to the stack pointer points into the stack, as most words do that point anywhere. No more, because
-/// libraries may lie right above the stack of a thread.
+/// Addresses closer to the stack pointer than this are taken for pointers into the stack. Not larger, because libraries may be
+/// mapped right above a thread's stack.
 const NEAR: u64 = 16 << 10;
 
-/// Below are numbers, and no code: the largest that `vm.mmap_min_addr` is usually set to.
+/// Smaller words are numbers, not code: the largest usual value of `vm.mmap_min_addr`.
 const LOWEST: u64 = 64 << 10;
 
 /// The words of a stack, as [`word`] sees them.

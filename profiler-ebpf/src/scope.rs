@@ -106,7 +106,7 @@ struct Climb {
     padding: u32,
 }
 
-/// The entry of the nearest cgroup above that has one; 0 if none has, which no entry is.
+/// The entry of the nearest cgroup above that has one; 0, which is no valid entry, if there is none.
 ///
 /// A global function: see `main.rs`.
 #[unsafe(no_mangle)]
@@ -126,7 +126,7 @@ extern "C" fn nearest(cgroup: u64) -> u32 {
             0,
         )
     };
-    // The callback has changed it behind the compiler's back.
+    // The callback wrote it, which LLVM cannot know.
     // SAFETY: a reference to a live local.
     unsafe { ptr::read_volatile(&raw const climbing.value) }
 }
@@ -158,7 +158,7 @@ pub(crate) fn adopt(cgroup: Object, id: u64) -> Option<u32> {
         None => match nearest(kernel::above(cgroup as u64)?.0) {
             // Not even the root has an entry yet: the listing will find this one.
             0 => return None,
-            // Which subtree it is of, only user space can tell.
+            // Only user space knows which subtree it belongs to.
             value if is_shared(value) => {
                 loss::count(Loss::ScopeFull);
                 return None;
@@ -199,7 +199,7 @@ pub(crate) fn adopt(cgroup: Object, id: u64) -> Option<u32> {
     None
 }
 
-/// Takes one of the slots that this subtree may have for newborns; false if it has them all.
+/// Takes a slot out of this subtree's share for newborns; false if the share is used up.
 #[inline(always)]
 fn take(subtree: u32) -> bool {
     let returned = RETURNED.get(subtree).copied().unwrap_or_default();
@@ -208,7 +208,7 @@ fn take(subtree: u32) -> bool {
     };
     // SAFETY: the pointer is to a live array element, which only births write to.
     unsafe {
-        // Both wrap in a life of years.
+        // Both counters may wrap after years of uptime.
         if (*taken).wrapping_sub(returned) >= SHARE.load() {
             return false;
         }
@@ -226,7 +226,7 @@ fn free_slot() -> Option<u32> {
     // SAFETY: the pointer is to a live array element. The ordering has to be SeqCst: for a relaxed addition
     // LLVM's BPF backend picks the instruction that does not fetch, and the "old value" is then the operand.
     unsafe {
-        // Looked at first, so that the number does not wrap in a life of years.
+        // Read before it is raised, so that it does not wrap after years of uptime.
         if *born < range {
             let number = atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(born, 1);
             if number < range {

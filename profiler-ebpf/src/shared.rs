@@ -2,7 +2,7 @@
 
 use core::{cell::UnsafeCell, fmt};
 
-/// A word that is read and written in one, and anew each time it is asked for (`READ_ONCE` and `WRITE_ONCE` in the
+/// A word that is read and written in a single access, every time that it is asked for (`READ_ONCE` and `WRITE_ONCE` in the
 /// kernel). That orders nothing but accesses to other such words of the same CPU.
 #[repr(transparent)]
 #[derive(Default)]
@@ -20,7 +20,7 @@ impl<T: Copy> Shared<T> {
         Self(UnsafeCell::new(value))
     }
 
-    /// What it is now.
+    /// Its current value.
     #[inline(always)]
     #[must_use]
     pub fn get(&self) -> T {
@@ -28,7 +28,7 @@ impl<T: Copy> Shared<T> {
         unsafe { self.0.get().read_volatile() }
     }
 
-    /// Changes it.
+    /// Sets it.
     #[inline(always)]
     pub fn set(&self, value: T) {
         // SAFETY: as above; nobody has a reference to the value.

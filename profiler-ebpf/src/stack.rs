@@ -24,7 +24,7 @@ use crate::{
 
 /// `BPF_F_USER_STACK` in the kernel's `bpf.h`.
 const BPF_F_USER_STACK: u64 = 1 << 8;
-/// `BPF_NOEXIST`: keep the entry of a CPU that was faster.
+/// `BPF_NOEXIST`: keep an entry that another CPU inserted first.
 const BPF_NOEXIST: u64 = 1;
 const EEXIST: i32 = -17;
 /// The scratch entry of the scheduler's hooks for kernel stacks.
@@ -33,10 +33,10 @@ pub(crate) const SCHEDULER: u32 = 3;
 pub(crate) const ITERATOR: u32 = 4;
 /// And its entry of `UNWOUND`.
 const ITERATOR_UNWOUND: u32 = 3;
-/// All bits that sizes of stacks have.
+/// Mask of every bit that the size of a stack can have.
 const MOST_BYTES: u32 = (MAX_FRAMES * size_of::<u64>()) as u32;
 const _: () = assert!(MOST_BYTES == 0x3f8);
-/// The frame pointer of a function that keeps one lies at most so far above the stack pointer: no frame is larger.
+/// Largest distance of a frame pointer from the stack pointer: no frame is larger.
 const LARGEST_FRAME: u64 = 1 << 20;
 
 /// Which half of the stack to take; the number is the scratch entry.
@@ -46,13 +46,13 @@ pub(crate) enum Side {
     Kernel = 1,
 }
 
-/// Who takes a stack: a sample may interrupt the scheduler's hooks, and both a system call's, so they assemble at
-/// different places. A call takes user stacks only.
+/// Who takes a stack: a sample may interrupt the scheduler's hooks, and both the programs of views, so they assemble at
+/// different places. Programs of views run for the current thread and do not interrupt each other; they take user stacks only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Sample = 0,
     Scheduler = 2,
-    Call = 5,
+    View = 5,
 }
 
 impl Place {
@@ -61,7 +61,7 @@ impl Place {
         match self {
             Self::Sample => 0,
             Self::Scheduler => 1,
-            Self::Call => 2,
+            Self::View => 2,
         }
     }
 }
@@ -122,9 +122,9 @@ pub(crate) fn take_user(ctx: *mut c_void, task: Object, place: Place) -> Taken {
             return unwound(place.unwound(), walked);
         }
     }
-    // A call's stack has only what is on it.
+    // What is stored behind the frames is for samples and the scheduler.
     let pointer = match place {
-        Place::Call => 0,
+        Place::View => 0,
         Place::Sample | Place::Scheduler => kernel::user_stack_pointer(task),
     };
     let has_frames = keeps_frame_pointer(task);
@@ -153,7 +153,7 @@ fn take_with(
         0
     };
     let frames = if has_frames { MAX_FRAMES } else { 1 };
-    // Either way the verifier goes on with the same: any number up to the most.
+    // Both branches leave the verifier with the same bounds: any number up to the maximum.
     let size = opaque((frames * size_of::<u64>()) as u64) as u32 & MOST_BYTES;
     // SAFETY: the scratch entry belongs to this CPU, and the helper writes at most the given size.
     let bytes = unsafe { bpf_get_stack(ctx, (&raw mut (*record).addresses).cast(), size, flags) };
@@ -161,8 +161,8 @@ fn take_with(
     taken
 }
 
-/// Whether the frame pointer with which a thread left user mode can be one. Where functions keep none, its register has
-/// anything, and the kernel takes whatever it points to for frames.
+/// Whether the frame-pointer register with which a thread left user mode plausibly holds a frame pointer. Code built without
+/// frame pointers uses it for anything, and the kernel would follow whatever it points to.
 #[inline(always)]
 fn keeps_frame_pointer(task: Object) -> bool {
     let registers = kernel::user_registers(task);

@@ -324,7 +324,7 @@ pub(crate) fn sleeps(task: Object, thread: &Thread, state: u32, entry: u32) -> u
         Inside::Unknown
     };
     match (known, inside) {
-        // It has not begun with the call yet, and may never do.
+        // The system call has not started yet, and may never do so.
         (_, Inside::Supervisor | Inside::Fanotify) => reason::OTHER,
         (reason::DISK, Inside::Fifo) => reason::PIPE,
         (reason::DISK, Inside::Lease) => reason::LOCK,
@@ -342,7 +342,7 @@ pub(crate) fn sleeps(task: Object, thread: &Thread, state: u32, entry: u32) -> u
     }
 }
 
-/// Whether another process may have a say in this thread's calls.
+/// Whether a seccomp supervisor may decide about this thread's system calls.
 #[inline(always)]
 fn is_supervised(task: Object, thread: &Thread) -> bool {
     let newest = kernel::newest_filter(task) as u64;
@@ -353,7 +353,7 @@ fn is_supervised(task: Object, thread: &Thread) -> bool {
     newest != 0 && thread.supervised.get() != 0
 }
 
-/// What the table of system calls says.
+/// The reason in the table of system calls.
 #[inline(always)]
 fn known_reason(call: &Call) -> u32 {
     /// From here on (Linux 5.1), a call has one number on all machines.

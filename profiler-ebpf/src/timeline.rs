@@ -14,7 +14,7 @@ const MASK: u32 = SEGMENTS as u32 - 1;
 pub struct Segment {
     /// When it ended.
     pub end_ns: u64,
-    /// Whose it was.
+    /// Slot that was running.
     pub slot: u32,
     /// Always 0.
     pub padding: u32,
@@ -71,7 +71,7 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// Whose the newest segment is, and when it began.
+    /// Slot and start of the newest segment.
     #[inline(always)]
     #[must_use]
     pub const fn newest(&self) -> (u32, u64) {

@@ -1,6 +1,5 @@
-//! Unwinding of user stacks by tables ([`crate::abi::unwind`]), as far as it is pure: which row describes an address, and
-//! what a row makes of a frame's registers. The kernel half unwinds with it; the user half makes tables that it is
-//! tested against.
+//! Unwinding of user stacks by tables ([`crate::abi::unwind`]), as far as it is pure: which row describes an address, and what
+//! a row makes of a frame's registers. The kernel half unwinds with it; the user half tests its tables with it.
 
 mod lookup;
 mod step;

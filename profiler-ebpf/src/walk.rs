@@ -40,7 +40,7 @@ use unwound::{Found, put};
 #[unsafe(no_mangle)]
 static UNWIND: Global<u32> = Global::new(0);
 
-/// Addresses of user space are below on x86-64 without five-level page tables, which only `mmap` with a hint leaves.
+/// End of user space on x86-64; with five-level page tables only an `mmap` with a hint goes above.
 const HIGHEST: u64 = 1 << 47;
 
 /// `mov $15, %rax; syscall`, of which the first eight bytes: how C libraries and Go return from a signal's handler.
@@ -97,8 +97,8 @@ impl Walk {
             end: end::TOO_DEEP,
             mapped: 0,
             is_exact: 1,
-            // 0: addresses of user space have not this bit. For the verifier it is 0 or 1 from the start, so it follows one turn
-            // of the walk only.
+            // 0: user space addresses do not have this bit. To the verifier it is unknown from the start, so it follows one
+            // turn of the walk only.
             is_guess: (registers.ip >> 63) as u32,
         })
     }
@@ -156,7 +156,7 @@ impl Walked {
         (self.0 >> 32) as u32 & 0x7fff_ffff
     }
 
-    /// It may be another once more is known of what is mapped.
+    /// It may change once more mappings are known.
     pub(crate) const fn is_early(self) -> bool {
         self.0 >> 63 != 0 || self.end() == end::NO_TABLE
     }

@@ -65,7 +65,7 @@ pub(crate) fn off_cpu(thread_slot: u32) -> bool {
     STACK_STATES.load() & !ON_CPU != 0 && of(thread_slot).states & !ON_CPU != 0
 }
 
-/// Whether anybody wants to know of the processes of this slot.
+/// Whether user space wants to hear of the processes of this slot.
 #[inline(always)]
 pub(crate) fn processes(thread_slot: u32) -> bool {
     if changes() {
@@ -75,7 +75,7 @@ pub(crate) fn processes(thread_slot: u32) -> bool {
     }
 }
 
-/// A newborn cgroup is wanted as the one above is. Before threads can have its slot.
+/// A newborn cgroup inherits this from the one above. Called before threads can have its slot.
 #[inline(always)]
 pub(crate) fn inherit(newborn: u32, above: u32) {
     if !changes() {

@@ -15,6 +15,8 @@ mod setup;
 mod static_build;
 mod summary;
 mod test;
+#[cfg(test)]
+mod views;
 mod vm;
 
 use std::process::ExitCode;

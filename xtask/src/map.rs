@@ -10,7 +10,7 @@ use crate::paths;
 const ROOTS: [&str; 3] = ["profiler-ebpf/src", "profiler/src", "xtask/src"];
 
 /// Folders whose own table says what is below them.
-const WITH_TABLE: [&str; 1] = ["profiler/src/views"];
+const WITH_TABLE: [&str; 2] = ["profiler/src/views", "profiler-ebpf/src/views"];
 
 /// The folders below this one that hold code which is not a test's.
 fn folders(root: &Path, folder: &str, found: &mut BTreeSet<String>) {

@@ -16,8 +16,8 @@ pub struct CountKey {
     pub slot: u32,
     /// Thread group id (what users call the pid), in the initial PID namespace.
     pub tgid: u32,
-    /// Tells program images with one tgid apart: how often the process and its ancestors have called `execve` (lower
-    /// half), and when the process was born (a hash, upper half), because pids come again.
+    /// Tells program images with one tgid apart: how often the process and its ancestors have called `execve` (lower half), and
+    /// when the process was born (a hash, upper half), because pids are reused.
     pub exec_id: u32,
     /// Bits of [`flags`].
     pub flags: u32,

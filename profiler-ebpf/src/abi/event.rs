@@ -1,5 +1,7 @@
 //! Rare notices to user space, through the `EVENTS` ring buffer. Samples never travel this way.
 
+use crate::views::View;
+
 /// Longest cgroup path that a birth carries; a longer one is cut (user space then looks it up by id).
 pub const PATH_BYTES: usize = 512;
 
@@ -14,11 +16,18 @@ pub const PROCESS_EXEC: u32 = 3;
 /// Threads were moved to another cgroup: those that sleep have to be visited. Nothing else is set.
 pub const THREADS_MOVED: u32 = 4;
 
-/// A call took longer than the limit: a [`super::syscall::SlowCall`], which begins with this, too.
-pub const SLOW_CALL: u32 = 5;
-
 /// A cgroup of the scope was removed: `id` is set.
-pub const CGROUP_GONE: u32 = 6;
+pub const CGROUP_GONE: u32 = 5;
+
+/// Kinds from this one on are [notices of views](of_view).
+pub const VIEWS: u32 = 1 << 16;
+
+/// The kind of a view's notice with this number, which is below 256. It is a record of the view's own, which begins with its
+/// kind as an [`Event`] does.
+#[must_use]
+pub const fn of_view(view: View, number: u32) -> u32 {
+    VIEWS | (view as u32) << 8 | number & 0xff
+}
 
 /// One notice.
 #[repr(C)]
@@ -56,7 +65,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// One of those that were written.
+    /// Decodes one from the iterator's output.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         let word = |at| u64::from_ne_bytes(core::array::from_fn(|byte| bytes[at + byte]));

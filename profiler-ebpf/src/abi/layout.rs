@@ -230,16 +230,6 @@ pub const STACK_STATES: GlobalName = "STACK_STATES";
 pub const STACKS_BY_SLOT: GlobalName = "STACKS_BY_SLOT";
 /// Intervals shorter than this many ns are counted without their stacks.
 pub const MIN_BLOCK_NS: GlobalName = "MIN_BLOCK_NS";
-/// What the view of system calls wants: one of [`super::syscall::view`].
-pub const CALL_VIEW: GlobalName = "CALL_VIEW";
-/// 1 when calls under a seccomp filter are told from others.
-pub const CALL_CONFINED: GlobalName = "CALL_CONFINED";
-/// Calls that take at least this many ns are sent to user space; 0 for none.
-pub const SLOW_NS: GlobalName = "SLOW_NS";
-/// 1 when calls that a seccomp profile would deny are sent like slow ones, and those that were refused.
-pub const JUDGE: GlobalName = "JUDGE";
-/// 1 when they are sent with their user stacks.
-pub const SLOW_STACKS: GlobalName = "SLOW_STACKS";
 /// `task_struct.thread_info.flags`, on machines where it marks 32-bit threads.
 pub const OFF_TASK_TIFLAGS: GlobalName = "OFF_TASK_TIFLAGS";
 /// `task_struct.seccomp.mode`.

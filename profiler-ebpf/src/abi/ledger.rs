@@ -73,8 +73,8 @@ pub mod queued {
 /// Entries of the table of system calls; a number beyond is a reason of its own kind, [`reason::OTHER`].
 pub const SYSCALLS: u32 = 512;
 
-/// What one CPU has charged to one slot. Times in ns. What a switch touches is in the first two lines of the CPU's cache
-/// (64 bytes each): with thousands of cgroups, what it costs is how many lines are not there.
+/// What one CPU has charged to one slot. Times in ns. What a switch touches is in the first two lines of the CPU's cache (64
+/// bytes each): with thousands of cgroups, the cost is that of cache misses.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -142,8 +142,8 @@ const _: () = assert!(offset_of!(Account, time_ns) + 8 * state::COUNT <= 3 * 64)
 /// What is known about a thread, in its task storage. What every switch and wakeup needs comes first: the kernel puts 8
 /// bytes of its own before it, so that 56 share a line of the CPU's cache with these.
 ///
-/// Hooks on two CPUs may have the same thread in hand, so what they have is a shared reference, and its type says who writes
-/// to a field:
+/// Hooks on two CPUs may handle the same thread at once, so they have a shared reference, and the type of a field says who
+/// writes it:
 ///
 /// - [`Cell`]: the scheduler's hooks, which the kernel calls one after the other for one thread, under the lock of its run
 ///   queue or of its wakeup; its parent, before any of them; and visits. A visit leaves threads alone that had an event a
@@ -179,8 +179,8 @@ pub struct Thread {
     pub user_stack: Cell<u64>,
     /// See `user_stack`.
     pub kernel_stack: Cell<u64>,
-    /// The system call that it is in, while it is not on a CPU and the view of system calls is on.
-    pub call: Cell<super::syscall::Call>,
+    /// What views keep of it.
+    pub views: crate::views::OfThread,
     /// Quota period in which its wait began; see [`super::count_key::CountKey::period`].
     pub period: Cell<u64>,
     /// The system call that it left the CPU in, as [`super::syscall::code_of`] has it; 0 for none.

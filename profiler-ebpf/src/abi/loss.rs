@@ -1,6 +1,8 @@
 //! Everything that can be lost, one counter a cause.
 
-/// Index into the per-CPU array `LOSSES`, and the table that names each cause.
+use crate::views::{LOSSES, View};
+
+/// What is lost whatever views there are: an index into the per-CPU array `LOSSES`, and the table that names each cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Loss {
@@ -28,19 +30,15 @@ pub enum Loss {
     AccountMissing = 10,
     /// A thread got a CPU without a switch that was seen: it is taken to have done so at the CPU's last switch.
     SwitchMissed = 11,
-    /// A new row found `CALLS` full: these calls are missing.
-    CallMapFull = 12,
-    /// A slow call found the ring buffer full, or too many came in one second: it is not shown.
-    SlowCallDropped = 13,
     /// A thread that slept got a CPU without a wakeup that was seen: its wait for the CPU counts as part of its sleep.
-    WakeupMissed = 14,
+    WakeupMissed = 12,
     /// A cgroup found the share of slots of its container, unit or user used up: what it does counts as its parent's.
-    SubtreeFull = 15,
+    SubtreeFull = 13,
 }
 
 impl Loss {
     /// How many causes there are.
-    pub const COUNT: u32 = 16;
+    pub const COUNT: u32 = 14;
 
     /// Each cause with the name it has in `summary.json` and in the report.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
@@ -56,21 +54,68 @@ impl Loss {
         (Self::ThrottleMapFull, "throttle_map_full"),
         (Self::AccountMissing, "account_missing"),
         (Self::SwitchMissed, "switch_missed"),
-        (Self::CallMapFull, "call_map_full"),
-        (Self::SlowCallDropped, "slow_call_dropped"),
         (Self::WakeupMissed, "wakeup_missed"),
         (Self::SubtreeFull, "subtree_full"),
     ];
 }
 
+/// Index into the per-CPU array `LOSSES`: a [`Loss`], or, behind all of these, what a view can lose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause(pub u32);
+
+impl From<Loss> for Cause {
+    #[inline(always)]
+    fn from(loss: Loss) -> Self {
+        Self(loss as u32)
+    }
+}
+
+impl Cause {
+    /// How many there are.
+    pub const COUNT: u32 = Self::first_of(LOSSES.len());
+
+    /// The cause with this number among those of a view.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_view(view: View, number: u32) -> Self {
+        Self(Self::first_of(view as usize) + number)
+    }
+
+    const fn first_of(view: usize) -> u32 {
+        let mut first = Loss::COUNT;
+        let mut before = 0;
+        while before < view {
+            first += LOSSES[before].len() as u32;
+            before += 1;
+        }
+        first
+    }
+
+    /// Each cause with the name it has in `summary.json` and in the report.
+    pub fn all() -> impl Iterator<Item = (Self, &'static str)> {
+        let own = Loss::ALL.iter().map(|(_, name)| *name);
+        let of_views = LOSSES.iter().flat_map(|names| names.iter().copied());
+        (0..).map(Self).zip(own.chain(of_views))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Loss;
+    use super::{Cause, LOSSES, Loss, View};
 
     #[test]
     fn the_table_is_in_index_order() {
         for (index, (cause, _)) in Loss::ALL.iter().enumerate() {
             assert_eq!(*cause as usize, index);
         }
+    }
+
+    #[test]
+    fn causes_of_views_follow_and_no_two_are_one() {
+        assert_eq!(Cause::all().count(), Cause::COUNT as usize);
+        let first = Cause::of_view(View::ALL[0], 0);
+        assert_eq!(first, Cause(Loss::COUNT));
+        let named = Cause::all().find(|(cause, _)| *cause == first);
+        assert_eq!(named, Some((first, LOSSES[0][0])));
     }
 }

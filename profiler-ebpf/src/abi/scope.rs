@@ -1,9 +1,8 @@
 //! Which cgroups are known, and under which number.
 //!
-//! The `SCOPE` map takes a cgroup id (the kernfs id, that is the inode number of the cgroup's folder) to
-//! a *slot*. Every cgroup has a slot of its own; user space folds slots into containers by the cgroup's path,
-//! so the kernel half needs to know nothing about runtimes. Cgroups that are not recorded have slots as well:
-//! they may be the reason why others wait.
+//! The `SCOPE` map takes a cgroup id (the kernfs id, that is the inode number of the cgroup's directory) to a *slot*. Every
+//! cgroup has a slot of its own; user space folds slots into containers by the cgroup's path, so the kernel half needs to know
+//! nothing about runtimes. Cgroups that are not recorded have slots as well: they may be the reason why others wait.
 //!
 //! Slots are limited, and whoever has been delegated a cgroup can create any number below it. Each such *subtree*
 //! (a container, a unit, a user's service manager) therefore has a share of the slots: when it is used up, further

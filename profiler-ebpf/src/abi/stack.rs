@@ -51,7 +51,7 @@ pub const fn is_behind_call(before: u64) -> bool {
 pub const fn of_saved(word: u64) -> Option<(u32, u64)> {
     let place = (word >> PLACE_SHIFT) as u32 & 0x7fff;
     if word & SAVED == 0 || place >= WORDS {
-        // The vsyscall page is so high, too.
+        // The vsyscall page has this bit as well.
         return None;
     }
     Some((place * 8, word & ((1 << PLACE_SHIFT) - 1)))
@@ -97,7 +97,7 @@ pub mod end {
     pub const TOO_DEEP: u32 = 5;
     /// The code has no description, and keeps no frame pointer: mostly that of a JIT compiler.
     pub const NO_FRAME_POINTER: u32 = 6;
-    /// The description leads nowhere: the stack is damaged, or is not what the description says.
+    /// The description does not fit: the stack is damaged, or the description is wrong.
     pub const BROKEN: u32 = 7;
     /// It seems whole, but a frame lies where nothing is known to be mapped, as in a library that has just been loaded: there it
     /// went by frame pointer, and the caller of a function that keeps none is missing.

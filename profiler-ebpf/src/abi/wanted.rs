@@ -6,7 +6,7 @@ use super::ledger::state;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Since when, by `CLOCK_MONOTONIC`: what was before is nobody's.
+    /// Since when, by `CLOCK_MONOTONIC`: intervals that began before do not count.
     pub since_ns: u64,
     /// Bits of states, see [`bit`]; 0 for no stacks.
     pub states: u32,

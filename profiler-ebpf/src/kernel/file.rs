@@ -14,7 +14,7 @@ pub(super) static OFF_FILE_INODE: Global<u32> = Global::new(ABSENT);
 
 /// `S_IFMT` in the kernel's `stat.h`.
 const TYPE_OF_FILE: u16 = 0xf000;
-/// `BDI_CAP_WRITEBACK` in the kernel's `backing-dev.h`: a file system without it has nothing behind it but memory.
+/// `BDI_CAP_WRITEBACK` in the kernel's `backing-dev.h`: a file system without it is backed by memory alone.
 const BDI_CAP_WRITEBACK: u32 = 1;
 /// `ANON_INODE_FS_MAGIC` in the kernel's `magic.h`: eventfd, timerfd, signalfd, inotify, fanotify and the like.
 const ANON_INODE_FS_MAGIC: u64 = 0x0904_1934;

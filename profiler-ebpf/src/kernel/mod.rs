@@ -1,4 +1,4 @@
-//! Reads of kernel structures: the only folder that knows fields.
+//! Reads of kernel structures: the only directory that knows their fields.
 //!
 //! - here: threads and cgroups
 //! - `area`: what is mapped where
@@ -175,9 +175,9 @@ pub(crate) fn comm(task: Object) -> [u8; COMM_BYTES] {
     probe(task as u64 + u64::from(OFF_TASK_COMM.load()))
 }
 
-/// What is another when the thread is moved to another cgroup of the watched hierarchy: cheaper than the cgroup's id.
-/// Read once and handed on: from 6.2 on, the verifier looks in all of the kernel's types for whether such a pointer
-/// can be trusted, which takes it as long as 500 other instructions.
+/// Opaque cgroup-membership pointer of the watched hierarchy: changes on every move, and is cheaper to read than the cgroup's
+/// id. Read once and handed on: from 6.2 on, the verifier looks in all of the kernel's types for whether such a pointer can be
+/// trusted, which takes it as long as 500 other instructions.
 #[inline(always)]
 pub(crate) fn group(task: Object) -> Object {
     if CGROUP_V1.load() == 1 {
@@ -198,12 +198,12 @@ fn execs(task: Object) -> u32 {
 pub(crate) fn exec_id(task: Object) -> u32 {
     // `execve` of another thread hands the leader's time of birth on to it.
     let born: u64 = read(leader(task), OFF_TASK_START.load());
-    // Fibonacci hashing: births that differ by little differ in the upper bits.
+    // Fibonacci hashing: spreads births that are close together over the upper bits.
     let hash = born.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
     execs(task) & 0xffff | (hash as u32) << 16
 }
 
-/// Where the stack of the process began when its program was loaded: random for each `execve`, the same in forks.
+/// Start of the process's stack when its program was loaded: randomised by each `execve`, inherited by forks.
 #[inline(always)]
 fn stack_start(task: Object) -> u64 {
     of_memory(task, OFF_MM_STACK.load())
@@ -231,8 +231,8 @@ pub(crate) fn is_in_exec(task: Object) -> bool {
 /// The process that this one was forked from, if both still have the image that the parent had then: thread group id
 /// and image.
 ///
-/// `parent_exec_id` is the parent's at the fork. An orphan has another parent by now, whose exec id can be the same by
-/// chance: that one's memory is not laid out like the orphan's.
+/// `parent_exec_id` is the parent's at the fork. An orphan has been reparented, and its new parent may have the same exec id by
+/// chance; the layout of its memory tells them apart.
 #[inline(always)]
 pub(crate) fn same_parent(task: Object) -> Option<(u32, u32)> {
     let parent = parent(task);
@@ -272,7 +272,7 @@ pub(crate) fn cgroup_address(group: Object) -> u64 {
     probe(group as u64 + u64::from(offset))
 }
 
-/// Kernfs id of a cgroup: the inode number of its folder.
+/// Kernfs id of a cgroup: the inode number of its directory.
 #[inline(always)]
 pub(crate) fn cgroup_id(cgroup: Object) -> u64 {
     let node: Object = read(cgroup, OFF_CGROUP_KN.load());

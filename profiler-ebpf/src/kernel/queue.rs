@@ -18,7 +18,7 @@ optional! {
     OFF_TG_QUEUES, OFF_TG_PARENT, OFF_TG_QUOTA, OFF_TG_PERIODS,
 }
 
-/// Whether the kernel's types lead from a thread to the run queue of its CPU.
+/// Whether BTF has the fields that lead from a thread to the run queue of its CPU.
 #[inline(always)]
 pub(super) fn has_run_queue() -> bool {
     has(&OFF_TASK_QUEUE) && has(&OFF_QUEUE_RQ) && has(&OFF_RQ_CLOCK)

@@ -38,8 +38,8 @@ pub(crate) fn has_deadline(task: Object) -> bool {
     priority(task) < 0
 }
 
-/// In how many ns a thread of the deadline class that has used up its budget gets a new one: as `start_dl_timer` in the
-/// kernel's `sched/deadline.c`. 0 for one that has not.
+/// In how many ns a thread of the deadline class that has used up its budget gets a new one: computed like `start_dl_timer` in
+/// the kernel's `sched/deadline.c`. 0 if its budget is not used up.
 #[inline(always)]
 pub(crate) fn new_budget_in_ns(task: Object) -> u64 {
     if !has(&OFF_DL_STOPPED)

@@ -1,4 +1,4 @@
-//! What a thread is in while it does not run its own code.
+//! What a thread is doing in the kernel: a system call, a page fault, something else.
 
 use super::{Object, PF_KTHREAD, PF_WORKERS, flags, has, optional, probe, read, symbol};
 use aya_ebpf::{Global, helpers::generated::bpf_task_pt_regs};
@@ -22,7 +22,7 @@ optional! { CALL_RESTART, CALL_POLL, CALL_FUTEX, CALL_NANOSLEEP, CALL_CLOCK_NANO
 #[unsafe(no_mangle)]
 static BIT_TASK_IOWAIT: Global<u32> = Global::new(0);
 
-/// `TS_COMPAT` in x86's `thread_info.h`: a 32-bit system call, whose numbers are others.
+/// `TS_COMPAT` in x86's `thread_info.h`: a 32-bit system call, which has numbers of its own.
 const TS_COMPAT: u32 = 2;
 /// `TIF_32BIT` in arm64's `thread_info.h`.
 const TIF_32BIT: u64 = 1 << 22;
@@ -46,13 +46,13 @@ const NO_RESULT_YET: i64 = -38;
 pub(crate) struct Call {
     /// Its number.
     pub(crate) number: u32,
-    /// By which numbers it was made: one of [`abi`].
+    /// Whose system call numbers it was made by: one of [`abi`].
     pub(crate) abi: u32,
     /// Its first argument.
     pub(crate) first: u32,
 }
 
-/// What a thread that does not run its own code is in.
+/// What a thread is doing in the kernel.
 pub(crate) enum Doing {
     /// A system call.
     Call(Call),
@@ -61,7 +61,7 @@ pub(crate) enum Doing {
     /// Work in the kernel that belongs to no call: it is a worker of io_uring or vhost, on its way back to user mode, or
     /// about to end.
     Work,
-    /// It was halted, is a kernel thread, or cannot be told.
+    /// Stopped or traced, a kernel thread, or unknown.
     Other,
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn doing(task: Object, state: u32) -> Doing {
     };
     let first: u64 = read(regs, OFF_REGS_FIRST.load());
     let number = if number == CALL_RESTART.load() && abi == abi::NATIVE && has(&OFF_TASK_RESTART) {
-        // Not through the pointer: what is behind it is no number to the verifier.
+        // Not a direct load: the verifier would type the field as a pointer, not as a number.
         let function = probe(task as u64 + u64::from(OFF_TASK_RESTART.load()));
         restarted(function, first)
     } else {
@@ -174,7 +174,8 @@ pub(crate) fn user_stack_pointer(task: Object) -> u64 {
 }
 
 /// The registers with which a thread left user mode, as far as unwinding needs them; all 0 where they cannot be told, or are
-/// not of 64 bits. (Of an `Option`, the compiler saves what is in none, and the verifier asks what that is.)
+/// not of 64 bits. (Not an `Option`: LLVM would spill the undefined payload of `None`, and the verifier rejects reads of
+/// uninitialised stack.)
 #[inline(always)]
 pub(crate) fn user_registers(task: Object) -> Registers {
     if !has(&OFF_REGS_SP) || !has(&OFF_REGS_BP) || !has(&OFF_REGS_IP) || is_compat(task) {
@@ -198,8 +199,8 @@ pub(crate) fn is_compat(task: Object) -> bool {
     has(&OFF_TASK_TIFLAGS) && read::<u64>(task, OFF_TASK_TIFLAGS.load()) & TIF_32BIT != 0
 }
 
-/// Whether these registers are of a 64-bit call for sure: the instruction `syscall` leaves its return address in
-/// `cx`. Spares asking who the current thread is, which takes 9 ns; a "no" means nothing.
+/// Whether these registers are of a 64-bit call for sure: the instruction `syscall` leaves its return address in `cx`. Saves a
+/// lookup of the current thread (9 ns). False does not mean that it is a 32-bit call.
 #[inline(always)]
 pub(crate) fn is_surely_native(regs: Object) -> bool {
     has(&OFF_REGS_CX)
@@ -229,7 +230,7 @@ pub(crate) fn has_supervisor(task: Object) -> u32 {
     if !has(&OFF_TASK_FILTER) || !has(&OFF_FILTER_PREV) || !has(&OFF_FILTER_NOTIF) {
         return 0;
     }
-    // Not through the pointer: it is no number to the verifier.
+    // Not a direct load: the verifier would type the field as a pointer, not as a number.
     filters_have_supervisor(probe(task as u64 + u64::from(OFF_TASK_FILTER.load())))
 }
 
@@ -264,7 +265,7 @@ pub(crate) fn call_number(regs: Object) -> u32 {
     }
 }
 
-/// The arguments of the call in these registers; what this machine has elsewhere is 0.
+/// The arguments of the call in these registers; 0 for those that this architecture does not pass in them.
 #[inline(always)]
 pub(crate) fn call_arguments(regs: Object, compat: bool) -> [u64; 6] {
     let of = |offset: &Global<u32>| {

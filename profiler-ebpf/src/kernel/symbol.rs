@@ -1,4 +1,5 @@
-//! Names of the kernel's functions, for what no structure tells. Asking takes about a microsecond: for rare cases.
+//! Names of the kernel's functions, for states that no structure records. A lookup takes about a microsecond, so it is for rare
+//! cases only.
 
 use super::Object;
 use aya_ebpf::helpers::generated::{bpf_get_task_stack, bpf_snprintf};
@@ -31,10 +32,10 @@ pub(super) fn symbol(address: u64) -> [u8; NAME_BYTES] {
     name
 }
 
-/// What keeps a thread in a call, where no structure tells.
+/// Why a thread sleeps in a system call, where no structure records it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Inside {
-    /// Nothing that is known.
+    /// Unknown.
     Unknown,
     /// Opens a FIFO, whose other end is not open yet.
     Fifo,
@@ -53,8 +54,8 @@ pub(crate) enum Inside {
 /// Frames of the kernel stack that are looked at, those of the hook itself included.
 const FRAMES: usize = 24;
 
-/// Finds out what a thread does inside of a call that names no open file: only the functions that it is in tell. `entry`
-/// is the scratch entry to use.
+/// Finds out why a thread sleeps in a system call whose arguments name no open file, by the functions on its kernel stack.
+/// `entry` is the scratch entry to use.
 #[inline(always)]
 pub(crate) fn inside(task: Object, entry: u32) -> Inside {
     let Some(record) = SCRATCH.get_ptr_mut(entry) else {

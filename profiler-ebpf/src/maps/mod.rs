@@ -1,4 +1,4 @@
-//! Every map of the object. Sizes marked "set at load" are computed by the loader from the plan.
+//! Every map of the object but for those of views. Sizes marked "set at load" are computed by the loader from the plan.
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
@@ -10,9 +10,8 @@ use ctprof_ebpf::{
     abi::{
         count_key::{Count, CountKey},
         ledger::{Account, DelayKey, Present, SYSCALLS, Thread, ThrottleClock},
-        loss::Loss,
+        loss::Cause,
         stack::StackRecord,
-        syscall::{CachedRow, CallKey, CallRow, Running, SLOW_RATES, SlowRate},
         unwind::{Asked, Mappings, Shown, ShownTable},
         wanted::Wanted,
     },
@@ -33,8 +32,8 @@ use crate::walk::{Nearby, Unwound};
 #[map]
 pub(crate) static SCOPE: HashMap<u64, u32> = HashMap::with_max_entries(8_192, 0);
 
-/// Process -> slot and flags of the chosen one that it is or descends from. User space fills it before threads are entered,
-/// and empties it afterwards: a process id may be another's later. Set at load.
+/// Process -> slot and flags of the chosen one that it is or descends from. User space fills it before threads are entered, and
+/// empties it afterwards, because process ids are reused. Set at load.
 #[map]
 pub(crate) static CHOSEN: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 
@@ -86,12 +85,12 @@ pub(crate) static STACKS: HashMap<u64, StackRecord> = HashMap::with_max_entries(
 pub(crate) static WANTED: Array<Wanted> = Array::with_max_entries(1, 0);
 
 /// Where a stack is assembled before it is stored: entry 0 for user, 1 for kernel, two more for the scheduler's
-/// hooks, which a sample may interrupt, one for the task iterator, which both may, one for system calls, and for samples
+/// hooks, which a sample may interrupt, one for the task iterator, which both may, one for views, and for samples
 /// and the scheduler one each for words of the stack.
 #[map]
 pub(crate) static SCRATCH: PerCpuArray<StackRecord> = PerCpuArray::with_max_entries(8, 0);
 
-/// Where user stacks are walked before they are stored: by samples, by the scheduler's hooks, by system calls, and by the task
+/// Where user stacks are walked before they are stored: by samples, by the scheduler's hooks, by views, and by the task
 /// iterator that completes stacks.
 #[map]
 pub(crate) static UNWOUND: PerCpuArray<Unwound> = PerCpuArray::with_max_entries(4, 0);
@@ -119,7 +118,7 @@ pub(crate) static SHOWN: HashMap<Shown, ShownTable> =
 #[map]
 pub(crate) static ASKED: Array<Asked> = Array::with_max_entries(1, 0);
 
-/// (exec id, tgid) of processes already announced. LRU: forgetting one only announces it again.
+/// (exec id, tgid) of processes already announced. LRU: an evicted process is only announced again.
 #[map]
 pub(crate) static PROCESSES: LruHashMap<u64, u8> = LruHashMap::with_max_entries(8_192, 0);
 
@@ -129,7 +128,7 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
 
 /// One counter a cause of loss.
 #[map]
-pub(crate) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Loss::COUNT, 0);
+pub(crate) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Cause::COUNT, 0);
 
 /// Thread -> its clock. The kernel frees an entry with its thread.
 #[unsafe(link_section = ".maps")]
@@ -169,32 +168,10 @@ pub(crate) static CALL_REASONS: Array<u32> = Array::with_max_entries(SYSCALLS, 0
 #[map]
 pub(crate) static THROTTLES: HashMap<u64, ThrottleClock> = HashMap::with_max_entries(8_192, 0);
 
-/// Quota periods in which a thread was stopped. User space empties it; one that is forgotten costs a colour.
+/// Quota periods in which a thread was stopped. User space empties it; evicting one only loses the quota colour of its samples.
 #[map]
 pub(crate) static BURNT: LruHashMap<u64, u8> = LruHashMap::with_max_entries(8_192, 0);
 
 /// What the task iterator is to do, and the number of the visit.
 #[map]
 pub(crate) static CONTROL: Array<u32> = Array::with_max_entries(2, 0);
-
-/// What became of system calls. Set at load; memory is taken as rows are used, 96 bytes a row.
-#[map]
-pub(crate) static CALLS: HashMap<CallKey, CallRow> =
-    HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
-
-/// The rows of [`CALLS`] that this CPU counts in now: a hit costs no hash lookup and no atomic addition. 20 KiB a
-/// CPU. Set at load.
-#[map]
-pub(crate) static CALL_CACHE: PerCpuArray<CachedRow> = PerCpuArray::with_max_entries(1, 0);
-
-/// The call that this CPU's thread is in: `sched_switch` exchanges it, so that calls need no task storage.
-#[map]
-pub(crate) static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(1, 0);
-
-/// How many slow calls of a slot this CPU has sent, by the rest of its number: see `SLOW_RATES`.
-#[map]
-pub(crate) static SLOW_RATE: PerCpuArray<SlowRate> = PerCpuArray::with_max_entries(SLOW_RATES, 0);
-
-/// 1 for calls that the profile in question would deny. User space fills it. Set at load.
-#[map]
-pub(crate) static JUDGED_CALLS: Array<u32> = Array::with_max_entries(1, 0);

@@ -36,8 +36,7 @@ fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A cgroup was removed. Its slot is user space's to give to another, when all of its figures are taken. Arguments: the
-/// cgroup, its path.
+/// A cgroup was removed. User space reuses its slot once it has read all of its figures. Arguments: the cgroup, its path.
 #[btf_tracepoint(function = "cgroup_rmdir")]
 fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
     let cgroup: Object = ctx.arg(0);

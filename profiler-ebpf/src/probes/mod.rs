@@ -5,6 +5,5 @@ mod files;
 mod on_cpu;
 pub(crate) mod processes;
 mod sched;
-mod syscalls;
 mod throttle;
 mod visit;

@@ -26,7 +26,7 @@ fn on_cpu(ctx: PerfEventContext) -> u32 {
 
 #[inline(always)]
 fn sample(ctx: &PerfEventContext) {
-    // The idle task has pid 0: nobody's time.
+    // The idle task has pid 0.
     if ctx.pid() == 0 {
         return;
     }

@@ -17,18 +17,19 @@ use ctprof_ebpf::{
 use super::processes;
 use crate::{
     accounts::{From, Slot},
-    calls,
     delays::{self, Wait},
     end,
+    hooks::Hooks as _,
     kernel::{self, Object},
     loss,
     maps::CONTROL,
     off_cpu, present, realtime, scope, stack, threads,
     time::now_ns,
+    views::All,
     wanted,
 };
 
-/// A CPU passes from one thread to the next. Arguments: whether by force, previous, next, state of the previous.
+/// A context switch. Arguments: whether it is a preemption, previous, next, state of the previous.
 #[btf_tracepoint(function = "sched_switch")]
 fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     let forced = ctx.arg::<u64>(0) as u8 != 0;
@@ -45,17 +46,17 @@ fn sched_switch(ctx: BtfTracePointContext) -> i32 {
         leave_cpu(ctx.as_ptr(), previous, next, forced, now_ns)
     };
     if kernel::pid(next) == 0 {
-        calls::nobody_runs();
+        All::nobody_runs();
         delays::switch(now_ns, leaving, SLOT_IDLE);
         return 0;
     }
     let Some(thread) = threads::get(next) else {
-        calls::nobody_runs();
+        All::nobody_runs();
         delays::switch(now_ns, leaving, slot(scope::find(next)));
         return 0;
     };
     threads::follow(next, thread, now_ns);
-    calls::gets_cpu(next, thread, now_ns);
+    All::gets_cpu(next, thread, now_ns);
     delays::switch(now_ns, leaving, slot(thread.slot.get()));
     if thread.clock.phase.get() == phase::BLOCKED {
         not_woken(thread);
@@ -71,13 +72,13 @@ fn leave_cpu(ctx: *mut c_void, task: Object, next: Object, forced: bool, now_ns:
         return slot(scope::find(task));
     };
     threads::follow(task, thread, now_ns);
-    calls::loses_cpu(task, thread, now_ns);
+    All::loses_cpu(task, thread, now_ns);
     let mut number = slot(thread.slot.get());
     if !thread.clock.is_in() {
         return number;
     }
     if thread.clock.phase.get() != phase::ON_CPU {
-        // It got the CPU without the kernel saying so: not before the last switch that was seen here.
+        // Its switch-in was missed; it cannot have been before the last switch that was seen on this CPU.
         loss::count(Loss::SwitchMissed);
         got_cpu(task, thread, delays::last_switch_ns());
     }
@@ -129,7 +130,7 @@ fn leave_cpu(ctx: *mut c_void, task: Object, next: Object, forced: bool, now_ns:
     number
 }
 
-/// A thread loses the CPU after the end of the ledger: if that is its last switch, visits may not see it any more.
+/// A thread leaves the CPU after the end of the ledger. If this is its last switch, visits may not find it any more.
 ///
 /// A function of its own, as below.
 #[inline(never)]
@@ -157,7 +158,7 @@ fn exits(task: Object) -> u32 {
     0
 }
 
-/// A function of its own: the rare case should not stand in the way of the other.
+/// Out of line, to keep the rare case off the hot path.
 #[inline(never)]
 fn got_cpu(task: Object, thread: *const Thread, now_ns: u64) -> u32 {
     // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
@@ -198,7 +199,7 @@ fn switch_in(task: Object, thread: &Thread, now_ns: u64) {
     }
 }
 
-/// A thread gets a CPU that slept, and nobody was seen to wake it.
+/// A thread that slept got a CPU although no wakeup was seen.
 #[inline(always)]
 fn not_woken(thread: &Thread) {
     if thread.queued.get() == queued::FOUND_ASLEEP {
@@ -282,7 +283,7 @@ fn sched_migrate(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A thread was born. Arguments: the thread, the flags of `clone`. Runs in its parent, where memory can be had.
+/// A thread was born. Arguments: the thread, the flags of `clone`. Runs in the parent's context, where allocating is safe.
 #[btf_tracepoint(function = "task_newtask")]
 fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     // Before it is known whether the ledger is open: who closes it, and then finds that all have ended, can be sure that no
@@ -295,7 +296,7 @@ fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     let now_ns = now_ns();
     let clock = |_: &Thread| Clock::starting(now_ns, phase::RUNNABLE, 0);
     match is_open.then(|| threads::enter(ctx.arg(0), clock, true)) {
-        Some(Some(thread)) => calls::is_born(thread),
+        Some(Some(thread)) => All::is_born(thread),
         _ => present::ends(),
     }
     0
@@ -308,7 +309,7 @@ fn cgroup_attach(ctx: BtfTracePointContext) -> i32 {
     if !kernel::is_watched_hierarchy(ctx.arg(0)) {
         return 0;
     }
-    calls::moved();
+    All::moved();
     let task: Object = ctx.arg(2);
     if let Some(thread) = threads::get(task) {
         thread.moved_ns.set(now_ns());

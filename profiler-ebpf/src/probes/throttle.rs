@@ -39,7 +39,7 @@ fn release_kprobe(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// A quota above stops a queue; the first to do so begins a stop.
+/// A quota of the group or one above throttles a queue; the first to do so begins a stop.
 #[inline(always)]
 fn stop(group: u64, rq: u64) {
     let (queue, quotas) = kernel::hooked_queue(group, rq);
@@ -61,7 +61,7 @@ fn stop(group: u64, rq: u64) {
     }
 }
 
-/// A quota lets go of a queue; the last to do so ends the stop.
+/// A quota unthrottles a queue; the last to do so ends the stop.
 #[inline(always)]
 fn release(group: u64, rq: u64) {
     let (queue, quotas) = kernel::hooked_queue(group, rq);

@@ -17,15 +17,17 @@ use ctprof_ebpf::{
 
 use crate::{
     accounts::{From, Slot},
-    calls, end,
+    end,
+    hooks::Hooks as _,
     kernel::{self, Object},
     maps::{CONTROL, POPULATION},
     off_cpu, present, scope as cgroups, threads,
     time::now_ns,
+    views::All,
     walk, wanted,
 };
 
-/// No group of the kernel's has this address.
+/// Not the address of any kernel object.
 const UNKNOWN_GROUP: u64 = 1;
 /// A thread that had no event for this long may have none for much longer.
 const QUIET_NS: u64 = 1_000_000;
@@ -69,8 +71,8 @@ extern "C" fn visit_tasks(ctx: *const Visit) -> i32 {
     0
 }
 
-/// Completes the stacks of threads that sleep: see [`off_cpu::complete`]. It may wait for their memory, so it is a program of
-/// its own, and nobody waits for it.
+/// Completes the stacks of threads that sleep: see [`off_cpu::complete`]. It may sleep on page faults, so it is a program of
+/// its own, run on a thread that nothing waits for.
 #[unsafe(link_section = "iter.s/task")]
 #[unsafe(no_mangle)]
 extern "C" fn complete_stacks(ctx: *const Visit) -> i32 {
@@ -109,7 +111,7 @@ fn open(task: Object) {
     }
     thread.stack_flags.set(flags::BEFORE);
     if !kernel::is_on_cpu(task) {
-        calls::began_before(thread, now_ns);
+        All::found(thread, now_ns);
     }
     if thread.clock.is_runnable() {
         threads::queued(task, thread, now_ns, || false);
@@ -165,7 +167,7 @@ fn look_again(task: Object) {
     }
     // A hook that writes the group at this moment has just looked itself.
     thread.group.set(UNKNOWN_GROUP);
-    calls::moved();
+    All::moved();
 }
 
 #[inline(always)]
@@ -174,7 +176,7 @@ fn follow(task: Object) {
         return;
     };
     let now_ns = now_ns();
-    // Any other thread is seen by a hook soon, and better not at the same moment.
+    // Any other thread will soon be seen by a hook, which should not race with this.
     let is_quiet = now_ns.saturating_sub(thread.clock.since_ns.get()) > QUIET_NS;
     if thread.clock.phase.get() == phase::BLOCKED || thread.clock.is_in() && is_quiet {
         threads::follow(task, thread, now_ns);
@@ -199,7 +201,7 @@ fn settle(task: Object) {
     let Some(account) = Slot::of(scope::slot(thread.slot.get()), From::Process) else {
         return;
     };
-    // A wait is explained when it is over: only one that hardly ends is charged before.
+    // A wait is charged to culprits when it ends; only a very long one is charged before.
     if quiet_ns > if waits { LONG_WAIT_NS } else { QUIET_NS } {
         let throttled_ns = if waits {
             threads::stopped_ns(task, thread, now_ns)
@@ -264,7 +266,7 @@ fn close(task: Object) {
     let now_ns = end::ns();
     threads::follow(task, thread, now_ns);
     let waits = thread.clock.is_runnable();
-    // As the hooks have it: the calls of threads that had a CPU at the end are kept by CPU.
+    // The phase as the hooks left it: views keep their state of threads that were on a CPU at the end by CPU.
     let was_on_cpu = thread.clock.phase.get() == phase::ON_CPU;
     let throttled_ns = if waits {
         threads::stopped_ns(task, thread, now_ns)
@@ -276,7 +278,7 @@ fn close(task: Object) {
     };
     let charge = thread.clock.leave(now_ns, throttled_ns);
     if !was_on_cpu {
-        calls::is_open(thread, now_ns);
+        All::is_left(thread, now_ns);
     }
     if let Some(account) = Slot::of(home, From::Process) {
         threads::charge_wait(account, thread, charge);

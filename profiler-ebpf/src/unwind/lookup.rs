@@ -3,7 +3,7 @@
 use crate::abi::unwind::{Block, INDEX_PER_BLOCK, PAGE_SHIFT, ROWS_PER_BLOCK, Row};
 use crate::opaque::opaque;
 
-/// Steps in which the block is found that has the row: a page has at most 4,096 rows, in at most 130 blocks.
+/// Steps of the binary search for the block that has the row: a page has at most 4,096 rows, in at most 130 blocks.
 const STEPS_TO_BLOCK: u32 = 8;
 
 /// The blocks of one table.

@@ -8,7 +8,7 @@ const UCONTEXT_BP: u64 = 120;
 const UCONTEXT_SP: u64 = 160;
 const UCONTEXT_IP: u64 = 168;
 
-/// What of a frame's registers is needed to find its caller's.
+/// The registers of a frame that are needed to find its caller's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Registers {
     /// Instruction pointer; a return address in all frames but the innermost and interrupted ones, see [`outcome`].
@@ -43,7 +43,7 @@ pub mod outcome {
     pub const UNKNOWN: u32 = 4;
     /// The stack could not be read.
     pub const UNREADABLE: u32 = 5;
-    /// The caller's frame would not lie above this one: no stack, or not described as it is.
+    /// The caller's frame would not lie above this one: the stack is damaged, or its description is wrong.
     pub const BROKEN: u32 = 6;
 }
 
@@ -73,7 +73,7 @@ pub fn step<M: Memory>(row: Row, registers: &mut Registers, memory: &mut M) -> u
         cfa::NONE => return outcome::NO_ROW,
         _ => return outcome::UNKNOWN,
     };
-    // A frame has at least the return address: without this, a damaged stack could be a circle.
+    // A frame has at least the return address: without this, a damaged stack could loop for ever.
     if top <= registers.sp && row.cfa != cfa::SWITCHED {
         return outcome::BROKEN;
     }

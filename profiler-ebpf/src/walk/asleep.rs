@@ -1,8 +1,8 @@
 //! The user stack of a thread that sleeps, as the task iterator finds it: its memory is another process', so reads of it may
 //! wait for pages. For programs that may sleep.
 //!
-//! The helper that reads it needs the thread, which no global function can be given before Linux 6.9: so the step, which
-//! is one, reads from lines that were copied, and says which it lacks.
+//! The helper that reads it needs the thread, which no global function can be given before Linux 6.9: so the step, which is
+//! one, reads from lines copied beforehand, and reports the line that it lacks.
 
 use core::{ffi::c_void, ptr};
 
@@ -30,7 +30,8 @@ const MOST_TURNS: u32 = 4 * MAX_UNWOUND as u32;
 pub(crate) struct Nearby {
     /// The line that the last step lacked, or [`NO_LINE`].
     lacks: u64,
-    /// Frames so far: here, because the verifier takes what a map holds for any number, and follows one turn of the walk only.
+    /// Frames so far: kept in the map, because the verifier takes its contents for unknown and so follows one turn of the walk
+    /// only.
     frames: u64,
     lines: [Line; LINES],
 }
@@ -125,7 +126,7 @@ fn read_line(nearby: *mut Nearby, address: u64, task: Object) -> bool {
     }
 }
 
-/// Where the line with this address is, if it is there.
+/// Index of the line with this address, if it was copied.
 #[inline(always)]
 fn line_of(nearby: *mut Nearby, address: u64) -> *mut Line {
     let index = opaque(address / LINE_BYTES) as usize & (LINES - 1);

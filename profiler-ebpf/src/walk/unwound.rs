@@ -63,7 +63,7 @@ pub(super) fn put(stack: *mut Unwound, number: u64, ip: u64, is_exact: bool) {
     if number >= MAX_UNWOUND as u64 {
         return;
     }
-    // Records lie one behind the other. Written as a sum, because the verifier does not see that a remainder is one.
+    // Records lie one behind the other. Written as a sum, because the verifier does not track the bounds of a remainder.
     let words = HEADER_WORDS + number as usize + number as usize / PART_FRAMES * BETWEEN_WORDS;
     let address = ip + u64::from(number > 0 && is_exact);
     // SAFETY: a live map value of this CPU and hook, in which the word lies: see below.

@@ -1,6 +1,6 @@
 //! Keeps the ledger running and answers with readings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,9 @@ use crate::bpf::{SamplingEvent, Statistics};
 use crate::collect::{Endless, Environment, Hooks, Live, SessionPlan, Unwind};
 use crate::host::stolen::stolen;
 use crate::host::{Host, kernel};
-use crate::model::{Grouping, ProgramCost, Reading, StateGroup};
+use crate::model::{Grouping, ProgramCost, Reading, StateGroup, ViewId};
 use crate::target::Resolved;
-use crate::views::syscalls::CallPlan;
+use crate::views;
 
 /// A reading is not made anew more often than this, however often somebody asks.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(500);
@@ -38,8 +38,8 @@ pub struct CorePlan {
     pub profiles: bool,
     /// How their user stacks are unwound.
     pub unwind: Unwind,
-    /// Count system calls, too.
-    pub syscalls: bool,
+    /// Views that are measured because somebody asked.
+    pub views: BTreeSet<ViewId>,
     /// Let the kernel measure what BPF programs cost.
     pub bpf_statistics: bool,
     /// Most rows of a reading; those beyond count as `other`.
@@ -60,7 +60,7 @@ impl Default for CorePlan {
             grouping: Grouping::default(),
             profiles: false,
             unwind: Unwind::Auto,
-            syscalls: false,
+            views: BTreeSet::new(),
             bpf_statistics: false,
             max_groups: 2_000,
             top_culprits: 5,
@@ -86,8 +86,8 @@ pub async fn run(
     let plan = plans.borrow_and_update().clone();
     let statistics = plan.bpf_statistics.then(Statistics::enable).transpose()?;
     let everything = Resolved::default();
-    let calls = CallPlan::of(env, plan.syscalls)?;
-    let views: Vec<&dyn Hooks> = calls.iter().map(|view| view as _).collect();
+    let views = views::asked(env, &plan.views)?;
+    let views: Vec<&dyn Hooks> = views.iter().map(|view| &**view).collect();
     let session = SessionPlan {
         event: SamplingEvent::best(),
         frequency_hz: frequency(&env.host),

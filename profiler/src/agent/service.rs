@@ -159,7 +159,7 @@ fn core_plan(settings: &Settings, base: &CorePlan) -> CorePlan {
         grouping: settings.grouping,
         profiles: settings.profiles,
         unwind: settings.unwind,
-        syscalls: settings.syscalls,
+        views: settings.views.clone(),
         bpf_statistics: settings.bpf_statistics,
         max_groups: settings.max_containers,
         top_culprits: settings.top_culprits,

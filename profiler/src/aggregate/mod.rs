@@ -21,5 +21,5 @@ pub use balance::balance;
 pub(crate) use balance::part;
 pub use ledger::{container_ledgers, retain_rows};
 pub(crate) use ledger::{histogram, state_of};
-pub use slices::container_slices;
+pub use slices::{ItemName, container_slices};
 pub use stacks::{Given, Owners, Placeholders, container_stacks, scheduler_frames};

@@ -1,5 +1,6 @@
 //! Raw figures of each second as slices of containers.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use ctprof_ebpf::abi::ledger::state;
@@ -8,24 +9,25 @@ use ctprof_ebpf::histogram::bounds;
 use super::Owners;
 use super::ledger::state_of;
 use crate::collect::{RawPart, RawSlice, RawSlices, SlotSlice};
-use crate::host::syscalls::CallNames;
-use crate::model::{Bucket, Container, Histogram, Slice, SlicePart};
+use crate::model::{Bucket, Container, Histogram, Item, Slice, SlicePart, ViewId};
+
+/// What an item of a view is called, and its variant, by the view's number for it; `None` for what has no name.
+pub type ItemName = fn(&ViewId, u64) -> Option<(String, String)>;
 
 /// Gives every second's figures to the containers. `places` says which stack each of the raw rows became. Returns how long
 /// each slice is, in ns.
 pub fn container_slices(
     raw: &RawSlices,
     places: &[Option<(usize, u32)>],
-    names: CallNames,
+    name: ItemName,
     owners: &Owners,
     containers: &mut [Container],
 ) -> Vec<u64> {
-    let known = calls(raw, names, owners, containers);
-    let place_of_call = |row: usize, number, abi| known.get(&(row, number, abi)).copied();
+    let known = items(raw, name, owners, containers);
     let slices = raw.slices.iter().enumerate();
     slices
         .map(|(at, slice)| {
-            for (row, mut found) in sums(slice, places, place_of_call, owners) {
+            for (row, mut found) in sums(slice, places, &known, owners) {
                 if let Some(container) = containers.get_mut(row) {
                     found.at = at as u32;
                     container.slices.push(found);
@@ -36,31 +38,38 @@ pub fn container_slices(
         .collect()
 }
 
-/// Names each row's calls. Returns the place of each among them, by row, number and ABI.
-fn calls(
-    raw: &RawSlices,
-    names: CallNames,
-    owners: &Owners,
-    containers: &mut [Container],
-) -> HashMap<(usize, u32, u32), u32> {
-    let mut places = HashMap::new();
-    for (slot, number, abi) in raw.slices.iter().flat_map(|slice| slice.calls.keys()) {
-        let Some(row) = owners.0.get(slot) else {
+/// Where each item is among those of its row: by row, view and number.
+type Places = HashMap<(usize, u32, u64), u32>;
+
+/// Names each row's items.
+fn items(raw: &RawSlices, name: ItemName, owners: &Owners, containers: &mut [Container]) -> Places {
+    let mut places = Places::new();
+    for item in raw.slices.iter().flat_map(|slice| slice.items.keys()) {
+        let (Some(row), Some(view)) = (owners.0.get(&item.slot), raw.views.get(item.view as usize))
+        else {
             continue;
         };
         let Some(container) = containers.get_mut(*row) else {
             continue;
         };
-        places.entry((*row, *number, *abi)).or_insert_with(|| {
-            let name = ((names.call)(*number, *abi), (names.abi)(*abi).to_owned());
-            let calls = &mut container.sliced_calls;
-            let known = calls.iter().position(|call| *call == name);
-            let place = known.unwrap_or_else(|| {
-                calls.push(name);
-                calls.len() - 1
-            });
-            place as u32
+        let Entry::Vacant(place) = places.entry((*row, item.view, item.number)) else {
+            continue;
+        };
+        let Some((name, variant)) = name(view, item.number) else {
+            continue;
+        };
+        let view = view.clone();
+        let item = Item {
+            view,
+            name,
+            variant,
+        };
+        let known = container.items.iter().position(|it| *it == item);
+        let known = known.unwrap_or_else(|| {
+            container.items.push(item);
+            container.items.len() - 1
         });
+        place.insert(known as u32);
     }
     places
 }
@@ -68,7 +77,7 @@ fn calls(
 fn sums(
     raw: &RawSlice,
     places: &[Option<(usize, u32)>],
-    place_of_call: impl Fn(usize, u32, u32) -> Option<u32>,
+    known: &Places,
     owners: &Owners,
 ) -> BTreeMap<usize, Slice> {
     let mut rows: BTreeMap<usize, Slice> = BTreeMap::new();
@@ -81,24 +90,24 @@ fn sums(
     for (row, figures) in figures {
         rows.insert(row, of_ledger(&figures));
     }
-    let mut calls: BTreeMap<(usize, u32), RawPart> = BTreeMap::new();
-    for ((slot, number, abi), part) in &raw.calls {
-        if let Some(row) = owners.0.get(slot)
-            && let Some(place) = place_of_call(*row, *number, *abi)
+    let mut items: BTreeMap<(usize, u32), RawPart> = BTreeMap::new();
+    for (item, part) in &raw.items {
+        if let Some(row) = owners.0.get(&item.slot)
+            && let Some(place) = known.get(&(*row, item.view, item.number))
         {
-            add(calls.entry((*row, place)).or_default(), *part);
+            items.entry((*row, *place)).or_default().add(*part);
         }
     }
     let mut stacks: BTreeMap<(usize, u32), RawPart> = BTreeMap::new();
     for (key, part) in &raw.counts {
         if let Some(place) = places.get(*key as usize).copied().flatten() {
-            add(stacks.entry(place).or_default(), *part);
+            stacks.entry(place).or_default().add(*part);
         }
     }
-    for (of, part) in calls {
+    for (of, part) in items {
         rows.entry(of.0)
             .or_default()
-            .calls
+            .items
             .push(slice_part(of.1, part));
     }
     for (of, part) in stacks {
@@ -108,11 +117,6 @@ fn sums(
             .push(slice_part(of.1, part));
     }
     rows
-}
-
-const fn add(sum: &mut RawPart, part: RawPart) {
-    sum.count = sum.count.saturating_add(part.count);
-    sum.ns = sum.ns.saturating_add(part.ns);
 }
 
 const fn slice_part(of: u32, part: RawPart) -> SlicePart {
@@ -160,11 +164,10 @@ mod tests {
 
     use ctprof_ebpf::abi::ledger::state;
 
-    use super::container_slices;
+    use super::{ItemName, container_slices};
     use crate::aggregate::Owners;
-    use crate::collect::{RawPart, RawSlice, RawSlices, SlotSlice};
-    use crate::host::syscalls::CallNames;
-    use crate::model::{Container, SlicePart, State};
+    use crate::collect::{ItemOf, RawPart, RawSlice, RawSlices, SlotSlice};
+    use crate::model::{Container, SlicePart, State, ViewId};
 
     #[test]
     fn slots_of_a_container_are_one_slice() {
@@ -181,29 +184,36 @@ mod tests {
             slice
         };
         let part = |count, ns| RawPart { count, ns };
+        let item = |view, slot, number| ItemOf { view, slot, number };
         let raw = RawSlices {
             slices: vec![
                 RawSlice::default(),
                 RawSlice {
                     length: Duration::from_secs(1),
                     slots: [(3, slot(5, 0)), (4, slot(6, 7)), (9, slot(1, 1))].into(),
-                    calls: [((3, 1, 0), part(2, 20)), ((4, 1, 0), part(3, 30))].into(),
+                    items: [
+                        (item(0, 3, 1), part(2, 20)),
+                        (item(0, 4, 1), part(3, 30)),
+                        (item(0, 3, 99), part(1, 1)),
+                        (item(1, 3, 1), part(7, 70)),
+                    ]
+                    .into(),
                     // Two rows that became one stack, and one of nobody.
                     counts: [(0, part(1, 0)), (1, part(4, 0)), (2, part(9, 9))].into(),
                 },
             ],
             keys: Vec::new(),
+            views: vec![ViewId::new("one"), ViewId::new("other")],
         };
-        let names = CallNames {
-            call: |number, _| format!("call{number}"),
-            abi: |_| "",
-            error: |_| String::new(),
+        let name: ItemName = |view, number| {
+            let name = (format!("{view}{number}"), String::new());
+            (number != 99).then_some(name)
         };
         let mut containers = [Container::default()];
         let owners = Owners([(3, 0), (4, 0)].into());
         let places = [Some((0, 8)), Some((0, 8)), None];
 
-        let lengths = container_slices(&raw, &places, names, &owners, &mut containers);
+        let lengths = container_slices(&raw, &places, name, &owners, &mut containers);
 
         assert_eq!(lengths, [0, 1_000_000_000]);
         let [slice] = containers[0].slices.as_slice() else {
@@ -214,11 +224,12 @@ mod tests {
         let latency = &slice.run_queue_latency;
         assert_eq!((latency.count, latency.sum_ns), (4, 60));
         assert_eq!(latency.buckets[0].count, 4);
-        let (of, count, ns) = (0, 5, 50);
-        assert_eq!(slice.calls, [SlicePart { of, count, ns }]);
-        let named = [("call1".to_owned(), String::new())];
-        assert_eq!(containers[0].sliced_calls, named);
-        let (of, count, ns) = (8, 5, 0);
-        assert_eq!(slice.stacks, [SlicePart { of, count, ns }]);
+        let of = |of, count, ns| SlicePart { of, count, ns };
+        // The item without a name is nowhere.
+        assert_eq!(slice.items, [of(0, 5, 50), of(1, 7, 70)]);
+        let items = containers[0].items.iter();
+        let names: Vec<&str> = items.map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["one1", "other1"]);
+        assert_eq!(slice.stacks, [of(8, 5, 0)]);
     }
 }

@@ -6,9 +6,8 @@ use aya::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use ctprof_ebpf::abi::{
     count_key::{Count, CountKey},
     event::{self, Event},
-    loss::Loss,
+    loss::Cause,
     stack::StackRecord,
-    syscall::SlowCall,
 };
 
 use super::{Kernel, batch, batch::Retries, describe, loader::Owned};
@@ -26,6 +25,16 @@ unsafe impl aya::Pod for Plain<CountKey> {}
 unsafe impl aya::Pod for Plain<StackRecord> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Plain<Count> {}
+
+/// The record that these bytes begin with; `None` if they are too few.
+pub(crate) fn record<T: Copy>(bytes: &[u8]) -> Option<T>
+where
+    Plain<T>: aya::Pod,
+{
+    let is_whole = bytes.len() >= size_of::<T>();
+    // SAFETY: there are as many bytes as a `T` has, and every bit pattern is one (`Pod`).
+    is_whole.then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
 
 /// Sample counts and the stacks they refer to.
 pub struct SampleMaps {
@@ -116,14 +125,13 @@ impl Losses {
     /// # Errors
     /// The map cannot be read.
     pub fn read(&self) -> Result<Vec<(&'static str, u64)>> {
-        Loss::ALL
-            .iter()
+        Cause::all()
             .map(|(cause, name)| {
                 let values = self
                     .0
-                    .get(&(*cause as u32), 0)
+                    .get(&cause.0, 0)
                     .map_err(|error| failed("read the loss counters", &error))?;
-                Ok((*name, values.iter().sum()))
+                Ok((name, values.iter().sum()))
             })
             .collect()
     }
@@ -159,8 +167,8 @@ pub enum KernelEvent {
     },
     /// Threads were moved to another cgroup.
     ThreadsMoved,
-    /// A call took longer than the limit.
-    SlowCall(Box<SlowCall>),
+    /// A view's: its kind, and the record, which begins with that.
+    OfView(u32, Box<[u8]>),
     /// A kind that this version does not know.
     Unknown(u32),
 }
@@ -183,10 +191,8 @@ impl Events {
         let kind = item
             .first_chunk()
             .map_or(0, |kind| u32::from_ne_bytes(*kind));
-        if kind == event::SLOW_CALL && item.len() >= size_of::<SlowCall>() {
-            // SAFETY: the entry is at least as large as a `SlowCall`, whose fields are integers.
-            let call = unsafe { item.as_ptr().cast::<SlowCall>().read_unaligned() };
-            return Some(KernelEvent::SlowCall(Box::new(call)));
+        if kind >= event::VIEWS {
+            return Some(KernelEvent::OfView(kind, Box::from(&*item)));
         }
         if item.len() < size_of::<Event>() {
             return Some(KernelEvent::Unknown(0));

@@ -33,5 +33,5 @@ pub use wanted::{WantedMap, bits as state_bits};
 pub(crate) mod view_maps {
     pub(crate) use super::batch::{Retries, read as read_batch};
     pub(crate) use super::loader::Owned;
-    pub(crate) use super::maps::{Plain, failed};
+    pub(crate) use super::maps::{Plain, failed, record};
 }

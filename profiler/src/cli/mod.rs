@@ -3,14 +3,13 @@
 pub mod agent;
 pub mod check;
 pub mod compare;
-mod counting;
 pub mod duration;
 pub mod ps;
 pub mod record;
 pub mod report;
 mod rows;
 pub mod seccomp;
-mod slow_calls;
+pub mod switches;
 pub mod syscalls;
 
 use std::io::{IsTerminal, Write};

@@ -7,6 +7,7 @@ use crate::Result;
 use crate::bpf::Sampler;
 use crate::host::clock;
 use crate::model::{Loss, Losses, Unavailable};
+use crate::views;
 
 /// What a recording brought home.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl Session<'_> {
     pub(super) fn lost(&self) -> Result<Losses> {
         let in_kernel = self.losses.read()?.into_iter();
         let mut lost: Losses = in_kernel
-            .filter_map(|(cause, count)| Some((Loss::from_name(cause)?, count)))
+            .filter_map(|(cause, count)| Some((views::loss(cause)?, count)))
             .collect();
         lost.insert(Loss::UnknownEvent, self.unknown_events);
         lost.insert(Loss::ProgramMissed, self.kernel.missed_runs());
@@ -89,7 +90,7 @@ impl Session<'_> {
         let slices = self
             .slicer
             .take()
-            .map(|slicer| slicer.finish(window, ledger.as_ref(), raw.get(), &mut self.samples));
+            .map(|slicer| slicer.finish(window, ledger.as_ref(), &raw, &mut self.samples));
         let lost = self.lost()?;
         drop(self.scope);
         Ok(Recorded {

@@ -1,10 +1,11 @@
 //! Views that the kernel half counts for while a session goes on: what they ask of it, and what it counted.
 
 use std::any::Any;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::RawPart;
 use crate::bpf::probes::Probe;
 use crate::bpf::{Kernel, Links, ProbeState, Settings};
 use crate::model::{Unavailable, ViewId};
@@ -41,6 +42,11 @@ pub trait Hooked: Any + Debug {
     /// A map cannot be read.
     fn read(&mut self) -> Result<Arc<dyn Raw>>;
 
+    /// What a notice of this kind says; `None` if it is none of the view's.
+    fn notice(&self, _kind: u32, _bytes: &[u8]) -> Option<Box<dyn Notice>> {
+        None
+    }
+
     /// Slots that a CPU still has something of which is not in the maps.
     ///
     /// # Errors
@@ -60,8 +66,25 @@ pub trait Hooked: Any + Debug {
     fn finish(self: Box<Self>, ended_ns: u64) -> Result<Arc<dyn Raw>>;
 }
 
+/// What the kernel half tells of a view, one at a time.
+pub trait Notice: Any + Debug {
+    /// Key of the user stack that it came with; 0 for none.
+    fn user_stack(&self) -> u64 {
+        0
+    }
+}
+
 /// What the kernel half counted for a view, by slot.
-pub trait Raw: Any + Debug + Send + Sync {}
+pub trait Raw: Any + Debug + Send + Sync {
+    /// The view.
+    fn view(&self) -> ViewId;
+
+    /// How often each thing that the view counts one by one has ended, and how long all took, since the session began: by
+    /// slot and by a number of the view's own, which [`Named::name`](crate::views::Named::name) has a name for.
+    fn items(&self) -> HashMap<(u32, u64), RawPart> {
+        HashMap::new()
+    }
+}
 
 /// The same of every view that was counted. Copies are cheap: they share it.
 #[derive(Clone, Debug, Default)]
@@ -185,6 +208,12 @@ impl HookedViews {
         })
     }
 
+    /// What a notice of this kind says; `None` if no view knows it.
+    pub(super) fn notice(&self, kind: u32, bytes: &[u8]) -> Option<Box<dyn Notice>> {
+        let mut all = self.0.iter();
+        all.find_map(|view| view.maps.notice(kind, bytes))
+    }
+
     /// Everything counted since the start.
     pub(super) fn read(&mut self) -> Result<RawViews> {
         self.0.iter_mut().map(|view| view.maps.read()).collect()
@@ -207,5 +236,84 @@ impl HookedViews {
         self.detach();
         let all = self.0.into_iter();
         all.map(|view| view.maps.finish(ended_ns)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::Any;
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
+    use super::{Hooked, HookedViews, Notice, One, Raw, RawViews};
+    use crate::Result;
+    use crate::model::ViewId;
+
+    /// A view whose notices have this kind, and that has something of this slot on a CPU.
+    #[derive(Debug)]
+    struct Fake(u32);
+
+    #[derive(Debug)]
+    struct Told(Vec<u8>);
+
+    impl Notice for Told {}
+
+    impl Raw for Told {
+        fn view(&self) -> ViewId {
+            ViewId::new("fake")
+        }
+    }
+
+    impl Hooked for Fake {
+        fn read(&mut self) -> Result<Arc<dyn Raw>> {
+            Ok(Arc::new(Told(vec![self.0 as u8])))
+        }
+
+        fn notice(&self, kind: u32, bytes: &[u8]) -> Option<Box<dyn Notice>> {
+            (kind == self.0).then(|| Box::new(Told(bytes.to_vec())) as _)
+        }
+
+        fn held_back(&self) -> Result<HashSet<u32>> {
+            Ok([self.0].into())
+        }
+
+        fn take(&mut self, slots: &HashSet<u32>) -> Result<Arc<dyn Raw>> {
+            Ok(Arc::new(Told(
+                slots.iter().map(|slot| *slot as u8).collect(),
+            )))
+        }
+
+        fn finish(self: Box<Self>, _: u64) -> Result<Arc<dyn Raw>> {
+            Ok(Arc::new(Told(Vec::new())))
+        }
+    }
+
+    fn views() -> HookedViews {
+        let of = |number| One {
+            id: ViewId::new("fake"),
+            probes: Vec::new(),
+            links: None,
+            maps: Box::new(Fake(number)),
+        };
+        HookedViews(vec![of(4), of(7)])
+    }
+
+    #[test]
+    fn a_notice_is_read_by_the_view_whose_it_is() {
+        let told = views().notice(7, &[1, 2]).unwrap();
+        let told: &dyn Any = &*told;
+        assert_eq!(told.downcast_ref::<Told>().unwrap().0, [1, 2]);
+        assert!(views().notice(5, &[1, 2]).is_none());
+    }
+
+    #[test]
+    fn slots_that_a_view_has_something_of_are_not_taken_from_any() {
+        let mut slots: HashSet<u32> = [3, 4, 7].into();
+        let taken: RawViews = views().take(&mut slots).unwrap();
+        assert_eq!(slots, [3].into());
+        for raw in taken.iter() {
+            let raw: &dyn Any = raw;
+            assert_eq!(raw.downcast_ref::<Told>().unwrap().0, [3]);
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! Who is told what happens while recording.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ctprof_ebpf::abi::syscall::SlowCall;
-
-use super::{RawViews, Samples, WatchList};
+use super::{Notice, RawViews, Samples, WatchList};
 use crate::Result;
 use crate::model::{ContainerIdentity, ProcessKey, SideBand};
 use crate::unwind::News;
@@ -34,11 +33,11 @@ pub trait Observer {
     fn snapshot(&mut self, _: &Snapshot<'_>) -> Result<()> {
         Ok(())
     }
-    /// A call took longer than the limit.
+    /// The kernel half told something of a view.
     ///
     /// # Errors
     /// What it has to say cannot be written: this ends the recording.
-    fn slow_call(&mut self, _: &SlowCallSeen<'_>) -> Result<()> {
+    fn noticed(&mut self, _: &Noticed<'_>) -> Result<()> {
         Ok(())
     }
     /// The event loop has done something, which it does ten times a second at least: what waits for a moment to come may be
@@ -66,15 +65,24 @@ pub struct Snapshot<'a> {
     pub thread_time_ns: Option<HashMap<u32, u64>>,
 }
 
-/// A call that took longer than the limit.
+/// What the kernel half told of a view.
 #[derive(Debug)]
-pub struct SlowCallSeen<'a> {
-    /// The call.
-    pub call: &'a SlowCall,
+pub struct Noticed<'a> {
+    /// What it says.
+    pub notice: &'a dyn Notice,
     /// Addresses of its user stack, leaf first, as they are to be looked up.
     pub stack: Vec<u64>,
     /// Slots and cgroups.
     pub watch: &'a WatchList,
+}
+
+impl Noticed<'_> {
+    /// What it says, if it is of this type.
+    #[must_use]
+    pub fn get<N: Notice>(&self) -> Option<&N> {
+        let notice: &dyn Any = self.notice;
+        notice.downcast_ref()
+    }
 }
 
 /// Why a recording ended.

@@ -46,12 +46,12 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::Loss;
+    use crate::views;
 
     #[test]
     fn every_loss_of_the_kernel_half_is_known_here() {
-        for (_, name) in ctprof_ebpf::abi::loss::Loss::ALL {
-            assert!(Loss::from_name(name).is_some(), "{name}");
+        for (_, name) in ctprof_ebpf::abi::loss::Cause::all() {
+            assert!(views::loss(name).is_some(), "{name}");
         }
     }
 }

@@ -8,19 +8,26 @@ use std::time::Duration;
 
 use ctprof_ebpf::abi::count_key::{Count, CountKey};
 use ctprof_ebpf::abi::ledger::state;
-use ctprof_ebpf::abi::syscall::{CallKey, kind};
 
-use super::{RawLedger, Samples};
+use super::{RawLedger, RawViews, Samples};
 use crate::bpf::SlotFigures;
-use crate::views::syscalls::RawCalls;
+use crate::model::ViewId;
 
 /// An hour of seconds.
 const MOST_SLICES: usize = 3_600;
 /// Of 16 bytes each.
 const MOST_PARTS: usize = 4 << 20;
 
-/// A call, whatever became of it: slot, number, by whose numbers.
-pub(crate) type CallOf = (u32, u32, u32);
+/// A thing that a view counts one by one, in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemOf {
+    /// Position of the view in [`RawSlices::views`].
+    pub view: u32,
+    /// The slot.
+    pub slot: u32,
+    /// The view's number for it.
+    pub number: u64,
+}
 
 /// What was counted, and how long it took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +39,8 @@ pub struct RawPart {
 }
 
 impl RawPart {
-    const fn add(&mut self, other: Self) {
+    /// Adds another's.
+    pub const fn add(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
         self.ns = self.ns.saturating_add(other.ns);
     }
@@ -102,8 +110,8 @@ pub struct RawSlice {
     pub length: Duration,
     /// By slot; a slot in which nothing happened is absent.
     pub slots: BTreeMap<u32, SlotSlice>,
-    /// Calls that ended, and time in calls.
-    pub calls: BTreeMap<CallOf, RawPart>,
+    /// What views count one by one: how many ended, and the time that all took.
+    pub items: BTreeMap<ItemOf, RawPart>,
     /// By position in [`RawSlices::keys`].
     pub counts: BTreeMap<u32, RawPart>,
 }
@@ -114,8 +122,8 @@ impl RawSlice {
         for (slot, figures) in later.slots {
             self.slots.entry(slot).or_default().add(&figures);
         }
-        for (call, part) in later.calls {
-            self.calls.entry(call).or_default().add(part);
+        for (item, part) in later.items {
+            self.items.entry(item).or_default().add(part);
         }
         for (key, part) in later.counts {
             self.counts.entry(key).or_default().add(part);
@@ -123,7 +131,7 @@ impl RawSlice {
     }
 
     fn parts(&self) -> usize {
-        self.calls.len() + self.counts.len()
+        self.items.len() + self.counts.len()
     }
 }
 
@@ -134,6 +142,8 @@ pub struct RawSlices {
     pub slices: Vec<RawSlice>,
     /// Rows of samples and intervals that they refer to.
     pub keys: Vec<CountKey>,
+    /// Views whose items they have.
+    pub views: Vec<ViewId>,
 }
 
 /// Takes the pieces while a recording goes on.
@@ -144,7 +154,7 @@ pub(super) struct Slicer {
     /// When the present piece is to end. On a fixed grid: one that ended late makes the next one no later.
     next: Duration,
     last: RawLedger,
-    last_calls: HashMap<CallOf, RawPart>,
+    last_items: HashMap<ItemOf, RawPart>,
     numbers: HashMap<CountKey, u32>,
     all: RawSlices,
     parts: usize,
@@ -157,7 +167,7 @@ impl Slicer {
             begun: Duration::ZERO,
             next: step,
             last: RawLedger::default(),
-            last_calls: HashMap::new(),
+            last_items: HashMap::new(),
             numbers: HashMap::new(),
             all: RawSlices::default(),
             parts: 0,
@@ -180,10 +190,10 @@ impl Slicer {
         &mut self,
         elapsed: Duration,
         ledger: Option<RawLedger>,
-        calls: Option<&RawCalls>,
+        raw: &RawViews,
         samples: &mut Samples,
     ) {
-        self.take(elapsed, ledger.as_ref(), calls, samples);
+        self.take(elapsed, ledger.as_ref(), raw, samples);
         if let Some(ledger) = ledger {
             self.last = ledger;
         }
@@ -199,7 +209,7 @@ impl Slicer {
         &mut self,
         elapsed: Duration,
         ledger: Option<&RawLedger>,
-        calls: Option<&RawCalls>,
+        raw: &RawViews,
         samples: &mut Samples,
     ) {
         let mut slice = RawSlice {
@@ -212,20 +222,18 @@ impl Slicer {
                 slice.slots.insert(*slot, figures);
             }
         }
-        if let Some(calls) = calls {
-            let now = by_call(calls);
-            for (call, part) in &now {
-                let before = self.last_calls.get(call).copied().unwrap_or_default();
-                let new = RawPart {
-                    count: part.count.saturating_sub(before.count),
-                    ns: part.ns.saturating_sub(before.ns),
-                };
-                if new != RawPart::default() {
-                    slice.calls.insert(*call, new);
-                }
+        let now = self.items(raw);
+        for (item, part) in &now {
+            let before = self.last_items.get(item).copied().unwrap_or_default();
+            let new = RawPart {
+                count: part.count.saturating_sub(before.count),
+                ns: part.ns.saturating_sub(before.ns),
+            };
+            if new != RawPart::default() {
+                slice.items.insert(*item, new);
             }
-            self.last_calls = now;
         }
+        self.last_items = now;
         for (key, Count { count, ns }) in samples.take_recent() {
             let number = *self.numbers.entry(key).or_insert_with(|| {
                 self.all.keys.push(key);
@@ -240,6 +248,22 @@ impl Slicer {
         self.begun = elapsed;
         self.parts += slice.parts();
         self.all.slices.push(slice);
+    }
+
+    /// What views have counted one by one so far.
+    fn items(&mut self, raw: &RawViews) -> HashMap<ItemOf, RawPart> {
+        let mut items = HashMap::new();
+        for raw in raw.iter() {
+            let id = raw.view();
+            let known = self.all.views.iter().position(|it| *it == id);
+            let view = known.unwrap_or_else(|| {
+                self.all.views.push(id);
+                self.all.views.len() - 1
+            }) as u32;
+            let of = |(slot, number)| ItemOf { view, slot, number };
+            items.extend(raw.items().into_iter().map(|(item, part)| (of(item), part)));
+        }
+        items
     }
 
     /// Makes one of each two.
@@ -262,10 +286,10 @@ impl Slicer {
         mut self,
         window: Duration,
         ledger: Option<&RawLedger>,
-        calls: Option<&RawCalls>,
+        raw: &RawViews,
         samples: &mut Samples,
     ) -> RawSlices {
-        self.take(window, ledger, calls, samples);
+        self.take(window, ledger, raw, samples);
         let slices = &mut self.all.slices;
         if slices.len() > 1
             && let Some(last) = slices.pop_if(|last| last.length < self.step / 2)
@@ -277,35 +301,65 @@ impl Slicer {
     }
 }
 
-/// Calls that ended, and the time of those and of others.
-fn by_call(calls: &RawCalls) -> HashMap<CallOf, RawPart> {
-    let mut sums: HashMap<CallOf, RawPart> = HashMap::new();
-    for (key, row) in &calls.rows {
-        let call = (key.slot(), key.number(), key.abi());
-        sums.entry(call).or_default().add(RawPart {
-            count: if has_ended(*key) { row.count } else { 0 },
-            ns: row.sum_ns,
-        });
-    }
-    sums
-}
-
-const fn has_ended(key: CallKey) -> bool {
-    !matches!(key.kind(), kind::OPEN | kind::THROUGHOUT)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, HashMap};
+    use std::sync::Arc;
     use std::time::Duration;
 
     use ctprof_ebpf::abi::count_key::{Count, CountKey};
 
-    use super::{RawPart, Slicer};
-    use crate::collect::Samples;
+    use super::{ItemOf, RawPart, Slicer};
+    use crate::collect::{Raw, RawViews, Samples};
+    use crate::model::ViewId;
 
     fn second(n: u64) -> Duration {
         Duration::from_secs(n)
+    }
+
+    /// What two views have counted one by one: of the first, thing 5 of slot 3 so often, which took as long.
+    fn counted(count: u64) -> RawViews {
+        let one = Counted("one", [((3, 5), RawPart { count, ns: count })].into());
+        let other = Counted("other", [((3, 5), RawPart { count: 1, ns: 0 })].into());
+        let raw: [Arc<dyn Raw>; 2] = [Arc::new(one), Arc::new(other)];
+        raw.into_iter().collect()
+    }
+
+    #[derive(Debug)]
+    struct Counted(&'static str, HashMap<(u32, u64), RawPart>);
+
+    impl Raw for Counted {
+        fn view(&self) -> ViewId {
+            ViewId::new(self.0)
+        }
+
+        fn items(&self) -> HashMap<(u32, u64), RawPart> {
+            self.1.clone()
+        }
+    }
+
+    #[test]
+    fn what_views_count_is_in_the_piece_in_which_it_is_new() {
+        let mut samples = Samples::default();
+        let mut slicer = Slicer::new(second(1));
+        for n in 1..=3 {
+            // Nothing in the third second.
+            slicer.cut(second(n), None, &counted(10 * n.min(2)), &mut samples);
+        }
+        let all = slicer.finish(second(4), None, &counted(27), &mut samples);
+        assert_eq!(all.views, [ViewId::new("one"), ViewId::new("other")]);
+        let of = |view, count, ns| {
+            let (slot, number) = (3, 5);
+            (ItemOf { view, slot, number }, RawPart { count, ns })
+        };
+        let expected = [
+            BTreeMap::from([of(0, 10, 10), of(1, 1, 0)]),
+            BTreeMap::from([of(0, 10, 10)]),
+            BTreeMap::new(),
+            BTreeMap::from([of(0, 7, 7)]),
+        ];
+        let items: Vec<_> = all.slices.into_iter().map(|it| it.items).collect();
+        assert_eq!(items, expected);
     }
 
     #[test]
@@ -313,15 +367,16 @@ mod tests {
         let mut samples = Samples::default();
         samples.keep_recent();
         let mut slicer = Slicer::new(second(1));
+        let none = RawViews::default();
         let key = CountKey::default();
         for n in 1..=4_000 {
             samples.add_counts([(key, Count { count: n, ns: 0 })]);
             if slicer.is_due(second(n)) {
-                slicer.cut(second(n), None, None, &mut samples);
+                slicer.cut(second(n), None, &none, &mut samples);
             }
         }
         samples.add_counts([(key, Count { count: 7, ns: 0 })]);
-        let all = slicer.finish(Duration::from_millis(4_000_500), None, None, &mut samples);
+        let all = slicer.finish(Duration::from_millis(4_000_500), None, &none, &mut samples);
         let lengths: Duration = all.slices.iter().map(|it| it.length).sum();
         assert_eq!(lengths, Duration::from_millis(4_000_500));
         // 3,600 became 1,800 of two seconds; 400 more seconds are 200, the last of which is half a second longer.

@@ -1,21 +1,19 @@
 //! By what part equal programs differ from one run to the next, for reasons that no second of one run shows: where they lie in
 //! memory, which CPU they are on, who else is there. Standard deviations of the logarithm.
 
-/// By what part the time of a program's own functions differs between runs.
-pub(super) const OWN_TIME: f64 = 0.003;
+pub(super) use crate::model::comparable::{OWN_TIME, WAITING};
+
 /// All of its time, which has that of a hypervisor or of the other half of a core in it.
 const ALL_TIME: f64 = 0.007;
 /// The kernel's for it, which depends on who else is there.
 pub(super) const KERNEL_TIME: f64 = 0.1;
 /// Waits for a CPU: by the half, if somebody else happens to be on it.
 pub(super) const SCHEDULING: f64 = 0.5;
-/// Calls and sleeps.
-pub(super) const WAITING: f64 = 0.05;
 
-/// What figures differ by between runs, by what they begin with. From comparisons of equal programs on a machine that others
+/// What figures that are no view's differ by between runs, by what they begin with. From comparisons of equal programs on a machine that others
 /// use, too.
 pub(super) const fn of(id: &str) -> f64 {
-    const BY_START: [(&str, f64); 9] = [
+    const BY_START: [(&str, f64); 8] = [
         ("cpu.kernel", KERNEL_TIME),
         ("cpu", ALL_TIME),
         ("threads", ALL_TIME),
@@ -24,7 +22,6 @@ pub(super) const fn of(id: &str) -> f64 {
         ("switches.voluntary", WAITING),
         ("migrations", 2.0 * SCHEDULING),
         ("throttled", WAITING),
-        ("syscalls.total", OWN_TIME),
     ];
     let mut at = 0;
     while at < BY_START.len() {

@@ -2,8 +2,8 @@
 
 use super::Refusal;
 use crate::analysis::names;
-use crate::model::{Container, SlicePart, StateGroup, Window};
-use crate::views::syscalls::Syscalls;
+use crate::model::{Container, Measured, SlicePart, StateGroup, Window};
+use crate::views;
 
 /// A row of A and one of B, by their positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,9 +124,14 @@ fn on_cpu_ns(row: &Container) -> u64 {
 
 /// All of these rows as one. Who delayed whom is left out: it is no figure of a row by itself.
 pub(super) fn whole<'a>(rows: impl Iterator<Item = &'a Container>) -> Container {
-    let mut whole = Container::default();
+    let rows: Vec<&Container> = rows.collect();
+    let measured: Vec<&Measured> = rows.iter().map(|row| &row.measured).collect();
+    let mut whole = Container {
+        measured: views::of_all(&measured),
+        ..Container::default()
+    };
     for row in rows {
-        let (stacks, calls) = (whole.stacks.len() as u32, whole.sliced_calls.len() as u32);
+        let (stacks, items) = (whole.stacks.len() as u32, whole.items.len() as u32);
         for (state, ns) in &row.time_ns {
             let sum = whole.time_ns.entry(*state).or_default();
             *sum = sum.saturating_add(*ns);
@@ -136,20 +141,14 @@ pub(super) fn whole<'a>(rows: impl Iterator<Item = &'a Container>) -> Container 
             let sum = whole.ledger.get_or_insert_default();
             sum.thread_time_ns = sum.thread_time_ns.saturating_add(ledger.thread_time_ns);
         }
-        if let Some(calls) = row.measured.get::<Syscalls>() {
-            let known = whole.measured.get::<Syscalls>().cloned();
-            let mut all = known.unwrap_or_default();
-            all.0.extend_from_slice(&calls.0);
-            whole.measured.insert(all);
-        }
-        whole.sliced_calls.extend_from_slice(&row.sliced_calls);
+        whole.items.extend_from_slice(&row.items);
         whole.stacks.extend_from_slice(&row.stacks);
         whole.slices.extend(row.slices.iter().map(|slice| {
             let mut slice = slice.clone();
             let moved =
                 |parts: &mut [SlicePart], by| parts.iter_mut().for_each(|part| part.of += by);
             moved(&mut slice.stacks, stacks);
-            moved(&mut slice.calls, calls);
+            moved(&mut slice.items, items);
             slice
         }));
     }

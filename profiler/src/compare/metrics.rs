@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::between_runs;
 use super::judge::Figure;
 use super::series::Series;
-use super::{between_runs, calls_of};
-use crate::model::{Container, Slice, State};
-use crate::views::counters::Counters;
-use crate::views::psi::Psi;
-use crate::views::syscalls::Syscalls;
+use crate::model::comparable::{self, Dimension, OfSlice};
+use crate::model::{Container, State};
+use crate::views::{self, Amount, Entry};
 
 /// What a figure is measured in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -28,30 +27,15 @@ pub enum Unit {
     PerUnit,
 }
 
-/// What a sum is of, and so what it is divided by where no unit of work is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Time, by the wall clock's: how many CPUs or threads.
-    Time,
-    /// Time, by the threads'.
-    State,
-    /// A number, by the wall clock's time.
-    Number,
-}
-
 /// How a figure is read.
 #[derive(Clone, Copy, Debug)]
 enum Read {
-    /// Off slices, as a sum: of the row with this slice.
-    Sum(Kind, fn(&Container, &Slice) -> f64),
+    /// As figures of views are.
+    Plain(comparable::Read),
     /// On-CPU time of samples in user space (false) or in the kernel (true).
     OnCpu(bool),
-    /// One sum by another.
-    Mean(fn(&Container, &Slice) -> f64, fn(&Container, &Slice) -> f64),
     /// Waits for a CPU: the time that this share of them stays below.
     RunQueue(f64),
-    /// Off the whole recording, where seconds are not known.
-    Whole(Kind, fn(&Container) -> Option<u64>),
 }
 
 /// A figure.
@@ -63,6 +47,8 @@ pub struct Metric {
     pub meaning: &'static str,
     /// By what part it differs between runs of one program.
     pub(super) between_runs: f64,
+    /// The view whose figure it is, if it is not the ledger's.
+    pub(super) view: Option<&'static Entry>,
     read: Read,
 }
 
@@ -71,6 +57,7 @@ const fn metric(id: &'static str, meaning: &'static str, read: Read) -> Metric {
         id,
         meaning,
         between_runs: between_runs::of(id),
+        view: None,
         read,
     }
 }
@@ -80,7 +67,7 @@ macro_rules! state {
         metric(
             $id,
             $meaning,
-            Read::Sum(Kind::State, |_, slice| {
+            sum(Dimension::State, |_, slice| {
                 let times = slice.off_cpu_ns.iter();
                 let own = times.filter(|(state, _)| *state == State::$state);
                 own.map(|(_, ns)| *ns as f64).sum()
@@ -89,18 +76,16 @@ macro_rules! state {
     };
 }
 
-macro_rules! whole {
-    ($id:literal, $meaning:literal, $kind:ident, $read:expr) => {
-        metric($id, $meaning, Read::Whole(Kind::$kind, $read))
-    };
+const fn sum(dimension: Dimension, of: OfSlice) -> Read {
+    Read::Plain(comparable::Read::Sum(dimension, of))
 }
 
-/// All that every row may have.
-pub const METRICS: &[Metric] = &[
+/// What the ledger and samples have of every row.
+const LEDGER: &[Metric] = &[
     metric(
         "cpu",
         "time on the CPU",
-        Read::Sum(Kind::Time, |_, slice| slice.on_cpu_ns as f64),
+        sum(Dimension::Time, |_, slice| slice.on_cpu_ns as f64),
     ),
     metric(
         "cpu.user",
@@ -115,7 +100,7 @@ pub const METRICS: &[Metric] = &[
     metric(
         "threads",
         "time of threads, in whatever state",
-        Read::Sum(Kind::Time, |_, slice| {
+        sum(Dimension::Time, |_, slice| {
             let off_cpu: u64 = slice.off_cpu_ns.iter().map(|(_, ns)| *ns).sum();
             (slice.on_cpu_ns + off_cpu) as f64
         }),
@@ -134,10 +119,10 @@ pub const METRICS: &[Metric] = &[
     metric(
         "run_queue.mean",
         "length of a wait for a CPU",
-        Read::Mean(
+        Read::Plain(comparable::Read::Mean(
             |_, slice| slice.run_queue_latency.sum_ns as f64,
             |_, slice| slice.run_queue_latency.count as f64,
-        ),
+        )),
     ),
     metric(
         "run_queue.p50",
@@ -152,79 +137,41 @@ pub const METRICS: &[Metric] = &[
     metric(
         "throttled.count",
         "times that a quota stopped a thread",
-        Read::Sum(Kind::Number, |_, slice| slice.stops as f64),
+        sum(Dimension::Number, |_, slice| slice.stops as f64),
     ),
     metric(
         "switches.voluntary",
         "context switches away from threads that blocked",
-        Read::Sum(Kind::Number, |_, slice| slice.voluntary_switches as f64),
+        sum(Dimension::Number, |_, slice| {
+            slice.voluntary_switches as f64
+        }),
     ),
     metric(
         "switches.involuntary",
         "context switches away from threads that could have gone on",
-        Read::Sum(Kind::Number, |_, slice| slice.involuntary_switches as f64),
+        sum(Dimension::Number, |_, slice| {
+            slice.involuntary_switches as f64
+        }),
     ),
     metric(
         "migrations",
         "moves of waiting threads to another CPU",
-        Read::Sum(Kind::Number, |_, slice| slice.migrations as f64),
+        sum(Dimension::Number, |_, slice| slice.migrations as f64),
     ),
-    metric(
-        "syscalls.total",
-        "system calls",
-        Read::Sum(Kind::Number, calls),
-    ),
-    metric(
-        "syscalls.time",
-        "time in system calls",
-        Read::Sum(Kind::State, call_ns),
-    ),
-    metric(
-        "syscalls.mean",
-        "length of a system call",
-        Read::Mean(call_ns, calls),
-    ),
-    whole!("psi.cpu", "pressure: some thread had no CPU", Time, |row| {
-        Some(row.measured.get::<Psi>()?.cpu?.some_ns)
-    }),
-    whole!(
-        "psi.io",
-        "pressure: some thread waited for a disk",
-        Time,
-        |row| Some(row.measured.get::<Psi>()?.io?.some_ns)
-    ),
-    whole!(
-        "psi.memory",
-        "pressure: some thread waited for memory",
-        Time,
-        |row| Some(row.measured.get::<Psi>()?.memory?.some_ns)
-    ),
-    whole!("counters.cycles", "cycles of the CPU", Number, |row| row
-        .measured
-        .get::<Counters>()?
-        .cycles),
-    whole!("counters.instructions", "instructions", Number, |row| row
-        .measured
-        .get::<Counters>()?
-        .instructions),
-    whole!(
-        "counters.cache_misses",
-        "misses of the last cache",
-        Number,
-        |row| row.measured.get::<Counters>()?.cache_misses
-    ),
-    whole!("counters.page_faults", "page faults", Number, |row| row
-        .measured
-        .get::<Counters>()?
-        .page_faults),
 ];
 
-fn calls(_: &Container, slice: &Slice) -> f64 {
-    slice.calls.iter().map(|part| part.count as f64).sum()
-}
-
-fn call_ns(_: &Container, slice: &Slice) -> f64 {
-    slice.calls.iter().map(|part| part.ns as f64).sum()
+/// All that every row may have.
+pub fn all() -> impl Iterator<Item = Metric> {
+    let of_views = views::ALL.iter().flat_map(|view| {
+        view.compared.iter().map(move |it| Metric {
+            id: it.id,
+            meaning: it.meaning,
+            between_runs: it.between_runs,
+            view: Some(view),
+            read: Read::Plain(it.read),
+        })
+    });
+    LEDGER.iter().copied().chain(of_views)
 }
 
 /// What sums are divided by, window by window, for one side.
@@ -248,32 +195,27 @@ pub(super) struct Reading {
 impl Metric {
     /// The metric with this id.
     #[must_use]
-    pub fn from_id(id: &str) -> Option<&'static Self> {
-        METRICS.iter().find(|metric| metric.id == id)
+    pub fn from_id(id: &str) -> Option<Self> {
+        all().find(|metric| metric.id == id)
     }
 
     /// The figure of a row; `None` where the row has none.
     pub(super) fn read(&self, series: &Series<'_>, per: &Per) -> Option<Reading> {
         let row = series.row;
         match self.read {
-            Read::Whole(kind, read) => {
+            Read::Plain(comparable::Read::Whole(dimension, read)) => {
                 let total = read(row)? as f64;
                 let seconds: f64 = series.seconds.iter().sum();
-                Some(whole(kind, total, seconds, per))
+                Some(whole(dimension, total, seconds, per))
             }
             _ if series.windows.is_empty() => None,
-            Read::Sum(kind, read) => {
-                let is_call = self.id.starts_with("syscalls");
-                if is_call && row.measured.get::<Syscalls>().is_none() || row.ledger.is_none() {
-                    return None;
-                }
-                Some(ratio(
-                    series,
-                    per,
-                    kind,
-                    series.sums(|slice| read(row, slice)),
-                    None,
-                ))
+            Read::Plain(comparable::Read::Sum(dimension, read)) => {
+                let is_measured = self.view.is_none_or(|view| (view.is_in)(&row.measured));
+                let has_any = is_measured && row.ledger.is_some();
+                has_any.then(|| {
+                    let sums = series.sums(|slice| read(row, slice));
+                    ratio(series, per, dimension, sums, None)
+                })
             }
             Read::OnCpu(in_kernel) => {
                 let state = if in_kernel {
@@ -282,31 +224,36 @@ impl Metric {
                     State::OnCpuUser
                 };
                 let (sums, samples) = series.on_cpu(state);
-                (row.samples > 0).then(|| ratio(series, per, Kind::Time, sums, Some(samples)))
+                (row.samples > 0).then(|| ratio(series, per, Dimension::Time, sums, Some(samples)))
             }
-            Read::Mean(sum, count) => {
+            Read::Plain(comparable::Read::Mean(sum, count)) => {
                 let counts = series.sums(|slice| count(row, slice));
-                (counts.iter().sum::<f64>() > 0.0).then(|| Reading {
-                    figure: Figure::Ratio {
-                        sums: series.sums(|slice| sum(row, slice)),
-                        by: counts,
-                        samples: None,
-                    },
-                    unit: Unit::Ns,
-                    total: None,
-                })
+                let sums = || series.sums(|slice| sum(row, slice));
+                (counts.iter().sum::<f64>() > 0.0).then(|| mean(sums(), counts))
             }
             Read::RunQueue(share) => run_queue(series, share),
         }
     }
 }
 
+fn mean(sums: Vec<f64>, by: Vec<f64>) -> Reading {
+    Reading {
+        figure: Figure::Ratio {
+            sums,
+            by,
+            samples: None,
+        },
+        unit: Unit::Ns,
+        total: None,
+    }
+}
+
 /// A sum of which it is only known what the whole recording has.
-fn whole(kind: Kind, total: f64, seconds: f64, per: &Per) -> Reading {
-    let (by, unit) = match (per, kind) {
-        (Per::Work(work), Kind::Number) => (work.iter().sum(), Unit::PerUnit),
+fn whole(dimension: Dimension, total: f64, seconds: f64, per: &Per) -> Reading {
+    let (by, unit) = match (per, dimension) {
+        (Per::Work(work), Dimension::Number) => (work.iter().sum(), Unit::PerUnit),
         (Per::Work(work), _) => (work.iter().sum(), Unit::NsPerUnit),
-        (Per::Time, Kind::Number) => (seconds, Unit::PerSecond),
+        (Per::Time, Dimension::Number) => (seconds, Unit::PerSecond),
         (Per::Time, _) => (seconds * 1e9, Unit::Cpus),
     };
     Reading {
@@ -320,17 +267,17 @@ fn whole(kind: Kind, total: f64, seconds: f64, per: &Per) -> Reading {
 fn ratio(
     series: &Series<'_>,
     per: &Per,
-    kind: Kind,
+    dimension: Dimension,
     sums: Vec<f64>,
     samples: Option<f64>,
 ) -> Reading {
     let ns = |seconds: Vec<f64>| seconds.iter().map(|it| it * 1e9).collect();
-    let (by, unit) = match (per, kind) {
-        (Per::Work(work), Kind::Number) => (work.clone(), Unit::PerUnit),
+    let (by, unit) = match (per, dimension) {
+        (Per::Work(work), Dimension::Number) => (work.clone(), Unit::PerUnit),
         (Per::Work(work), _) => (work.clone(), Unit::NsPerUnit),
-        (Per::Time, Kind::Time) => (ns(series.seconds.clone()), Unit::Cpus),
-        (Per::Time, Kind::State) => (ns(series.thread_seconds()), Unit::Share),
-        (Per::Time, Kind::Number) => (series.seconds.clone(), Unit::PerSecond),
+        (Per::Time, Dimension::Time) => (ns(series.seconds.clone()), Unit::Cpus),
+        (Per::Time, Dimension::State) => (ns(series.thread_seconds()), Unit::Share),
+        (Per::Time, Dimension::Number) => (series.seconds.clone(), Unit::PerSecond),
     };
     Reading {
         total: Some(sums.iter().sum()),
@@ -341,7 +288,7 @@ fn ratio(
 
 /// Time on the CPU, by the wall clock or by work, of what was sampled.
 pub(super) fn sampled(series: &Series<'_>, per: &Per, sums: Vec<f64>, samples: f64) -> Reading {
-    ratio(series, per, Kind::Time, sums, Some(samples))
+    ratio(series, per, Dimension::Time, sums, Some(samples))
 }
 
 fn run_queue(series: &Series<'_>, share: f64) -> Option<Reading> {
@@ -375,21 +322,26 @@ fn run_queue(series: &Series<'_>, share: f64) -> Option<Reading> {
     })
 }
 
-/// One system call: how often, how long each.
-pub(super) fn of_call(series: &Series<'_>, per: &Per, name: &str) -> [Option<Reading>; 2] {
-    let counts = series.calls(name);
-    let is_timed = calls_of(series.row).iter().any(|it| it.total_ns.is_some());
+/// One of the things that a view counts one by one: how often, how long each.
+pub(super) fn of_item(
+    series: &Series<'_>,
+    per: &Per,
+    view: &Entry,
+    name: &str,
+) -> [Option<Reading>; 2] {
+    let id = (view.id)();
+    let counts = series.items(&id, name);
+    let is_timed = amounts(series.row, view).iter().any(|it| it.ns.is_some());
     let has_any = counts.iter().sum::<f64>() > 0.0;
-    let mean = (is_timed && has_any).then(|| Reading {
-        figure: Figure::Ratio {
-            sums: series.call_ns(name),
-            by: counts.clone(),
-            samples: None,
-        },
-        unit: Unit::Ns,
-        total: None,
-    });
-    [Some(ratio(series, per, Kind::Number, counts, None)), mean]
+    let mean = (is_timed && has_any).then(|| mean(series.item_ns(&id, name), counts.clone()));
+    let count = ratio(series, per, Dimension::Number, counts, None);
+    [Some(count), mean]
+}
+
+/// What a row has of what a view counts one by one; nothing where it was not measured.
+pub(super) fn amounts(row: &Container, view: &Entry) -> Vec<Amount> {
+    let all = view.named.and_then(|named| (named.all)(&row.measured));
+    all.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Two windows side by side: what B has more or less of than A, and whether that is more than noise. Pure; imports `model`
-//! and `analysis`.
+//! Two windows side by side: what B has more or less of than A, and whether that is more than noise. Pure; imports `model`,
+//! `analysis` and the table of `views`.
 //!
 //! - `matching`: which row of B is which of A
 //! - `series`: a row window by window
@@ -26,11 +26,11 @@ mod student;
 mod work;
 
 use crate::model::{Container, Window};
-use crate::views::syscalls::{Syscall, Syscalls};
+use crate::views::{self, Amount, Entry};
 pub use judge::Verdict;
 use judge::{Difference, Sides, discoveries};
 pub use matching::{Matched, Pair};
-use metrics::{METRICS, Per, Reading};
+use metrics::{Per, Reading, amounts};
 use outcome::{Compared, Comparison, MetricComparison, RowComparison, Side};
 use resample::Resampling;
 use rules::Rule;
@@ -41,10 +41,10 @@ pub use work::Work;
 /// 240,000 samples, of which 48,000 are the function's, give or take 200.
 pub const FREQUENCY_HZ: u64 = 7_999;
 
-/// System calls that are compared one by one, of each row: at most so many, and none with less of all calls, and of their
-/// time, than this.
-const CALLS: usize = 10;
-const LEAST_CALLS: f64 = 0.01;
+/// What a view counts one by one, and is compared so, of each row: at most so many names, and none with less of all that the
+/// view counts, and of its time, than this.
+const MOST_NAMES: usize = 10;
+const LEAST_OF_ALL: f64 = 0.01;
 
 /// What a comparison is asked for.
 #[derive(Clone, Debug, Default)]
@@ -197,7 +197,7 @@ fn row(
                 b_per_thread_second: by_thread(of_b.total, &threads.1),
             });
         };
-    for metric in METRICS {
+    for metric in metrics::all() {
         add(
             metric.id,
             metric.meaning,
@@ -205,21 +205,17 @@ fn row(
             (metric.read(a, &per_a), metric.read(b, &per_b)),
         );
     }
-    for call in calls(a.row, b.row, rules) {
-        let [count_a, mean_a] = metrics::of_call(a, &per_a, &call);
-        let [count_b, mean_b] = metrics::of_call(b, &per_b, &call);
-        add(
-            &format!("syscalls.{call}"),
-            "calls of it",
-            between_runs::OWN_TIME,
-            (count_a, count_b),
-        );
-        add(
-            &format!("syscalls.{call}.mean"),
-            "length of such a call",
-            between_runs::WAITING,
-            (mean_a, mean_b),
-        );
+    for view in views::ALL {
+        let Some(named) = view.named else { continue };
+        for name in names(a.row, b.row, view, rules) {
+            let [count_a, mean_a] = metrics::of_item(a, &per_a, view, &name);
+            let [count_b, mean_b] = metrics::of_item(b, &per_b, view, &name);
+            let id = format!("{}.{name}", (view.id)());
+            let (meaning, runs) = named.count;
+            add(&id, meaning, runs, (count_a, count_b));
+            let (meaning, runs) = named.mean;
+            add(&format!("{id}.mean"), meaning, runs, (mean_a, mean_b));
+        }
     }
     RowComparison {
         functions: functions::compare((a, &per_a), (b, &per_b), rules, sides),
@@ -235,33 +231,30 @@ fn row(
     }
 }
 
-/// The system calls of a row; none where they were not counted.
-fn calls_of(row: &Container) -> &[Syscall] {
-    row.measured.get::<Syscalls>().map_or(&[], |calls| &calls.0)
-}
-
-/// The calls that take most time, or where none was taken are most, in either; and those that rules are about.
-fn calls(a: &Container, b: &Container, rules: &[Rule]) -> Vec<String> {
-    let all = || [a, b].into_iter().flat_map(calls_of);
-    let sum =
-        |figure: fn(&Syscall) -> u64| all().map(figure).fold(0_u64, u64::saturating_add) as f64;
-    let (count, ns) = (
-        sum(|call| call.count),
-        sum(|call| call.total_ns.unwrap_or(0)),
-    );
-    let matters = |call: &&Syscall| {
-        call.count as f64 >= LEAST_CALLS * count
-            || call.total_ns.unwrap_or(0) as f64 > LEAST_CALLS * ns
+/// Names of what a view counts one by one: those that take most time, or where none was taken are most, in either; and those
+/// that rules are about.
+fn names(a: &Container, b: &Container, view: &Entry, rules: &[Rule]) -> Vec<String> {
+    let rows = [a, b].into_iter();
+    let all: Vec<Amount> = rows.flat_map(|row| amounts(row, view)).collect();
+    let sum = |figure: fn(&Amount) -> u64| {
+        let figures = all.iter().map(figure);
+        figures.fold(0_u64, u64::saturating_add) as f64
     };
-    let mut names: Vec<(u64, u64, &str)> = all()
-        .filter(|call| matters(call) || rules.iter().any(|rule| rule.is_about_call(&call.name)))
-        .map(|call| (call.total_ns.unwrap_or(0), call.count, call.name.as_str()))
+    let (count, ns) = (sum(|it| it.count), sum(|it| it.ns.unwrap_or(0)));
+    let is_asked = |name: &str| rules.iter().any(|rule| rule.is_about_item(view, name));
+    let matters = |it: &&Amount| {
+        it.count as f64 >= LEAST_OF_ALL * count || it.ns.unwrap_or(0) as f64 > LEAST_OF_ALL * ns
+    };
+    let mut names: Vec<(u64, u64, &str)> = all
+        .iter()
+        .filter(|it| matters(it) || is_asked(&it.name))
+        .map(|it| (it.ns.unwrap_or(0), it.count, it.name.as_str()))
         .collect();
     names.sort_unstable_by(|one, other| other.cmp(one));
     let mut shown: Vec<String> = Vec::new();
     for (_, _, name) in names {
-        let is_asked = rules.iter().any(|rule| rule.is_about_call(name));
-        if (shown.len() < CALLS || is_asked) && !shown.iter().any(|known| known == name) {
+        if (shown.len() < MOST_NAMES || is_asked(name)) && !shown.iter().any(|known| known == name)
+        {
             shown.push(name.to_owned());
         }
     }

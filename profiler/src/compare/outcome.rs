@@ -70,7 +70,7 @@ impl Compared {
 /// A metric of a row.
 #[derive(Clone, Debug, Serialize)]
 pub struct MetricComparison {
-    /// See [`METRICS`](super::metrics::METRICS); `syscalls.NAME` and `syscalls.NAME.mean` for single calls.
+    /// See [`all`](super::metrics::all); `VIEW.NAME` and `VIEW.NAME.mean` for single things that a view counts.
     pub id: String,
     /// What it is, for people.
     #[serde(skip)]

@@ -6,17 +6,19 @@ use serde::Serialize;
 
 use super::between_runs;
 use super::judge::Difference;
-use super::metrics::{METRICS, Metric, Unit};
+use super::metrics::{self, Metric, Unit};
 use super::outcome::{Compared, RowComparison};
 use super::{Refusal, Verdict, judge_family};
+use crate::model::ViewId;
+use crate::views::{self, Entry};
 
 /// What a rule is about.
 #[derive(Clone, Debug, PartialEq)]
 enum About {
     /// A metric of the table.
     Metric(&'static str),
-    /// How often, or how long, one system call: the metric's id.
-    Call(String),
+    /// How often, or how long, one thing that a view counts one by one: the metric's id.
+    Item(String),
     /// The time of a function and of all that it calls.
     Function(String),
 }
@@ -60,10 +62,10 @@ impl Rule {
             Some(function) => About::Function(function.to_owned()),
             None => match Metric::from_id(name) {
                 Some(metric) => About::Metric(metric.id),
-                None if is_call(name) => About::Call(name.to_owned()),
+                None if item(name).is_some() => About::Item(name.to_owned()),
                 None => {
                     return Err(format!(
-                        "has no metric {name:?}; there are {}, syscalls.NAME, syscalls.NAME.mean and function:NAME",
+                        "has no metric {name:?}; there are {} and function:NAME",
                         ids().join(", ")
                     ));
                 }
@@ -89,33 +91,33 @@ impl Rule {
     pub(super) fn is_about_metric(&self, id: &str) -> bool {
         match &self.about {
             About::Metric(own) => *own == id,
-            About::Call(own) => own == id,
+            About::Item(own) => own == id,
             About::Function(_) => false,
         }
     }
 
-    pub(super) fn is_about_call(&self, name: &str) -> bool {
-        let About::Call(id) = &self.about else {
+    pub(super) fn is_about_item(&self, view: &Entry, name: &str) -> bool {
+        let About::Item(id) = &self.about else {
             return false;
         };
-        let call = id.strip_prefix("syscalls.").unwrap_or_default();
-        call.strip_suffix(".mean").unwrap_or(call) == name
+        view.name_in(id) == Some(name)
     }
 
-    /// Whether it needs system calls to be counted.
+    /// The view that it takes.
     #[must_use]
-    pub fn needs_calls(&self) -> bool {
-        match &self.about {
-            About::Metric(id) => id.starts_with("syscalls"),
-            About::Call(_) => true,
-            About::Function(_) => false,
-        }
+    pub fn needs(&self) -> Option<ViewId> {
+        let view = match &self.about {
+            About::Metric(id) => Metric::from_id(id)?.view?,
+            About::Item(id) => item(id)?.0,
+            About::Function(_) => return None,
+        };
+        Some((view.id)())
     }
 
     fn find<'a>(&self, row: &'a mut RowComparison) -> Option<(&'a mut Compared, Unit)> {
         let id = match &self.about {
             About::Metric(id) => id,
-            About::Call(id) => id.as_str(),
+            About::Item(id) => id.as_str(),
             About::Function(name) => {
                 let mut found = row
                     .functions
@@ -156,17 +158,19 @@ impl fmt::Display for Rule {
     }
 }
 
-fn is_call(name: &str) -> bool {
-    let name = name.strip_prefix("syscalls.").unwrap_or_default();
-    let name = name.strip_suffix(".mean").unwrap_or(name);
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+/// The view and the name of the thing that a metric with this id is of, if it is of one.
+fn item(id: &str) -> Option<(&'static Entry, &str)> {
+    let mut views = views::ALL.iter();
+    views.find_map(|view| Some((view, view.name_in(id)?)))
 }
 
-fn ids() -> Vec<&'static str> {
-    METRICS.iter().map(|metric| metric.id).collect()
+fn ids() -> Vec<String> {
+    let mut ids: Vec<String> = metrics::all().map(|metric| metric.id.to_owned()).collect();
+    for view in views::ALL.iter().filter(|view| view.named.is_some()) {
+        let id = (view.id)();
+        ids.extend([format!("{id}.NAME"), format!("{id}.NAME.mean")]);
+    }
+    ids
 }
 
 fn parse_limit(text: &str, is_above: bool) -> Result<Limit, String> {
@@ -297,27 +301,26 @@ fn missing(rule: &Rule, rows: &[RowComparison]) -> Result<RuleOutcome, Refusal> 
                 .map(|it| it.name.clone());
             (format!("no function {name:?} on the CPU"), names.collect())
         }
-        About::Metric(id) if id.starts_with("syscalls") => (
-            "no system calls: record with --syscalls".to_owned(),
-            Vec::new(),
-        ),
-        About::Metric(_) => {
-            return Ok(RuleOutcome {
-                rule: rule.to_string(),
-                row: rows
-                    .first()
-                    .map_or_else(String::new, |row| row.name.clone()),
-                broken: false,
-                unit: Unit::Share,
-                compared: Compared::new(Difference::NOTHING),
-            });
-        }
-        About::Call(id) => {
+        About::Metric(id) => match Metric::from_id(id).and_then(|it| it.view?.switch) {
+            Some(switch) => (switch.absent.to_owned(), Vec::new()),
+            None => {
+                let row = rows.first();
+                return Ok(RuleOutcome {
+                    rule: rule.to_string(),
+                    row: row.map_or_else(String::new, |row| row.name.clone()),
+                    broken: false,
+                    unit: Unit::Share,
+                    compared: Compared::new(Difference::NOTHING),
+                });
+            }
+        },
+        About::Item(id) => {
+            let start = item(id).map(|(view, _)| format!("{}.", (view.id)()));
             let metrics = rows.iter().flat_map(|row| &row.metrics);
-            let calls = metrics.filter(|it| it.id.starts_with("syscalls."));
+            let items = metrics.filter(|it| start.as_ref().is_some_and(|s| it.id.starts_with(s)));
             (
                 format!("no {id} in both"),
-                calls.map(|it| it.id.clone()).collect(),
+                items.map(|it| it.id.clone()).collect(),
             )
         }
     };
@@ -327,6 +330,8 @@ fn missing(rule: &Rule, rows: &[RowComparison]) -> Result<RuleOutcome, Refusal> 
 #[cfg(test)]
 mod tests {
     use super::{Limit, Rule};
+    use crate::model::ViewId;
+    use crate::views;
 
     #[test]
     fn forms() {
@@ -339,11 +344,10 @@ mod tests {
         assert_eq!(limit("cpu>2"), Limit::Value(2.0));
         let rule = Rule::parse("function:std::vec<T>::push>+10%").unwrap();
         assert!(rule.is_about_function("std::vec<T>::push"));
-        assert!(
-            Rule::parse("syscalls.futex.mean>+1%")
-                .unwrap()
-                .is_about_call("futex")
-        );
+        let rule = Rule::parse("syscalls.futex.mean>+1%").unwrap();
+        let view = views::find(&ViewId::new("syscalls")).unwrap();
+        assert!(rule.is_about_item(view, "futex"));
+        assert_eq!(rule.needs().as_ref(), Some(&(view.id)()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::analysis::names::{Name, NameKind};
-use crate::model::{Container, FrameTable, Slice, State, StateGroup, Window};
+use crate::model::{Container, FrameTable, Slice, SlicePart, State, StateGroup, ViewId, Window};
 
 /// More windows than this say no more of how much they vary, and only take longer: those of long recordings are longer.
 const MOST_WINDOWS: usize = 300;
@@ -183,27 +183,21 @@ impl<'a> Series<'a> {
         on_cpu.map(|key| key.name.as_str())
     }
 
-    /// Calls of this name that ended in each window, by whatever numbers.
-    pub(super) fn calls(&self, name: &str) -> Vec<f64> {
-        self.sum_calls(name, |count, _| count)
+    /// Items of this name that ended in each window, of whatever variant.
+    pub(super) fn items(&self, view: &ViewId, name: &str) -> Vec<f64> {
+        self.sum_items(view, name, |part| part.count)
     }
 
-    /// Time in calls of this name in each window, in ns.
-    pub(super) fn call_ns(&self, name: &str) -> Vec<f64> {
-        self.sum_calls(name, |_, ns| ns)
+    /// Time of items of this name in each window, in ns.
+    pub(super) fn item_ns(&self, view: &ViewId, name: &str) -> Vec<f64> {
+        self.sum_items(view, name, |part| part.ns)
     }
 
-    fn sum_calls(&self, name: &str, figure: impl Fn(f64, f64) -> f64) -> Vec<f64> {
-        let calls = &self.row.sliced_calls;
+    fn sum_items(&self, view: &ViewId, name: &str, figure: fn(&SlicePart) -> u64) -> Vec<f64> {
         self.sums(|slice| {
-            let parts = slice.calls.iter();
-            let meant = parts.filter(|part| {
-                let call = calls.get(part.of as usize);
-                call.is_some_and(|call| call.0 == name)
-            });
-            meant
-                .map(|part| figure(part.count as f64, part.ns as f64))
-                .sum()
+            let items = slice.items_of(self.row, view);
+            let meant = items.filter(|(item, _)| item.name == name);
+            meant.map(|(_, part)| figure(part) as f64).sum()
         })
     }
 }

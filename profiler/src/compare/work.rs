@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::calls_of;
+use super::metrics::amounts;
 use super::series::Series;
-use crate::model::{FrameTable, Window};
+use crate::model::{FrameTable, ViewId, Window};
+use crate::views;
 
 /// A unit of work.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
-    /// Each system call of this name.
-    Calls(String),
+    /// Each thing of this name that this view counts one by one, which are called so.
+    Items(ViewId, &'static str, String),
     /// Each sample of this function, alone or below it.
     SamplesOf(String),
     /// So many in A and in B, spread evenly over time.
@@ -21,7 +22,7 @@ pub enum Work {
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Calls(name) => write!(f, "call of {name}"),
+            Self::Items(_, unit, name) => write!(f, "{unit} of {name}"),
             Self::SamplesOf(name) => write!(f, "sample of {name}"),
             Self::Units(a, b) => write!(f, "unit of work ({a} in A, {b} in B)"),
         }
@@ -29,10 +30,29 @@ impl fmt::Display for Work {
 }
 
 impl Work {
+    /// The unit that is typed as this word and this name, `syscall:read`, if a view counts such things.
+    #[must_use]
+    pub fn items(word: &str, name: &str) -> Option<Self> {
+        let mut views = views::ALL.iter();
+        views.find_map(|view| {
+            let named = view.named.filter(|it| it.per == word)?;
+            Some(Self::Items((view.id)(), named.unit, name.to_owned()))
+        })
+    }
+
+    /// The view that it takes.
+    #[must_use]
+    pub fn needs(&self) -> Option<ViewId> {
+        match self {
+            Self::Items(view, ..) => Some(view.clone()),
+            Self::SamplesOf(_) | Self::Units(..) => None,
+        }
+    }
+
     /// Units of work in each window of a row, of A and of B; `None` where one of them has none.
     pub(super) fn of(&self, a: &Series<'_>, b: &Series<'_>) -> Option<[Vec<f64>; 2]> {
         let units = |series: &Series<'_>, given: fn(f64, f64) -> f64| match self {
-            Self::Calls(name) => series.calls(name),
+            Self::Items(view, _, name) => series.items(view, name),
             Self::SamplesOf(name) => series.samples_of(name),
             Self::Units(a, b) => {
                 let all: f64 = series.seconds.iter().sum();
@@ -49,9 +69,13 @@ impl Work {
     pub(super) fn choices(&self, a: &Window, b: &Window) -> Vec<String> {
         let of = |window: &Window| -> BTreeSet<String> {
             match self {
-                Self::Calls(_) => {
-                    let calls = window.rows.iter().flat_map(calls_of);
-                    calls.map(|call| call.name.clone()).collect()
+                Self::Items(view, ..) => {
+                    let views = views::find(view).into_iter();
+                    let all = views.flat_map(|view| {
+                        let rows = window.rows.iter();
+                        rows.flat_map(move |row| amounts(row, view))
+                    });
+                    all.map(|it| it.name).collect()
                 }
                 Self::SamplesOf(_) => {
                     let none = FrameTable::default();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Cuts, Ledger, Measured, Runtime, Slice, Stack, State};
+use super::{Cuts, Item, Ledger, Measured, Runtime, Slice, Stack, State};
 
 /// The Kubernetes pod that a container belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -138,8 +138,8 @@ pub struct Container {
     pub stacks: Vec<Stack>,
     /// The pieces in which anything happened, in order; empty where nobody took them.
     pub slices: Vec<Slice>,
-    /// Name and ABI of the system calls that the slices refer to.
-    pub sliced_calls: Vec<(String, String)>,
+    /// What the slices refer to of what views count one by one.
+    pub items: Vec<Item>,
 }
 
 impl Container {

@@ -13,14 +13,10 @@ pub type Losses = BTreeMap<Loss, u64>;
 pub enum Loss {
     /// A slot of the ledger has no account: its time is missing.
     AccountMissing,
-    /// The map of system calls was full: calls are missing.
-    CallMapFull,
     /// The map of counts was full: a sample or interval has no stack.
     CountMapFull,
     /// The map of delays was full: time counts as delayed by unknown.
     DelayMapFull,
-    /// What a slow call's file descriptor is was not found out in time: the line has its number alone.
-    DescriptorLate,
     /// The ring buffer was full: a container's name or a process' binaries may be missing.
     EventDropped,
     /// A kernel stack could not be read.
@@ -35,12 +31,8 @@ pub enum Loss {
     ProgramMissed,
     /// No slot was left for a cgroup: it counts as the one above it.
     ScopeFull,
-    /// The ring buffer was full: a slow call is not shown.
-    SlowCallDropped,
     /// Two stacks have one hash: a sample carries the other's frames.
     StackCollision,
-    /// A slow call's process or its files could not be read in time: functions of its stack have no names.
-    StackLate,
     /// The map of stacks was full: a sample has no stack.
     StackMapFull,
     /// A container, unit or user had used up its share of slots: a cgroup counts as the one above it.
@@ -61,16 +53,25 @@ pub enum Loss {
     UserStackUnreadable,
     /// A wakeup was not seen: that wait for a CPU counts as blocked.
     WakeupMissed,
+    /// What only one view can lose.
+    OfView(&'static ViewLoss),
+}
+
+/// What a view can lose.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct ViewLoss {
+    /// See [`Loss::name`].
+    pub name: &'static str,
+    /// What it means to a reader, of one and of several; `None` where events were dropped, which the name says.
+    pub meaning: Option<[&'static str; 2]>,
 }
 
 impl Loss {
-    /// Every cause, in the order of their names.
-    pub const ALL: [Self; 25] = [
+    /// Every cause that is no view's, in the order of their names.
+    pub const ALL: [Self; 21] = [
         Self::AccountMissing,
-        Self::CallMapFull,
         Self::CountMapFull,
         Self::DelayMapFull,
-        Self::DescriptorLate,
         Self::EventDropped,
         Self::KernelStackUnreadable,
         Self::LedgerResidual,
@@ -78,9 +79,7 @@ impl Loss {
         Self::MappingDropped,
         Self::ProgramMissed,
         Self::ScopeFull,
-        Self::SlowCallDropped,
         Self::StackCollision,
-        Self::StackLate,
         Self::StackMapFull,
         Self::SubtreeFull,
         Self::SwitchMissed,
@@ -98,10 +97,8 @@ impl Loss {
     pub const fn name(self) -> &'static str {
         match self {
             Self::AccountMissing => "account_missing",
-            Self::CallMapFull => "call_map_full",
             Self::CountMapFull => "count_map_full",
             Self::DelayMapFull => "delay_map_full",
-            Self::DescriptorLate => "descriptor_late",
             Self::EventDropped => "event_dropped",
             Self::KernelStackUnreadable => "kernel_stack_unreadable",
             Self::LedgerResidual => "ledger_residual",
@@ -109,9 +106,7 @@ impl Loss {
             Self::MappingDropped => "mapping_dropped",
             Self::ProgramMissed => "program_missed",
             Self::ScopeFull => "scope_full",
-            Self::SlowCallDropped => "slow_call_dropped",
             Self::StackCollision => "stack_collision",
-            Self::StackLate => "stack_late",
             Self::StackMapFull => "stack_map_full",
             Self::SubtreeFull => "subtree_full",
             Self::SwitchMissed => "switch_missed",
@@ -122,10 +117,11 @@ impl Loss {
             Self::UnknownSlot => "unknown_slot",
             Self::UserStackUnreadable => "user_stack_unreadable",
             Self::WakeupMissed => "wakeup_missed",
+            Self::OfView(loss) => loss.name,
         }
     }
 
-    /// The cause with this [`name`](Self::name).
+    /// The cause with this [`name`](Self::name), if it is no view's.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|loss| loss.name() == name)

@@ -67,9 +67,9 @@ impl Window {
                 Some(own) => {
                     let (before, added) = (Referred::of(own), Referred::of(&row));
                     own.combine(&row, Op::Add);
-                    for call in std::mem::take(&mut row.sliced_calls) {
-                        if !own.sliced_calls.contains(&call) {
-                            own.sliced_calls.push(call);
+                    for item in std::mem::take(&mut row.items) {
+                        if !own.items.contains(&item) {
+                            own.items.push(item);
                         }
                     }
                     let mut slices = std::mem::take(&mut own.slices);

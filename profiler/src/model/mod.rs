@@ -1,5 +1,6 @@
 //! What is measured, as plain data: a [`Window`]. Imports nothing of ours: every other folder may import it.
 
+pub mod comparable;
 pub mod container;
 pub mod cut;
 pub mod group;
@@ -27,13 +28,13 @@ pub use cut::{Cut, Cuts};
 pub use group::{Delayer, Fixed, GroupKey, RESERVED};
 pub use latency::{Latency, LatencyBucket};
 pub use ledger::{Bucket, Culprit, Delay, Histogram, Ledger};
-pub use loss::{Loss, Losses};
+pub use loss::{Loss, Losses, ViewLoss};
 pub use measured::{Figures, Measured};
 pub use problem::{Problem, Problems};
 pub use reading::{Group, Grouping, ProgramCost, Reading};
 pub use runtime::Runtime;
 pub use side_band::{CodeFile, Happened, MappedCode, SideBand};
-pub use slice::{Slice, SlicePart};
+pub use slice::{Item, Slice, SlicePart};
 pub use stack::{
     CallerAt, Frame, FrameId, FrameKind, FrameTable, Module, ModuleId, ProcessKey, Resolved, Stack,
     stand_in,

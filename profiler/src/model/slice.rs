@@ -1,7 +1,7 @@
 //! What a row did in each of the short pieces that a window is made of: what its figures vary by, which is how a
 //! difference of two windows is told from noise.
 
-use super::{Container, Histogram, Stack, State};
+use super::{Container, Histogram, Stack, State, ViewId};
 
 /// One piece of a row. Positions are those of the row's own lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,14 +22,25 @@ pub struct Slice {
     pub run_queue_latency: Histogram,
     /// Times that a quota stopped a thread.
     pub stops: u64,
-    /// System calls: position in [`Container::sliced_calls`], calls that ended, time in ns.
-    pub calls: Vec<SlicePart>,
+    /// What views count one by one: position in [`Container::items`], how many ended, time in ns.
+    pub items: Vec<SlicePart>,
     /// Stacks: position in [`Container::stacks`], samples or intervals, ns of intervals. Time on the CPU is 0: the
     /// samples say it.
     pub stacks: Vec<SlicePart>,
 }
 
-/// What one of a row's stacks or calls had of a slice.
+/// One of the things that a view counts one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The view.
+    pub view: ViewId,
+    /// Its name.
+    pub name: String,
+    /// What tells it from others of the view with this name; empty for most.
+    pub variant: String,
+}
+
+/// What one of a row's stacks or items had of a slice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlicePart {
     /// Position in the row's list.
@@ -40,11 +51,26 @@ pub struct SlicePart {
     pub ns: u64,
 }
 
+impl Slice {
+    /// What it has of the items of a view.
+    pub fn items_of<'a>(
+        &'a self,
+        row: &'a Container,
+        view: &'a ViewId,
+    ) -> impl Iterator<Item = (&'a Item, &'a SlicePart)> {
+        let items = self.items.iter().filter_map(|part| {
+            let item = row.items.get(part.of as usize)?;
+            Some((item, part))
+        });
+        items.filter(move |(item, _)| item.view == *view)
+    }
+}
+
 /// What the slices of a row refer to, by what it is and not by its place: combining rows puts their lists in another order.
 #[derive(Debug, Default)]
 pub(super) struct Referred {
     stacks: Vec<Stack>,
-    calls: Vec<(String, String)>,
+    items: Vec<Item>,
 }
 
 impl Referred {
@@ -55,7 +81,7 @@ impl Referred {
         }
         Self {
             stacks: row.stacks.clone(),
-            calls: row.sliced_calls.clone(),
+            items: row.items.clone(),
         }
     }
 
@@ -69,14 +95,13 @@ impl Referred {
             found.ok().map(|place| place as u32)
         });
         let stacks: Vec<Option<u32>> = stacks.collect();
-        let known = &row.sliced_calls;
-        let calls = self.calls.iter().map(|call| {
-            let found = known.iter().position(|own| own == call);
+        let items = self.items.iter().map(|item| {
+            let found = row.items.iter().position(|own| own == item);
             found.map(|place| place as u32)
         });
-        let calls: Vec<Option<u32>> = calls.collect();
+        let items: Vec<Option<u32>> = items.collect();
         for slice in slices {
-            for (parts, places) in [(&mut slice.stacks, &stacks), (&mut slice.calls, &calls)] {
+            for (parts, places) in [(&mut slice.stacks, &stacks), (&mut slice.items, &items)] {
                 parts.retain_mut(|part| {
                     let place = places.get(part.of as usize).copied().flatten();
                     part.of = place.unwrap_or_default();

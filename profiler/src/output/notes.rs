@@ -48,23 +48,17 @@ const fn kind(loss: Loss) -> Kind {
             "read of a BPF map was tried again, because a CPU was writing to it: nothing is lost",
             "reads of BPF maps were tried again, because a CPU was writing to them: nothing is lost",
         ]),
-        Loss::DescriptorLate => Kind::Check([
-            "slow call has the number of a file descriptor, and what it is was not found out in time",
-            "slow calls have the numbers of file descriptors, and what these are was not found out in time",
-        ]),
-        Loss::StackLate => Kind::Check([
-            "slow call has functions without names, because its process could not be read in time",
-            "slow calls have functions without names, because their processes could not be read in time",
-        ]),
+        Loss::OfView(loss) => match loss.meaning {
+            Some(meaning) => Kind::Check(meaning),
+            None => Kind::Dropped,
+        },
         Loss::AccountMissing
-        | Loss::CallMapFull
         | Loss::CountMapFull
         | Loss::DelayMapFull
         | Loss::EventDropped
         | Loss::KernelStackUnreadable
         | Loss::MappingDropped
         | Loss::ScopeFull
-        | Loss::SlowCallDropped
         | Loss::StackCollision
         | Loss::StackMapFull
         | Loss::SubtreeFull

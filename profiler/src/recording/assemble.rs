@@ -15,10 +15,9 @@ use crate::grouping::{Naming, owners};
 use crate::host::cgroup::Hierarchy;
 use crate::host::containers::{Containers, ProcessPath};
 use crate::host::kernel;
-use crate::host::syscalls::CALL_NAMES;
 use crate::model::{FrameTable, Loss, Unnamed, Window};
 use crate::symbolize::Symbolizer;
-use crate::views::Recorder;
+use crate::views::{self, Recorder};
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -91,7 +90,9 @@ pub(super) fn profile(input: Input) -> Window {
         balance(container);
     }
     let slices_ns = match &recorded.slices {
-        Some(slices) => container_slices(slices, &places, CALL_NAMES, &owners, &mut containers),
+        Some(slices) => {
+            container_slices(slices, &places, views::item_name, &owners, &mut containers)
+        }
         None => Vec::new(),
     };
     let cgroups = containers.iter().map(|it| it.identity.cgroup.clone());

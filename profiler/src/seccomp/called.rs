@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow, kind};
+use ctprof_ebpf::views::syscalls::abi::{CallKey, CallRow, kind};
 
 use crate::aggregate::Owners;
 use crate::host::syscalls::CallNames;
@@ -112,7 +112,8 @@ pub fn called<'a>(
 mod tests {
     use std::collections::BTreeMap;
 
-    use ctprof_ebpf::abi::syscall::{CallKey, CallRow, abi, kind};
+    use ctprof_ebpf::abi::syscall::abi;
+    use ctprof_ebpf::views::syscalls::abi::{CallKey, CallRow, kind};
 
     use super::{CallId, called};
     use crate::aggregate::Owners;

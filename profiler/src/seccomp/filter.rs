@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction as Action};
 
-use ctprof_ebpf::abi::syscall::{CallKey, JUDGED, abi};
+use ctprof_ebpf::abi::syscall::abi;
+use ctprof_ebpf::views::syscalls::abi::{CallKey, JUDGED};
 
 use super::called::CallId;
 use super::write::arch;

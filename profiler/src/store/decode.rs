@@ -13,8 +13,8 @@ use super::{limits, slices};
 use crate::model::text::printable;
 use crate::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Culprit, Cut, Cuts, Delay, Frame, FrameId,
-    FrameKind, Histogram, Ledger, Loss, Measured, Module, ModuleId, Pod, Runtime, Stack,
-    StackQuality, State, Stolen, Unavailable, Unnamed, ViewId, Window,
+    FrameKind, Histogram, Ledger, Measured, Module, ModuleId, Pod, Runtime, Stack, StackQuality,
+    State, Stolen, Unavailable, Unnamed, ViewId, Window,
 };
 use crate::views;
 
@@ -133,7 +133,7 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
         ..Window::default()
     };
     for (name, count) in &head.lost {
-        let loss = Loss::from_name(name).ok_or_else(broken)?;
+        let loss = views::loss(name).ok_or_else(broken)?;
         window.lost.insert(loss, *count);
     }
     window
@@ -246,10 +246,10 @@ fn row(records: &mut Records<'_>, known: &mut Known) -> Decoded<Container> {
         samples: record.samples,
         quality: quality(&record.quality)?,
         wait_quality: quality(&record.wait_quality)?,
-        sliced_calls: record
-            .sliced_calls
+        items: record
+            .items
             .iter()
-            .map(|(name, abi)| (clean(name), clean(abi)))
+            .map(|(name, variant)| views::item(clean(name), clean(variant)))
             .collect(),
         ..Container::default()
     };

@@ -88,8 +88,8 @@ pub(super) struct RowRecord {
     pub(super) wait_quality: QualityRecord,
     pub(super) stacks: u32,
     pub(super) slices: u32,
-    /// Name and ABI of the calls that the slices refer to.
-    pub(super) sliced_calls: Vec<(String, String)>,
+    /// Name and variant of the items that the slices refer to, as their views have them on disk.
+    pub(super) items: Vec<(String, String)>,
 }
 
 /// How far stacks reach.
@@ -192,7 +192,7 @@ pub(super) struct SliceRecord {
     pub(super) migrations: u64,
     pub(super) run_queue_latency: HistogramRecord,
     pub(super) stops: u64,
-    pub(super) calls: Vec<PartRecord>,
+    pub(super) items: Vec<PartRecord>,
     /// In the order of the row's stacks in this file.
     pub(super) stacks: Vec<PartRecord>,
 }

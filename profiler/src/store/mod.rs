@@ -43,7 +43,7 @@ mod limits {
     pub(super) const UNKNOWN_VIEWS: usize = 20;
     /// Slices of a window.
     pub(super) const SLICES: usize = 1 << 16;
-    /// Stacks and calls of all slices.
+    /// Stacks and items of all slices.
     pub(super) const SLICE_PARTS: usize = 16 << 20;
     /// Frames of all stacks.
     pub(super) const STACK_FRAMES: usize = 64 << 20;

@@ -26,7 +26,7 @@ pub(super) fn record(slice: &Slice, places: &[u32]) -> SliceRecord {
         migrations: slice.migrations,
         run_queue_latency: histogram_record(&slice.run_queue_latency),
         stops: slice.stops,
-        calls: part_records(&slice.calls),
+        items: part_records(&slice.items),
         stacks: part_records(&stacks),
     }
 }
@@ -49,7 +49,7 @@ pub(super) fn check(lengths_ns: &[u64], known: &mut Known) -> Decoded<()> {
     lengths_ns.iter().try_for_each(|ns| known.add_time(*ns))
 }
 
-/// Adds the slice in a record to its row, whose stacks and calls are there.
+/// Adds the slice in a record to its row, whose stacks and items are there.
 pub(super) fn push(record: &SliceRecord, row: &mut Container, known: &mut Known) -> Decoded<()> {
     let slice = slice(record, row, known)?;
     if row
@@ -63,17 +63,17 @@ pub(super) fn push(record: &SliceRecord, row: &mut Container, known: &mut Known)
     Ok(())
 }
 
-/// How many stacks and calls all slices of a window have.
+/// How many stacks and items all slices of a window have.
 pub(super) fn count_parts(window: &Window) -> usize {
     let slices = window.rows.iter().flat_map(|row| &row.slices);
-    slices.map(|it| it.stacks.len() + it.calls.len()).sum()
+    slices.map(|it| it.stacks.len() + it.items.len()).sum()
 }
 
 fn slice(record: &SliceRecord, row: &Container, known: &mut Known) -> Decoded<Slice> {
     if record.at as usize >= known.slices {
         return Err(broken());
     }
-    let left = known.slice_parts.checked_sub(record.calls.len());
+    let left = known.slice_parts.checked_sub(record.items.len());
     let left = left.and_then(|left| left.checked_sub(record.stacks.len()));
     known.slice_parts = left.ok_or_else(broken)?;
     known.add_time(record.on_cpu_ns)?;
@@ -91,7 +91,7 @@ fn slice(record: &SliceRecord, row: &Container, known: &mut Known) -> Decoded<Sl
         migrations: record.migrations,
         run_queue_latency: histogram(&record.run_queue_latency)?,
         stops: record.stops,
-        calls: parts(&record.calls, row.sliced_calls.len())?,
+        items: parts(&record.items, row.items.len())?,
         stacks: parts(&record.stacks, row.stacks.len())?,
     })
 }

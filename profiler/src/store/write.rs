@@ -260,7 +260,7 @@ fn row_record(row: &Container) -> io::Result<RowRecord> {
         wait_quality: quality_record(&row.wait_quality),
         stacks: row.stacks.len() as u32,
         slices: row.slices.len() as u32,
-        sliced_calls: row.sliced_calls.clone(),
+        items: row.items.iter().map(views::item_record).collect(),
     })
 }
 

@@ -6,6 +6,8 @@
 //! - `table`: the views as a table, for those who do not know their types
 //! - `shown`: what they measured of a row, as it is shown
 //! - `recorder`: all views while a recording goes on
+//! - `named`: what they count one by one, by name
+//! - `switch`: the flags that ask for them
 //! - `kept`: what the kernel half counted, for rows that outlive its slots
 //!
 //! The folders are declared by the table, where `cargo fmt` does not look for them:
@@ -14,15 +16,19 @@
 use crate::collect::Hooks;
 
 mod kept;
+mod named;
 mod recorder;
 mod shown;
+mod switch;
 mod table;
 mod view;
 
 pub use kept::{Kept, RowOf};
+pub use named::{Amount, Named, item, item_name, item_record};
 pub use recorder::{Prepared, Recorder, Running, Scope};
 pub use shown::Shown;
-pub use table::{Entry, decode, encode, read};
+pub use switch::{Switch, asked, switches};
+pub use table::{Entry, decode, encode, find, loss, of_all, read};
 pub use view::{About, Clean, RowView, Section};
 
 /// Declares the folder of each view, and puts it into the table.

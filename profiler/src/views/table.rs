@@ -1,13 +1,16 @@
 //! The views as a table, for those who do not know their types.
 
 use super::kept::Kept;
+use super::named::Named;
 use super::recorder::{Prepared, Scope};
 use super::shown::Shown;
+use super::switch::Switch;
 use super::view::{self, About, Clean, RowView, Section};
 use crate::collect::Hooks;
 use crate::host::cgroup::Hierarchy;
+use crate::model::comparable::Comparable;
 use crate::model::metric::{Metric, OfRow};
-use crate::model::{Measured, ViewId};
+use crate::model::{Loss, Measured, ViewId};
 
 /// One view, as everybody but itself knows it.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +21,16 @@ pub struct Entry {
     pub title: &'static str,
     /// Its metrics of a row.
     pub metrics: &'static [Metric<OfRow>],
+    /// What rows of two windows are compared by.
+    pub compared: &'static [Comparable],
+    /// What it counts one by one, by name.
+    pub named: Option<&'static Named>,
+    /// By which flag it is asked for.
+    pub switch: Option<&'static Switch>,
+    /// Whether it was measured.
+    pub is_in: fn(&Measured) -> bool,
+    /// See [`RowView::LOSSES`].
+    pub(super) losses: &'static [Loss],
     /// Where that line stands.
     pub(super) about: About,
     /// See [`RowView::line`].
@@ -35,6 +48,7 @@ pub struct Entry {
     read: fn(&Hierarchy, &str, &mut Measured),
     encode: fn(&Measured) -> Option<postcard::Result<Vec<u8>>>,
     decode: fn(&[u8], Clean, &mut Measured) -> Option<()>,
+    of_all: fn(&[&Measured], &mut Measured),
 }
 
 impl Entry {
@@ -43,6 +57,11 @@ impl Entry {
             id: view::id::<V>,
             title: V::TITLE,
             metrics: V::METRICS,
+            compared: V::COMPARED,
+            named: V::NAMED,
+            switch: V::SWITCH,
+            is_in: |all| all.get::<V>().is_some(),
+            losses: V::LOSSES,
             about: V::ABOUT,
             line: |row| row.measured.get::<V>()?.line(row.thread_time_ns),
             section: |row, full| row.measured.get::<V>()?.section(row.thread_time_ns, full),
@@ -61,8 +80,37 @@ impl Entry {
                 all.insert(V::restore(record, clean)?);
                 rest.is_empty().then_some(())
             },
+            of_all: |rows, all| {
+                let rows: Vec<&V> = rows.iter().filter_map(|row| row.get()).collect();
+                if let Some(figures) = V::of_all(&rows) {
+                    all.insert(figures);
+                }
+            },
         }
     }
+}
+
+/// The view with this id.
+#[must_use]
+pub fn find(id: &ViewId) -> Option<&'static Entry> {
+    super::ALL.iter().find(|view| (view.id)() == *id)
+}
+
+/// The cause of this name, of all that can be lost.
+#[must_use]
+pub fn loss(name: &str) -> Option<Loss> {
+    let of_views = super::ALL.iter().flat_map(|view| view.losses).copied();
+    Loss::from_name(name).or_else(|| of_views.into_iter().find(|loss| loss.name() == name))
+}
+
+/// The figures of these rows as those of one row that is all of them, of the views of which that means something.
+#[must_use]
+pub fn of_all(rows: &[&Measured]) -> Measured {
+    let mut all = Measured::default();
+    for view in super::ALL {
+        (view.of_all)(rows, &mut all);
+    }
+    all
 }
 
 /// What the kernel has counted of a cgroup since it was created, for the views that are measured so.

@@ -4,11 +4,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::kept::Kept;
+use super::named::Named;
 use super::recorder::{NOT_IN_PARTS, Prepared, Readings, Scope};
+use super::switch::Switch;
 use crate::collect::Hooks;
 use crate::host::cgroup::Hierarchy;
+use crate::model::comparable::Comparable;
 use crate::model::metric::{Metric, OfRow};
-use crate::model::{Figures, ViewId};
+use crate::model::{Figures, Loss, ViewId};
 use crate::table::Table;
 
 /// Makes a string from the disk fit for a terminal.
@@ -47,6 +50,18 @@ pub trait RowView: Figures {
     /// What it can ask of the kernel half: every program, and maps as small as they can be. `None` for a view that has none there.
     const HOOKS: Option<&'static dyn Hooks> = None;
 
+    /// What the kernel half, or whoever looks into what it tells, can lose of it.
+    const LOSSES: &'static [Loss] = &[];
+
+    /// What rows of two windows are compared by.
+    const COMPARED: &'static [Comparable] = &[];
+
+    /// What it counts one by one, by name.
+    const NAMED: Option<&'static Named> = None;
+
+    /// By which flag it is asked for; `None` for a view that is always measured.
+    const SWITCH: Option<&'static Switch> = None;
+
     /// The figures as a recording on disk has them: no field is ever left out, and a change is a new version of the
     /// layout.
     type Record: Serialize + DeserializeOwned;
@@ -73,6 +88,12 @@ pub trait RowView: Figures {
 
     /// How often threads did what the ledger has under this name, if that is what the view counts.
     fn times(&self, _name: &str) -> Option<u64> {
+        None
+    }
+
+    /// The figures of these rows as those of one row that is all of them, for comparing; `None` where that means nothing.
+    #[must_use]
+    fn of_all(_: &[&Self]) -> Option<Self> {
         None
     }
 

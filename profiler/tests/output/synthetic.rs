@@ -3,6 +3,7 @@
 mod large;
 mod ledger;
 mod rich;
+mod slices;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -17,5 +17,6 @@ mod measure;
 mod native;
 mod packed;
 mod perf_map;
+mod records;
 mod support;
 mod unwinding;

@@ -51,7 +51,7 @@ impl Layers {
                 })?;
             }
         }
-        for setting in TABLE {
+        for setting in TABLE.iter() {
             let variable = setting.variable();
             // An empty one is how compose files and units leave a variable out.
             let Some(value) = (self.environment)(&variable).filter(|value| !value.is_empty())
@@ -88,7 +88,7 @@ impl Default for Resolved {
 impl Resolved {
     fn set(&mut self, name: &'static str, text: String) -> Result<(), String> {
         if let Some(setting) = TABLE.iter().find(|setting| setting.name == name) {
-            (setting.set)(&mut self.settings, &text)?;
+            (setting.set)(setting, &mut self.settings, &text)?;
             self.texts.insert(name, text);
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Resolved {
     /// Takes over from `next` what can change while the agent runs.
     pub fn reload(&mut self, next: &Self) -> Changes {
         let mut changes = Changes::default();
-        for setting in TABLE {
+        for setting in TABLE.iter() {
             let text = &next.texts[setting.name];
             if self.texts[setting.name] == *text {
                 continue;

@@ -1,6 +1,7 @@
 //! What an agent can be told, and by whom: flags before the environment before a file before the default.
 //!
 //! - `table`: every setting; flags, variables, keys of the file, help and docs/agent.md follow from it
+//! - `values`: how their values are read
 //! - `layers`: who sets what
 //! - `file`: the file, with its line numbers
 //!
@@ -15,13 +16,15 @@ mod layers;
 mod table;
 #[cfg(test)]
 mod tests;
+mod values;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::collect::Unwind;
-use crate::model::Grouping;
+use crate::model::{Grouping, ViewId};
 pub(crate) use file::{at, read_text};
 pub use layers::{Changes, Layers, Resolved};
 pub use table::{Kind, Setting, TABLE};
@@ -35,8 +38,8 @@ pub struct Settings {
     pub grouping: Grouping,
     /// Labels beside those that tell rows apart.
     pub labels: Labels,
-    /// Count system calls, too.
-    pub syscalls: bool,
+    /// Views that are measured because somebody asked.
+    pub views: BTreeSet<ViewId>,
     /// Let the kernel measure what BPF programs cost.
     pub bpf_statistics: bool,
     /// Most rows.

@@ -1,20 +1,17 @@
 //! Every setting of the agent.
 
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use super::values::{choice, host_name, number, path, quoted, switch, time};
 use super::{Labels, LogFormat, Settings};
 use crate::collect::Unwind;
-use crate::model::Grouping;
-use crate::model::text::printable;
-use crate::target::nearest::hint;
-
-/// Longest text of a wrong value in an error.
-const SHOWN_CHARS: usize = 80;
+use crate::model::{Grouping, ViewId};
+use crate::views;
 
 /// One setting.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Setting {
     /// The flag without its dashes. Keys of the file have `_` for `-`, variables are in capitals after `CTPROF_`.
     pub name: &'static str,
@@ -27,7 +24,7 @@ pub struct Setting {
     /// A reload changes it; others need a restart.
     pub live: bool,
     /// Takes a value over.
-    pub set: fn(&mut Settings, &str) -> Result<(), String>,
+    pub set: fn(&Self, &mut Settings, &str) -> Result<(), String>,
 }
 
 /// Form of a value.
@@ -61,15 +58,39 @@ impl Setting {
     }
 }
 
-/// Every setting, in the order of help.
-pub const TABLE: &[Setting] = &[
+/// All of them, in the order of the manual.
+pub static TABLE: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    let of_views = views::switches().map(|(_, it)| Setting {
+        name: it.name,
+        kind: Kind::Switch,
+        help: it.agent,
+        default: "false",
+        live: false,
+        set: |this, settings, text| {
+            let view = ViewId::new(this.name);
+            if switch(text)? {
+                settings.views.insert(view);
+            } else {
+                settings.views.remove(&view);
+            }
+            Ok(())
+        },
+    });
+    let mut table = Vec::from(BEFORE_VIEWS);
+    table.extend(of_views);
+    table.extend_from_slice(AFTER_VIEWS);
+    table
+});
+
+/// Those before the switches of views.
+const BEFORE_VIEWS: &[Setting] = &[
     Setting {
         name: "listen",
         kind: Kind::Value("ADDRESS"),
         help: "Address and port to serve HTTP at; [::]:9464 for every interface",
         default: "127.0.0.1:9464",
         live: false,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.listen = text.parse().map_err(|_| {
                 format!(
                     "{} is no address with a port; use a form such as 127.0.0.1:9464",
@@ -85,7 +106,7 @@ pub const TABLE: &[Setting] = &[
         help: "What a row of metrics is: cgroup, container, pod, netns, pidns, mntns or userns",
         default: "container",
         live: true,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.grouping = choice(text, &Grouping::ALL)?;
             Ok(())
         },
@@ -96,7 +117,7 @@ pub const TABLE: &[Setting] = &[
         help: "Labels beside container, pod and namespace: image, runtime",
         default: "",
         live: true,
-        set: |settings, text| {
+        set: |_, settings, text| {
             let mut labels = Labels::default();
             for label in text.split(',').map(str::trim).filter(|it| !it.is_empty()) {
                 match choice(label, &[("image", "image"), ("runtime", "runtime")])? {
@@ -108,24 +129,17 @@ pub const TABLE: &[Setting] = &[
             Ok(())
         },
     },
-    Setting {
-        name: "syscalls",
-        kind: Kind::Switch,
-        help: "Count system calls, too, at the cost that `ctprof syscalls` has",
-        default: "false",
-        live: false,
-        set: |settings, text| {
-            settings.syscalls = switch(text)?;
-            Ok(())
-        },
-    },
+];
+
+/// Those after the switches of views.
+const AFTER_VIEWS: &[Setting] = &[
     Setting {
         name: "bpf-stats",
         kind: Kind::Switch,
         help: "Let the kernel measure what each BPF program costs, ctprof's and others'; two readings of the clock a run",
         default: "false",
         live: false,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.bpf_statistics = switch(text)?;
             Ok(())
         },
@@ -136,7 +150,7 @@ pub const TABLE: &[Setting] = &[
         help: "Most rows of metrics; those beyond count as `other`",
         default: "2000",
         live: true,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.max_containers = number(text, 1, 16_000)?;
             Ok(())
         },
@@ -147,7 +161,7 @@ pub const TABLE: &[Setting] = &[
         help: "Most series of one answer; rows that do not fit any more are left out whole, and counted",
         default: "200000",
         live: true,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.max_series = number(text, 1_000, 10_000_000)?;
             Ok(())
         },
@@ -158,7 +172,7 @@ pub const TABLE: &[Setting] = &[
         help: "Neighbours that a row names as the cause of its waits; others count as `other`",
         default: "5",
         live: true,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.top_culprits = number(text, 0, 100)?;
             Ok(())
         },
@@ -169,7 +183,7 @@ pub const TABLE: &[Setting] = &[
         help: "How long the metrics of a container that ended stay, at least; never less than one scrape",
         default: "2m",
         live: true,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.linger = time(text, Duration::ZERO, DAY)?;
             Ok(())
         },
@@ -180,7 +194,7 @@ pub const TABLE: &[Setting] = &[
         help: "Record no profiles and flame graphs on demand, and give up the privileges that only they need",
         default: "false",
         live: false,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.profiles = !switch(text)?;
             Ok(())
         },
@@ -191,7 +205,7 @@ pub const TABLE: &[Setting] = &[
         help: "Most profiles that are recorded at once",
         default: "2",
         live: true,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.max_profiles = number(text, 1, 4)?;
             Ok(())
         },
@@ -202,7 +216,7 @@ pub const TABLE: &[Setting] = &[
         help: "How user stacks of profiles are unwound: auto, by unwind tables, or frame-pointer, without them",
         default: "auto",
         live: false,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.unwind = choice(
                 text,
                 &[
@@ -219,7 +233,7 @@ pub const TABLE: &[Setting] = &[
         help: "Longest profile that may be asked for",
         default: "5m",
         live: true,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.max_profile_time = time(text, Duration::from_secs(1), HOUR)?;
             Ok(())
         },
@@ -230,7 +244,7 @@ pub const TABLE: &[Setting] = &[
         help: "TLS certificate and passwords, in the form of Prometheus' exporters",
         default: "",
         live: true,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.web_config = path(text);
             Ok(())
         },
@@ -241,7 +255,7 @@ pub const TABLE: &[Setting] = &[
         help: "Names by which browsers may call this host, beside its own; once set, /metrics has no other either",
         default: "",
         live: true,
-        set: |settings, text| {
+        set: |_, settings, text| {
             let names = text.split(',').map(str::trim).filter(|it| !it.is_empty());
             settings.web_host = names.map(host_name).collect::<Result<_, _>>()?;
             Ok(())
@@ -253,7 +267,7 @@ pub const TABLE: &[Setting] = &[
         help: "Keep all system calls, instead of giving up those that the agent does not need once it has started",
         default: "false",
         live: false,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.seccomp = !switch(text)?;
             Ok(())
         },
@@ -264,7 +278,7 @@ pub const TABLE: &[Setting] = &[
         help: "How messages are written to stderr: text or json",
         default: "text",
         live: false,
-        set: |settings, text| {
+        set: |_, settings, text| {
             let all = [(LogFormat::Text, "text"), (LogFormat::Json, "json")];
             settings.log_format = choice(text, &all)?;
             Ok(())
@@ -276,7 +290,7 @@ pub const TABLE: &[Setting] = &[
         help: "The kernel's type information, for kernels that do not publish it at /sys/kernel/btf/vmlinux",
         default: "",
         live: false,
-        set: |settings, text| {
+        set: |_, settings, text| {
             settings.btf = path(text);
             Ok(())
         },
@@ -292,7 +306,7 @@ impl Default for Settings {
             listen: (std::net::Ipv4Addr::LOCALHOST, 9464).into(),
             grouping: Grouping::default(),
             labels: Labels::default(),
-            syscalls: false,
+            views: BTreeSet::new(),
             bpf_statistics: false,
             max_containers: 0,
             max_series: 0,
@@ -308,80 +322,10 @@ impl Default for Settings {
             log_format: LogFormat::Text,
             btf: None,
         };
-        for setting in TABLE {
-            let set = (setting.set)(&mut settings, setting.default);
+        for setting in TABLE.iter() {
+            let set = (setting.set)(setting, &mut settings, setting.default);
             debug_assert!(set.is_ok(), "{}: {set:?}", setting.name);
         }
         settings
     }
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", printable(text, SHOWN_CHARS))
-}
-
-fn switch(text: &str) -> Result<bool, String> {
-    match text {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(format!("{} is neither true nor false", quoted(text))),
-    }
-}
-
-fn number<N: Copy + FromStr + PartialOrd + std::fmt::Display>(
-    text: &str,
-    least: N,
-    most: N,
-) -> Result<N, String> {
-    match text.parse::<N>() {
-        Ok(number) if number >= least && number <= most => Ok(number),
-        _ => Err(format!(
-            "{} is no number from {least} to {most}",
-            quoted(text)
-        )),
-    }
-}
-
-fn time(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
-    let time = match text.parse::<u64>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => humantime::parse_duration(text).ok(),
-    };
-    time.filter(|time| *time >= least && *time <= most)
-        .ok_or_else(|| {
-            let (least, most) = (
-                humantime::format_duration(least),
-                humantime::format_duration(most),
-            );
-            format!(
-                "{} is no time from {least} to {most}; use a form such as 90s or 5m",
-                quoted(text)
-            )
-        })
-}
-
-fn choice<T: Copy>(text: &str, all: &[(T, &'static str)]) -> Result<T, String> {
-    all.iter()
-        .find_map(|(value, name)| (*name == text).then_some(*value))
-        .ok_or_else(|| {
-            let names: Vec<&str> = all.iter().map(|(_, name)| *name).collect();
-            let near = hint(text, names.iter().copied(), "");
-            format!("{} is none of {}{near}", quoted(text), names.join(", "))
-        })
-}
-
-/// A name of a host, without a port.
-fn host_name(text: &str) -> Result<String, String> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if text.len() > 253 || !text.bytes().all(is_part) {
-        return Err(format!(
-            "{} is no name of a host; use a form such as node1.example.com, without a port",
-            quoted(text)
-        ));
-    }
-    Ok(text.trim_end_matches('.').to_ascii_lowercase())
-}
-
-fn path(text: &str) -> Option<PathBuf> {
-    (!text.is_empty()).then(|| PathBuf::from(text))
 }

@@ -178,8 +178,8 @@ fn a_reload_changes_what_is_live_and_names_the_rest() {
 #[test]
 fn every_default_is_valid() {
     let mut settings = Settings::default();
-    for setting in TABLE {
-        (setting.set)(&mut settings, setting.default).unwrap();
+    for setting in TABLE.iter() {
+        (setting.set)(setting, &mut settings, setting.default).unwrap();
     }
     assert_eq!(settings, Resolved::default().settings);
 }
@@ -209,7 +209,7 @@ fn with_section(text: &str, name: &str, section: &str) -> String {
 
 fn settings_table() -> String {
     let mut out = String::from("| flag | variable | default | | |\n|---|---|---|---|---|\n");
-    for setting in TABLE {
+    for setting in TABLE.iter() {
         let value = match setting.kind {
             Kind::Switch => String::new(),
             Kind::Value(name) => format!(" {name}"),

@@ -16,7 +16,7 @@ use crate::host::kernel;
 use crate::model::{StateGroup, Window};
 use crate::recording::{Recording, raise_file_limit};
 use crate::target::Resolved;
-use crate::views::syscalls::CallPlan;
+use crate::views;
 use crate::{Error, Result};
 
 /// How long what runs is recorded.
@@ -71,8 +71,8 @@ async fn record_all(
     // From here on Ctrl-C ends the recording, not the process.
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
-    let calls = CallPlan::of(&env, args.wants_calls())?;
-    let views: Vec<&dyn Hooks> = calls.iter().map(|view| view as _).collect();
+    let views = views::asked(&env, &args.asked())?;
+    let views: Vec<&dyn Hooks> = views.iter().map(|view| &**view).collect();
     let plan = SessionPlan {
         event: SamplingEvent::best(),
         frequency_hz: frequency(&env, args.frequency)?,

@@ -8,6 +8,7 @@ mod live;
 mod refusal;
 mod target;
 
+use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,14 +16,16 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::switches::{self, Switches, ToCompare};
 use super::{duration, output_error};
 use crate::compare::outcome::Comparison;
 use crate::compare::rules::Rule;
 use crate::compare::{Plan, Work, compare};
-use crate::model::Window;
+use crate::model::{ViewId, Window};
 use crate::output::compare::{files, json, junit, markdown, text};
 use crate::output::flamegraph::Graph;
 use crate::store::RecordingDir;
+use crate::views;
 use crate::{Error, Result, output, store};
 use refusal::refused;
 use target::Spec;
@@ -59,9 +62,9 @@ pub struct CompareArgs {
     /// within 30 s: 7999, or as many as the kernel allows
     #[arg(short = 'F', long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub frequency: Option<u64>,
-    /// Count system calls of what runs, too; --per syscall:NAME and rules about calls imply it
-    #[arg(long)]
-    pub syscalls: bool,
+    /// Views that what runs is measured by, too.
+    #[command(flatten)]
+    pub views: Switches<ToCompare>,
     /// Functions to list for each row, 0 for all
     #[arg(long, value_name = "N", default_value_t = text::TOP)]
     pub top: usize,
@@ -103,10 +106,15 @@ fn parse_match(text: &str) -> Result<(String, String), String> {
 
 fn parse_per(text: &str) -> Result<Work, String> {
     match text.split_once(':') {
-        Some(("syscall", name)) if !name.is_empty() => Ok(Work::Calls(name.to_owned())),
-        Some(("samples-of", name)) if !name.is_empty() => Ok(Work::SamplesOf(name.to_owned())),
-        _ => Err("has to be syscall:NAME or samples-of:FUNCTION".to_owned()),
+        Some(("samples-of", name)) if !name.is_empty() => Some(Work::SamplesOf(name.to_owned())),
+        Some((word, name)) if !name.is_empty() => Work::items(word, name),
+        _ => None,
     }
+    .ok_or_else(|| {
+        let words = views::ALL.iter().filter_map(|view| view.named);
+        let words: String = words.map(|it| format!("{}:NAME or ", it.per)).collect();
+        format!("has to be {words}samples-of:FUNCTION")
+    })
 }
 
 fn parse_work(text: &str) -> Result<Work, String> {
@@ -201,12 +209,13 @@ fn measure(specs: &[Spec; 2], args: &CompareArgs, log: bool) -> Result<Measured>
     let is_recording = [
         args.duration.is_some(),
         args.frequency.is_some(),
-        args.syscalls,
+        !args.views.on.is_empty(),
     ];
     if live.is_empty() && is_recording.contains(&true) {
-        return Err(Error::Usage(
-            "cannot compare: --duration, --frequency and --syscalls are for what runs now, and both are recordings".to_owned(),
-        ));
+        return Err(Error::Usage(format!(
+            "cannot compare: --duration, --frequency and {} are for what runs now, and both are recordings",
+            switches::flags()
+        )));
     }
     let (recorded, notes) = if live.is_empty() {
         (Vec::new(), Vec::new())
@@ -227,11 +236,17 @@ fn measure(specs: &[Spec; 2], args: &CompareArgs, log: bool) -> Result<Measured>
 }
 
 impl CompareArgs {
-    /// Whether what runs has its calls counted.
-    fn wants_calls(&self) -> bool {
-        self.syscalls
-            || matches!(self.per, Some(Work::Calls(_)))
-            || self.fail_if.iter().any(Rule::needs_calls)
+    /// Views that what runs is measured by because somebody asked: by a flag, or by wanting to see figures of them.
+    fn asked(&self) -> BTreeSet<ViewId> {
+        let rules = self.fail_if.iter().filter_map(Rule::needs);
+        let work = self.per.iter().filter_map(Work::needs);
+        self.views
+            .on
+            .iter()
+            .cloned()
+            .chain(rules)
+            .chain(work)
+            .collect()
     }
 }
 

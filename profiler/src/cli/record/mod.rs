@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{duration, output_error, rows};
 use crate::bpf::SamplingEvent;
+use crate::cli::switches::{Switches, ToRecord};
 use crate::collect::{Ended, Environment, Hooks, SessionPlan, Unwind, block_on};
 use crate::host::btf::Throttle;
 use crate::host::{Host, kernel};
@@ -26,7 +27,7 @@ use crate::output::{self, report};
 use crate::recording::{Recording, raise_file_limit};
 use crate::store::RecordingDir;
 use crate::target::{Resolved, TargetArgs};
-use crate::views::syscalls::CallPlan;
+use crate::views;
 use crate::{Error, Result, memory};
 use command::RunningCommand;
 use progress::Progress;
@@ -100,9 +101,8 @@ pub struct RecordArgs {
     #[arg(long, value_enum, default_value_t, conflicts_with = "no_stacks")]
     unwind: Unwind,
 
-    /// Count system calls, too, with errors and latency, at the cost that `ctprof syscalls` has
-    #[arg(long)]
-    syscalls: bool,
+    #[command(flatten)]
+    views: Switches<ToRecord>,
 
     /// Keep stacks of waits and sleeps that took at least this long; shorter ones are counted without
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse_or_zero)]
@@ -245,8 +245,8 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
     let mut terminate = listen(SignalKind::terminate())?;
 
     let stacks = args.stack_states();
-    let calls = CallPlan::of(&env, args.syscalls)?;
-    let views: Vec<&dyn Hooks> = calls.iter().map(|view| view as _).collect();
+    let views = views::asked(&env, &args.views.on)?;
+    let views: Vec<&dyn Hooks> = views.iter().map(|view| &**view).collect();
     let plan = SessionPlan {
         event: args.event.event(),
         frequency_hz: args.frequency,

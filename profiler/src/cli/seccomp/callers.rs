@@ -4,13 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ctprof_ebpf::abi::syscall::kind;
+use ctprof_ebpf::views::syscalls::abi::{SlowCall, kind};
 use serde::Serialize;
 
 use crate::cli::record::say;
-use crate::cli::slow_calls::line::{MadeCall, comm, image, stack_of};
-use crate::cli::slow_calls::{Answer, SlowCalls};
-use crate::collect::SlowCallSeen;
+use crate::cli::syscalls::slow_calls::line::{MadeCall, comm, image, stack_of};
+use crate::cli::syscalls::slow_calls::{Answer, SlowCalls};
 use crate::host::Host;
 use crate::host::syscalls::CALL_NAMES;
 use crate::model::text::printable;
@@ -105,18 +104,18 @@ impl Callers {
     /// and error.
     pub(super) fn add(
         &mut self,
-        seen: &SlowCallSeen<'_>,
+        call: &SlowCall,
+        stack: &[u64],
         container: &ContainerIdentity,
         is_told: bool,
     ) {
-        let call = seen.call;
         let key = Key {
             slot: call.key.slot(),
             number: call.key.number(),
             abi: call.key.abi(),
             confined: call.key.is_confined(),
             refused_with: (call.key.kind() == kind::REFUSED).then_some(call.key.error()),
-            process: self.process(seen),
+            process: self.process(call),
             thread: comm(call).into(),
             stack: Arc::new([]),
         };
@@ -134,7 +133,7 @@ impl Callers {
                 self.denials.ask(denied, question);
             }
         }
-        let of = (image(call), seen.stack.as_slice().into());
+        let of = (image(call), stack.into());
         match self.stacks.get(&of) {
             Some(known) => {
                 let stack = Arc::clone(known);
@@ -196,15 +195,15 @@ impl Callers {
         }
     }
 
-    fn process(&mut self, seen: &SlowCallSeen<'_>) -> Arc<str> {
-        let process = image(seen.call);
+    fn process(&mut self, call: &SlowCall) -> Arc<str> {
+        let process = image(call);
         if let Some(known) = self.processes.get(&process) {
             return Arc::clone(known);
         }
         // The kernel has the name itself: nobody is waited for.
         let name: Arc<str> = match self.host.comm(process.pid) {
             Some(name) => printable(&name, NAME_CHARS).into(),
-            None => comm(seen.call).into(),
+            None => comm(call).into(),
         };
         if self.processes.len() < LARGEST {
             self.processes.insert(process, Arc::clone(&name));

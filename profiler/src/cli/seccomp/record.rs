@@ -20,6 +20,7 @@ use crate::model::Loss;
 use crate::model::units::{count, counted};
 use crate::seccomp::{DefaultAction, Profile, to_json};
 use crate::target::TargetArgs;
+use crate::views::syscalls::lost;
 use crate::{Error, Result};
 
 /// Write a seccomp profile that allows what a container calls, and nothing else.
@@ -206,7 +207,7 @@ fn tell_container(container: &WatchedContainer) {
 
 /// Causes for which calls may be missing.
 const LOSSES: [(Loss, &str); 4] = [
-    (Loss::CallMapFull, "the table of calls is full"),
+    (lost::MAP_FULL, "the table of calls is full"),
     (Loss::ScopeFull, "more cgroups than slots"),
     (
         Loss::SubtreeFull,

@@ -12,9 +12,10 @@ use crate::Result;
 use crate::cli::record::say;
 use crate::cli::{Format, output_error, print_json};
 use crate::host::syscalls::{abi_name, error_name};
+use crate::model::Runtime;
 use crate::model::units::{count, counted};
-use crate::model::{Loss, Runtime};
 use crate::seccomp::{CallId, Denial, Filter, Verdict, is_needed};
+use crate::views::syscalls::lost;
 
 /// Version of the JSON form.
 const SCHEMA_VERSION: u64 = 1;
@@ -97,7 +98,7 @@ impl Findings {
         let never = filter.allowed().into_iter();
         let never = never.filter(|name| !seen.contains(name)).map(str::to_owned);
         let (never_seen_needed, never_seen) = never.partition(|name| is_needed(name));
-        let lost = |loss| watched.recorded.lost.get(&loss).copied().unwrap_or(0);
+        let of = |loss| watched.recorded.lost.get(&loss).copied().unwrap_or(0);
         Self {
             schema_version: SCHEMA_VERSION,
             profile: path.display().to_string(),
@@ -105,10 +106,10 @@ impl Findings {
             containers,
             never_seen,
             never_seen_needed,
-            lost: lost(Loss::CallMapFull),
-            callers_lost: lost(Loss::SlowCallDropped),
-            stacks_late: lost(Loss::StackLate),
-            descriptors_late: lost(Loss::DescriptorLate),
+            lost: of(lost::MAP_FULL),
+            callers_lost: of(lost::SLOW_DROPPED),
+            stacks_late: of(lost::STACK_LATE),
+            descriptors_late: of(lost::DESCRIPTOR_LATE),
         }
     }
 

@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ctprof_ebpf::abi::syscall::{CallKey, kind};
+use ctprof_ebpf::views::syscalls::abi::{CallKey, SlowCall, kind};
 
 use super::callers::{Caller, Callers};
-use crate::cli::counting::{Counting, Plan};
-use crate::collect::{Observer, Recorded, Samples, SlowCallSeen, block_on};
+use crate::cli::syscalls::counting::{Counting, Plan};
+use crate::collect::{Noticed, Observer, Recorded, Samples, block_on};
 use crate::grouping::{Naming, owner, owners};
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
 use crate::host::syscalls::CALL_NAMES;
@@ -259,9 +259,12 @@ impl Observer for Follower<'_, '_> {
         births.naming.born(path)
     }
 
-    fn slow_call(&mut self, seen: &SlowCallSeen<'_>) -> Result<()> {
+    fn noticed(&mut self, seen: &Noticed<'_>) -> Result<()> {
+        let Some(call) = seen.get::<SlowCall>() else {
+            return Ok(());
+        };
         let births = &mut *self.births.borrow_mut();
-        let path = seen.watch.path(seen.call.key.slot()).unwrap_or_default();
+        let path = seen.watch.path(call.key.slot()).unwrap_or_default();
         let owner = owner(path, seen.watch.roots(), births.naming.containers());
         let identity = births
             .naming
@@ -269,7 +272,7 @@ impl Observer for Follower<'_, '_> {
             .identify(owner.as_deref().unwrap_or(path));
         let is_told = births.is_awaited(&identity);
         if let Some(callers) = &mut self.callers {
-            callers.add(seen, &identity, is_told);
+            callers.add(call, &seen.stack, &identity, is_told);
         }
         Ok(())
     }

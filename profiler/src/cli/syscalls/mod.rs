@@ -1,7 +1,11 @@
 //! `ctprof syscalls`: what containers ask of the kernel, how often, with which result, for how long.
 //!
+//! - `counting`: a session that counts, for `ctprof seccomp` as well
+//! - `slow_calls`: functions and files of slow and denied calls, looked up beside the event loop
 //! - `view`: rows of the kernel half to tables and JSON, at the end or in between
 
+pub(in crate::cli) mod counting;
+pub(in crate::cli) mod slow_calls;
 pub(crate) mod view;
 
 use std::ffi::OsString;
@@ -13,13 +17,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use super::counting::{Counting, Plan};
 use super::{Format, duration, rows};
 use crate::Result;
 use crate::collect::block_on;
 use crate::model::Grouping;
 use crate::target::TargetArgs;
 use crate::views::syscalls::{CallPlan, Order};
+use counting::{Counting, Plan};
 use view::View;
 
 /// Length of a recording that names neither a duration nor a command, and does not show what it counts.

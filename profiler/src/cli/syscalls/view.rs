@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
+use ctprof_ebpf::views::syscalls::abi::{CallKey, CallRow, SlowCall};
 use serde::{Serialize, Serializer};
 
 use super::SyscallsArgs;
@@ -12,10 +12,10 @@ use crate::Result;
 use crate::aggregate::{Owners, container_ledgers};
 use crate::cli::ps::terminal_width;
 use crate::cli::record::say;
-use crate::cli::slow_calls::line::MadeCall;
-use crate::cli::slow_calls::{Answer, SlowCalls};
+use crate::cli::syscalls::slow_calls::line::MadeCall;
+use crate::cli::syscalls::slow_calls::{Answer, SlowCalls};
 use crate::cli::{Format, output_error};
-use crate::collect::{Observer, RawLedger, Recorded, Samples, SlowCallSeen, Snapshot, WatchList};
+use crate::collect::{Noticed, Observer, RawLedger, Recorded, Samples, Snapshot, WatchList};
 use crate::grouping::{Naming, owner, owners};
 use crate::host::kernel;
 use crate::host::syscalls::CALL_NAMES;
@@ -357,12 +357,15 @@ impl Observer for View<'_> {
         self.interval(snapshot)
     }
 
-    fn slow_call(&mut self, seen: &SlowCallSeen<'_>) -> Result<()> {
-        if seen.call.tgid == std::process::id() {
+    fn noticed(&mut self, seen: &Noticed<'_>) -> Result<()> {
+        let Some(call) = seen.get::<SlowCall>() else {
+            return Ok(());
+        };
+        if call.tgid == std::process::id() {
             // To show it would be one more.
             return Ok(());
         }
-        let slot = seen.call.key.slot();
+        let slot = call.key.slot();
         let path = seen.watch.path(slot).unwrap_or_default();
         let owner = owner(path, seen.watch.roots(), self.naming.containers());
         let (name, cgroup) = match &owner {
@@ -372,7 +375,7 @@ impl Observer for View<'_> {
             }
             None => ("host".to_owned(), String::new()),
         };
-        let call = MadeCall::new(seen.call, &name, &cgroup);
+        let call = MadeCall::new(call, &name, &cgroup);
         let question = call.question(seen.stack.as_slice().into());
         self.slow.ask(call, question);
         Ok(())

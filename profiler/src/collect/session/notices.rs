@@ -3,7 +3,7 @@
 use super::Session;
 use crate::Result;
 use crate::bpf::{Events, KernelEvent};
-use crate::collect::observer::{Observer, SlowCallSeen};
+use crate::collect::observer::{Noticed, Observer};
 use crate::host::clock;
 use crate::model::ProcessKey;
 
@@ -59,14 +59,19 @@ impl Session<'_> {
                     observer.process_seen(ProcessKey { pid, exec_id }, parent, at_ns);
                 }
                 KernelEvent::ThreadsMoved => moved = true,
-                KernelEvent::SlowCall(call) => {
-                    if call.user_stack != 0 {
+                KernelEvent::OfView(kind, bytes) => {
+                    let Some(notice) = self.views.notice(kind, &bytes) else {
+                        self.unknown_events += 1;
+                        continue;
+                    };
+                    let user_stack = notice.user_stack();
+                    if user_stack != 0 {
                         // Its stack may be newer than the last drain.
                         self.samples.drain(&mut self.maps)?;
                     }
-                    let stack = self.samples.call_sites(call.user_stack).collect();
-                    observer.slow_call(&SlowCallSeen {
-                        call: &call,
+                    let stack = self.samples.call_sites(user_stack).collect();
+                    observer.noticed(&Noticed {
+                        notice: &*notice,
                         stack,
                         watch: &self.watch,
                     })?;

@@ -197,7 +197,7 @@ impl Session<'_> {
         };
         let raw = self.views.read()?;
         if let Some(slicer) = &mut self.slicer {
-            slicer.cut(self.started.elapsed(), ledger, raw.get(), &mut self.samples);
+            slicer.cut(self.started.elapsed(), ledger, &raw, &mut self.samples);
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ fn normal(window: &Window) -> String {
     format!("{rest:#?}\n{}", lines.join("\n"))
 }
 
-/// The slices of a row, which refer to what stacks and calls are and not to where.
+/// The slices of a row, which refer to what stacks and items are and not to where.
 fn slices(row: &mut Container, frames: &FrameTable) -> Vec<String> {
     let slices = std::mem::take(&mut row.slices).into_iter();
     let described = slices.map(|slice| {
@@ -73,17 +73,17 @@ fn slices(row: &mut Container, frames: &FrameTable) -> Vec<String> {
                 part.ns
             )
         });
-        let calls = slice.calls.iter().map(|part| {
-            let call = &row.sliced_calls[part.of as usize];
-            format!("{} {} {}", call.0, part.count, part.ns)
+        let items = slice.items.iter().map(|part| {
+            let item = &row.items[part.of as usize];
+            format!("{} {} {}", item.name, part.count, part.ns)
         });
-        let mut parts: Vec<String> = stacks.chain(calls).collect();
+        let mut parts: Vec<String> = stacks.chain(items).collect();
         parts.sort();
         format!("{} {parts:?}", slice.at)
     });
     let described = described.collect();
     // Of those that no slice refers to, any may be there.
-    row.sliced_calls.clear();
+    row.items.clear();
     described
 }
 

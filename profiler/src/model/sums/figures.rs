@@ -24,7 +24,7 @@ impl Sums for Container {
             identity: _,
             // Not sums: whoever combines windows puts them one after the other.
             slices: _,
-            sliced_calls: _,
+            items: _,
             cpu_quota_cores: _,
             threads: _,
         } = other;

@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use super::recorder::{NOT_IN_PARTS, Prepared, Running, Scope, cgroup_rows};
 use super::{Clean, RowView};
+use crate::model::comparable::{Comparable, Dimension, Read, WAITING};
 use crate::model::units::count;
 use crate::model::{Container, Figures, Grouping, Op, Sums, Unavailable, ViewId};
 
@@ -73,8 +74,35 @@ impl Figures for Counters {
     const VIEW: ViewId = ViewId::new("counters");
 }
 
+const fn comparable(
+    id: &'static str,
+    meaning: &'static str,
+    read: fn(&Container) -> Option<u64>,
+) -> Comparable {
+    Comparable {
+        id,
+        meaning,
+        between_runs: WAITING,
+        read: Read::Whole(Dimension::Number, read),
+    }
+}
+
 impl RowView for Counters {
     const TITLE: &'static str = "counters";
+    const COMPARED: &'static [Comparable] = &[
+        comparable("counters.cycles", "cycles of the CPU", |row| {
+            row.measured.get::<Self>()?.cycles
+        }),
+        comparable("counters.instructions", "instructions", |row| {
+            row.measured.get::<Self>()?.instructions
+        }),
+        comparable("counters.cache_misses", "misses of the last cache", |row| {
+            row.measured.get::<Self>()?.cache_misses
+        }),
+        comparable("counters.page_faults", "page faults", |row| {
+            row.measured.get::<Self>()?.page_faults
+        }),
+    ];
 
     type Record = [Option<u64>; event::KINDS];
 

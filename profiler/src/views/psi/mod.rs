@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::{Clean, RowView};
 use crate::host::cgroup::Hierarchy;
+use crate::model::comparable::{Comparable, Dimension, Read, WAITING};
 use crate::model::metric::{Emit, Kind, Metric, OfRow, Value, label};
 use crate::model::units::duration;
-use crate::model::{Figures, Op, Sums, ViewId};
+use crate::model::{Container, Figures, Op, Sums, ViewId};
 
 /// Stall times of a cgroup over the window, from its pressure files (PSI). Wall-clock time, not thread time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -68,8 +69,34 @@ impl Figures for Psi {
     }
 }
 
+const fn comparable(
+    id: &'static str,
+    meaning: &'static str,
+    read: fn(&Container) -> Option<u64>,
+) -> Comparable {
+    Comparable {
+        id,
+        meaning,
+        between_runs: WAITING,
+        read: Read::Whole(Dimension::Time, read),
+    }
+}
+
 impl RowView for Psi {
     const TITLE: &'static str = "pressure";
+    const COMPARED: &'static [Comparable] = &[
+        comparable("psi.cpu", "pressure: some thread had no CPU", |row| {
+            Some(row.measured.get::<Self>()?.cpu?.some_ns)
+        }),
+        comparable("psi.io", "pressure: some thread waited for a disk", |row| {
+            Some(row.measured.get::<Self>()?.io?.some_ns)
+        }),
+        comparable(
+            "psi.memory",
+            "pressure: some thread waited for memory",
+            |row| Some(row.measured.get::<Self>()?.memory?.some_ns),
+        ),
+    ];
     const METRICS: &'static [Metric<OfRow>] = &[Metric {
         name: "ctprof_pressure_seconds_total",
         help: "Time in which some or all (full) tasks of the cgroup waited for a resource (PSI); where a row is several cgroups, their sum",

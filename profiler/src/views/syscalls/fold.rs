@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow, kind};
 use ctprof_ebpf::histogram::{BUCKETS, bounds};
+use ctprof_ebpf::views::syscalls::abi::{CallKey, CallRow, kind};
 
 use super::{Syscall, Syscalls, add_row};
 use crate::aggregate::Owners;
@@ -140,8 +140,9 @@ fn buckets(all: &[(u64, u64); BUCKETS]) -> Vec<LatencyBucket> {
 mod tests {
     use std::collections::HashMap;
 
-    use ctprof_ebpf::abi::syscall::{CallKey, CallRow, abi, kind};
+    use ctprof_ebpf::abi::syscall::abi;
     use ctprof_ebpf::histogram::bucket;
+    use ctprof_ebpf::views::syscalls::abi::{CallKey, CallRow, kind};
 
     use super::fold;
     use crate::aggregate::Owners;

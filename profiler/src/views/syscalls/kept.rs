@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
+use ctprof_ebpf::views::syscalls::abi::{CallKey, CallRow};
 
 use super::{RawCalls, add_row, fold};
 use crate::aggregate::Owners;

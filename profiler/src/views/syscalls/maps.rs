@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use aya::maps::{Array, HashMap, MapError, PerCpuArray};
 use ctprof_ebpf::abi::scope;
-use ctprof_ebpf::abi::syscall::{CACHE, CachedRow, CallKey, CallRow, Running, kind};
+use ctprof_ebpf::views::syscalls::abi::{
+    CACHE, CachedRow, CallKey, CallRow, Running, SlowCall, kind,
+};
 
 use crate::Result;
 use crate::bpf::Kernel;
@@ -18,6 +20,8 @@ unsafe impl aya::Pod for Plain<CallRow> {}
 unsafe impl aya::Pod for Plain<CachedRow> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Plain<Running> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Plain<SlowCall> {}
 
 /// What was counted, and what is being counted.
 pub(super) struct CallMaps {

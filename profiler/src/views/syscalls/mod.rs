@@ -8,11 +8,15 @@
 //! - `summary`: what their figures say, and their order
 //! - `shown`: as tables and in words
 //! - `record`: on disk
+//! - `compared`: when windows are compared
+//! - `lost`: what can be lost
 //! - `metrics`: for Prometheus
 
 mod call;
+mod compared;
 mod fold;
 mod kept;
+pub mod lost;
 mod maps;
 mod metrics;
 mod plan;
@@ -33,14 +37,15 @@ pub use shown::{in_short, table};
 pub use summary::{Order, SyscallSummary, sort};
 
 use super::recorder::{Prepared, Running, Scope};
-use super::{About, Clean, Kept, RowView, Section};
+use super::{About, Clean, Kept, Named, RowView, Section, Switch};
 use crate::aggregate::Owners;
 use crate::collect::{Hooks, Recorded};
 use crate::host::syscalls::CALL_NAMES;
+use crate::model::comparable::Comparable;
 use crate::model::metric::{Metric, OfRow};
 use crate::model::sums::combine_lists;
 use crate::model::units::counted;
-use crate::model::{Container, Figures, Op, Sums, Unavailable, ViewId};
+use crate::model::{Container, Figures, Loss, Op, Sums, Unavailable, ViewId};
 
 /// Calls shown of a container that is shown alone.
 const MOST: usize = 10;
@@ -75,6 +80,11 @@ impl RowView for Syscalls {
     const ABOUT: About = About::Threads;
     const METRICS: &'static [Metric<OfRow>] = metrics::METRICS;
     const HOOKS: Option<&'static dyn Hooks> = Some(&CallPlan::LEAST);
+
+    const LOSSES: &'static [Loss] = lost::ALL;
+    const COMPARED: &'static [Comparable] = compared::COMPARED;
+    const NAMED: Option<&'static Named> = Some(&compared::NAMED);
+    const SWITCH: Option<&'static Switch> = Some(&compared::SWITCH);
 
     type Record = Vec<record::Record>;
 
@@ -115,6 +125,12 @@ impl RowView for Syscalls {
     fn times(&self, name: &str) -> Option<u64> {
         let call = self.0.iter().find(|call| call.label() == name)?;
         Some(call.count.saturating_add(call.in_progress))
+    }
+
+    /// Those of one call in several rows stay beside one another.
+    fn of_all(rows: &[&Self]) -> Option<Self> {
+        let calls = rows.iter().flat_map(|row| &row.0).cloned();
+        (!rows.is_empty()).then(|| Self(calls.collect()))
     }
 
     fn kept() -> Option<Box<dyn Kept>> {

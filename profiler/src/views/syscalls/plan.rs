@@ -1,7 +1,6 @@
 //! What is asked of the kernel half.
 
-use ctprof_ebpf::abi::layout;
-use ctprof_ebpf::abi::syscall::{CACHE, JUDGED, view};
+use ctprof_ebpf::views::syscalls::abi::{CACHE, JUDGED, global, view};
 
 use super::Syscalls;
 use super::maps::CallMaps;
@@ -9,7 +8,7 @@ use super::run::CallRun;
 use crate::Result;
 use crate::bpf::probes::{Probe, tracepoint};
 use crate::bpf::{Kernel, Settings};
-use crate::collect::{Environment, Hooked, Hooks};
+use crate::collect::{Hooked, Hooks};
 use crate::model::{Figures as _, ViewId};
 
 const BEGINS: Probe = tracepoint(
@@ -78,15 +77,6 @@ impl CallPlan {
             ..Self::default()
         }
     }
-
-    /// The same for this host, if it is `wanted`.
-    ///
-    /// # Errors
-    /// The hierarchy cannot be read.
-    pub fn of(env: &Environment, wanted: bool) -> Result<Option<Self>> {
-        let cgroups = wanted.then(|| env.cgroups()).transpose()?;
-        Ok(cgroups.map(Self::timed))
-    }
 }
 
 impl Hooks for CallPlan {
@@ -113,11 +103,11 @@ impl Hooks for CallPlan {
         let judged = if self.judge { JUDGED * 3 } else { 1 };
         Settings {
             globals: vec![
-                (layout::CALL_VIEW, view.to_ne_bytes().to_vec()),
-                (layout::CALL_CONFINED, flag(self.confined)),
-                (layout::SLOW_NS, self.slow_ns.to_ne_bytes().to_vec()),
-                (layout::JUDGE, flag(self.judge)),
-                (layout::SLOW_STACKS, flag(self.slow_stacks)),
+                (global::CALL_VIEW, view.to_ne_bytes().to_vec()),
+                (global::CALL_CONFINED, flag(self.confined)),
+                (global::SLOW_NS, self.slow_ns.to_ne_bytes().to_vec()),
+                (global::JUDGE, flag(self.judge)),
+                (global::SLOW_STACKS, flag(self.slow_stacks)),
             ],
             map_sizes: vec![
                 ("JUDGED_CALLS", judged),

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
+use ctprof_ebpf::views::syscalls::abi::{CallKey, CallRow, kind};
 
-use crate::collect::Raw;
+use super::Syscalls;
+use super::compared::item;
+use crate::collect::{Raw, RawPart};
+use crate::model::{Figures as _, ViewId};
 
 /// Every row of system calls, by its key.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +26,25 @@ pub fn add_row(row: &mut CallRow, more: CallRow) {
     row.max_ns = row.max_ns.max(more.max_ns);
 }
 
-impl Raw for RawCalls {}
+impl Raw for RawCalls {
+    fn view(&self) -> ViewId {
+        Syscalls::VIEW
+    }
+
+    /// By number and by whose numbers, whatever became of them. The time has that of calls that have not ended.
+    fn items(&self) -> HashMap<(u32, u64), RawPart> {
+        let mut sums: HashMap<(u32, u64), RawPart> = HashMap::new();
+        for (key, row) in &self.rows {
+            let has_ended = !matches!(key.kind(), kind::OPEN | kind::THROUGHOUT);
+            let call = (key.slot(), item(key.number(), key.abi()));
+            sums.entry(call).or_default().add(RawPart {
+                count: if has_ended { row.count } else { 0 },
+                ns: row.sum_ns,
+            });
+        }
+        sums
+    }
+}
 
 impl RawCalls {
     pub(super) fn add(&mut self, key: CallKey, more: CallRow) {
@@ -43,7 +64,7 @@ impl RawCalls {
 
 #[cfg(test)]
 mod tests {
-    use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
+    use ctprof_ebpf::views::syscalls::abi::{CallKey, CallRow};
 
     use super::RawCalls;
 

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use ctprof_ebpf::abi::syscall::CallKey;
+use ctprof_ebpf::views::syscalls::abi::{CallKey, SLOW_CALL, SlowCall};
 
 use super::maps::CallMaps;
 use super::raw::RawCalls;
 use crate::Result;
-use crate::collect::{Hooked, Raw};
+use crate::bpf::view_maps::record;
+use crate::collect::{Hooked, Notice, Raw};
 
 /// Calls that are being counted.
 #[derive(Debug)]
@@ -48,10 +49,21 @@ impl CallRun {
     }
 }
 
+impl Notice for SlowCall {
+    fn user_stack(&self) -> u64 {
+        self.user_stack
+    }
+}
+
 impl Hooked for CallRun {
     fn read(&mut self) -> Result<Arc<dyn Raw>> {
         self.last = Arc::new(self.read_now()?);
         Ok(Arc::clone(&self.last) as _)
+    }
+
+    fn notice(&self, kind: u32, bytes: &[u8]) -> Option<Box<dyn Notice>> {
+        let call: SlowCall = (kind == SLOW_CALL).then(|| record(bytes)).flatten()?;
+        Some(Box::new(call))
     }
 
     fn held_back(&self) -> Result<HashSet<u32>> {

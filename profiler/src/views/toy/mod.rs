@@ -1,11 +1,14 @@
-//! A view that only tests have, to show what one takes: this file and a line of the table.
+//! A view that only tests have, to show what one takes: this directory and a line of the table.
+
+mod compared;
 
 use serde::Serialize;
 
-use super::{Clean, RowView};
+use super::{Clean, Named, RowView};
 use crate::host::cgroup::Hierarchy;
+use crate::model::comparable::Comparable;
 use crate::model::metric::{Kind, Metric, OfRow, Value, label};
-use crate::model::{Figures, Op, Sums, ViewId};
+use crate::model::{Figures, Loss, Op, Sums, ViewId};
 
 /// Bytes that a cgroup read and wrote, from a file that no kernel has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -46,6 +49,10 @@ impl RowView for Toy {
         },
     }];
 
+    const LOSSES: &'static [Loss] = &[compared::BROKEN];
+    const COMPARED: &'static [Comparable] = compared::COMPARED;
+    const NAMED: Option<&'static Named> = Some(&compared::NAMED);
+
     type Record = (u64, String);
 
     fn record(&self) -> Self::Record {
@@ -65,6 +72,14 @@ impl RowView for Toy {
 
     fn line(&self, _: Option<u64>) -> Option<String> {
         (self.read_bytes > 0).then(|| format!("{} read {} B", self.reader, self.read_bytes))
+    }
+
+    fn of_all(rows: &[&Self]) -> Option<Self> {
+        let mut all = (*rows.first()?).clone();
+        for row in &rows[1..] {
+            all.combine(row, Op::Add);
+        }
+        Some(all)
     }
 
     fn read(hierarchy: &Hierarchy, path: &str) -> Option<Self> {

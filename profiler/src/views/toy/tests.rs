@@ -1,5 +1,7 @@
 //! What its line in the table gives a view: everything that reads, keeps, shows or tells what views measure.
 
+mod slices;
+
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 

@@ -2,13 +2,14 @@
 //! mostly waits, sleepers, the host, the kernel, and a container that the ledger does not know.
 
 use ctprof::model::{
-    CfsFigures, Container, ContainerIdentity, Culprit, Histogram, Ledger, Loss, Pod, Runtime,
-    Slice, SlicePart, State, Unavailable, ViewId, Window, stand_in,
+    CfsFigures, ContainerIdentity, Culprit, Ledger, Loss, Pod, Runtime, State, Unavailable, ViewId,
+    Window, stand_in,
 };
 use ctprof::views::counters::Counters;
 use ctprof::views::psi::{Psi, Stall};
 
 use super::ledger::{MS, delays, histogram};
+use super::slices::slices;
 use super::{Maker, PERIOD_NS, named};
 
 /// The window. Containers are, in this order: render, noisy, db, api, sleepy, late, host, kernel.
@@ -46,45 +47,6 @@ pub(crate) fn rich() -> Window {
         slices(row);
     }
     m.window
-}
-
-/// Four quarters, of which the second has nothing.
-fn slices(row: &mut Container) {
-    let part = |of: usize, count: u64, ns: u64| SlicePart {
-        of: of as u32,
-        count: count / 3,
-        ns: ns / 3,
-    };
-    row.sliced_calls = ["read", "openat"]
-        .map(|name| (name.to_owned(), String::new()))
-        .to_vec();
-    row.slices = [0, 2, 3]
-        .map(|at| Slice {
-            at,
-            on_cpu_ns: row.time_ns.get(&State::OnCpuUser).copied().unwrap_or(0) / 3,
-            off_cpu_ns: row
-                .time_ns
-                .iter()
-                .filter(|(state, ns)| **state > State::OnCpuKernel && **ns > 2)
-                .map(|(state, ns)| (*state, ns / 3))
-                .collect(),
-            voluntary_switches: u64::from(at),
-            involuntary_switches: 2,
-            migrations: 1,
-            run_queue_latency: row
-                .ledger
-                .as_ref()
-                .map_or_else(Histogram::default, |it| it.run_queue_latency.clone()),
-            stops: 4,
-            calls: vec![part(0, 30, 900), part(1, 60, 900)],
-            stacks: row
-                .stacks
-                .iter()
-                .enumerate()
-                .map(|(of, stack)| part(of, stack.count, stack.time_ns))
-                .collect(),
-        })
-        .to_vec();
 }
 
 /// 3 threads that could all run, and a quota of 0.3 CPU.

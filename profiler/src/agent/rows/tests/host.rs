@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use ctprof_ebpf::abi::ledger::{Account, DelayKey, state};
 use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_IDLE, SLOT_KERNEL};
-use ctprof_ebpf::abi::syscall::{CallKey, CallRow};
 use ctprof_ebpf::histogram::{BUCKETS, bucket};
+use ctprof_ebpf::views::syscalls::abi::{CallKey, CallRow};
 use proptest::prelude::*;
 
 use super::super::{Limits, Rows, Sums, Tells};

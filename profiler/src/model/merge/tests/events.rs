@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use crate::model::measured::Tally;
 use crate::model::{
-    Bucket, CfsFigures, Container, Culprit, Delay, Frame, FrameId, FrameKind, Histogram, Latency,
-    LatencyBucket, Ledger, Loss, Measured, Module, Op, Problem, Runtime, Slice, SlicePart, Stack,
-    State, Sums as _, Unavailable, Unnamed, ViewId, Window,
+    Bucket, CfsFigures, Container, Culprit, Delay, Frame, FrameId, FrameKind, Histogram, Item,
+    Latency, LatencyBucket, Ledger, Loss, Measured, Module, Op, Problem, Runtime, Slice, SlicePart,
+    Stack, State, Sums as _, Unavailable, Unnamed, ViewId, Window,
 };
 
 const ROWS: u8 = 4;
@@ -213,15 +213,19 @@ impl Made {
             What::Called => {
                 let row = &mut self.window.rows[row];
                 row.measured.combine(&measured(called(ns)), Op::Add);
-                let call = (format!("call{}", ns % 3), String::new());
-                let known = row.sliced_calls.iter().position(|it| *it == call);
+                let item = Item {
+                    view: ViewId::new("tally"),
+                    name: format!("call{}", ns % 3),
+                    variant: String::new(),
+                };
+                let known = row.items.iter().position(|it| *it == item);
                 let place = known.unwrap_or_else(|| {
-                    row.sliced_calls.push(call);
-                    row.sliced_calls.len() - 1
+                    row.items.push(item);
+                    row.items.len() - 1
                 });
                 row.slices.push(Slice {
                     at: self.window.slices_ns.len() as u32,
-                    calls: vec![part(place, ns)],
+                    items: vec![part(place, ns)],
                     ..Slice::default()
                 });
             }

@@ -1,6 +1,7 @@
-//! Names, numbers and buckets of system calls.
+//! Keys of rows, and results.
 
-use super::{CallKey, LAST_NUMBER, abi, code_of, error_of, kind, numbered, of_code};
+use super::{CallKey, error_of, kind};
+use crate::abi::syscall::{LAST_NUMBER, abi};
 use crate::histogram::BUCKETS;
 
 #[test]
@@ -43,18 +44,6 @@ fn numbers_beyond_the_last_are_one() {
     assert_eq!(CallKey::of(3, u32::MAX, 0, false).number(), LAST_NUMBER);
     assert_eq!(CallKey::of(3, LAST_NUMBER, 0, false).number(), LAST_NUMBER);
     assert_eq!(CallKey::of(3, 999, 0, false).number(), 999);
-}
-
-#[test]
-fn a_call_in_one_word_comes_back() {
-    for (number, by) in [(0, abi::NATIVE), (64, abi::COMPAT), (LAST_NUMBER, abi::X32)] {
-        assert_eq!(of_code(code_of(number, by)), Some((number, by)));
-    }
-    assert_eq!(of_code(0), None);
-    assert_eq!(of_code(code_of(1 << 20, 0)), Some((LAST_NUMBER, 0)));
-    assert_eq!(numbered(super::X32_BIT | 513), (abi::X32, 513));
-    assert_eq!(numbered(39), (abi::NATIVE, 39));
-    assert_eq!(numbered(u32::MAX), (abi::NATIVE, u32::MAX));
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind};
 
-use super::record::command::RunningCommand;
-use super::record::{listen, say};
 use crate::Result;
+use crate::cli::record::command::RunningCommand;
+use crate::cli::record::{listen, say};
 use crate::collect::{Ended, Environment, Hooks, Observer, Recorded, Session, SessionPlan};
 use crate::grouping::Naming;
 use crate::host::cgroup::Hierarchy;
@@ -19,7 +19,7 @@ use crate::target::{Resolved, TargetArgs};
 use crate::views::syscalls::{CallPlan, Syscalls};
 
 /// Whose calls, resolved on this host.
-pub(super) struct Counting {
+pub(in crate::cli) struct Counting {
     env: Environment,
     targets: Resolved,
     what: String,
@@ -28,17 +28,17 @@ pub(super) struct Counting {
 }
 
 /// How they are counted.
-pub(super) struct Plan {
-    pub(super) calls: CallPlan,
-    pub(super) interval: Option<Duration>,
+pub(in crate::cli) struct Plan {
+    pub(in crate::cli) calls: CallPlan,
+    pub(in crate::cli) interval: Option<Duration>,
     /// Stacks that are held between two drains.
-    pub(super) stacks: u32,
-    pub(super) log: bool,
+    pub(in crate::cli) stacks: u32,
+    pub(in crate::cli) log: bool,
 }
 
 impl Counting {
     /// Resolves the target, or makes a cgroup for the command. `name` is what is to be done, for errors.
-    pub(super) fn of(
+    pub(in crate::cli) fn of(
         name: &str,
         target: &TargetArgs,
         command: &[OsString],
@@ -65,23 +65,23 @@ impl Counting {
     }
 
     /// What is said to be counted, where the target does not say it.
-    pub(super) fn called(mut self, what: String) -> Self {
+    pub(in crate::cli) fn called(mut self, what: String) -> Self {
         self.what = what;
         self
     }
 
     /// What tells rows apart.
-    pub(super) fn naming(&self, grouping: Grouping, containers: Containers) -> Naming {
+    pub(in crate::cli) fn naming(&self, grouping: Grouping, containers: Containers) -> Naming {
         Naming::new(grouping, self.env.hierarchy.clone(), containers)
     }
 
     /// How many cgroups this host has.
-    pub(super) fn cgroups(&self) -> Result<usize> {
+    pub(in crate::cli) fn cgroups(&self) -> Result<usize> {
         self.env.cgroups()
     }
 
     /// Counts, for `limit` at most, or until what is counted is `gone`. `make` gets the session before it begins.
-    pub(super) async fn run<O: Observer>(
+    pub(in crate::cli) async fn run<O: Observer>(
         self,
         plan: Plan,
         limit: Option<Duration>,

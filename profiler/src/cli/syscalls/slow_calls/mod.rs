@@ -19,7 +19,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use crate::model::{Loss, Losses, ProcessKey};
+use crate::model::{Losses, ProcessKey};
+use crate::views::syscalls::lost;
 use worker::{File, Order, Shared};
 
 /// Calls that wait in order; of more the first goes on without its answer.
@@ -205,8 +206,8 @@ impl<T> SlowCalls<T> {
 
     /// Adds to `lost` what was not known in time.
     pub(in crate::cli) fn count(&self, lost: &mut Losses) {
-        *lost.entry(Loss::DescriptorLate).or_default() += self.files_late;
-        *lost.entry(Loss::StackLate).or_default() += self.stacks_late;
+        *lost.entry(lost::DESCRIPTOR_LATE).or_default() += self.files_late;
+        *lost.entry(lost::STACK_LATE).or_default() += self.stacks_late;
     }
 }
 
@@ -270,7 +271,7 @@ mod tests {
         calls.count(&mut lost);
         assert_eq!(
             lost,
-            [(Loss::DescriptorLate, 1), (Loss::StackLate, 1)].into()
+            [(lost::DESCRIPTOR_LATE, 1), (lost::STACK_LATE, 1)].into()
         );
     }
 

@@ -3,17 +3,17 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{Global, helpers::bpf_get_current_comm};
-use ctprof_ebpf::abi::{
-    event::SLOW_CALL,
-    loss::Loss,
-    syscall::{Call, CallKey, SLOW_A_SECOND, SLOW_RATES, SlowCall, SlowRate, abi},
+use ctprof_ebpf::{
+    abi::syscall::abi,
+    views::syscalls::abi::{
+        Call, CallKey, Lost, SLOW_A_SECOND, SLOW_CALL, SLOW_RATES, SlowCall, SlowRate,
+    },
 };
 
+use super::maps::{JUDGED_CALLS, SLOW_RATE};
 use crate::{
     kernel::{self, Object},
-    loss,
-    maps::{JUDGED_CALLS, SLOW_RATE},
-    notices,
+    loss, notices,
     stack::{self, Place},
     time::now_ns,
 };
@@ -29,13 +29,13 @@ const NS_A_SECOND: u64 = 1_000_000_000;
 
 /// Whether this call, which took as long as this, is wanted by itself.
 #[inline(always)]
-pub(crate) fn is_wanted(key: CallKey, ns: u64) -> bool {
+pub(super) fn is_wanted(key: CallKey, ns: u64) -> bool {
     SLOW_NS.load() != 0 && ns >= SLOW_NS.load() || is_judged() && is_denied(key)
 }
 
 /// Whether a profile is judged.
 #[inline(always)]
-pub(crate) fn is_judged() -> bool {
+pub(super) fn is_judged() -> bool {
     JUDGE.load() == 1
 }
 
@@ -47,7 +47,7 @@ fn is_denied(key: CallKey) -> bool {
 
 /// Sends a call from which the current thread returns now. `key` has its error.
 #[inline(never)]
-pub(crate) fn send(
+pub(super) fn send(
     ctx: *mut c_void,
     regs: Object,
     call: *const Call,
@@ -61,16 +61,16 @@ pub(crate) fn send(
     let now_ns = now_ns();
     let key = CallKey(key);
     if !is_allowed(now_ns, key.slot()) {
-        loss::count(Loss::SlowCallDropped);
+        loss::count(Lost::SlowCall);
         return 0;
     }
     let task = kernel::current();
     let user_stack = if SLOW_STACKS.load() == 1 {
-        stack::take_user(ctx, task, Place::Call).key
+        stack::take_user(ctx, task, Place::View).key
     } else {
         0
     };
-    notices::send_as::<SlowCall>(Loss::SlowCallDropped, |entry| {
+    notices::send_as::<SlowCall>(Lost::SlowCall, |entry| {
         entry.write(SlowCall {
             kind: SLOW_CALL,
             exec_id: kernel::exec_id(task),

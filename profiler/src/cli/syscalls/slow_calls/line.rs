@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ctprof_ebpf::abi::syscall::SlowCall;
+use ctprof_ebpf::views::syscalls::abi::SlowCall;
 use serde::Serialize;
 
 use super::{Answer, Question, lane};

@@ -1,4 +1,4 @@
-//! System calls: which one each thread is in, and the rows that they are counted in.
+//! Which call each thread is in.
 //!
 //! What the thread that has a CPU is in is kept by CPU, in `RUNNING`; the ledger's `sched_switch` puts it into the
 //! thread's own storage and takes that of the next. So a call costs two lookups in arrays of one element and, as
@@ -13,26 +13,24 @@ use aya_ebpf::Global;
 use ctprof_ebpf::{
     abi::{
         ledger::Thread,
-        loss::Loss,
         scope::{is_recorded, slot},
-        syscall::{
-            CachedRow, Call, CallKey, CallRow, Running, abi, error_of, kind, numbered, of_code,
-            view,
-        },
+        syscall::{abi, numbered, of_code},
     },
     histogram,
     shared::Shared,
+    views::syscalls::abi::{Call, CallKey, CallRow, Running, error_of, kind, view},
 };
 
+use super::{
+    maps::RUNNING,
+    rows::{ONE, add, count},
+    slow,
+};
 use crate::{
     kernel::{self, Object},
-    loss,
-    maps::{CALL_CACHE, CALLS, RUNNING},
-    scope, slow, threads,
+    scope, threads,
     time::now_ns,
 };
-
-const BPF_NOEXIST: u64 = 1;
 
 #[unsafe(no_mangle)]
 static CALL_VIEW: Global<u32> = Global::new(view::OFF);
@@ -59,7 +57,7 @@ static MOVES: Shared<u32> = Shared::new(0);
 
 /// A thread, or a whole process, was moved to another cgroup: whoever runs finds out anew where.
 #[inline(always)]
-pub(crate) fn moved() {
+pub(super) fn moved() {
     if is_on() {
         // SAFETY: the address of a live word.
         unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(MOVES.as_ptr(), 1) };
@@ -118,14 +116,14 @@ extern "C" fn find(running: *mut Running) -> u32 {
     0
 }
 
-/// The call that a thread was in when it lost the CPU goes on. Its storage does not know any more until the next time:
-/// if that is not seen, the call is not known, instead of an older one.
+/// The call that a thread was in when it lost the CPU goes on. Its storage is marked unknown until the thread next leaves the
+/// CPU: should that be missed, the call is unknown, not a stale one.
 #[inline(always)]
 fn take_over(running: &mut Running, thread: &Thread, now_ns: u64) {
-    let call = thread.call.get();
+    let call = thread.views.syscalls.get();
     running.call = call;
     running.call.off_cpu_ns += now_ns.saturating_sub(call.left_ns);
-    thread.call.set(Call {
+    thread.views.syscalls.set(Call {
         key: CallKey::UNKNOWN,
         ..call
     });
@@ -146,7 +144,7 @@ fn key_of(running: &Running, regs: Object, number: u32) -> CallKey {
 
 /// The current thread begins a call.
 #[inline(always)]
-pub(crate) fn begins(regs: Object, number: u32) {
+pub(super) fn begins(regs: Object, number: u32) {
     let Some(running) = recorded(regs) else {
         return;
     };
@@ -157,7 +155,7 @@ pub(crate) fn begins(regs: Object, number: u32) {
 
 /// The current thread returns from a call.
 #[inline(always)]
-pub(crate) fn returns(ctx: *mut c_void, regs: Object, result: i64) {
+pub(super) fn returns(ctx: *mut c_void, regs: Object, result: i64) {
     let error = error_of(result);
     if CALL_VIEW.load() == view::COUNTS {
         if let Some(running) = recorded(regs) {
@@ -212,16 +210,9 @@ fn unpaired(ctx: *mut c_void, regs: Object, error: u32, result: i64) {
     add(key, &ONE);
 }
 
-const ONE: CallRow = CallRow {
-    count: 1,
-    sum_ns: 0,
-    off_cpu_ns: 0,
-    max_ns: 0,
-};
-
 /// The current thread ends: the call that it is in does not return.
 #[inline(always)]
-pub(crate) fn never_returns() {
+pub(super) fn never_returns() {
     let Some(running) = running() else {
         return;
     };
@@ -234,36 +225,36 @@ pub(crate) fn never_returns() {
 
 /// A thread was born, and will return from a call that it has not made.
 #[inline(always)]
-pub(crate) fn is_born(thread: &Thread) {
+pub(super) fn is_born(thread: &Thread) {
     if is_on() {
-        thread.call.set(Call {
+        thread.views.syscalls.set(Call {
             key: CallKey::BORN,
-            ..thread.call.get()
+            ..thread.views.syscalls.get()
         });
     }
 }
 
-/// A sleeping thread is in a call that had begun before the recording.
+/// A thread that is off the CPU may be in a call that had begun before the recording.
 #[inline(always)]
-pub(crate) fn began_before(thread: &Thread, now_ns: u64) {
+pub(super) fn found(thread: &Thread, now_ns: u64) {
     if let Some((number, abi)) = of_code(thread.syscall.get())
         && is_on()
         && is_recorded(thread.slot.get())
     {
-        thread.call.set(Call {
+        thread.views.syscalls.set(Call {
             key: CallKey::of(slot(thread.slot.get()), number, abi, false).with_kind(kind::BEFORE),
             start_ns: now_ns,
             off_cpu_ns: 0,
             left_ns: now_ns,
-            ..thread.call.get()
+            ..thread.views.syscalls.get()
         });
     }
 }
 
 /// The recording ends while a thread that is off the CPU is in a call.
 #[inline(always)]
-pub(crate) fn is_open(thread: &Thread, now_ns: u64) {
-    let call = thread.call.get();
+pub(super) fn is_left(thread: &Thread, now_ns: u64) {
+    let call = thread.views.syscalls.get();
     if !is_on() || !call.key.is_call() || !is_recorded(thread.slot.get()) {
         return;
     }
@@ -284,7 +275,7 @@ pub(crate) fn is_open(thread: &Thread, now_ns: u64) {
 
 /// This thread leaves the CPU.
 #[inline(always)]
-pub(crate) fn loses_cpu(task: Object, thread: &Thread, now_ns: u64) {
+pub(super) fn loses_cpu(task: Object, thread: &Thread, now_ns: u64) {
     if !is_on() {
         return;
     }
@@ -297,10 +288,10 @@ pub(crate) fn loses_cpu(task: Object, thread: &Thread, now_ns: u64) {
             // The switch to it was not seen.
             Call {
                 key: CallKey::UNKNOWN,
-                ..thread.call.get()
+                ..thread.views.syscalls.get()
             }
         };
-        thread.call.set(Call {
+        thread.views.syscalls.set(Call {
             left_ns: now_ns,
             ..call
         });
@@ -309,7 +300,7 @@ pub(crate) fn loses_cpu(task: Object, thread: &Thread, now_ns: u64) {
 
 /// This thread gets the CPU.
 #[inline(always)]
-pub(crate) fn gets_cpu(task: Object, thread: &Thread, now_ns: u64) {
+pub(super) fn gets_cpu(task: Object, thread: &Thread, now_ns: u64) {
     if !is_on() {
         return;
     }
@@ -324,7 +315,7 @@ pub(crate) fn gets_cpu(task: Object, thread: &Thread, now_ns: u64) {
 
 /// The CPU goes to a thread about which nothing is known, or to none.
 #[inline(always)]
-pub(crate) fn nobody_runs() {
+pub(super) fn nobody_runs() {
     if !is_on() {
         return;
     }
@@ -333,68 +324,5 @@ pub(crate) fn nobody_runs() {
         running.slot = 0;
         running.call.key = CallKey::UNKNOWN;
         running.call.registers = 0;
-    }
-}
-
-/// Counts a call in this CPU's cache.
-#[inline(always)]
-fn count(key: CallKey, ns: u64, off_cpu_ns: u64) {
-    let Some(cached) = CALL_CACHE.get_ptr_mut(key.place()) else {
-        return;
-    };
-    // SAFETY: this CPU's value; returns from system calls do not interrupt each other.
-    let cached = unsafe { &mut *cached };
-    if cached.key != key {
-        give_back(cached);
-        cached.key = key;
-        cached.row = CallRow::default();
-    }
-    let row = &mut cached.row;
-    row.count += 1;
-    row.sum_ns += ns;
-    row.off_cpu_ns += off_cpu_ns;
-    if ns > row.max_ns {
-        row.max_ns = ns;
-    }
-}
-
-/// Makes a place in the cache free.
-///
-/// A global function: see `main.rs`.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn give_back(cached: *const CachedRow) -> u32 {
-    // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
-    if let Some(cached) = unsafe { cached.as_ref() }
-        && cached.key.is_call()
-    {
-        add(cached.key, &cached.row);
-    }
-    0
-}
-
-/// Adds to a row that all CPUs share.
-#[inline(always)]
-fn add(key: CallKey, more: &CallRow) {
-    if CALLS.get_ptr(key).is_none() {
-        // Another CPU may insert first (EEXIST): then both add to its row.
-        let _ = CALLS.insert(key, CallRow::default(), BPF_NOEXIST);
-    }
-    let Some(row) = CALLS.get_ptr_mut(key) else {
-        loss::add(Loss::CallMapFull, more.count);
-        return;
-    };
-    // SAFETY: the pointer is to a live map value; other CPUs add to it atomically as well. A maximum that two CPUs
-    // raise at once may be the smaller of theirs.
-    unsafe {
-        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*row).count, more.count);
-        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*row).sum_ns, more.sum_ns);
-        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(
-            &raw mut (*row).off_cpu_ns,
-            more.off_cpu_ns,
-        );
-        if more.max_ns > (*row).max_ns {
-            (*row).max_ns = more.max_ns;
-        }
     }
 }

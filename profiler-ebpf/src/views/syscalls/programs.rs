@@ -3,25 +3,25 @@
 
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 
-use crate::calls;
+use super::running;
 
 /// A call begins. Arguments: the registers, its number.
 #[btf_tracepoint(function = "sys_enter")]
 fn sys_enter(ctx: BtfTracePointContext) -> i32 {
-    calls::begins(ctx.arg(0), ctx.arg::<u64>(1) as u32);
+    running::begins(ctx.arg(0), ctx.arg::<u64>(1) as u32);
     0
 }
 
 /// A call returns. Arguments: the registers, its result.
 #[btf_tracepoint(function = "sys_exit")]
 fn sys_exit(ctx: BtfTracePointContext) -> i32 {
-    calls::returns(ctx.as_ptr(), ctx.arg(0), ctx.arg::<u64>(1) as i64);
+    running::returns(ctx.as_ptr(), ctx.arg(0), ctx.arg::<u64>(1) as i64);
     0
 }
 
 /// A thread ends; it is the current one.
 #[btf_tracepoint(function = "sched_process_exit")]
 fn call_never(_: BtfTracePointContext) -> i32 {
-    calls::never_returns();
+    running::never_returns();
     0
 }
