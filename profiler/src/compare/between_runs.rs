@@ -15,9 +15,10 @@ pub(super) const WAITING: f64 = 0.05;
 /// What figures differ by between runs, by what they begin with. From comparisons of equal programs on a machine that others
 /// use, too.
 pub(super) const fn of(id: &str) -> f64 {
-    const BY_START: [(&str, f64); 9] = [
+    const BY_START: [(&str, f64); 10] = [
         ("cpu.kernel", KERNEL_TIME),
         ("cpu", ALL_TIME),
+        ("isolation", KERNEL_TIME),
         ("threads", ALL_TIME),
         ("run_queue", SCHEDULING),
         ("switches.involuntary", 2.0 * SCHEDULING),

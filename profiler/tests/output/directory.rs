@@ -54,6 +54,7 @@ fn only_new_empty_or_earlier_recordings_are_written_to() {
             "stacks.folded",
             "summary.json",
             "syscalls.svg",
+            "isolation.svg",
             "throttled.svg",
         ]
     );

@@ -62,6 +62,7 @@ fn files_of_a_small_recording() {
             "run-queue.svg",
             "throttled.svg",
             "syscalls.svg",
+            "isolation.svg",
         ]
     );
     for file in &written.files {
