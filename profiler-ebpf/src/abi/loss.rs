@@ -36,11 +36,13 @@ pub enum Loss {
     WakeupMissed = 14,
     /// A cgroup found the share of slots of its container, unit or user used up: what it does counts as its parent's.
     SubtreeFull = 15,
+    /// A sample for what isolation costs found the ring `ISOLATION` full: its time is missing there.
+    IsolationDropped = 16,
 }
 
 impl Loss {
     /// How many causes there are.
-    pub const COUNT: u32 = 16;
+    pub const COUNT: u32 = 17;
 
     /// Each cause with the name it has in `summary.json` and in the report.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
@@ -60,6 +62,7 @@ impl Loss {
         (Self::SlowCallDropped, "slow_call_dropped"),
         (Self::WakeupMissed, "wakeup_missed"),
         (Self::SubtreeFull, "subtree_full"),
+        (Self::IsolationDropped, "isolation_dropped"),
     ];
 }
 

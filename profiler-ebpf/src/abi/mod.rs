@@ -2,6 +2,7 @@
 
 pub mod count_key;
 pub mod event;
+pub mod isolation;
 pub mod layout;
 pub mod ledger;
 pub mod loss;

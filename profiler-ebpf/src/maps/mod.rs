@@ -189,3 +189,7 @@ pub(crate) static SLOW_RATE: PerCpuArray<SlowRate> = PerCpuArray::with_max_entri
 /// 1 for calls that the profile in question would deny. User space fills it. Set at load.
 #[map]
 pub(crate) static JUDGED_CALLS: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Samples of what runs in the kernel, for what isolation costs. Set at load.
+#[map]
+pub(crate) static ISOLATION: RingBuf = RingBuf::with_byte_size(4096, 0);

@@ -1,6 +1,7 @@
 //! One file per family of hooks.
 
 mod cgroups;
+mod isolation;
 mod on_cpu;
 pub(crate) mod processes;
 mod sched;

@@ -16,8 +16,9 @@ use crate::bpf::{SamplingEvent, Statistics};
 use crate::collect::{Endless, Environment, Hooks, Live, SessionPlan, Unwind};
 use crate::host::stolen::stolen;
 use crate::host::{Host, kernel};
-use crate::model::{Grouping, ProgramCost, Reading, StateGroup};
+use crate::model::{Grouping, ProgramCost, Reading, StateGroup, Unavailable};
 use crate::target::Resolved;
+use crate::views::isolation::IsolationPlan;
 use crate::views::syscalls::CallPlan;
 
 /// A reading is not made anew more often than this, however often somebody asks.
@@ -40,6 +41,8 @@ pub struct CorePlan {
     pub unwind: Unwind,
     /// Count system calls, too.
     pub syscalls: bool,
+    /// Sample what isolation costs, too.
+    pub isolation: bool,
     /// Let the kernel measure what BPF programs cost.
     pub bpf_statistics: bool,
     /// Most rows of a reading; those beyond count as `other`.
@@ -61,6 +64,7 @@ impl Default for CorePlan {
             profiles: false,
             unwind: Unwind::Auto,
             syscalls: false,
+            isolation: false,
             bpf_statistics: false,
             max_groups: 2_000,
             top_culprits: 5,
@@ -87,9 +91,18 @@ pub async fn run(
     let statistics = plan.bpf_statistics.then(Statistics::enable).transpose()?;
     let everything = Resolved::default();
     let calls = CallPlan::of(env, plan.syscalls)?;
-    let views: Vec<&dyn Hooks> = calls.iter().map(|view| view as _).collect();
+    let event = SamplingEvent::best();
+    let mut unavailable = Vec::new();
+    let isolation = plan
+        .isolation
+        .then(|| IsolationPlan::of(env, event))
+        .and_then(|sampled| sampled.map_err(|cause| unavailable.push(cause)).ok());
+    let calls = calls.iter().map(|view| -> &dyn Hooks { view });
+    let views: Vec<&dyn Hooks> = calls
+        .chain(isolation.iter().map(|view| -> &dyn Hooks { view }))
+        .collect();
     let session = SessionPlan {
-        event: SamplingEvent::best(),
+        event,
         frequency_hz: frequency(&env.host),
         stacks: if plan.profiles { &StateGroup::ALL } else { &[] },
         stacks_on_demand: plan.profiles,
@@ -101,7 +114,7 @@ pub async fn run(
         log: plan.log,
         ..SessionPlan::new(env, &everything)
     };
-    let (frequency_hz, event) = (session.frequency_hz, session.event);
+    let frequency_hz = session.frequency_hz;
     let live = Live::start(session)?;
     let groups = Groups::new(&plan, &env.hierarchy, env.containers());
     let mut core = Core {
@@ -114,6 +127,7 @@ pub async fn run(
         last: None,
         stolen: FollowedStolen::default(),
         statistics,
+        unavailable,
     };
     let _ = ready.send(true);
     // What the kernel counted before does not count: its figures are compared with those of now.
@@ -154,6 +168,8 @@ struct Core<'a> {
     last: Option<(Instant, Arc<Reading>)>,
     stolen: FollowedStolen,
     statistics: Option<Statistics>,
+    /// What was known not to be there before the session began.
+    unavailable: Vec<Unavailable>,
 }
 
 impl Core<'_> {
@@ -192,7 +208,7 @@ impl Core<'_> {
         reading.uptime = self.started.elapsed();
         reading.stolen = self.stolen.follow(stolen(self.host));
         reading.lost = self.live.lost()?;
-        reading.unavailable = self.live.unavailable().to_vec();
+        reading.unavailable = [self.live.unavailable(), &self.unavailable].concat();
         reading.programs = self.programs();
         Ok(reading)
     }

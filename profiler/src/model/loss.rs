@@ -23,6 +23,8 @@ pub enum Loss {
     DescriptorLate,
     /// The ring buffer was full: a container's name or a process' binaries may be missing.
     EventDropped,
+    /// The ring of samples for what isolation costs was full: its time is missing there.
+    IsolationDropped,
     /// A kernel stack could not be read.
     KernelStackUnreadable,
     /// A row's states do not add up to its thread time.
@@ -65,13 +67,14 @@ pub enum Loss {
 
 impl Loss {
     /// Every cause, in the order of their names.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AccountMissing,
         Self::CallMapFull,
         Self::CountMapFull,
         Self::DelayMapFull,
         Self::DescriptorLate,
         Self::EventDropped,
+        Self::IsolationDropped,
         Self::KernelStackUnreadable,
         Self::LedgerResidual,
         Self::MapReadAgain,
@@ -103,6 +106,7 @@ impl Loss {
             Self::DelayMapFull => "delay_map_full",
             Self::DescriptorLate => "descriptor_late",
             Self::EventDropped => "event_dropped",
+            Self::IsolationDropped => "isolation_dropped",
             Self::KernelStackUnreadable => "kernel_stack_unreadable",
             Self::LedgerResidual => "ledger_residual",
             Self::MapReadAgain => "map_read_again",

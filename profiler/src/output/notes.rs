@@ -61,6 +61,7 @@ const fn kind(loss: Loss) -> Kind {
         | Loss::CountMapFull
         | Loss::DelayMapFull
         | Loss::EventDropped
+        | Loss::IsolationDropped
         | Loss::KernelStackUnreadable
         | Loss::MappingDropped
         | Loss::ScopeFull

@@ -59,5 +59,6 @@ views! {
     syscalls::Syscalls,
     psi::Psi,
     counters::Counters,
+    isolation::Sampled,
     #[cfg(test)] toy::Toy,
 }

@@ -37,6 +37,8 @@ pub struct Settings {
     pub labels: Labels,
     /// Count system calls, too.
     pub syscalls: bool,
+    /// Sample what isolation costs.
+    pub isolation: bool,
     /// Let the kernel measure what BPF programs cost.
     pub bpf_statistics: bool,
     /// Most rows.

@@ -109,6 +109,17 @@ pub const TABLE: &[Setting] = &[
         },
     },
     Setting {
+        name: "isolation",
+        kind: Kind::Switch,
+        help: "Sample what isolation costs, 19 times a second and CPU",
+        default: "true",
+        live: false,
+        set: |settings, text| {
+            settings.isolation = switch(text)?;
+            Ok(())
+        },
+    },
+    Setting {
         name: "syscalls",
         kind: Kind::Switch,
         help: "Count system calls, too, at the cost that `ctprof syscalls` has",
@@ -293,6 +304,7 @@ impl Default for Settings {
             grouping: Grouping::default(),
             labels: Labels::default(),
             syscalls: false,
+            isolation: true,
             bpf_statistics: false,
             max_containers: 0,
             max_series: 0,

@@ -9,8 +9,8 @@
 //!   interrupt and now lets it happen.
 
 use super::layers::{
-    INTERRUPTS, LAYERS, Layer, OWN_PROGRAMS, OWN_SOFT_INTERRUPTS, RUNS_PROGRAMS, SLOW_ENTRY,
-    SOFT_INTERRUPTS,
+    EXIT, INTERRUPTS, LATE_RELEASE, LAYERS, Layer, OWN_PROGRAMS, OWN_SOFT_INTERRUPTS, RELEASE,
+    RUNS_PROGRAMS, SLOW_ENTRY, SOFT_INTERRUPTS,
 };
 use super::pattern::{any_fits, bpf_program, layer_of, plain};
 
@@ -33,6 +33,12 @@ enum Role {
     Program,
     /// The slow way of any system call into the kernel.
     SlowEntry,
+    /// The release of a file that is put off until the thread leaves the kernel.
+    LateRelease,
+    /// The end of a thread.
+    Exit,
+    /// Overlayfs's, which lets go of the file below it.
+    Release,
     SoftInterrupts,
     OwnSoftInterrupts,
     Interrupt,
@@ -45,6 +51,8 @@ pub enum Found {
     Layer(Layer),
     /// It is on the slow way of a system call into the kernel: seccomp's, if the process has a filter.
     SlowEntry,
+    /// It releases a file that something else has let go of: overlayfs's, if it was that.
+    LateRelease,
 }
 
 impl Function {
@@ -76,6 +84,12 @@ impl Function {
             Role::Interrupt
         } else if has(SLOW_ENTRY) {
             Role::SlowEntry
+        } else if name == LATE_RELEASE {
+            Role::LateRelease
+        } else if name == EXIT {
+            Role::Exit
+        } else if name == RELEASE {
+            Role::Release
         } else {
             Role::Plain
         };
@@ -97,6 +111,18 @@ impl Function {
         *self != Self::default()
     }
 
+    /// Whether it is overlayfs's release of a file, which lets go of the file below.
+    #[must_use]
+    pub fn is_release(&self) -> bool {
+        self.role == Role::Release
+    }
+
+    /// Whether it is where the release of a file happens that was put off.
+    #[must_use]
+    pub fn is_late_release(&self) -> bool {
+        self.role == Role::LateRelease
+    }
+
     /// Whether only threads with a filter get here.
     #[must_use]
     pub fn is_filter(&self) -> bool {
@@ -112,7 +138,7 @@ const fn bit(layer: Layer) -> u16 {
 #[must_use]
 pub fn classify(functions: impl IntoIterator<Item = Function>) -> Option<Found> {
     let mut found = None;
-    let mut handed_on = 0;
+    let (mut handed_on, mut inside) = (0, 0);
     let mut program = None;
     let mut is_soft = false;
     for function in functions {
@@ -121,6 +147,7 @@ pub fn classify(functions: impl IntoIterator<Item = Function>) -> Option<Found> 
             // A hard interrupt: for whomever it may be.
             Role::Interrupt => return None,
             Role::OwnSoftInterrupts if is_soft => return found,
+            Role::Exit if found == Some(Found::LateRelease) => return None,
             Role::SoftInterrupts => {
                 is_soft = true;
                 found = found.or(program.take().map(Found::Layer));
@@ -147,7 +174,12 @@ pub fn classify(functions: impl IntoIterator<Item = Function>) -> Option<Found> 
                 _ => Found::Layer(layer),
             });
         }
-        handed_on |= function.hands_on;
+        // What hands on is the layer's own way there: only what it calls is not.
+        handed_on |= function.hands_on & inside;
+        inside |= !function.hands_on;
+        if function.role == Role::LateRelease && found.is_none() {
+            found = Some(Found::LateRelease);
+        }
     }
     if is_soft {
         return Some(Found::Layer(Layer::Softirq));

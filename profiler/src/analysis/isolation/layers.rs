@@ -464,6 +464,16 @@ pub(super) const RUNS_PROGRAMS: &[&str] = &[
 /// Functions of seccomp that a thread without a filter goes through, too, where something else takes its calls the slow way.
 pub(super) const SLOW_ENTRY: &[&str] = &["syscall_trace_enter", "__syscall_enter_from_user_work"];
 
+/// Where work is done that was put off until the thread leaves the kernel: the release of files that the kernel has let go
+/// of in the midst of something else, above all.
+pub(super) const LATE_RELEASE: &str = "task_work_run";
+
+/// An exiting thread does it, too, and has more to release.
+pub(super) const EXIT: &str = "do_exit";
+
+/// Overlayfs's release of a file, which lets go of the one below.
+pub(super) const RELEASE: &str = "ovl_release";
+
 /// Where soft interrupts are handled. Up to 6.8 it is `__do_softirq`, which may go by the name of its section.
 pub(super) const SOFT_INTERRUPTS: &[&str] = &[
     "handle_softirqs",

@@ -59,11 +59,19 @@ pub fn layers_of_stacks(row: &Container, functions: &Functions) -> Vec<Option<La
     });
     // That a process has a filter is seen where its calls go through it.
     let filtered: HashSet<u32> = filtered.map(|stack| stack.pid).collect();
+    // From 6.6 on, close(2) releases the file itself at once. Where a process has overlayfs's released so, what comes late is
+    // what they let go of.
+    let at_once = row.stacks.iter().filter(is_sample).filter(|stack| {
+        let has = |is: fn(&Function) -> bool| functions.of_stack(stack).any(|it| is(&it));
+        has(Function::is_release) && !has(Function::is_late_release)
+    });
+    let at_once: HashSet<u32> = at_once.map(|stack| stack.pid).collect();
     let layer = |stack: &Stack| {
         let found = classify(functions.of_stack(stack))?;
         match found {
             Found::Layer(layer) => Some(layer),
             Found::SlowEntry => filtered.contains(&stack.pid).then_some(Layer::Seccomp),
+            Found::LateRelease => at_once.contains(&stack.pid).then_some(Layer::Overlayfs),
         }
     };
     let stacks = row.stacks.iter();

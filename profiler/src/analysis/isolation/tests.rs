@@ -1,7 +1,8 @@
 //! Each layer, by names that it has and by names that look like it.
 
 use super::layers::{LAYERS, OWN_PROGRAMS};
-use super::{Found, Function, Layer, classify};
+use super::{Found, Function, Functions, Isolation, Layer, classify};
+use crate::model::{Container, Frame, FrameKind, FrameTable, Stack, State};
 
 /// The layer of a stack, its innermost function first; functions of modules as `name [module]`.
 fn of(stack: &[&str]) -> Option<Layer> {
@@ -12,7 +13,7 @@ fn of(stack: &[&str]) -> Option<Layer> {
     match classify(functions) {
         Some(Found::Layer(layer)) => Some(layer),
         Some(Found::SlowEntry) => Some(Layer::Seccomp),
-        None => None,
+        Some(Found::LateRelease) | None => None,
     }
 }
 
@@ -285,7 +286,16 @@ fn a_read_that_overlayfs_hands_on_is_no_tax() {
     ];
     let overlay = ["backing_file_read_iter", "ovl_read_iter", "vfs_read"];
     assert_eq!(in_call(&[&read[..], &overlay].concat()), None);
-    // What it does beside is.
+    // What it does beside is, and so is the way there.
+    let way = ["do_iter_readv_writev", "vfs_iter_read"];
+    assert_eq!(
+        in_call(&[&way[..], &overlay].concat()),
+        Some(Layer::Overlayfs)
+    );
+    assert_eq!(
+        in_call(&[&["ext4_file_read_iter"], &way[..], &overlay].concat()),
+        None
+    );
     assert_eq!(in_call(&overlay), Some(Layer::Overlayfs));
     // So is a read for its own purposes, and the charging of what is read.
     let copy_up = ["ovl_copy_up_file", "ovl_copy_up_one", "ovl_open"];
@@ -448,4 +458,92 @@ fn packets_that_go_on_are_no_tax_of_the_bridge() {
         ]),
         None
     );
+}
+
+/// A row with stacks of these processes: in which call, with these functions, the innermost first.
+fn row(table: &mut FrameTable, stacks: &[(u32, &str, &[&str])]) -> Container {
+    let stacks = stacks.iter().map(|(pid, call, functions)| Stack {
+        state: State::OnCpuKernel,
+        pid: *pid,
+        thread: "t".into(),
+        frames: functions
+            .iter()
+            .map(|name| {
+                table.intern(Frame {
+                    function: (*name).into(),
+                    kind: FrameKind::Kernel,
+                    module: None,
+                    address: 0,
+                    inlined: false,
+                    file: None,
+                    line: 0,
+                })
+            })
+            .collect(),
+        count: 1,
+        time_ns: 10,
+        syscall: Some((*call).into()),
+        burnt_quota: false,
+    });
+    let stacks: Vec<Stack> = stacks.collect();
+    Container {
+        samples: stacks.len() as u64,
+        stacks,
+        ..Container::default()
+    }
+}
+
+fn sums(stacks: &[(u32, &str, &[&str])]) -> Vec<(Layer, u64)> {
+    let mut table = FrameTable::default();
+    let row = row(&mut table, stacks);
+    let isolation = Isolation::of(&row, &Functions::of(&table)).unwrap();
+    assert_eq!(isolation.sampled_ns, 10 * stacks.len() as u64);
+    let layers = isolation.layers.iter();
+    layers.map(|it| (it.layer, it.ns)).collect()
+}
+
+#[test]
+fn the_slow_entry_is_seccomps_where_there_is_a_filter() {
+    let filter: &[&str] = &["__seccomp_filter", "syscall_trace_enter"];
+    let entry: &[&str] = &["syscall_trace_enter"];
+    let stacks = [(1, "read", filter), (1, "write", entry), (2, "read", entry)];
+    assert_eq!(sums(&stacks), [(Layer::Seccomp, 20)]);
+}
+
+#[test]
+fn what_overlayfs_lets_go_of_is_its_own() {
+    let leave = ["task_work_run", "exit_to_user_mode_loop"];
+    let late = &[&["ext4_release_file", "__fput"], &leave[..]].concat()[..];
+    let put_off = &[&["ovl_release", "__fput"], &leave[..]].concat()[..];
+    let exit: &[&str] = &["ext4_release_file", "__fput", "task_work_run", "do_exit"];
+    let at_once: &[&str] = &["ovl_release", "__fput", "__x64_sys_close"];
+    let stacks = [
+        (1, "close", late),
+        (1, "close", at_once),
+        (2, "close", late),
+        (1, "exit", exit),
+    ];
+    assert_eq!(sums(&stacks), [(Layer::Overlayfs, 20)]);
+    // Before 6.6 every release is put off: nobody can tell which of them it is.
+    let stacks = [(1, "close", late), (1, "close", put_off)];
+    assert_eq!(sums(&stacks), [(Layer::Overlayfs, 10)]);
+    // A container on a volume.
+    assert_eq!(sums(&[(1, "close", late)]), []);
+}
+
+#[test]
+fn what_only_containers_pay_for_is_the_tax() {
+    let stacks: [(u32, &str, &[&str]); 4] = [
+        (1, "read", &["security_file_permission", "vfs_read"]),
+        (1, "read", &["ovl_permission"]),
+        (1, "read", &["rcu_core", "handle_softirqs", "irq_exit_rcu"]),
+        (1, "read", &["vfs_read"]),
+    ];
+    let mut table = FrameTable::default();
+    let row = row(&mut table, &stacks);
+    let isolation = Isolation::of(&row, &Functions::of_row(&row, &table)).unwrap();
+    assert_eq!((isolation.tax_ns, isolation.tax_samples()), (10, 1));
+    assert_eq!(isolation.layers.len(), 3);
+    let nothing = Container::default();
+    assert_eq!(Isolation::of(&nothing, &Functions::of(&table)), None);
 }

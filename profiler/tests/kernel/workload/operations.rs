@@ -19,7 +19,7 @@ const PAGES: usize = 16;
 /// For `--ms`, does what `--what` says, over and over:
 ///
 /// - `files`: opens, reads and looks at a small file below `--dir`
-/// - `reads`: reads a file of 64 KiB below `--dir`, which stays open
+/// - `reads`: reads a page of a file below `--dir`, which stays open
 /// - `calls`: 20 system calls that do next to nothing
 /// - `pages`: maps memory, touches 16 pages of it, and unmaps it
 /// - `switches`: hands a byte to another thread, and has it back
@@ -63,7 +63,7 @@ fn prepare(options: &Options) -> Result<Operation> {
         }
         "reads" => {
             let file = File::open(dir.join("large"))?;
-            let mut buffer = vec![0; 64 * 1024];
+            let mut buffer = vec![0; PAGE];
             Ok(Box::new(move || {
                 let read = rustix::io::pread(&file, &mut buffer, 0)?;
                 if read == buffer.len() {

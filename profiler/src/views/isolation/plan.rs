@@ -1,0 +1,93 @@
+//! What is asked of the kernel half.
+
+use std::path::PathBuf;
+
+use super::Sampled;
+use super::functions::KernelFunctions;
+use super::run::Samples;
+use crate::Result;
+use crate::bpf::probes::{Hook, Probe};
+use crate::bpf::{Kernel, SamplingEvent, Settings, possible_cpus};
+use crate::collect::{Environment, Hooked, Hooks};
+use crate::model::{Figures as _, Unavailable, ViewId};
+
+/// Samples per second and CPU: next to nothing, and enough for shares over minutes.
+const FREQUENCY_HZ: u64 = 19;
+
+/// What a CPU sends between two looks at the ring, twice over.
+const BYTES_A_CPU: usize = 8 * 1024;
+const RING: (usize, usize) = (64 * 1024, 2 << 20);
+
+const SAMPLES: Probe = Probe {
+    id: "isolation",
+    program: "isolation",
+    hook: Hook::PerfEvent,
+    required: false,
+    gives: "what isolation costs, for the agent",
+    without: "no metrics of what isolation costs",
+};
+
+/// How it is sampled.
+#[derive(Clone, Debug)]
+pub struct IsolationPlan {
+    event: SamplingEvent,
+    kallsyms: PathBuf,
+    /// Size of the ring of samples.
+    bytes: u32,
+}
+
+impl IsolationPlan {
+    /// The program, and a ring as small as it can be.
+    pub(super) const LEAST: Self = Self {
+        event: SamplingEvent::CpuClock,
+        kallsyms: PathBuf::new(),
+        bytes: 4096,
+    };
+
+    /// For this host.
+    ///
+    /// # Errors
+    /// Functions of the kernel have no names here: why there is no such view.
+    pub fn of(env: &Environment, event: SamplingEvent) -> Result<Self, Unavailable> {
+        let kallsyms = env.host.at("/proc/kallsyms");
+        let bytes = possible_cpus().saturating_mul(BYTES_A_CPU);
+        let bytes = bytes.clamp(RING.0, RING.1).next_power_of_two();
+        match KernelFunctions::read(&kallsyms) {
+            Ok(_) => Ok(Self {
+                event,
+                kallsyms,
+                bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            }),
+            Err(problem) => Err(Unavailable {
+                view: Sampled::VIEW,
+                cause: format!("{}: {}", SAMPLES.without, problem.explain()),
+            }),
+        }
+    }
+}
+
+impl Hooks for IsolationPlan {
+    fn id(&self) -> ViewId {
+        Sampled::VIEW
+    }
+
+    fn probes(&self) -> Vec<&'static Probe> {
+        vec![&SAMPLES]
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            globals: Vec::new(),
+            map_sizes: vec![("ISOLATION", self.bytes)],
+        }
+    }
+
+    fn sampling(&self) -> Option<(SamplingEvent, u64)> {
+        Some((self.event, FREQUENCY_HZ))
+    }
+
+    fn open(&self, kernel: &mut Kernel) -> Result<Box<dyn Hooked>> {
+        let period_ns = 1_000_000_000 / FREQUENCY_HZ;
+        Ok(Box::new(Samples::open(kernel, &self.kallsyms, period_ns)?))
+    }
+}
