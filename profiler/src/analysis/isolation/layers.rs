@@ -150,6 +150,7 @@ pub const LAYERS: &[Row] = &[
             "vfs_rename",
             "vfs_readlink",
             "notify_change",
+            "touch_atime",
         ],
         keeps: &["ovl_copy_*", "ovl_lookup*", "ovl_whiteout*", "ovl_cleanup*"],
         ..NOTHING
@@ -436,6 +437,7 @@ pub const OWN_PROGRAMS: &[&str] = &[
     "cgroup_mkdir",
     "cgroup_rmdir",
     "complete_stacks",
+    "isolation",
     "on_cpu",
     "process_exec",
     "release_fentry",

@@ -15,4 +15,4 @@ mod tests;
 
 pub use classify::{Found, Function, classify};
 pub use layers::{LAYERS, Layer, Payer};
-pub use tax::{Functions, Isolation, LayerTime, layers_of_stacks};
+pub use tax::{Calibrated, Functions, Isolation, LayerTime, layers_of_stacks};

@@ -91,6 +91,17 @@ pub struct LayerTime {
     pub samples: u64,
 }
 
+/// What a filter adds to counted system calls, by what was measured on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Calibrated {
+    /// System calls that ended.
+    pub calls: u64,
+    /// If the kernel knew all answers by the number of the call.
+    pub least_ns: u64,
+    /// If a short filter ran for each; a longer one takes longer.
+    pub filtered_ns: u64,
+}
+
 /// What isolation costs a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Isolation {
@@ -100,6 +111,9 @@ pub struct Isolation {
     pub tax_ns: u64,
     /// Every layer that was seen, most time first.
     pub layers: Vec<LayerTime>,
+    /// What seccomp costs by measured calls, apart from what was sampled; in `ctprof report --calibrate` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<Calibrated>,
     /// Time that a CPU quota stopped its threads for; absent where nobody tells it apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttled_ns: Option<u64>,
@@ -139,6 +153,7 @@ impl Isolation {
             tax_ns: sum(paid.map(|it| it.ns)),
             throttled_ns: row.time_ns.get(&State::Throttled).copied(),
             waited_for_others_ns: None,
+            calibrated: None,
             layers,
         })
     }

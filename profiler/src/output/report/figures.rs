@@ -31,6 +31,7 @@ pub(super) fn lines(
         ),
         ("cgroup", cgroup(container, full)),
         ("isolation", isolation::tax(container, full)),
+        ("calibrated", isolation::calibrated(container)),
     ]);
     lines.extend(container.views.lines(About::Cgroup));
     if full {

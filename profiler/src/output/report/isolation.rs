@@ -3,7 +3,7 @@
 use crate::analysis::isolation::{Isolation, LayerTime, Payer};
 use crate::analysis::summary::ContainerSummary;
 use crate::model::Runtime;
-use crate::model::units::{duration, percent};
+use crate::model::units::{counted, duration, percent};
 
 /// A tax with less of the time on the CPU says nothing about why something is slow.
 const NOTABLE: f64 = 0.01;
@@ -63,6 +63,18 @@ pub(super) fn controller(container: &ContainerSummary) -> Option<String> {
         ));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// What seccomp costs by calibration.
+pub(super) fn calibrated(container: &ContainerSummary) -> Option<String> {
+    let it = container.isolation.as_ref()?.calibrated?;
+    Some(format!(
+        "{} under a seccomp filter cost {} if the kernel knew every answer, {} if a short filter ran for each (measured on \
+         this host now, in place of what was sampled)",
+        counted(it.calls, "system call"),
+        duration(it.least_ns),
+        duration(it.filtered_ns)
+    ))
 }
 
 fn share(part: u64, whole: u64) -> f64 {

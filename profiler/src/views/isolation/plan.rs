@@ -3,20 +3,21 @@
 use std::path::PathBuf;
 
 use super::Sampled;
-use super::functions::KernelFunctions;
 use super::run::Samples;
 use crate::Result;
 use crate::bpf::probes::{Hook, Probe};
 use crate::bpf::{Kernel, SamplingEvent, Settings, possible_cpus};
 use crate::collect::{Environment, Hooked, Hooks};
-use crate::model::{Figures as _, Unavailable, ViewId};
+use crate::host::kernel::shows_kernel_addresses;
+use crate::model::{Figures as _, Problem, Unavailable, ViewId};
 
 /// Samples per second and CPU: next to nothing, and enough for shares over minutes.
 const FREQUENCY_HZ: u64 = 19;
 
 /// What a CPU sends between two looks at the ring, twice over.
 const BYTES_A_CPU: usize = 8 * 1024;
-const RING: (usize, usize) = (64 * 1024, 2 << 20);
+/// Least and most: the ring also holds what comes until the kernel's functions are known.
+const RING: (usize, usize) = (256 * 1024, 2 << 20);
 
 const SAMPLES: Probe = Probe {
     id: "isolation",
@@ -52,17 +53,18 @@ impl IsolationPlan {
         let kallsyms = env.host.at("/proc/kallsyms");
         let bytes = possible_cpus().saturating_mul(BYTES_A_CPU);
         let bytes = bytes.clamp(RING.0, RING.1).next_power_of_two();
-        match KernelFunctions::read(&kallsyms) {
-            Ok(_) => Ok(Self {
-                event,
-                kallsyms,
-                bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            }),
-            Err(problem) => Err(Unavailable {
+        if !shows_kernel_addresses(&env.host) {
+            let problem = Problem::KernelAddressesHidden;
+            return Err(Unavailable {
                 view: Sampled::VIEW,
                 cause: format!("{}: {}", SAMPLES.without, problem.explain()),
-            }),
+            });
         }
+        Ok(Self {
+            event,
+            kallsyms,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        })
     }
 }
 
