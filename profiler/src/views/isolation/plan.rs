@@ -32,7 +32,8 @@ const SAMPLES: Probe = Probe {
 #[derive(Clone, Debug)]
 pub struct IsolationPlan {
     event: SamplingEvent,
-    kallsyms: PathBuf,
+    /// The kernel's list of its functions; `None` where nothing is to be sampled.
+    kallsyms: Option<PathBuf>,
     /// Size of the ring of samples.
     bytes: u32,
 }
@@ -41,7 +42,7 @@ impl IsolationPlan {
     /// The program, and a ring as small as it can be.
     pub(super) const LEAST: Self = Self {
         event: SamplingEvent::CpuClock,
-        kallsyms: PathBuf::new(),
+        kallsyms: None,
         bytes: 4096,
     };
 
@@ -62,7 +63,7 @@ impl IsolationPlan {
         }
         Ok(Self {
             event,
-            kallsyms,
+            kallsyms: Some(kallsyms),
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         })
     }
@@ -90,6 +91,10 @@ impl Hooks for IsolationPlan {
 
     fn open(&self, kernel: &mut Kernel) -> Result<Box<dyn Hooked>> {
         let period_ns = 1_000_000_000 / FREQUENCY_HZ;
-        Ok(Box::new(Samples::open(kernel, &self.kallsyms, period_ns)?))
+        Ok(Box::new(Samples::open(
+            kernel,
+            self.kallsyms.as_deref(),
+            period_ns,
+        )?))
     }
 }

@@ -93,7 +93,7 @@ impl Sorter {
 pub(super) struct Samples {
     ring: Ring,
     sorter: Sorter,
-    kallsyms: PathBuf,
+    kallsyms: Option<PathBuf>,
     /// Functions that are being looked up.
     coming: Option<Receiver<KernelFunctions>>,
     looked_up: Instant,
@@ -108,12 +108,16 @@ impl std::fmt::Debug for Ring {
 }
 
 impl Samples {
-    pub(super) fn open(kernel: &mut Kernel, kallsyms: &Path, period_ns: u64) -> Result<Self> {
+    pub(super) fn open(
+        kernel: &mut Kernel,
+        kallsyms: Option<&Path>,
+        period_ns: u64,
+    ) -> Result<Self> {
         Ok(Self {
             ring: Ring(kernel.take("ISOLATION")?),
             sorter: Sorter::new(KernelFunctions::default(), period_ns),
-            kallsyms: kallsyms.to_owned(),
-            coming: Some(look_up(kallsyms)),
+            kallsyms: kallsyms.map(Path::to_owned),
+            coming: kallsyms.map(look_up),
             looked_up: Instant::now(),
         })
     }
@@ -167,7 +171,7 @@ impl Hooked for Samples {
     fn tick(&mut self) {
         if self.looked_up.elapsed() >= REFRESH {
             self.looked_up = Instant::now();
-            self.coming = Some(look_up(&self.kallsyms));
+            self.coming = self.kallsyms.as_deref().map(look_up);
         }
         self.drain();
     }
