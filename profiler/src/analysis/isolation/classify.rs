@@ -9,8 +9,8 @@
 //!   interrupt and now lets it happen.
 
 use super::layers::{
-    EXIT, INTERRUPTS, LATE_RELEASE, LAYERS, Layer, OWN_PROGRAMS, OWN_SOFT_INTERRUPTS, RELEASE,
-    RUNS_PROGRAMS, SLOW_ENTRY, SOFT_INTERRUPTS,
+    DETOURS, EXIT, INTERRUPTS, LATE_RELEASE, LAYERS, Layer, OWN_PROGRAMS, OWN_SOFT_INTERRUPTS,
+    RELEASE, RUNS_PROGRAMS, SLOW_ENTRY, SOFT_INTERRUPTS,
 };
 use super::pattern::{any_fits, bpf_program, layer_of, plain};
 
@@ -29,6 +29,8 @@ pub struct Function {
 enum Role {
     #[default]
     Plain,
+    /// No function of its own.
+    Detour,
     /// Code of a BPF program.
     Program,
     /// The slow way of any system call into the kernel.
@@ -76,7 +78,9 @@ impl Function {
                 ..Self::default()
             };
         }
-        let role = if has(SOFT_INTERRUPTS) {
+        let role = if has(DETOURS) {
+            Role::Detour
+        } else if has(SOFT_INTERRUPTS) {
             Role::SoftInterrupts
         } else if has(OWN_SOFT_INTERRUPTS) {
             Role::OwnSoftInterrupts
@@ -143,6 +147,7 @@ pub fn classify(functions: impl IntoIterator<Item = Function>) -> Option<Found> 
     let mut is_soft = false;
     for function in functions {
         match function.role {
+            Role::Detour => continue,
             Role::Interrupt if is_soft => return Some(Found::Layer(Layer::Softirq)),
             // A hard interrupt: for whomever it may be.
             Role::Interrupt => return None,

@@ -466,6 +466,15 @@ pub(super) const RUNS_PROGRAMS: &[&str] = &[
 /// Functions of seccomp that a thread without a filter goes through, too, where something else takes its calls the slow way.
 pub(super) const SLOW_ENTRY: &[&str] = &["syscall_trace_enter", "__syscall_enter_from_user_work"];
 
+/// Detours that a jump through a register or a return takes on CPUs that mispredict them: part of the function that jumps.
+pub(super) const DETOURS: &[&str] = &[
+    "*__x86_indirect_*",
+    "*__x86_return_thunk",
+    "srso_*",
+    "retbleed_*",
+    "its_return_thunk",
+];
+
 /// Where work is done that was put off until the thread leaves the kernel: the release of files that the kernel has let go
 /// of in the midst of something else, above all.
 pub(super) const LATE_RELEASE: &str = "task_work_run";
