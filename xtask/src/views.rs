@@ -11,7 +11,7 @@ use crate::paths;
 const HALVES: [&str; 2] = ["profiler/src", "profiler-ebpf/src"];
 
 /// Who may name a view all the same, and why: the view, a path, the reason.
-const MAY_NAME: [(&str, &str, &str); 5] = [
+const MAY_NAME: [(&str, &str, &str); 9] = [
     (
         "syscalls",
         "profiler/src/cli/syscalls/",
@@ -36,6 +36,26 @@ const MAY_NAME: [(&str, &str, &str); 5] = [
         "syscalls",
         "profiler/src/store/directory.rs",
         "that graph's files",
+    ),
+    (
+        "isolation",
+        "profiler/src/compare/metrics/",
+        "figures of recordings, which tell it from their own samples; the view is the agent's",
+    ),
+    (
+        "isolation",
+        "profiler/src/compare/between_runs.rs",
+        "the same figures",
+    ),
+    (
+        "isolation",
+        "profiler/src/output/",
+        "the same, in the report and as a flame graph",
+    ),
+    (
+        "isolation",
+        "profiler/src/store/directory.rs",
+        "that graph's file",
     ),
 ];
 

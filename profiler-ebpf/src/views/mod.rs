@@ -8,4 +8,5 @@
 
 views! {
     syscalls,
+    isolation,
 }

@@ -16,7 +16,7 @@ use crate::bpf::{SamplingEvent, Statistics};
 use crate::collect::{Endless, Environment, Hooks, Live, SessionPlan, Unwind};
 use crate::host::stolen::stolen;
 use crate::host::{Host, kernel};
-use crate::model::{Grouping, ProgramCost, Reading, StateGroup, ViewId};
+use crate::model::{Grouping, ProgramCost, Reading, StateGroup, Unavailable, ViewId};
 use crate::target::Resolved;
 use crate::views;
 
@@ -40,6 +40,8 @@ pub struct CorePlan {
     pub unwind: Unwind,
     /// Views that are measured because somebody asked.
     pub views: BTreeSet<ViewId>,
+    /// Views that are measured because nobody said not to.
+    pub standing: BTreeSet<ViewId>,
     /// Let the kernel measure what BPF programs cost.
     pub bpf_statistics: bool,
     /// Most rows of a reading; those beyond count as `other`.
@@ -61,6 +63,7 @@ impl Default for CorePlan {
             profiles: false,
             unwind: Unwind::Auto,
             views: BTreeSet::new(),
+            standing: BTreeSet::new(),
             bpf_statistics: false,
             max_groups: 2_000,
             top_culprits: 5,
@@ -86,10 +89,18 @@ pub async fn run(
     let plan = plans.borrow_and_update().clone();
     let statistics = plan.bpf_statistics.then(Statistics::enable).transpose()?;
     let everything = Resolved::default();
-    let views = views::asked(env, &plan.views)?;
+    let event = SamplingEvent::best();
+    let mut unavailable = Vec::new();
+    let mut views = views::asked(env, &plan.views)?;
+    for (_, it) in views::standing().filter(|(view, _)| plan.standing.contains(view)) {
+        match (it.hooks)(env, event) {
+            Ok(hooks) => views.push(hooks),
+            Err(cause) => unavailable.push(cause),
+        }
+    }
     let views: Vec<&dyn Hooks> = views.iter().map(|view| &**view).collect();
     let session = SessionPlan {
-        event: SamplingEvent::best(),
+        event,
         frequency_hz: frequency(&env.host),
         stacks: if plan.profiles { &StateGroup::ALL } else { &[] },
         stacks_on_demand: plan.profiles,
@@ -101,7 +112,7 @@ pub async fn run(
         log: plan.log,
         ..SessionPlan::new(env, &everything)
     };
-    let (frequency_hz, event) = (session.frequency_hz, session.event);
+    let frequency_hz = session.frequency_hz;
     let live = Live::start(session)?;
     let groups = Groups::new(&plan, &env.hierarchy, env.containers());
     let mut core = Core {
@@ -114,6 +125,7 @@ pub async fn run(
         last: None,
         stolen: FollowedStolen::default(),
         statistics,
+        unavailable,
     };
     let _ = ready.send(true);
     // What the kernel counted before does not count: its figures are compared with those of now.
@@ -154,6 +166,8 @@ struct Core<'a> {
     last: Option<(Instant, Arc<Reading>)>,
     stolen: FollowedStolen,
     statistics: Option<Statistics>,
+    /// What was known not to be there before the session began.
+    unavailable: Vec<Unavailable>,
 }
 
 impl Core<'_> {
@@ -192,7 +206,7 @@ impl Core<'_> {
         reading.uptime = self.started.elapsed();
         reading.stolen = self.stolen.follow(stolen(self.host));
         reading.lost = self.live.lost()?;
-        reading.unavailable = self.live.unavailable().to_vec();
+        reading.unavailable = [self.live.unavailable(), &self.unavailable].concat();
         reading.programs = self.programs();
         Ok(reading)
     }

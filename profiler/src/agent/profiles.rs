@@ -181,7 +181,7 @@ impl Drop for Slot {
 const fn stacks(form: Form) -> &'static [StateGroup] {
     match form {
         Form::Pprof | Form::Graph(Graph::WallClock | Graph::Syscalls) => &StateGroup::ALL,
-        Form::Graph(Graph::OnCpu) => &[StateGroup::OnCpu],
+        Form::Graph(Graph::OnCpu | Graph::Isolation) => &[StateGroup::OnCpu],
         Form::Graph(Graph::OffCpu) => &[StateGroup::Blocked],
         Form::Graph(Graph::RunQueue) => &[StateGroup::RunQueue],
         // What burnt the quota is beside it.

@@ -160,6 +160,7 @@ fn core_plan(settings: &Settings, base: &CorePlan) -> CorePlan {
         profiles: settings.profiles,
         unwind: settings.unwind,
         views: settings.views.clone(),
+        standing: settings.standing.clone(),
         bpf_statistics: settings.bpf_statistics,
         max_groups: settings.max_containers,
         top_culprits: settings.top_culprits,

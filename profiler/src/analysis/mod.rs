@@ -6,10 +6,12 @@
 //! - `threads`: which threads belong together, and which are idle
 //! - `blame`, `functions`: which functions have the time
 //! - `causes`: why a container is slow
+//! - `isolation`: what its isolation costs
 
 pub mod blame;
 pub mod causes;
 pub mod functions;
+pub mod isolation;
 pub mod names;
 pub mod stacks;
 pub mod states;
@@ -17,6 +19,7 @@ pub mod summary;
 pub mod threads;
 
 use crate::model::Window;
+use isolation::{LAYERS, Layer, Payer};
 use stacks::Stacks;
 use summary::Summary;
 use threads::Threads;
@@ -32,6 +35,8 @@ pub struct View {
     pub burnt_quota: Stacks,
     /// Those stacks of threads in a system call, whose outermost frame is the call.
     pub calls: Stacks,
+    /// Those stacks in which the isolation of containers takes time, layer by layer.
+    pub isolation: Vec<(Layer, Stacks)>,
     /// The threads of all stacks.
     pub threads: Threads,
 }
@@ -47,6 +52,7 @@ impl View {
             stacks,
             burnt_quota: Stacks::of_burnt_quota(window, &order),
             calls: Stacks::of_calls(window, &order),
+            isolation: isolation_stacks(window, &order),
             summary,
         };
         (view, order)
@@ -61,4 +67,30 @@ impl View {
             .map(|container| container.label.as_str())
             .collect()
     }
+}
+
+/// The stacks of each layer that only containers pay for, those with most time first.
+fn isolation_stacks(window: &Window, order: &[usize]) -> Vec<(Layer, Stacks)> {
+    let functions = isolation::Functions::of(&window.frames);
+    let layers: Vec<_> = order
+        .iter()
+        .map(|index| isolation::layers_of_stacks(&window.rows[*index], &functions))
+        .collect();
+    let paid = LAYERS.iter().filter(|row| row.payer == Payer::Container);
+    let mut all: Vec<(u64, Layer, Stacks)> = paid
+        .map(|row| {
+            let is_of_layer = |container: usize, stack: usize| {
+                let layer = layers[container].get(stack).copied().flatten();
+                layer == Some(row.layer)
+            };
+            let stacks = Stacks::of_part(window, order, is_of_layer);
+            let ns = stacks.iter().map(|stack| stack.ns);
+            (ns.fold(0, u64::saturating_add), row.layer, stacks)
+        })
+        .filter(|(ns, ..)| *ns > 0)
+        .collect();
+    all.sort_by_key(|(ns, layer, _)| (std::cmp::Reverse(*ns), *layer));
+    all.into_iter()
+        .map(|(_, layer, stacks)| (layer, stacks))
+        .collect()
 }

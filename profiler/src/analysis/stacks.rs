@@ -103,6 +103,25 @@ impl Stacks {
         naming.builder.finish()
     }
 
+    /// The stacks that are meant, by the position of their container in the summary and their own in its row: a part of
+    /// [`of`](Self::of).
+    #[must_use]
+    pub fn of_part(
+        window: &Window,
+        order: &[usize],
+        is_meant: impl Fn(usize, usize) -> bool,
+    ) -> Self {
+        let mut naming = Naming::new(&window.frames);
+        for (position, index) in order.iter().enumerate() {
+            for (at, stack) in window.rows[*index].stacks.iter().enumerate() {
+                if is_meant(position, at) {
+                    naming.push(position, None, stack);
+                }
+            }
+        }
+        naming.builder.finish()
+    }
+
     /// Every name, in order.
     #[must_use]
     pub fn names(&self) -> &[Name] {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::causes::Cause;
 use super::functions::Function;
+use super::isolation::{self, Isolation};
 use super::names;
 use super::states::Meaning;
 use crate::model::{
@@ -132,6 +133,9 @@ pub struct ContainerSummary {
     /// The cgroup's own figures; absent where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cfs: Option<CfsFigures>,
+    /// What its isolation costs; absent where nothing was sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// On-CPU samples.
     pub samples: u64,
     /// How far the stacks reach, in samples.
@@ -192,8 +196,14 @@ impl Summary {
     #[must_use]
     pub fn of(window: &Window) -> (Self, Vec<usize>) {
         let labels = names::labels(window.rows.iter().map(|c| &c.identity));
+        let functions = isolation::Functions::of(&window.frames);
         let mut rows: Vec<(usize, ContainerSummary)> = (0..window.rows.len())
-            .map(|position| (position, summarize(&window.rows, &labels, position)))
+            .map(|position| {
+                let mut summary = summarize(&window.rows, &labels, position);
+                let isolation = Isolation::of(&window.rows[position], &functions);
+                summary.isolation = isolation.map(|it| it.beside(summary.delayed_by.as_deref()));
+                (position, summary)
+            })
             .collect();
         rows.sort_by(|(_, a), (_, b)| {
             let times = |c: &ContainerSummary| (c.stalled_ns(), c.on_cpu_ns());
@@ -281,6 +291,7 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
         blocking_syscalls: ledger::blocking_syscalls(container),
         views: Shown::from(container),
         cfs: container.cfs,
+        isolation: None,
         samples: container.samples,
         stacks: container.quality,
         wait_stacks: container.wait_quality,

@@ -82,6 +82,7 @@ fn clocks(event: SamplingEvent, frequency_hz: u64) -> Vec<u64> {
 /// The attached perf events, by CPU.
 #[derive(Debug)]
 pub struct Sampler {
+    program: &'static str,
     event: SamplingEvent,
     clocks: Vec<u64>,
     links: BTreeMap<u32, Vec<PerfEventLinkId>>,
@@ -94,7 +95,21 @@ impl Sampler {
     /// # Errors
     /// Perf refuses the event on every CPU.
     pub fn start(kernel: &mut Kernel, event: SamplingEvent, frequency_hz: u64) -> Result<Self> {
+        Self::of(ON_CPU.program, kernel, event, frequency_hz)
+    }
+
+    /// The same with another program.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn of(
+        program: &'static str,
+        kernel: &mut Kernel,
+        event: SamplingEvent,
+        frequency_hz: u64,
+    ) -> Result<Self> {
         let mut sampler = Self {
+            program,
             event,
             clocks: clocks(event, frequency_hz),
             links: BTreeMap::new(),
@@ -123,7 +138,7 @@ impl Sampler {
         for cpu in gone {
             for link in self.links.remove(&cpu).into_iter().flatten() {
                 // The event died with its CPU; detaching frees what is left of it.
-                let _ = program(kernel)?.detach(link);
+                let _ = program(kernel, self.program)?.detach(link);
             }
         }
         let mut refused = None;
@@ -134,7 +149,12 @@ impl Sampler {
             let scope = PerfEventScope::AllProcessesOneCpu { cpu };
             for clock in &self.clocks {
                 let policy = SamplePolicy::Frequency(*clock);
-                match program(kernel)?.attach(self.event.config(), scope, policy, false) {
+                match program(kernel, self.program)?.attach(
+                    self.event.config(),
+                    scope,
+                    policy,
+                    false,
+                ) {
                     Ok(link) => self.links.entry(cpu).or_default().push(link),
                     Err(error) => refused = Some((cpu, describe(&error))),
                 }
@@ -157,7 +177,7 @@ impl Sampler {
     /// Detaches everywhere: no sample is taken after this returns.
     pub fn stop(&mut self, kernel: &mut Kernel) {
         for link in std::mem::take(&mut self.links).into_values().flatten() {
-            if let Ok(program) = program(kernel) {
+            if let Ok(program) = program(kernel, self.program) {
                 let _ = program.detach(link);
             }
         }
@@ -170,11 +190,11 @@ impl Sampler {
     }
 }
 
-fn program(kernel: &mut Kernel) -> Result<&mut PerfEvent> {
+fn program<'a>(kernel: &'a mut Kernel, name: &str) -> Result<&'a mut PerfEvent> {
     kernel
         .ebpf
-        .program_mut(ON_CPU.program)
-        .ok_or_else(|| Error::Failed(format!("the BPF object has no program {}", ON_CPU.program)))?
+        .program_mut(name)
+        .ok_or_else(|| Error::Failed(format!("the BPF object has no program {name}")))?
         .try_into()
         .map_err(|error: aya::programs::ProgramError| Error::Failed(describe(&error)))
 }

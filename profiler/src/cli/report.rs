@@ -8,11 +8,15 @@ use clap::{Args, ValueEnum};
 
 use super::Format;
 use crate::analysis::View;
+use crate::analysis::isolation::{Calibrated, Layer};
 use crate::analysis::summary::{ContainerSummary, Summary};
+use crate::host::calibration;
+use crate::model::Window;
 use crate::model::text::printable;
 use crate::output::flamegraph::{self, Graph};
 use crate::output::report::{self, Options};
 use crate::target::nearest;
+use crate::views::syscalls::Syscalls;
 use crate::{Error, Result, store};
 
 /// Longest list of names in an error.
@@ -35,6 +39,10 @@ pub struct ReportArgs {
     /// Form of the report
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Measure on this host, in about a third of a second, what a seccomp filter adds to a system call, and say what that makes of
+    /// the calls of containers under one; for recordings of this host, with --syscalls
+    #[arg(long)]
+    pub calibrate: bool,
     /// Also draw a flame graph of the shown containers into this file
     #[arg(long, value_name = "OUT.svg")]
     pub flamegraph: Option<PathBuf>,
@@ -58,7 +66,11 @@ impl ValueEnum for Graph {
 
 /// Reads the recording and prints it to stdout.
 pub fn run(args: &ReportArgs) -> Result<()> {
-    let (view, _) = View::of(&store::read(&args.dir)?);
+    let window = store::read(&args.dir)?;
+    let (mut view, order) = View::of(&window);
+    if args.calibrate {
+        calibrate(&window, &order, &mut view.summary)?;
+    }
     let only = if args.container.is_empty() {
         None
     } else {
@@ -80,6 +92,44 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     }
     .and_then(|()| out.flush())
     .map_err(|error| Error::io("write the report to", Path::new("stdout"), &error))
+}
+
+/// Says of containers under a seccomp filter what that costs their calls.
+fn calibrate(window: &Window, order: &[usize], summary: &mut Summary) -> Result<()> {
+    let kernel = rustix::system::uname();
+    let kernel = kernel.release().to_string_lossy();
+    if kernel != window.kernel.as_str() {
+        return Err(Error::Usage(format!(
+            "cannot calibrate a recording of Linux {}: this is Linux {kernel}; run it on the recorded host",
+            printable(&window.kernel, MAX_HINT_CHARS)
+        )));
+    }
+    let calls = |index: usize| window.rows[index].measured.get::<Syscalls>();
+    if order.iter().all(|index| calls(*index).is_none()) {
+        return Err(Error::Usage(
+            "cannot calibrate a recording without system calls; record with --syscalls".to_owned(),
+        ));
+    }
+    let cost = calibration::seccomp().map_err(|error| {
+        Error::Failed(format!(
+            "cannot measure what a seccomp filter costs: {error}"
+        ))
+    })?;
+    for (container, index) in summary.containers.iter_mut().zip(order) {
+        let (Some(isolation), Some(calls)) = (&mut container.isolation, calls(*index)) else {
+            continue;
+        };
+        if isolation.layers.iter().any(|it| it.layer == Layer::Seccomp) {
+            let calls = calls.0.iter().map(|call| call.count);
+            let calls = calls.fold(0, u64::saturating_add);
+            isolation.calibrated = Some(Calibrated {
+                calls,
+                least_ns: (calls as f64 * cost.answered) as u64,
+                filtered_ns: (calls as f64 * cost.filtered) as u64,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Positions of the containers that the names mean, in the order of the summary.

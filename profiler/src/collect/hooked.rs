@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::RawPart;
-use crate::bpf::probes::Probe;
-use crate::bpf::{Kernel, Links, ProbeState, Settings};
+use crate::bpf::probes::{Hook, Probe};
+use crate::bpf::{Kernel, Links, ProbeState, Sampler, SamplingEvent, Settings};
 use crate::model::{Unavailable, ViewId};
 use crate::{Result, views};
 
@@ -27,6 +27,11 @@ pub trait Hooks: Debug + Sync {
         false
     }
 
+    /// What its programs on perf events are run by, and how often a second and CPU.
+    fn sampling(&self) -> Option<(SamplingEvent, u64)> {
+        None
+    }
+
     /// Takes its maps out of the loaded object.
     ///
     /// # Errors
@@ -36,6 +41,9 @@ pub trait Hooks: Debug + Sync {
 
 /// The maps of a view while they are filled.
 pub trait Hooked: Any + Debug {
+    /// Called twice a second.
+    fn tick(&mut self) {}
+
     /// Everything counted since the session began.
     ///
     /// # Errors
@@ -110,11 +118,11 @@ impl FromIterator<Arc<dyn Raw>> for RawViews {
     }
 }
 
-/// What these views ask of the kernel half; the maps of others have one entry.
+/// What these views ask of the kernel half; the maps of others are as small as they can be.
 pub(crate) fn settings(wanted: &[&dyn Hooks]) -> Settings {
     let mut settings = Settings::default();
-    for (map, _) in views::hooks().flat_map(|view| view.settings().map_sizes) {
-        settings.map_sizes.push((map, 1));
+    for view in views::hooks() {
+        settings.map_sizes.extend(view.settings().map_sizes);
     }
     for wanted in wanted.iter().map(|view| view.settings()) {
         settings.map_sizes.extend(wanted.map_sizes);
@@ -128,8 +136,25 @@ pub(crate) fn settings(wanted: &[&dyn Hooks]) -> Settings {
 struct One {
     id: ViewId,
     probes: Vec<&'static Probe>,
+    sampling: Option<(SamplingEvent, u64)>,
     links: Option<Links>,
+    samplers: Vec<Sampler>,
     maps: Box<dyn Hooked>,
+}
+
+impl One {
+    fn attach(&mut self, kernel: &mut Kernel) -> std::result::Result<Links, String> {
+        let is_sampled = |probe: &&'static Probe| probe.hook == Hook::PerfEvent;
+        if let Some((event, frequency_hz)) = self.sampling {
+            for probe in self.probes.iter().copied().filter(is_sampled) {
+                let sampler = Sampler::of(probe.program, kernel, event, frequency_hz);
+                self.samplers
+                    .push(sampler.map_err(|error| error.to_string())?);
+            }
+        }
+        let hooks = self.probes.iter().copied();
+        Links::attach(kernel, hooks.filter(|probe| !is_sampled(probe)))
+    }
 }
 
 /// The views of a session.
@@ -160,7 +185,9 @@ impl HookedViews {
                 None => all.push(One {
                     id,
                     probes,
+                    sampling: view.sampling(),
                     links: None,
+                    samplers: Vec::new(),
                     maps,
                 }),
             }
@@ -171,7 +198,7 @@ impl HookedViews {
     /// Attaches their programs. Views whose programs the kernel refuses are not there any more.
     pub(super) fn attach(&mut self, kernel: &mut Kernel, unavailable: &mut Vec<Unavailable>) {
         self.0.retain_mut(|view| {
-            match Links::attach(kernel, view.probes.iter().copied()) {
+            match view.attach(kernel) {
                 Ok(links) => view.links = Some(links),
                 Err(cause) => unavailable.push(Unavailable {
                     view: view.id.clone(),
@@ -180,6 +207,17 @@ impl HookedViews {
             }
             view.links.is_some()
         });
+    }
+
+    /// Takes over what must not wait for a reading, and follows CPUs that come and go.
+    pub(super) fn tick(&mut self, kernel: &mut Kernel) -> Result<()> {
+        for view in &mut self.0 {
+            view.maps.tick();
+            for sampler in &mut view.samplers {
+                sampler.follow_cpus(kernel)?;
+            }
+        }
+        Ok(())
     }
 
     /// Nothing is counted after this.
@@ -292,7 +330,9 @@ mod tests {
         let of = |number| One {
             id: ViewId::new("fake"),
             probes: Vec::new(),
+            sampling: None,
             links: None,
+            samplers: Vec::new(),
             maps: Box::new(Fake(number)),
         };
         HookedViews(vec![of(4), of(7)])

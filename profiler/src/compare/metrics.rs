@@ -1,10 +1,16 @@
 //! Every figure that two rows are compared by: one table for reports, rules, JSON and the manual.
+//!
+//! - here: those of the ledger and of samples, and how all are read
+//! - `isolation`: what isolation costs, off samples as well
+
+mod isolation;
 
 use std::collections::BTreeSet;
 
 use super::between_runs;
 use super::judge::Figure;
 use super::series::Series;
+use crate::analysis::isolation::Layer;
 use crate::model::comparable::{self, Dimension, OfSlice};
 use crate::model::{Container, State};
 use crate::views::{self, Amount, Entry};
@@ -34,6 +40,8 @@ enum Read {
     Plain(comparable::Read),
     /// On-CPU time of samples in user space (false) or in the kernel (true).
     OnCpu(bool),
+    /// On-CPU time of samples in this layer of isolation; `None` for all that only containers pay for.
+    Isolation(Option<Layer>),
     /// Waits for a CPU: the time that this share of them stays below.
     RunQueue(f64),
 }
@@ -171,7 +179,8 @@ pub fn all() -> impl Iterator<Item = Metric> {
             read: Read::Plain(it.read),
         })
     });
-    LEDGER.iter().copied().chain(of_views)
+    let own = LEDGER.iter().chain(isolation::METRICS);
+    own.copied().chain(of_views)
 }
 
 /// What sums are divided by, window by window, for one side.
@@ -224,6 +233,10 @@ impl Metric {
                     State::OnCpuUser
                 };
                 let (sums, samples) = series.on_cpu(state);
+                (row.samples > 0).then(|| ratio(series, per, Dimension::Time, sums, Some(samples)))
+            }
+            Read::Isolation(layer) => {
+                let (sums, samples) = series.isolation(layer);
                 (row.samples > 0).then(|| ratio(series, per, Dimension::Time, sums, Some(samples)))
             }
             Read::Plain(comparable::Read::Mean(sum, count)) => {

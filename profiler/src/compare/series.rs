@@ -1,7 +1,9 @@
 //! A row window by window: what every figure of it is read off.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
+use crate::analysis::isolation::{Functions, Layer, Payer, layers_of_stacks};
 use crate::analysis::names::{Name, NameKind};
 use crate::model::{Container, FrameTable, Slice, SlicePart, State, StateGroup, ViewId, Window};
 
@@ -41,10 +43,13 @@ pub(super) struct Series<'a> {
     known: Vec<FunctionKey>,
     /// Time on the CPU that a sample stands for, in each window.
     pub(super) ns_a_sample: Vec<f64>,
+    frames: &'a FrameTable,
+    /// Layers of isolation of each of the row's stacks.
+    layers: OnceCell<Vec<Option<Layer>>>,
 }
 
 impl<'a> Series<'a> {
-    pub(super) fn of(window: &Window, row: &'a Container, frames: &FrameTable) -> Self {
+    pub(super) fn of(window: &Window, row: &'a Container, frames: &'a FrameTable) -> Self {
         let together = together(window);
         let pieces = window.slices_ns.chunks(together);
         let seconds: Vec<f64> = pieces
@@ -65,6 +70,8 @@ impl<'a> Series<'a> {
             functions,
             known,
             ns_a_sample,
+            frames,
+            layers: OnceCell::new(),
         }
     }
 
@@ -145,11 +152,33 @@ impl<'a> Series<'a> {
 
     /// Time on the CPU of each window in this state, as its samples are, and how many they are.
     pub(super) fn on_cpu(&self, state: State) -> (Vec<f64>, f64) {
+        self.sampled(|place| {
+            let stack = self.row.stacks.get(place);
+            stack.is_some_and(|stack| stack.state == state)
+        })
+    }
+
+    /// The same in this layer of isolation; `None` for all that only containers pay for.
+    pub(super) fn isolation(&self, layer: Option<Layer>) -> (Vec<f64>, f64) {
+        let layers = self
+            .layers
+            .get_or_init(|| layers_of_stacks(self.row, &Functions::of_row(self.row, self.frames)));
+        self.sampled(|place| {
+            let of_stack = layers.get(place).copied().flatten();
+            of_stack.is_some_and(|it| match layer {
+                Some(layer) => it == layer,
+                None => it.row().payer == Payer::Container,
+            })
+        })
+    }
+
+    /// Time on the CPU of each window in the stacks that are meant, and how many samples they have.
+    fn sampled(&self, is_meant: impl Fn(usize) -> bool) -> (Vec<f64>, f64) {
         let counts = self.sums(|slice| {
-            let parts = slice.stacks.iter().filter(|part| {
-                let stack = self.row.stacks.get(part.of as usize);
-                stack.is_some_and(|stack| stack.state == state)
-            });
+            let parts = slice
+                .stacks
+                .iter()
+                .filter(|part| is_meant(part.of as usize));
             parts.map(|part| part.count as f64).sum()
         });
         let samples = counts.iter().sum();

@@ -2,6 +2,7 @@
 
 pub mod aside;
 pub mod btf;
+pub mod calibration;
 pub mod capabilities;
 pub mod cgroup;
 pub mod clock;

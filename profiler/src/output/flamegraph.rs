@@ -81,7 +81,7 @@ pub fn write(
             .position(ContainerSummary::is_kernel),
         with_idle: options.with_idle,
         min_share: MIN_SHARE,
-        max_frames: MAX_FRAMES / sections.len(),
+        max_frames: MAX_FRAMES / sections.len().max(1),
     };
     let trees: Vec<Tree<'_>> = sections
         .iter()
@@ -124,13 +124,19 @@ pub fn write(
     let widest = trees.iter().map(Tree::total_ns).max().unwrap_or(0);
     for tree in &trees {
         // Side by side they are equally wide, or the smaller one would not be readable.
-        let stretched = widest as f64 / tree.total_ns() as f64;
+        let stretched = if graph.has_layers() {
+            1.0
+        } else {
+            widest as f64 / tree.total_ns() as f64
+        };
         let folded = tree.folded(stretched);
-        scales.push(Scale {
-            drawn: folded.iter().fold(0, |sum, (_, ns)| sum + ns),
-            total_ns: tree.total_ns(),
-            factor: unit.factor,
-        });
+        if !graph.has_layers() {
+            scales.push(Scale {
+                drawn: folded.iter().fold(0, |sum, (_, ns)| sum + ns),
+                total_ns: tree.total_ns(),
+                factor: unit.factor,
+            });
+        }
         lines.extend(folded.iter().map(|(stack, ns)| format!("{stack} {ns}")));
     }
     let mut drawn = Vec::new();

@@ -5,12 +5,14 @@
 //! - `overview`: the table of containers
 //! - `detail`: one container: causes, waits, functions
 //! - `figures`: one container's figures, line by line
+//! - `isolation`: those of what its isolation costs
 //!
 //! The text depends on the recording alone, not on the terminal's width or the hour, so that it is the same
 //! whenever it is printed.
 
 mod detail;
 mod figures;
+mod isolation;
 mod overview;
 mod shown;
 

@@ -15,7 +15,7 @@ use crate::model::units;
 use crate::{Error, Result};
 
 /// Every file that ctprof writes into a recording. `--force` touches no other.
-pub const FILES: [&str; 12] = [
+pub const FILES: [&str; 13] = [
     SUMMARY,
     STORE,
     FOLDED,
@@ -28,6 +28,7 @@ pub const FILES: [&str; 12] = [
     "run-queue.svg",
     "throttled.svg",
     "syscalls.svg",
+    "isolation.svg",
 ];
 
 /// The recording itself, for ctprof.

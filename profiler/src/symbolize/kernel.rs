@@ -24,7 +24,7 @@ struct Symbol {
 
 /// Every function of the kernel, its modules and its BPF programs, by address.
 #[derive(Debug, Default)]
-pub(super) struct KernelSymbols {
+pub(crate) struct KernelSymbols {
     symbols: Vec<Symbol>,
     names: String,
     modules: Vec<String>,
@@ -40,7 +40,7 @@ pub(super) struct KernelFunction<'a> {
 
 impl KernelSymbols {
     /// Reads the table once: it takes the kernel tens of milliseconds to write it.
-    pub(super) fn read(path: &Path) -> (Self, Option<Problem>) {
+    pub(crate) fn read(path: &Path) -> (Self, Option<Problem>) {
         let Ok(file) = File::open(path) else {
             return (Self::default(), Some(Problem::KernelSymbolsUnreadable));
         };
@@ -108,6 +108,18 @@ impl KernelSymbols {
         self.symbols.dedup_by_key(|symbol| symbol.address);
         self.symbols.shrink_to_fit();
         self.names.shrink_to_fit();
+    }
+
+    /// Every function by address: its beginning, its name and its module.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (u64, &str, &str)> {
+        self.symbols.iter().filter_map(|symbol| {
+            let start = symbol.name as usize;
+            let name = self
+                .names
+                .get(start..start + usize::from(symbol.name_len))?;
+            let module = self.modules.get(usize::from(symbol.module))?;
+            Some((symbol.address, name, module.as_str()))
+        })
     }
 
     /// The function that contains `address`.

@@ -57,7 +57,7 @@ use self::cache::Cache;
 use self::debuginfod::Servers;
 use self::debuginfod::ahead::{Fetching, until};
 use self::followed::Following;
-use self::kernel::KernelSymbols;
+pub(crate) use self::kernel::KernelSymbols;
 use self::perf_maps::PerfMaps;
 pub(crate) use self::pool::Pool;
 use self::process::Processes;

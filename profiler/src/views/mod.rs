@@ -8,6 +8,7 @@
 //! - `recorder`: all views while a recording goes on
 //! - `named`: what they count one by one, by name
 //! - `switch`: the flags that ask for them
+//! - `standing`: what an agent measures unless it is told not to
 //! - `kept`: what the kernel half counted, for rows that outlive its slots
 //!
 //! The folders are declared by the table, where `cargo fmt` does not look for them:
@@ -19,6 +20,7 @@ mod kept;
 mod named;
 mod recorder;
 mod shown;
+mod standing;
 mod switch;
 mod table;
 mod view;
@@ -27,6 +29,7 @@ pub use kept::{Kept, RowOf};
 pub use named::{Amount, Named, item, item_name, item_record};
 pub use recorder::{Prepared, Recorder, Running, Scope};
 pub use shown::Shown;
+pub use standing::{Standing, standing};
 pub use switch::{Switch, asked, switches};
 pub use table::{Entry, decode, encode, find, loss, of_all, read};
 pub use view::{About, Clean, RowView, Section};
@@ -65,5 +68,6 @@ views! {
     syscalls::Syscalls,
     psi::Psi,
     counters::Counters,
+    isolation::Sampled,
     #[cfg(test)] toy::Toy,
 }

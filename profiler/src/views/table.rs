@@ -4,6 +4,7 @@ use super::kept::Kept;
 use super::named::Named;
 use super::recorder::{Prepared, Scope};
 use super::shown::Shown;
+use super::standing::Standing;
 use super::switch::Switch;
 use super::view::{self, About, Clean, RowView, Section};
 use crate::collect::Hooks;
@@ -27,6 +28,8 @@ pub struct Entry {
     pub named: Option<&'static Named>,
     /// By which flag it is asked for.
     pub switch: Option<&'static Switch>,
+    /// What an agent measures of it unless it is told not to.
+    pub(super) standing: Option<&'static Standing>,
     /// Whether it was measured.
     pub is_in: fn(&Measured) -> bool,
     /// See [`RowView::LOSSES`].
@@ -60,6 +63,7 @@ impl Entry {
             compared: V::COMPARED,
             named: V::NAMED,
             switch: V::SWITCH,
+            standing: V::STANDING,
             is_in: |all| all.get::<V>().is_some(),
             losses: V::LOSSES,
             about: V::ABOUT,

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use super::kept::Kept;
 use super::named::Named;
 use super::recorder::{NOT_IN_PARTS, Prepared, Readings, Scope};
+use super::standing::Standing;
 use super::switch::Switch;
 use crate::collect::Hooks;
 use crate::host::cgroup::Hierarchy;
@@ -61,6 +62,9 @@ pub trait RowView: Figures {
 
     /// By which flag it is asked for; `None` for a view that is always measured.
     const SWITCH: Option<&'static Switch> = None;
+
+    /// What an agent measures of it unless it is told not to; `None` for a view that nothing is measured of, or only if asked for.
+    const STANDING: Option<&'static Standing> = None;
 
     /// The figures as a recording on disk has them: no field is ever left out, and a change is a new version of the
     /// layout.

@@ -24,8 +24,8 @@ pub(super) fn trials() -> Vec<Trial> {
     ]
 }
 
-const IMAGE: &str = "ctprof-test/workload:1";
-const WORKLOAD: &str = "/bin/workload";
+pub(crate) const IMAGE: &str = "ctprof-test/workload:1";
+pub(crate) const WORKLOAD: &str = "/bin/workload";
 
 /// An image with the kernel tests' workload in it.
 pub(crate) fn image() -> Result {

@@ -16,6 +16,7 @@ mod daemon;
 mod harness;
 mod hostile;
 mod image;
+mod isolation;
 mod ledger;
 mod load;
 mod names;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         names::trials(),
         programs::trials(),
         hostile::trials(),
+        isolation::trials(),
         seccomp::trials(),
         prometheus::trials(),
     ];

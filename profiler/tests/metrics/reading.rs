@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ctprof::analysis::isolation::Layer;
 use ctprof::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Delayer, Fixed, Group, GroupKey, Histogram,
     Latency, LatencyBucket, Ledger, Loss, ProgramCost, Reading, Runtime, State, Stolen,
     Unavailable,
 };
+use ctprof::views::isolation::Sampled;
 use ctprof::views::psi::{Psi, Stall};
 use ctprof::views::syscalls::{Syscall, Syscalls};
 use ctprof_ebpf::histogram;
@@ -146,6 +148,11 @@ pub(crate) fn limited() -> Group {
             ..Syscall::default()
         },
     ]));
+    let layers = [
+        (Layer::Overlayfs, 1_500_000_000),
+        (Layer::Memory, 52_631_578),
+    ];
+    it.measured.insert(Sampled(layers.into()));
     group
 }
 

@@ -45,6 +45,7 @@ fn only_new_empty_or_earlier_recordings_are_written_to() {
         names(&path),
         [
             "flamegraph.svg",
+            "isolation.svg",
             "notes.txt",
             "off-cpu.svg",
             "on-cpu.svg",

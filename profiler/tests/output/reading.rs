@@ -14,6 +14,7 @@ use crate::synthetic;
 
 fn args(dir: &Path) -> ReportArgs {
     ReportArgs {
+        calibrate: false,
         dir: dir.to_owned(),
         container: Vec::new(),
         top: None,

@@ -150,7 +150,7 @@ fn it_is_the_same_when_read_back() {
         };
         let files = format!(
             "summary.json, recording.ctprof, stacks.folded, {parts}profile.pb.gz, flamegraph.svg, on-cpu.svg, off-cpu.svg, \
-             run-queue.svg, throttled.svg, syscalls.svg\n"
+             run-queue.svg, throttled.svg, syscalls.svg, isolation.svg\n"
         );
         assert!(recorded.ends_with(&files), "{recorded}");
     }

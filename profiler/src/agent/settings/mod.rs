@@ -40,6 +40,8 @@ pub struct Settings {
     pub labels: Labels,
     /// Views that are measured because somebody asked.
     pub views: BTreeSet<ViewId>,
+    /// Views that are measured because nobody said not to.
+    pub standing: BTreeSet<ViewId>,
     /// Let the kernel measure what BPF programs cost.
     pub bpf_statistics: bool,
     /// Most rows.

@@ -76,7 +76,27 @@ pub static TABLE: LazyLock<Vec<Setting>> = LazyLock::new(|| {
             Ok(())
         },
     });
+    let standing = views::standing().map(|(_, it)| Setting {
+        name: it.setting,
+        kind: Kind::Switch,
+        help: it.help,
+        default: "false",
+        live: false,
+        set: |this, settings, text| {
+            let mut all = views::standing();
+            let Some((view, _)) = all.find(|(_, it)| it.setting == this.name) else {
+                return Ok(());
+            };
+            if switch(text)? {
+                settings.standing.remove(&view);
+            } else {
+                settings.standing.insert(view);
+            }
+            Ok(())
+        },
+    });
     let mut table = Vec::from(BEFORE_VIEWS);
+    table.extend(standing);
     table.extend(of_views);
     table.extend_from_slice(AFTER_VIEWS);
     table
@@ -307,6 +327,7 @@ impl Default for Settings {
             grouping: Grouping::default(),
             labels: Labels::default(),
             views: BTreeSet::new(),
+            standing: views::standing().map(|(view, _)| view).collect(),
             bpf_statistics: false,
             max_containers: 0,
             max_series: 0,

@@ -146,10 +146,11 @@ pub fn run(args: &CompareArgs, log: bool) -> Result<ExitCode> {
 }
 
 fn measure_and_compare(args: &CompareArgs, log: bool) -> Result<ExitCode> {
-    if args.graph == Graph::Syscalls {
-        return Err(Error::Usage(
-            "cannot draw the difference of syscalls: use wall-clock, on-cpu, off-cpu, run-queue or throttled".to_owned(),
-        ));
+    if matches!(args.graph, Graph::Syscalls | Graph::Isolation) {
+        return Err(Error::Usage(format!(
+            "cannot draw the difference of {}: use wall-clock, on-cpu, off-cpu, run-queue or throttled",
+            args.graph.id()
+        )));
     }
     let specs = [Spec::parse(&args.a)?, Spec::parse(&args.b)?];
     if let Some(dir) = &args.output {

@@ -117,6 +117,7 @@ impl Session<'_> {
         if let Some(sampler) = &mut self.sampler {
             sampler.follow_cpus(&mut self.kernel)?;
         }
+        self.views.tick(&mut self.kernel)?;
         let mut has_more = false;
         for identity in observer.drained(self.started.elapsed(), &self.samples) {
             has_more |= self.include(&identity.cgroup, &identity)?;

@@ -20,17 +20,20 @@ pub enum Graph {
     Throttled,
     /// Time in system calls, in whatever state: container, call, stack.
     Syscalls,
+    /// Time on the CPU that only containers pay for: layer, container, thread, stack.
+    Isolation,
 }
 
 impl Graph {
     /// Every graph, in the order in which they are drawn.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::WallClock,
         Self::OnCpu,
         Self::OffCpu,
         Self::RunQueue,
         Self::Throttled,
         Self::Syscalls,
+        Self::Isolation,
     ];
 
     /// What it is called on the command line.
@@ -43,6 +46,7 @@ impl Graph {
             Self::RunQueue => "run-queue",
             Self::Throttled => "throttled",
             Self::Syscalls => "syscalls",
+            Self::Isolation => "isolation",
         }
     }
 
@@ -56,6 +60,7 @@ impl Graph {
             Self::RunQueue => "run-queue.svg",
             Self::Throttled => "throttled.svg",
             Self::Syscalls => "syscalls.svg",
+            Self::Isolation => "isolation.svg",
         }
     }
 
@@ -68,6 +73,7 @@ impl Graph {
             Self::RunQueue => "Run queue",
             Self::Throttled => "Throttled",
             Self::Syscalls => "System calls",
+            Self::Isolation => "Isolation tax",
         }
     }
 
@@ -75,7 +81,7 @@ impl Graph {
     pub(super) const fn group(self) -> Option<StateGroup> {
         match self {
             Self::WallClock | Self::Syscalls => None,
-            Self::OnCpu => Some(StateGroup::OnCpu),
+            Self::OnCpu | Self::Isolation => Some(StateGroup::OnCpu),
             Self::OffCpu => Some(StateGroup::Blocked),
             Self::RunQueue => Some(StateGroup::RunQueue),
             Self::Throttled => Some(StateGroup::Throttled),
@@ -99,6 +105,11 @@ impl Graph {
         matches!(self, Self::Syscalls)
     }
 
+    /// Whether what is drawn side by side is of one time, and not each of its own.
+    pub(super) const fn has_layers(self) -> bool {
+        matches!(self, Self::Isolation)
+    }
+
     /// What is drawn side by side.
     pub(super) fn sections(self, view: &View) -> Vec<Section<'_>> {
         let main = Section {
@@ -111,6 +122,16 @@ impl Graph {
         if self.has_calls() {
             let stacks = &view.calls;
             return vec![Section { stacks, ..main }];
+        }
+        if self.has_layers() {
+            let layers = view.isolation.iter();
+            return layers
+                .map(|(layer, stacks)| Section {
+                    title: Some(layer.row().title),
+                    stacks,
+                    ..main
+                })
+                .collect();
         }
         if self != Self::Throttled {
             return vec![main];

@@ -45,6 +45,7 @@ pub(super) fn title(graph: Graph, view: &View, containers: &[usize]) -> String {
         Graph::RunQueue => format!("{time} waiting for a CPU"),
         Graph::Throttled => format!("{time} stopped by a quota"),
         Graph::Syscalls => format!("{time} in system calls"),
+        Graph::Isolation => format!("{time} of CPU time that only containers pay"),
     };
     format!(
         "{}: {} · {} · {what}",
@@ -62,6 +63,12 @@ fn times_ns(graph: Graph, view: &View) -> Vec<u64> {
             times[stack.container] = times[stack.container].saturating_add(stack.ns);
         }
         return times;
+    }
+    if graph.has_layers() {
+        let isolation = view.summary.containers.iter().map(|it| &it.isolation);
+        return isolation
+            .map(|it| it.as_ref().map_or(0, |it| it.tax_ns))
+            .collect();
     }
     let time_ns = |container: &ContainerSummary| {
         StateGroup::ALL
@@ -118,7 +125,8 @@ pub(super) fn legend(graph: Graph, trees: &[Tree<'_>]) -> Vec<(String, Color)> {
         .iter()
         .flat_map(|tree| tree.names().map(|(_, class)| class))
         .collect();
-    let by_state = graph.has_states() || graph.has_calls() || trees.len() > 1;
+    let by_state =
+        graph.has_states() || graph.has_calls() || !graph.has_layers() && trees.len() > 1;
     classes.sort_unstable_by_key(|class| match class {
         Class::State(state) | Class::User(state) | Class::Inlined(state) | Class::Kernel(state) => {
             (Some((state.meaning(), *state)), *class)
@@ -164,6 +172,7 @@ pub(super) fn why_empty(graph: Graph, view: &View, containers: &[usize]) -> Vec<
                 Graph::Throttled => "stopped by a quota",
                 Graph::RunQueue => "made to wait for a CPU",
                 Graph::Syscalls => "seen in a system call",
+                Graph::Isolation => "seen at work that only containers pay for",
                 _ => "blocked",
             };
             format!(
@@ -182,7 +191,7 @@ pub(super) fn why_empty(graph: Graph, view: &View, containers: &[usize]) -> Vec<
 
 /// Whether any of the containers has a time, if only 0, for a state of the graph. Samples are taken of all.
 fn is_measured(graph: Graph, summary: &Summary, containers: &[usize]) -> bool {
-    matches!(graph, Graph::OnCpu | Graph::Syscalls)
+    matches!(graph, Graph::OnCpu | Graph::Syscalls | Graph::Isolation)
         || containers.iter().any(|position| {
             summary.containers[*position]
                 .time_ns

@@ -1,7 +1,7 @@
 //! One container's figures beside its causes, a line for each kind: who delayed it, what it was blocked in, what its
 //! cgroup and the kernel say.
 
-use super::MAX_LABEL;
+use super::{MAX_LABEL, isolation};
 use crate::analysis::states::ViewState;
 use crate::analysis::summary::{ContainerSummary, CulpritKind, Latency};
 use crate::analysis::threads::IDLE_BELOW_PERCENT;
@@ -30,10 +30,13 @@ pub(super) fn lines(
             (idle_ns > 0 && !container.is_kernel()).then(|| idle(idle_ns)),
         ),
         ("cgroup", cgroup(container, full)),
+        ("isolation", isolation::tax(container, full)),
+        ("calibrated", isolation::calibrated(container)),
     ]);
     lines.extend(container.views.lines(About::Cgroup));
     if full {
         lines.extend([
+            ("controller", isolation::controller(container)),
             (
                 "CPU waits",
                 container.run_queue_latency.as_ref().and_then(latency),

@@ -112,7 +112,7 @@ impl Hooks for CallPlan {
             map_sizes: vec![
                 ("JUDGED_CALLS", judged),
                 ("CALLS", self.rows.max(1)),
-                ("CALL_CACHE", CACHE),
+                ("CALL_CACHE", if self.rows > 1 { CACHE } else { 1 }),
             ],
         }
     }

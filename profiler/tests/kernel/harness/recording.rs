@@ -11,7 +11,7 @@ use super::folded::Folded;
 use super::{Result, ensure};
 
 /// Files that every recording has.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "summary.json",
     "recording.ctprof",
     "stacks.folded",
@@ -19,6 +19,7 @@ const FILES: [&str; 7] = [
     "flamegraph.svg",
     "on-cpu.svg",
     "syscalls.svg",
+    "isolation.svg",
 ];
 
 /// A recording's folder, read.

@@ -1,6 +1,7 @@
 //! The trials, one file a subject.
 
 mod agent;
+mod agent_isolation;
 mod agent_limits;
 mod blocked;
 mod call_memory;
@@ -87,6 +88,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         seccomp::trials(),
         options::trials(),
         agent::trials(),
+        agent_isolation::trials(),
         agent_limits::trials(),
         serving::trials(),
         passwords::trials(),

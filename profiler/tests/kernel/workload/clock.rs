@@ -9,7 +9,7 @@ pub(super) fn now_ns() -> u64 {
     read(ClockId::Monotonic)
 }
 
-fn read(clock: ClockId) -> u64 {
+pub(super) fn read(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }

@@ -12,6 +12,7 @@
 //! - `lives`: threads and processes that are born and gone
 //! - `moved`: for whoever moves, stops or freezes it; processes that replace their program
 //! - `names`: what makes it hard to tell whose code runs
+//! - `operations`: what isolation makes dearer
 //! - `orders`: units of work in functions of known cost
 //! - `paced`: threads that want the CPU at known moments
 //! - `policy`: scheduling policies
@@ -26,6 +27,7 @@ mod events;
 mod lives;
 mod moved;
 mod names;
+mod operations;
 mod orders;
 mod paced;
 mod policy;
@@ -138,6 +140,8 @@ fn work(name: &str, options: &Options) -> Result<ExitCode> {
         "swapped" => names::swapped(options)?,
         "mappings" => names::mappings(options)?,
         "inherited" => names::inherited(options)?,
+        "operations" => operations::operations(options)?,
+        "echo" => operations::echo(options)?,
         "orders" => orders::orders(options)?,
         "paced" => paced::paced(options),
         _ => {
