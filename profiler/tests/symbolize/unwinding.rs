@@ -25,7 +25,7 @@ impl Told {
         for news in news {
             match news {
                 News::Anew => *self = Self::default(),
-                News::Table(number, table) => {
+                News::Table(number, table, _) => {
                     assert!(self.tables.insert(number, table).is_none(), "{number}");
                 }
                 News::NoTable(number) => assert!(self.tables.remove(&number).is_some()),
