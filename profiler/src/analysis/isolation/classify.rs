@@ -8,9 +8,10 @@
 //! - what happens in an interrupt is not the container's own, unless it was the thread itself that had raised a soft
 //!   interrupt and now lets it happen.
 
-use super::layers::{
-    DETOURS, EXIT, INTERRUPTS, LATE_RELEASE, LAYERS, Layer, OWN_PROGRAMS, OWN_SOFT_INTERRUPTS,
-    RELEASE, RUNS_PROGRAMS, SLOW_ENTRY, SOFT_INTERRUPTS,
+use super::layers::{LAYERS, Layer};
+use super::marks::{
+    DETOURS, EXIT, INTERRUPTS, LATE_RELEASE, OWN_PROGRAMS, OWN_SOFT_INTERRUPTS, RELEASE,
+    RUNS_PROGRAMS, SLOW_ENTRY, SOFT_INTERRUPTS,
 };
 use super::pattern::{any_fits, bpf_program, layer_of, plain};
 

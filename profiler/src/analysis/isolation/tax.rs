@@ -188,3 +188,6 @@ impl Isolation {
 fn sum(parts: impl Iterator<Item = u64>) -> u64 {
     parts.fold(0, u64::saturating_add)
 }
+
+#[cfg(test)]
+mod tests;
