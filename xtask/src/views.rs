@@ -11,7 +11,7 @@ use crate::paths;
 const HALVES: [&str; 2] = ["profiler/src", "profiler-ebpf/src"];
 
 /// Who may name a view all the same, and why: the view, a path, the reason.
-const MAY_NAME: [(&str, &str, &str); 9] = [
+const MAY_NAME: [(&str, &str, &str); 11] = [
     (
         "syscalls",
         "profiler/src/cli/syscalls/",
@@ -36,6 +36,16 @@ const MAY_NAME: [(&str, &str, &str); 9] = [
         "syscalls",
         "profiler/src/store/directory.rs",
         "that graph's files",
+    ),
+    (
+        "isolation",
+        "profiler/src/analysis/isolation/marks.rs",
+        "names of all our programs, which are told from those of others",
+    ),
+    (
+        "psi",
+        "profiler/src/analysis/isolation/table.rs",
+        "the kernel's functions, whose names begin so",
     ),
     (
         "isolation",

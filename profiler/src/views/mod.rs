@@ -29,7 +29,7 @@ pub use kept::{Kept, RowOf};
 pub use named::{Amount, Named, item, item_name, item_record};
 pub use recorder::{Prepared, Recorder, Running, Scope};
 pub use shown::Shown;
-pub use standing::{Standing, standing};
+pub use standing::{Asked, Standing, standing};
 pub use switch::{Switch, asked, switches};
 pub use table::{Entry, decode, encode, find, loss, of_all, read};
 pub use view::{About, Clean, RowView, Section};

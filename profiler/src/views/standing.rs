@@ -4,6 +4,9 @@ use crate::bpf::SamplingEvent;
 use crate::collect::{Environment, Hooks};
 use crate::model::{Unavailable, ViewId};
 
+/// What is asked of the kernel half of this host, or why there is no such view here.
+pub type Asked = Result<Box<dyn Hooks>, Unavailable>;
+
 /// What an agent measures of a view for as long as it runs.
 #[derive(Debug)]
 pub struct Standing {
@@ -11,8 +14,8 @@ pub struct Standing {
     pub setting: &'static str,
     /// Its help.
     pub help: &'static str,
-    /// What is asked of the kernel half of this host, or why there is no such view here.
-    pub hooks: fn(&Environment, SamplingEvent) -> Result<Box<dyn Hooks>, Unavailable>,
+    /// What it asks for.
+    pub hooks: fn(&Environment, SamplingEvent) -> Asked,
 }
 
 /// All of them, with the id of their view.

@@ -2,6 +2,7 @@
 
 /// Names of ctprof's own BPF programs, as the kernel has them.
 pub(super) const OWN_PROGRAMS: &[&str] = &[
+    "ask_mapping",
     "call_never",
     "cgroup_attach",
     "cgroup_mkdir",
