@@ -11,7 +11,7 @@ use crate::paths;
 const HALVES: [&str; 2] = ["profiler/src", "profiler-ebpf/src"];
 
 /// Who may name a view all the same, and why: the view, a path, the reason.
-const MAY_NAME: [(&str, &str, &str); 11] = [
+const MAY_NAME: [(&str, &str, &str); 12] = [
     (
         "syscalls",
         "profiler/src/cli/syscalls/",
@@ -41,6 +41,11 @@ const MAY_NAME: [(&str, &str, &str); 11] = [
         "isolation",
         "profiler/src/analysis/isolation/marks.rs",
         "names of all our programs, which are told from those of others",
+    ),
+    (
+        "syscalls",
+        "profiler/src/cli/report.rs",
+        "`--calibrate` multiplies what a filter costs by the number of calls",
     ),
     (
         "psi",
