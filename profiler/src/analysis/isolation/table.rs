@@ -17,7 +17,7 @@ const NOTHING: Row = Row {
     keeps: &[],
 };
 
-const KERNELS: &str = "measured on 6.18; names as in 5.15, 6.1, 6.12";
+const KERNELS: &str = "measured on 6.18, names compared with the functions of 6.1";
 
 /// Files of the cgroup file system are read and written by whoever wants to know, and that is no tax.
 const CONTROL_FILES: &[&str] = &[
