@@ -135,7 +135,9 @@ fn tables_are_shared_and_go_with_their_last_process() {
     second.kill().unwrap();
     second.wait().unwrap();
     told.until(&mut symbolizer, |told| told.images.is_empty());
-    assert_eq!(told.tables.len(), 0);
+    // The next process may have the same files: a shell loop has.
+    assert_eq!(told.tables.len(), alone);
+    told.until(&mut symbolizer, |told| told.tables.is_empty());
 
     // As if it had never been told.
     symbolizer.notice(key(pids[0]), None);
