@@ -27,7 +27,7 @@ fn any(variable: &str) -> String {
         "__rate_interval" => "1m",
         "__range" => "1h",
         "by" => "container",
-        "ago" => "1w",
+        "ago" => "1s",
         _ => "web",
     }
     .to_owned()

@@ -70,7 +70,7 @@ fn value(variable: &str, row: &str) -> String {
         "__rate_interval" => WINDOW,
         "__range" => "30s",
         "by" => "container",
-        "ago" => "0s",
+        "ago" => "1s",
         "instance" => ".*",
         "first" => "victim",
         "second" => "limited",
