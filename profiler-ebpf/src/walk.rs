@@ -176,9 +176,9 @@ extern "C" fn frame(number: u64, awake: *mut Awake) -> i64 {
         let what = seen::see(entry, place);
         if what == seen::TABLE {
             // SAFETY: a live map value of this CPU and hook.
-            let mapped = unsafe { (&raw const (*walk.stack).seen).read() };
-            let at = place.wrapping_sub(mapped.origin);
-            return row_at(mapped.table, mapped.pages, at, is_exact);
+            let (start, table) = unsafe { ((*walk.stack).seen.area.start, (*walk.stack).table) };
+            let at = place.wrapping_sub(start.wrapping_add(table.origin));
+            return row_at(table.table, table.pages, at, is_exact);
         }
         if what == seen::UNKNOWN {
             if image == NO_IMAGE {

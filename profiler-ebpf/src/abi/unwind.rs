@@ -176,13 +176,26 @@ pub const NODE_WORDS: usize = 32;
 /// Such a node.
 pub type Node = [u64; NODE_WORDS];
 
-/// What user space's own mapping shows, and where that is found out.
+/// A mapping, as the kernel half finds it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Area {
+    /// First address.
+    pub start: u64,
+    /// The address behind it; 0 where none was found.
+    pub end: u64,
+    /// Its content is 0 where there is nothing but memory.
+    pub shown: Shown,
+}
+
+/// A mapping that was looked up, and the node of the kernel's tree that it was found in. In map memory, because programs have 512
+/// bytes of stack with all that they call.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Asked {
-    /// The answer; its content is 0 where there is none.
-    pub shown: Shown,
-    /// The kernel half's.
+pub struct LookedUp {
+    /// The mapping.
+    pub area: Area,
+    /// The node.
     pub node: Node,
 }
 

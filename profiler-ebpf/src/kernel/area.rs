@@ -13,7 +13,7 @@ use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
 use ctprof_ebpf::{
     abi::{
         layout::ABSENT,
-        unwind::{NODE_WORDS, Node, Shown},
+        unwind::{LookedUp, NODE_WORDS, Node},
     },
     opaque::opaque,
 };
@@ -37,17 +37,11 @@ const PIVOTS_WITH_GAPS: u64 = 9;
 /// 10 mappings a node at least, 2^32 in all at most: more levels than there can be mappings for.
 const MOST_LEVELS: usize = 8;
 
-/// A mapping.
-pub(crate) struct Area {
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-    /// Its content is 0 where there is nothing but memory.
-    pub(crate) shown: Shown,
-}
-
-/// The mapping of the current process that contains this address, if it is there and nobody changes the tree just now.
+/// Finds the mapping of the current process that contains this address. Says whether it is there and nobody changes the tree just
+/// now.
 #[inline(always)]
-pub(crate) fn area(address: u64, node: &mut Node) -> Option<Area> {
+pub(crate) fn area(address: u64, found: &mut LookedUp) -> bool {
+    found.area.end = 0;
     let fields = [
         &OFF_MM_TREE,
         &OFF_VMA_START,
@@ -59,30 +53,32 @@ pub(crate) fn area(address: u64, node: &mut Node) -> Option<Area> {
         &OFF_FILE_INODE,
     ];
     if !fields.into_iter().all(has) || !is_known_layout() {
-        return None;
+        return false;
     }
     let memory: u64 = read(current(), OFF_TASK_MM.load());
     if memory == 0 {
-        return None;
+        return false;
     }
-    let mapping = mapping_at(address, memory, node);
+    let mapping = mapping_at(address, memory, &mut found.node);
     let field = |offset: &Global<u32>| -> u64 { probe(mapping + u64::from(offset.load())) };
-    let (start, end) = (field(&OFF_VMA_START), field(&OFF_VMA_END));
-    if address < start || address >= end || field(&OFF_VMA_MM) != memory {
-        return None;
+    if field(&OFF_VMA_MM) != memory {
+        return false;
     }
+    let area = &mut found.area;
+    area.start = field(&OFF_VMA_START);
+    let end = field(&OFF_VMA_END);
+    if address < area.start || address >= end {
+        return false;
+    }
+    area.shown.page = field(&OFF_VMA_PAGE);
     let file = field(&OFF_VMA_FILE);
-    let content = if file == 0 {
+    area.shown.content = if file == 0 {
         field(&OFF_VMA_PRIVATE)
     } else {
         probe(file + u64::from(OFF_FILE_INODE.load()))
     };
-    let page = field(&OFF_VMA_PAGE);
-    Some(Area {
-        start,
-        end,
-        shown: Shown { content, page },
-    })
+    area.end = end;
+    true
 }
 
 /// Whether nodes are laid out as this file has it; the loader looks in the kernel's types.
@@ -116,13 +112,14 @@ fn mapping_at(address: u64, memory: u64, node: &mut Node) -> u64 {
         let gaps = opaque(kind >> 1 & kind) & 1;
         let mut index = 1 + PIVOTS - gaps * (PIVOTS - PIVOTS_WITH_GAPS);
         for number in 0..PIVOTS {
-            let pivot = node[1 + number as usize];
+            // SAFETY: a word of the node. Read one after the other, or the compiler keeps them all on the stack.
+            let pivot = unsafe { (&raw const node[1 + number as usize]).read_volatile() };
             let counts = if number < PIVOTS_WITH_GAPS {
                 1
             } else {
                 1 - gaps
             };
-            index += counts & is_below(pivot, address);
+            index = opaque(index + (counts & is_below(pivot, address)));
         }
         // SAFETY: the index is below the length of the array.
         entry = unsafe { *node.as_ptr().add(index as usize & (NODE_WORDS - 1)) };

@@ -12,7 +12,7 @@ use ctprof_ebpf::{
         ledger::{Account, DelayKey, Present, SYSCALLS, Thread, ThrottleClock},
         loss::Cause,
         stack::StackRecord,
-        unwind::{Asked, Mappings, Shown, ShownTable},
+        unwind::{LookedUp, Mappings, Shown, ShownTable},
         wanted::Wanted,
     },
     histogram::BUCKETS,
@@ -116,7 +116,7 @@ pub(crate) static SHOWN: HashMap<Shown, ShownTable> =
 
 /// What user space's own mapping shows that it has asked of: see `probes::files`.
 #[map]
-pub(crate) static ASKED: Array<Asked> = Array::with_max_entries(1, 0);
+pub(crate) static ASKED: Array<LookedUp> = Array::with_max_entries(1, 0);
 
 /// (exec id, tgid) of processes already announced. LRU: an evicted process is only announced again.
 #[map]

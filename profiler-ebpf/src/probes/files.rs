@@ -17,10 +17,6 @@ extern "C" fn ask_mapping(ctx: *const c_void) -> i32 {
         return 0;
     };
     // SAFETY: a live map value, which one process alone asks for and reads.
-    let asked = unsafe { &mut *asked };
-    asked.shown.content = 0;
-    if let Some(area) = kernel::area(address, &mut asked.node) {
-        asked.shown = area.shown;
-    }
+    kernel::area(address, unsafe { &mut *asked });
     0
 }

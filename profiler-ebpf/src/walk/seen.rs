@@ -15,7 +15,7 @@ pub(super) const TABLE: u32 = 1;
 /// Memory without a file: made at run time.
 pub(super) const NO_FILE: u32 = 2;
 
-/// Looks up what the current process has mapped at this address, into `seen` of this entry of `UNWOUND`.
+/// Looks up what the current process has mapped at this address, into this entry of `UNWOUND`.
 ///
 /// A global function: see `main.rs`.
 #[unsafe(no_mangle)]
@@ -25,27 +25,21 @@ pub(super) extern "C" fn see(entry: u32, address: u64) -> u32 {
         return UNKNOWN;
     };
     // SAFETY: a live map value of this CPU and hook.
-    let (seen, node) = unsafe { (&mut (*unwound).seen, &mut (*unwound).node) };
-    if address < seen.start || address >= seen.end {
-        let Some(area) = kernel::area(address, node) else {
+    let (seen, table) = unsafe { (&mut (*unwound).seen, &mut (*unwound).table) };
+    if address < seen.area.start || address >= seen.area.end {
+        if !kernel::area(address, seen) {
             return UNKNOWN;
-        };
-        seen.start = area.start;
-        seen.end = area.end;
-        seen.table = table::NONE;
-        if area.shown.content != 0 {
+        }
+        table.table = table::NONE;
+        if seen.area.shown.content != 0 {
             // SAFETY: user space replaces entries as a whole.
-            match unsafe { SHOWN.get(area.shown) } {
-                Some(shown) => {
-                    seen.origin = area.start.wrapping_add(shown.origin);
-                    seen.table = shown.table;
-                    seen.pages = shown.pages;
-                }
-                None => seen.table = table::NOT_YET,
+            match unsafe { SHOWN.get(&seen.area.shown) } {
+                Some(shown) => *table = *shown,
+                None => table.table = table::NOT_YET,
             }
         }
     }
-    match seen.table {
+    match table.table {
         table::NONE => NO_FILE,
         table::NOT_YET => UNKNOWN,
         _ => TABLE,

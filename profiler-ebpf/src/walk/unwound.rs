@@ -5,7 +5,7 @@ use core::mem::offset_of;
 use ctprof_ebpf::{
     abi::{
         stack::{PART_FRAMES, PARTS, StackRecord},
-        unwind::{MAX_UNWOUND, Mapped, Node},
+        unwind::{LookedUp, MAX_UNWOUND, ShownTable},
     },
     opaque::opaque,
 };
@@ -14,11 +14,10 @@ use ctprof_ebpf::{
 #[repr(C)]
 pub(crate) struct Unwound {
     pub(crate) parts: [StackRecord; PARTS],
-    /// The mapping that was looked up last. Not on the stack: the verifier takes what a map holds for any number, and follows one
-    /// turn of the walk only.
-    pub(crate) seen: Mapped,
-    /// And the node of the kernel's tree that it was found in.
-    pub(crate) node: Node,
+    /// The mapping that was looked up last, and its table. Not on the stack: the verifier takes what a map holds for any number, and
+    /// follows one turn of the walk only.
+    pub(super) seen: LookedUp,
+    pub(super) table: ShownTable,
     /// Rows of this walk, by place: a deep stack is one of few functions again and again.
     rows: [Found; FOUND],
 }
@@ -40,7 +39,7 @@ impl Unwound {
     pub(super) fn forget(stack: *mut Self) {
         // SAFETY: a live map value of this CPU and hook.
         unsafe {
-            (*stack).seen.end = 0;
+            (*stack).seen.area.end = 0;
             for found in &mut (*stack).rows {
                 found.place = 0;
             }

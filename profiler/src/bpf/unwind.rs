@@ -4,7 +4,7 @@ use std::collections;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap, MapData};
 use ctprof_ebpf::abi::unwind::{
-    Asked, Block, MAX_MAPPED, Mapped, Mappings, NO_IMAGE, Shown, ShownTable, image,
+    Block, LookedUp, MAX_MAPPED, Mapped, Mappings, NO_IMAGE, Shown, ShownTable, image,
 };
 
 use super::loader::Owned;
@@ -24,7 +24,7 @@ unsafe impl aya::Pod for Plain<Mappings> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Plain<Shown> {}
 // SAFETY: as above.
-unsafe impl aya::Pod for Plain<Asked> {}
+unsafe impl aya::Pod for Plain<LookedUp> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Plain<ShownTable> {}
 
@@ -37,7 +37,7 @@ type Blocks = Array<MapData, Plain<Block>>;
 pub struct UnwindMaps {
     tables: ArrayOfMaps<Owned, Blocks>,
     mappings: HashMap<Owned, u64, Plain<Mappings>>,
-    asked: Array<Owned, Plain<Asked>>,
+    asked: Array<Owned, Plain<LookedUp>>,
     shown: HashMap<Owned, Plain<Shown>, Plain<ShownTable>>,
     /// By what the files of tables are recognised. The mapping keeps the file's inode: it is no other file's meanwhile.
     own: collections::HashMap<u32, Own>,
@@ -117,8 +117,8 @@ impl UnwindMaps {
             tracing::debug!("cannot ask what a mapping shows: {error}");
             return None;
         }
-        let asked = self.asked.get(&0, 0).ok()?.0.shown.content;
-        (asked != 0).then_some(asked)
+        let asked = self.asked.get(&0, 0).ok()?.0.area;
+        (asked.end != 0 && asked.shown.content != 0).then_some(asked.shown.content)
     }
 
     /// Takes a table away from the kernel half, and its memory.

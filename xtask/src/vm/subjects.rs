@@ -6,8 +6,10 @@ use super::kernels::Series;
 /// Subjects that are about user space, whatever the kernel; what runs programs that a machine does not have; and what
 /// other subjects try along with the kernel's part of it: births and moves of `scope`, attaching of `lifecycle`, visits and
 /// batches of the agent (`quota` and `blocked` make recordings with the same ones).
-const USER_SPACE: [&str; 22] = [
+const USER_SPACE: [&str; 23] = [
     "agent",
+    // Reading the names of all functions of the kernel takes minutes there.
+    "agent_isolation",
     "agent_limits",
     "call_memory",
     "call_oracles",

@@ -2,9 +2,9 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{Global, helpers::bpf_get_current_comm};
+use aya_ebpf::{Global, helpers::generated::bpf_get_current_comm};
 use ctprof_ebpf::{
-    abi::syscall::abi,
+    abi::{COMM_BYTES, syscall::abi},
     views::syscalls::abi::{
         Call, CallKey, Lost, SLOW_A_SECOND, SLOW_CALL, SLOW_RATES, SlowCall, SlowRate,
     },
@@ -83,8 +83,14 @@ pub(super) fn send(
             user_stack,
             tgid: kernel::tgid(task),
             tid: kernel::pid(task),
-            comm: bpf_get_current_comm().unwrap_or_default(),
+            comm: [0; COMM_BYTES],
         });
+        // Into the entry itself: with the walk of the stack below it, this program has no 16 bytes of stack left before 6.13.
+        // SAFETY: the entry is this program's until it is submitted; the helper writes as many bytes as it is told.
+        unsafe {
+            let comm = &raw mut (*entry.as_mut_ptr()).comm;
+            bpf_get_current_comm(comm.cast(), COMM_BYTES as u32);
+        }
     });
     0
 }
