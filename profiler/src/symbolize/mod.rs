@@ -43,7 +43,6 @@ mod roots;
 mod safe_open;
 mod separate;
 mod unwinding;
-pub(crate) mod urgent;
 pub(crate) mod vdso;
 mod walk;
 

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::NoTable;
-use crate::symbolize::urgent::Urgent;
 
 /// Entries or rows between two looks at the clock.
 const PER_LOOK: u32 = 1024;
@@ -26,7 +25,6 @@ impl Look {
             if Instant::now() >= self.deadline {
                 return Err(NoTable::TooSlow);
             }
-            Urgent::not_for_long();
         }
         self.left -= 1;
         Ok(())

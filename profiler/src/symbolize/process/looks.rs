@@ -12,7 +12,6 @@ use crate::model::ProcessKey;
 use crate::symbolize::pool::Pool;
 use crate::symbolize::problems::{Problem, Problems};
 use crate::symbolize::safe_open::Refused;
-use crate::symbolize::urgent::Urgent;
 
 /// A process is looked at again when this many times as long has passed as the last look took: what one process
 /// costs stays below a twentieth of a CPU, however long its list of mappings is.
@@ -85,7 +84,6 @@ impl Processes {
             let order = self.order(key);
             let done = self.done.0.clone();
             pool.submit(move || {
-                let _urgent = Urgent::begin();
                 let _ = done.send(order.carry_out());
             });
         }

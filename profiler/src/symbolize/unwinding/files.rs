@@ -12,7 +12,6 @@ use crate::symbolize::elf::{Header, Source};
 use crate::symbolize::pool::Pool;
 use crate::symbolize::problems::{Problem, Problems};
 use crate::symbolize::process::Mapping;
-use crate::symbolize::urgent::Urgent;
 use crate::symbolize::vdso;
 use crate::unwind::{Limits, News, NoTable, Own, Table};
 
@@ -253,7 +252,6 @@ fn without(cause: NoTable, problems: &mut Problems) -> Known {
 }
 
 fn make(origin: &Origin) -> Result<(Header, Table, Option<Own>), NoTable> {
-    let _urgent = Urgent::begin();
     match origin {
         Origin::Held(file) => {
             let reader = file.held.reader().map_err(|_| NoTable::Unreadable)?;
