@@ -72,8 +72,6 @@ fn value(variable: &str, row: &str) -> String {
         "by" => "container",
         "ago" => "1s",
         "instance" => ".*",
-        "first" => "victim",
-        "second" => "limited",
         _ => row,
     }
     .to_owned()
