@@ -104,14 +104,6 @@ impl Files {
     ) -> HashSet<Key> {
         let mut new = HashSet::new();
         while let Ok((key, made)) = self.done.1.try_recv() {
-            // Its last image may be gone by now; if another came after that, the table has been made twice.
-            let Some(File {
-                known: Known::Making,
-                ..
-            }) = self.all.get(&key)
-            else {
-                continue;
-            };
             let known = match made {
                 Ok(made) => self.place(made, news, problems),
                 Err(cause) => {
@@ -200,11 +192,12 @@ impl Files {
         self.let_go(|until| until <= now, news);
     }
 
-    /// Lets go of the tables without users whose time this allows.
+    /// Lets go of the tables without users whose time this allows. One that is being made is not there yet: it goes when it is.
     fn let_go(&mut self, mut allows: impl FnMut(Instant) -> bool, news: &mut Vec<News>) {
         let (bytes, free) = (&mut self.bytes, &mut self.free);
         self.all.retain(|_, file| {
-            let stays = !file.until.is_some_and(&mut allows);
+            let is_made = !matches!(file.known, Known::Making);
+            let stays = !(is_made && file.until.is_some_and(&mut allows));
             if let (false, Known::With(placed)) = (stays, &file.known) {
                 *bytes -= placed.bytes;
                 free.push(placed.number);
