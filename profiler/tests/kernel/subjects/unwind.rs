@@ -9,6 +9,9 @@ mod go;
 mod interpreted;
 mod undescribed;
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use libtest_mimic::Trial;
 
 use crate::harness::folded::Folded;
@@ -66,6 +69,29 @@ pub(super) fn trials() -> Vec<Trial> {
             missing_privilege().or_else(|| missing_program("node"))
         }),
     ]
+}
+
+/// Compiles a C program, given its name and text, that keeps no frame pointers.
+fn compile(
+    compiler: &str,
+    (name, text): (&str, &str),
+    folder: &Path,
+    flags: &[&str],
+) -> Result<PathBuf> {
+    let source = folder.join(format!("{name}.c"));
+    let program = folder.join(format!("{name}-{compiler}{}", flags.concat()));
+    std::fs::write(&source, text)?;
+    let output = Command::new(compiler)
+        .args(["-fomit-frame-pointer", "-w", "-o"])
+        .args([&program, &source])
+        .args(flags)
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "{compiler} {flags:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(program)
 }
 
 /// Causes of a cut that whoever records from before a program's start has some of.

@@ -1,12 +1,12 @@
 //! Threads that went to sleep before their stacks could be had: before the recording, or before there were tables.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::super::output;
-use super::{EARLY, mostly, settle_ms};
+use super::{EARLY, compile, mostly, settle_ms};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
 use crate::harness::folded::Folded;
@@ -15,6 +15,8 @@ use crate::harness::recording::Recording;
 use crate::harness::{Result, ensure};
 
 const PROGRAM: &str = include_str!("asleep.c");
+
+const FLAGS: &[&str] = &["-O2", "-pthread"];
 
 /// State, the functions on the way from the root, and how often the last of them.
 type Chain = (&'static str, &'static [&'static str], usize);
@@ -39,7 +41,7 @@ impl Drop for Sleeper {
 pub(super) fn before_the_recording() -> Result {
     let cgroup = Cgroup::new("asleep")?;
     let folder = output()?.0;
-    let program = compile(folder.path())?;
+    let program = compile("gcc", ("asleep", PROGRAM), folder.path(), FLAGS)?;
     let _sleeper = start(&cgroup, &program)?;
     let (recording, ()) = record(&cgroup, || Ok(()))?;
     all_whole(&recording, &cgroup, 1)
@@ -84,7 +86,7 @@ pub(super) fn on_any_kernel() -> Result {
 pub(super) fn before_the_tables() -> Result {
     let cgroup = Cgroup::new("asleep")?;
     let folder = output()?.0;
-    let program = compile(folder.path())?;
+    let program = compile("gcc", ("asleep", PROGRAM), folder.path(), FLAGS)?;
     let (recording, _sleepers) = record(&cgroup, || {
         Ok([start(&cgroup, &program)?, start(&cgroup, &program)?])
     })?;
@@ -156,19 +158,4 @@ fn start(cgroup: &Cgroup, program: &Path) -> Result<Sleeper> {
         ensure!(Instant::now() < deadline, "{asleep} of 4 threads sleep");
         sleep(Duration::from_millis(1));
     }
-}
-
-fn compile(folder: &Path) -> Result<PathBuf> {
-    let (source, program) = (folder.join("asleep.c"), folder.join("asleep"));
-    std::fs::write(&source, PROGRAM)?;
-    let output = Command::new("gcc")
-        .args(["-O2", "-fomit-frame-pointer", "-w", "-pthread", "-o"])
-        .args([&program, &source])
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "gcc: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(program)
 }

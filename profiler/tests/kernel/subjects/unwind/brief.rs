@@ -1,11 +1,11 @@
 //! Processes that live for a millisecond: gone before user space has looked at them, so that the kernel half itself has to recognise
 //! their files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use super::super::output;
-use super::{mostly, only_these_calls, settle_ms};
+use super::{compile, mostly, only_these_calls, settle_ms};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
 use crate::harness::needs::missing_program;
@@ -44,7 +44,8 @@ pub(super) fn whole() -> Result {
     }
     let folder = output()?.0;
     for (name, flags) in WAYS {
-        let program = compile(folder.path(), flags)?;
+        let flags = [&["-O2"], *flags].concat();
+        let program = compile("gcc", ("brief", PROGRAM), folder.path(), &flags)?;
         of(name, &program).map_err(|error| format!("{name}: {error:?}"))?;
     }
     Ok(())
@@ -95,20 +96,4 @@ fn of(name: &str, program: &Path) -> Result {
         })?;
     }
     Ok(())
-}
-
-fn compile(folder: &Path, flags: &[&str]) -> Result<PathBuf> {
-    let (source, program) = (folder.join("brief.c"), folder.join("brief"));
-    std::fs::write(&source, PROGRAM)?;
-    let output = Command::new("gcc")
-        .args(["-O2", "-fomit-frame-pointer", "-w", "-o"])
-        .args([&program, &source])
-        .args(flags)
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "gcc: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(program)
 }

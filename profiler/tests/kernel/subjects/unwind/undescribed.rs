@@ -1,16 +1,22 @@
 //! Programs without frame descriptions, as musl's library and all that is linked with it: see `undescribed.c`.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::super::output;
-use super::{STATES, mostly, not_cut, only_these_calls, settle_ms};
+use super::{STATES, compile, mostly, not_cut, only_these_calls, settle_ms};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::ctprof::Ctprof;
 use crate::harness::needs::missing_program;
 use crate::harness::{Result, ensure, frequency, tolerance};
 
 const PROGRAM: &str = include_str!("undescribed.c");
+
+/// Nothing is to be described.
+const UNDESCRIBED: &[&str] = &[
+    "-fno-asynchronous-unwind-tables",
+    "-fno-unwind-tables",
+    "-pthread",
+];
 
 /// Compilers and what they are told, beside that nothing is to be described.
 const WAYS: &[(&str, &[&str])] = &[
@@ -66,7 +72,9 @@ pub(super) fn whole() -> Result {
     let mut programs = Vec::new();
     for (compiler, flags) in WAYS {
         if missing_program(compiler).is_none() {
-            programs.push(compile(folder.path(), compiler, flags)?);
+            let flags = [*flags, UNDESCRIBED].concat();
+            let program = ("undescribed", PROGRAM);
+            programs.push(compile(compiler, program, folder.path(), &flags)?);
         }
     }
     ensure!(programs.len() >= 3, "{} programs only", programs.len());
@@ -110,22 +118,4 @@ pub(super) fn whole() -> Result {
 
 fn is_own(frame: &str) -> bool {
     CALLS.iter().any(|(name, _)| *name == frame) || LEAVES.contains(&frame)
-}
-
-fn compile(folder: &Path, compiler: &str, flags: &[&str]) -> Result<PathBuf> {
-    let source = folder.join("undescribed.c");
-    let program = folder.join(format!("{compiler}{}", flags.concat()));
-    std::fs::write(&source, PROGRAM)?;
-    let output = Command::new(compiler)
-        .args(flags)
-        .args(["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"])
-        .args(["-fomit-frame-pointer", "-w", "-pthread", "-o"])
-        .args([&program, &source])
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "{compiler} {flags:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(program)
 }
