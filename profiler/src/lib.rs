@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod cli;
 pub mod collect;
 pub mod compare;
+pub mod doctor;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fuzz;

@@ -3,7 +3,7 @@
 //! The leaf of a wait is always the scheduler, and above it are a system call, a library's wrapper and a runtime. None
 //! of them says what the program was doing; the first frame that is none of these does.
 
-mod rank;
+pub(crate) mod rank;
 
 use std::collections::HashMap;
 

@@ -69,5 +69,7 @@ views! {
     psi::Psi,
     counters::Counters,
     isolation::Sampled,
+    limits::Limits,
+    processes::Processes,
     #[cfg(test)] toy::Toy,
 }

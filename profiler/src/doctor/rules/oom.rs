@@ -1,0 +1,53 @@
+//! Processes were killed because memory was short.
+
+use super::Rule;
+use crate::doctor::advice;
+use crate::doctor::finding::{Confidence, Finding, Severity};
+use crate::doctor::patient::Patient;
+use crate::model::units;
+
+pub(super) const RULE: Rule = Rule {
+    id: "oom-killed",
+    about: "processes that the kernel killed because the container was out of memory",
+    when: "one was, while it was recorded",
+    judge,
+};
+
+fn judge(patient: &Patient<'_>) -> Option<Finding> {
+    let memory = patient.limits()?.memory.as_ref()?;
+    if memory.oom_kills == 0 {
+        return None;
+    }
+    let times = units::counted(memory.oom_kills, "process").replace("processs", "processes");
+    let limit = memory.limit.map(units::bytes);
+    let at = limit
+        .as_ref()
+        .map_or(String::new(), |limit| format!(" at its limit of {limit}"));
+    let mut advice = Vec::new();
+    if let Some(limit) = memory.limit {
+        let anonymous = memory.used.saturating_sub(memory.files);
+        advice.push(advice::memory_limit(
+            patient,
+            limit.max(anonymous).saturating_mul(3) / 2,
+        ));
+    }
+    advice.push("or have it use less: a limit for its heap below that of the container".to_owned());
+    Some(
+        Finding::new(
+            RULE.id,
+            Severity::Critical,
+            format!("The kernel killed {times} of it: it was out of memory{at}."),
+        )
+        .about(0, 1.0)
+        .sure(Confidence::Certain)
+        .shown_by([
+            format!("{} killed (memory.events)", units::count(memory.oom_kills)),
+            format!(
+                "it ran into the limit {} (memory.events)",
+                units::counted(memory.limit_hits, "time")
+            ),
+        ])
+        .advising(advice)
+        .gaining("nothing is killed any more".to_owned(), None),
+    )
+}
