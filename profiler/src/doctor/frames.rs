@@ -111,7 +111,23 @@ impl<'a> Frames<'a> {
     }
 }
 
-fn called(name: &str) -> String {
+/// The innermost of these functions, by name alone, that is a program's own; where none is, the innermost that does not take or
+/// let go of locks.
+pub(super) fn own(functions: &[String]) -> Option<&str> {
+    const LOCKING: [&str; 4] = ["__", "lll_", "pthread_", "futex"];
+    let is_own = |name: &&String| Rank::of(&Name::plain(name)) == Rank::Own;
+    let is_other = |name: &&String| {
+        waits::function(name).is_none()
+            && !name.starts_with('[')
+            && !LOCKING.iter().any(|begin| name.starts_with(begin))
+    };
+    let mut own = functions.iter().filter(is_own);
+    let found = own.next().or_else(|| functions.iter().find(is_other));
+    found.map(String::as_str)
+}
+
+/// The name of a function as sentences have it.
+pub(super) fn called(name: &str) -> String {
     if name.ends_with(')') || name.contains(":/") || name.contains(' ') {
         name.to_owned()
     } else {

@@ -8,6 +8,7 @@ use crate::analysis::summary::ContainerSummary;
 use crate::analysis::threads::without_digits;
 use crate::model::{Container, Stack, State, units};
 use crate::views::limits::Limits;
+use crate::views::moments::Moments;
 use crate::views::processes::{Processes, Waiting};
 use crate::views::syscalls::Syscalls;
 
@@ -258,6 +259,10 @@ impl<'a> Patient<'a> {
     }
 
     pub(super) fn processes(&self) -> Option<&'a Processes> {
+        self.row.measured.get()
+    }
+
+    pub(super) fn moments(&self) -> Option<&'a Moments> {
         self.row.measured.get()
     }
 

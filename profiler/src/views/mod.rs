@@ -69,6 +69,7 @@ views! {
     psi::Psi,
     counters::Counters,
     isolation::Sampled,
+    moments::Moments,
     limits::Limits,
     processes::Processes,
     #[cfg(test)] toy::Toy,

@@ -1,6 +1,7 @@
 //! A thread that serves many keeps them waiting while it computes.
 
 use super::Rule;
+use crate::analysis::threads::without_digits;
 use crate::doctor::finding::{Confidence, Finding, Severity};
 use crate::doctor::patient::{Group, Patient};
 use crate::doctor::waits::Spent;
@@ -22,17 +23,25 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let busiest = loops.max_by_key(|it| it.of(Spent::Runs))?;
     let runs_ns = busiest.of(Spent::Runs);
     let mean_ns = runs_ns / busiest.polls.max(1);
-    if runs_ns < patient.window_ns / 20 || mean_ns < SLOW_NS || !is_single(patient, busiest) {
+    let longest = patient.moments().map_or(&[][..], |it| &it.longest).iter();
+    let longest = longest.filter(|(thread, _)| without_digits(thread) == busiest.name);
+    let longest_ns = longest.map(|(_, ns)| *ns).max().unwrap_or(0);
+    let stretch_ns = mean_ns.max(longest_ns);
+    if runs_ns < patient.window_ns / 20 || stretch_ns < SLOW_NS || !is_single(patient, busiest) {
         return None;
     }
-    let severity = if mean_ns >= 5 * SLOW_NS {
+    // One that never waits for events is not kept from them: it does something else.
+    if runs_ns > patient.window_ns / 100 * 98 && busiest.polls < 3 {
+        return None;
+    }
+    let severity = if stretch_ns >= 5 * SLOW_NS {
         Severity::Critical
     } else {
         Severity::Warning
     };
     let name = busiest.name.clone();
     let is_meant = |stack: &crate::model::Stack, spent| {
-        spent == Spent::Runs && crate::analysis::threads::without_digits(&stack.thread) == name
+        spent == Spent::Runs && without_digits(&stack.thread) == name
     };
     let place = patient.places(is_meant).into_iter().next();
     let title = match &place {
@@ -60,7 +69,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             .sure(Confidence::Likely)
             .shown_by([
                 format!(
-                    "ran for {} and waited for events {}: {} between two waits",
+                    "ran for {} and waited for events {}: {} between two waits on average",
                     units::duration(runs_ns),
                     units::counted(busiest.polls, "time"),
                     units::duration(mean_ns)
@@ -70,6 +79,12 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
                     waited * 100.0
                 ),
             ])
+            .shown_by((longest_ns > 0).then(|| {
+                format!(
+                    "the longest stretch without a wait took {}",
+                    units::duration(longest_ns)
+                )
+            }))
             .shown_by(patient.mostly(is_meant).map(|words| format!("ran {words}")))
             .advising([how.to_owned()])
             .advising(is_node.then(|| {

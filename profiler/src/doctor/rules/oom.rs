@@ -14,11 +14,20 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn judge(patient: &Patient<'_>) -> Option<Finding> {
-    let memory = patient.limits()?.memory.as_ref()?;
-    if memory.oom_kills == 0 {
+    let memory = patient
+        .limits()
+        .and_then(|it| it.memory.clone())
+        .unwrap_or_default();
+    // The kernel's notice is there although the cgroup is gone, and names those of it that were killed one by one.
+    let seen = patient.moments().map_or(0, |it| it.oom_kills);
+    let kills = memory.oom_kills.max(seen);
+    if kills == 0 {
         return None;
     }
-    let times = units::counted(memory.oom_kills, "process").replace("processs", "processes");
+    let times = match kills {
+        1 => "a process".to_owned(),
+        kills => format!("{} processes", units::count(kills)),
+    };
     let limit = memory.limit.map(units::bytes);
     let at = limit
         .as_ref()
@@ -40,13 +49,21 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         )
         .about(0, 1.0)
         .sure(Confidence::Certain)
-        .shown_by([
-            format!("{} killed (memory.events)", units::count(memory.oom_kills)),
+        .shown_by([format!(
+            "{} killed ({})",
+            units::count(kills),
+            if seen > 0 {
+                "mark_victim"
+            } else {
+                "memory.events"
+            }
+        )])
+        .shown_by((memory.limit_hits > 0).then(|| {
             format!(
                 "it ran into the limit {} (memory.events)",
                 units::counted(memory.limit_hits, "time")
-            ),
-        ])
+            )
+        }))
         .advising(advice)
         .gaining("nothing is killed any more".to_owned(), None),
     )
