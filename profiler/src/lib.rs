@@ -7,7 +7,6 @@ pub mod bpf;
 pub mod cli;
 pub mod collect;
 pub mod compare;
-pub mod doctor;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fuzz;

@@ -13,9 +13,9 @@ use super::record::progress::Progress;
 use super::record::{SLICE, check_frequency, listen, say};
 use super::{duration, output_error};
 use crate::analysis::View;
+use crate::analysis::doctor::Severity;
 use crate::bpf::SamplingEvent;
 use crate::collect::{Ended, Environment, Hooks, SessionPlan, Unwind, block_on};
-use crate::doctor::{self, Severity};
 use crate::host::cgroup::is_at_or_below;
 use crate::model::{ContainerIdentity, Grouping, StateGroup, Window};
 use crate::output::doctor::{self as shown, Examined};
@@ -103,7 +103,6 @@ pub fn run(args: &DoctorArgs, log: bool) -> Result<ExitCode> {
         }
     };
     let (view, order) = View::of(&window);
-    let findings = doctor::examine(&window, &view, &order);
     let is_meant = |row: &ContainerIdentity| match &chosen {
         _ if args.target.is_everything() => !row.is_kernel(),
         Some(chosen) => is_of(chosen, row),
@@ -114,7 +113,7 @@ pub fn run(args: &DoctorArgs, log: bool) -> Result<ExitCode> {
         .containers
         .iter()
         .zip(&order)
-        .zip(&findings)
+        .zip(&view.findings)
         .filter(|((_, index), _)| is_meant(&window.rows[**index].identity))
         .map(|((container, _), findings)| Examined {
             container,

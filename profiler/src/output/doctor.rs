@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::analysis::doctor::{Finding, Severity};
 use crate::analysis::summary::ContainerSummary;
-use crate::doctor::{Finding, Severity};
 use crate::model::text::{cut, printable};
 use crate::model::units;
 use crate::views::limits::Limits;

@@ -1,11 +1,11 @@
 //! Others have the CPU.
 
 use super::Rule;
+use crate::analysis::doctor::advice;
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
+use crate::analysis::doctor::patient::Patient;
+use crate::analysis::doctor::waits::Spent;
 use crate::analysis::summary::{ContainerSummary, CulpritKind, DelayedBy};
-use crate::doctor::advice;
-use crate::doctor::finding::{Confidence, Finding, Severity};
-use crate::doctor::patient::Patient;
-use crate::doctor::waits::Spent;
 use crate::model::units;
 use crate::views::limits::{Limits, Weight};
 

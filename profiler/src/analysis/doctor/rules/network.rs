@@ -1,9 +1,9 @@
 //! Somebody on the network does not answer soon.
 
 use super::Rule;
-use crate::doctor::finding::{Confidence, Finding, Severity};
-use crate::doctor::patient::Patient;
-use crate::doctor::waits::Spent;
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
+use crate::analysis::doctor::patient::Patient;
+use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
 use crate::views::processes::{Peer, Waiting};
 

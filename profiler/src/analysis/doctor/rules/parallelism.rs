@@ -1,11 +1,11 @@
 //! More threads at work than CPUs for them.
 
 use super::Rule;
+use crate::analysis::doctor::advice;
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
+use crate::analysis::doctor::patient::Patient;
+use crate::analysis::doctor::waits::Spent;
 use crate::analysis::summary::CulpritKind;
-use crate::doctor::advice;
-use crate::doctor::finding::{Confidence, Finding, Severity};
-use crate::doctor::patient::Patient;
-use crate::doctor::waits::Spent;
 use crate::model::units;
 use crate::views::processes::{ARGUMENTS, Language, Program};
 

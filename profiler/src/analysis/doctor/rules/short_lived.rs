@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Rule;
-use crate::doctor::finding::{Confidence, Finding, Severity};
-use crate::doctor::patient::Patient;
-use crate::doctor::waits::Spent;
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
+use crate::analysis::doctor::patient::Patient;
+use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
 
 pub(super) const RULE: Rule = Rule {

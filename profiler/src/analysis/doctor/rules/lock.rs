@@ -1,10 +1,10 @@
 //! Threads wait for a lock.
 
 use super::Rule;
-use crate::doctor::finding::{Confidence, Finding, Severity};
-use crate::doctor::frames::{called, own};
-use crate::doctor::patient::{Patient, Place};
-use crate::doctor::waits::Spent;
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
+use crate::analysis::doctor::frames::{called, own};
+use crate::analysis::doctor::patient::{Patient, Place};
+use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
 
 pub(super) const RULE: Rule = Rule {

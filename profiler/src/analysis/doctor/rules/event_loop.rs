@@ -1,10 +1,10 @@
 //! A thread that serves many keeps them waiting while it computes.
 
 use super::Rule;
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
+use crate::analysis::doctor::patient::{Group, Patient};
+use crate::analysis::doctor::waits::Spent;
 use crate::analysis::threads::without_digits;
-use crate::doctor::finding::{Confidence, Finding, Severity};
-use crate::doctor::patient::{Group, Patient};
-use crate::doctor::waits::Spent;
 use crate::model::units;
 use crate::views::processes::Language;
 

@@ -1,10 +1,10 @@
 //! The memory limit has the container throw out pages that it soon needs again.
 
 use super::Rule;
-use crate::doctor::advice;
-use crate::doctor::finding::{Confidence, Finding, Severity};
-use crate::doctor::patient::Patient;
-use crate::doctor::waits::Spent;
+use crate::analysis::doctor::advice;
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
+use crate::analysis::doctor::patient::Patient;
+use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
 
 pub(super) const RULE: Rule = Rule {

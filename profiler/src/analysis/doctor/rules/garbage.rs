@@ -1,10 +1,10 @@
 //! Most of the CPU time collects garbage.
 
 use super::Rule;
-use crate::doctor::advice;
-use crate::doctor::finding::{Confidence, Finding, Severity};
-use crate::doctor::patient::{Group, Patient};
-use crate::doctor::waits::Spent;
+use crate::analysis::doctor::advice;
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
+use crate::analysis::doctor::patient::{Group, Patient};
+use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
 use crate::views::processes::{Language, Program};
 

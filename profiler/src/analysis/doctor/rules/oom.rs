@@ -1,9 +1,9 @@
 //! Processes were killed because memory was short.
 
 use super::Rule;
-use crate::doctor::advice;
-use crate::doctor::finding::{Confidence, Finding, Severity};
-use crate::doctor::patient::Patient;
+use crate::analysis::doctor::advice;
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
+use crate::analysis::doctor::patient::Patient;
 use crate::model::units;
 
 pub(super) const RULE: Rule = Rule {

@@ -1,9 +1,9 @@
 //! It computes.
 
 use super::Rule;
-use crate::doctor::finding::{Confidence, Finding, Severity};
-use crate::doctor::patient::{Group, Patient};
-use crate::doctor::waits::Spent;
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
+use crate::analysis::doctor::patient::{Group, Patient};
+use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
 
 pub(super) const RULE: Rule = Rule {

@@ -1,7 +1,7 @@
 //! What the frames of a window say, each looked at once.
 
 use super::waits::{self, Says};
-use crate::analysis::blame::rank::Rank;
+use crate::analysis::blame::Rank;
 use crate::analysis::names::{Name, NameKind};
 use crate::model::{Frame, FrameId, FrameKind, FrameTable, Stack};
 
@@ -64,9 +64,8 @@ impl<'a> Frames<'a> {
     }
 
     /// What the functions of a stack say, the innermost first.
-    pub(super) fn says(&self, stack: &Stack) -> impl Iterator<Item = Says> + '_ {
-        let frames = stack.frames.clone();
-        frames.into_iter().filter_map(|id| self.fact(id).says)
+    pub(super) fn says<'s>(&'s self, stack: &'s Stack) -> impl Iterator<Item = Says> + 's {
+        stack.frames.iter().filter_map(|id| self.fact(*id).says)
     }
 
     fn fact(&self, id: FrameId) -> Fact {

@@ -1,5 +1,5 @@
 //! What is wrong with a container: findings, with their evidence, what to change, and what that would bring. Pure; imports
-//! `model`, `analysis` and `views`.
+//! `model`, the rest of `analysis`, and the views that it judges by.
 //!
 //! - `finding`: what is told
 //! - `patient`: one container as rules see it
@@ -16,7 +16,7 @@ mod waits;
 
 pub use finding::{Confidence, Finding, Gain, Severity};
 
-use crate::analysis::View;
+use crate::analysis::summary::Summary;
 use crate::model::Window;
 use frames::Frames;
 use patient::Patient;
@@ -27,9 +27,9 @@ const MOST: usize = 6;
 /// The findings of each container of a window, in the order of the summary, the worst first. `order` has the position of each in
 /// [`Window::rows`].
 #[must_use]
-pub fn examine(window: &Window, view: &View, order: &[usize]) -> Vec<Vec<Finding>> {
+pub fn examine(window: &Window, summary: &Summary, order: &[usize]) -> Vec<Vec<Finding>> {
     let frames = Frames::of(&window.frames);
-    let all = &view.summary.containers;
+    let all = &summary.containers;
     let host = (window.duration_ns, window.cpus);
     let pairs = order.iter().zip(all);
     pairs

@@ -1,10 +1,10 @@
 //! The host has too few CPUs for all that want them, or its hypervisor takes them.
 
 use super::Rule;
+use crate::analysis::doctor::finding::{Finding, Severity};
+use crate::analysis::doctor::patient::Patient;
+use crate::analysis::doctor::waits::Spent;
 use crate::analysis::summary::CulpritKind;
-use crate::doctor::finding::{Finding, Severity};
-use crate::doctor::patient::Patient;
-use crate::doctor::waits::Spent;
 use crate::model::units;
 
 pub(super) const RULE: Rule = Rule {
