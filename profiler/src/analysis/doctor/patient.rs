@@ -9,8 +9,8 @@ use crate::analysis::threads::without_digits;
 use crate::model::{Container, Stack, State, units};
 use crate::views::limits::Limits;
 use crate::views::moments::Moments;
-use crate::views::processes::{Processes, Waiting};
 use crate::views::syscalls::Syscalls;
+use crate::views::workload::{Waiting, Workload};
 
 /// Nothing below this part of the window is a cause of anything.
 pub(super) const FLOOR: f64 = 0.01;
@@ -105,7 +105,7 @@ impl<'a> Patient<'a> {
 
     fn divide(&mut self) {
         // Who reads from a connection that was made to it waits for work.
-        let asks = self.processes().is_none_or(|it| {
+        let asks = self.workload().is_none_or(|it| {
             it.looks == 0 || it.peers.iter().any(|peer| peer.waiting != Waiting::Name)
         });
         let mut groups: HashMap<String, Group> = HashMap::new();
@@ -182,7 +182,7 @@ impl<'a> Patient<'a> {
 
     /// Wall-clock time in which an answer of this kind was outstanding, from looks at sockets; `None` if nobody looked.
     fn outstanding_ns(&self, wanted: impl Fn(Waiting) -> bool) -> Option<u64> {
-        let processes = self.processes().filter(|it| it.looks > 0)?;
+        let processes = self.workload().filter(|it| it.looks > 0)?;
         let peers = processes.peers.iter().filter(|peer| wanted(peer.waiting));
         let most = peers.map(|peer| peer.looks).max().unwrap_or(0);
         Some((self.window_ns as f64 * most as f64 / processes.looks as f64) as u64)
@@ -247,7 +247,7 @@ impl<'a> Patient<'a> {
     /// CPUs that its threads may run on.
     pub(super) fn cpus_allowed(&self) -> u64 {
         let list = self.limits().and_then(|it| it.cpu.cpus.as_ref());
-        let by_cpuset = list.map_or(0, |list| crate::views::processes::count_cpus(list));
+        let by_cpuset = list.map_or(0, |list| crate::views::workload::count_cpus(list));
         match by_cpuset {
             0 => self.cpus.max(1),
             cpus => u64::from(cpus),
@@ -258,7 +258,7 @@ impl<'a> Patient<'a> {
         self.row.measured.get()
     }
 
-    pub(super) fn processes(&self) -> Option<&'a Processes> {
+    pub(super) fn workload(&self) -> Option<&'a Workload> {
         self.row.measured.get()
     }
 

@@ -31,7 +31,7 @@ pub struct Moments {
     pub longest: Vec<(String, u64)>,
     /// Who had the locks that its threads waited for, most time first.
     pub wakers: Vec<Waker>,
-    /// Processes that were killed because memory was short.
+    /// Workload that were killed because memory was short.
     pub oom_kills: u64,
 }
 

@@ -5,7 +5,7 @@ use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
-use crate::views::processes::{Peer, Waiting};
+use crate::views::workload::{Peer, Waiting};
 
 pub(super) const RULE: Rule = Rule {
     id: "network",
@@ -30,7 +30,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     if !patient.is_notable(ns) || share < 0.1 {
         return None;
     }
-    let processes = patient.processes();
+    let processes = patient.workload();
     let peers: Vec<&Peer> = processes
         .map_or(&[][..], |it| &it.peers)
         .iter()
@@ -123,7 +123,7 @@ fn words(peer: &Peer, looks: u64) -> String {
 }
 
 fn judge_backlog(patient: &Patient<'_>) -> Option<Finding> {
-    let processes = patient.processes()?;
+    let processes = patient.workload()?;
     let traffic = processes.traffic.filter(|it| !it.is_hosts);
     let overflows = traffic.map_or(0, |it| it.overflows);
     let full = processes.full.iter().max_by_key(|(_, looks)| *looks);

@@ -7,7 +7,7 @@ use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::analysis::summary::CulpritKind;
 use crate::model::units;
-use crate::views::processes::{ARGUMENTS, Language, Program};
+use crate::views::workload::{ARGUMENTS, Language, Program};
 
 pub(super) const RULE: Rule = Rule {
     id: "parallelism",
@@ -156,7 +156,7 @@ const VARIABLES: [&str; 7] = [
 ];
 
 fn settings<'p>(patient: &Patient<'p>, fitting: u64) -> impl Iterator<Item = Setting> + 'p {
-    let programs = patient.processes().map_or(&[][..], |it| &it.programs);
+    let programs = patient.workload().map_or(&[][..], |it| &it.programs);
     programs
         .iter()
         .flat_map(move |program| of_program(program, fitting))

@@ -1,4 +1,4 @@
-//! Processes that live for a moment.
+//! Workload that live for a moment.
 
 use std::collections::{HashMap, HashSet};
 

@@ -30,7 +30,7 @@ const MAX_PEERS: usize = 16;
 
 /// What was seen of the processes of a row, and of their sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Processes {
+pub struct Workload {
     /// Programs, those with most threads first.
     pub programs: Vec<Program>,
     /// How often their sockets were looked at.
@@ -69,7 +69,7 @@ pub struct Peer {
     pub longest_ms: u64,
 }
 
-impl Sums for Processes {
+impl Sums for Workload {
     fn combine(&mut self, other: &Self, op: Op) {
         if op == Op::Add {
             self.programs.clone_from(&other.programs);
@@ -96,7 +96,7 @@ impl Sums for Processes {
     }
 }
 
-impl Processes {
+impl Workload {
     fn order(&mut self) {
         self.programs
             .sort_by(|a, b| b.threads.cmp(&a.threads).then_with(|| a.cmp(b)));
@@ -119,11 +119,11 @@ impl Processes {
     }
 }
 
-impl Figures for Processes {
-    const VIEW: ViewId = ViewId::new("processes");
+impl Figures for Workload {
+    const VIEW: ViewId = ViewId::new("workload");
 }
 
-impl RowView for Processes {
+impl RowView for Workload {
     const TITLE: &'static str = "processes";
 
     type Record = (
@@ -230,7 +230,7 @@ impl Running for Run {
     fn give(&mut self, rows: &mut [Container]) -> Vec<Unavailable> {
         let Some(seen) = self.seen.take() else {
             return vec![Unavailable {
-                view: Processes::VIEW,
+                view: Workload::VIEW,
                 cause: "a look at processes does not come to its end".to_owned(),
             }];
         };
@@ -243,7 +243,7 @@ impl Running for Run {
             let Some(row) = owner else {
                 continue;
             };
-            match row.measured.get_mut::<Processes>() {
+            match row.measured.get_mut::<Workload>() {
                 Some(known) => known.join(processes),
                 None => {
                     let mut processes = processes;

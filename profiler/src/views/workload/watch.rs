@@ -16,7 +16,7 @@ use std::os::fd::AsFd as _;
 use super::network::{self, Traffic};
 use super::programs::Program;
 use super::sockets::{self, Kind, Socket};
-use super::{Peer, Processes, Waiting};
+use super::{Peer, Waiting, Workload};
 use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::model::{Op, Sums as _};
@@ -39,7 +39,7 @@ const MAX_FILES: usize = 1_024;
 const MAX_PEERS: usize = 64;
 
 /// What the thread has seen, by cgroup.
-pub(super) type Seen = BTreeMap<String, Processes>;
+pub(super) type Seen = BTreeMap<String, Workload>;
 
 /// A thread that watches.
 pub(super) struct Watch {

@@ -83,7 +83,7 @@ pub struct Program {
     pub gomaxprocs: Option<u32>,
     /// CPUs that it may run on by its affinity.
     pub cpus: u32,
-    /// Processes.
+    /// Workload.
     pub processes: u64,
     /// Threads of the one that has most.
     pub threads: u64,
