@@ -41,6 +41,8 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let is_slow =
         worst.is_none_or(|it| it.longest_ms >= SLOW_MS || it.waiting == Waiting::Connection);
     let severity = match share {
+        // Whose turn it is, nobody has seen.
+        _ if looks == 0 => Severity::Info,
         0.5.. if is_slow => Severity::Critical,
         _ if is_slow => Severity::Warning,
         _ => Severity::Info,
@@ -48,7 +50,8 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let whom = worst.map_or_else(|| "a peer".to_owned(), |it| it.address.clone());
     let title = match worst.map(|it| it.waiting) {
         Some(Waiting::Connection) => format!("It waits for {whom} to take its connection."),
-        _ => format!("It waits for answers of {whom}."),
+        Some(_) => format!("It waits for answers of {whom}."),
+        None => "It waits on sockets: for a peer that answers, or for work.".to_owned(),
     };
     let is_meant = |_: &crate::model::Stack, spent| spent == Spent::Network;
     let mut evidence: Vec<String> = peers
@@ -80,6 +83,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         Some(Waiting::Connection) => vec![format!(
             "see whether {whom} is there and lets connections through; set a time limit for connecting"
         )],
+        None => vec!["ctprof doctor looks at its sockets, and says which".to_owned()],
         _ => vec![
             format!("look at {whom}: ctprof doctor on its container says why it is slow"),
             "ask it for several things at once, or keep what it answered".to_owned(),
@@ -92,7 +96,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             .sure(if worst.is_some() {
                 Confidence::Certain
             } else {
-                Confidence::Likely
+                Confidence::Possible
             })
             .shown_by(evidence)
             .advising(advice)
