@@ -108,6 +108,7 @@ impl<'a> Patient<'a> {
         let asks = self.workload().is_none_or(|it| {
             it.looks == 0 || it.peers.iter().any(|peer| peer.waiting != Waiting::Name)
         });
+        let handed_on = HandedOn::of(self.moments());
         let mut groups: HashMap<String, Group> = HashMap::new();
         for stack in &self.row.stacks {
             let of_thread = waits::thread(&stack.thread);
@@ -120,6 +121,13 @@ impl<'a> Patient<'a> {
                 stack.syscall.as_deref(),
                 self.frames.says(stack),
             );
+            if kind == Spent::Idle
+                && stack.state == State::BlockedLock
+                && self.frames.says(stack).next().is_none()
+                && handed_on.among_themselves(self.frames, stack)
+            {
+                kind = Spent::Lock;
+            }
             if is_blocked && of_thread.is_some() || kind == Spent::Network && !asks {
                 kind = Spent::Idle;
             }
@@ -291,6 +299,12 @@ impl<'a> Patient<'a> {
         })
     }
 
+    /// The function with most of this time, if it is one that somebody could change: not the kernel's.
+    pub(super) fn function(&self, is_meant: impl Fn(&Stack, Spent) -> bool) -> Option<Place> {
+        let places = self.places(is_meant).into_iter();
+        places.into_iter().find(|it| !it.function.ends_with(" [k]"))
+    }
+
     /// The innermost functions that are the program's, or a library's that not every program has.
     pub(super) fn innermost(&self, is_meant: impl Fn(&Stack, Spent) -> bool) -> Vec<Place> {
         self.ranked(is_meant, |stack| {
@@ -357,5 +371,34 @@ impl<'a> Patient<'a> {
     /// Name for commands and sentences.
     pub(super) fn name(&self) -> &str {
         &self.summary.name
+    }
+}
+
+/// Who had what threads waited for, by the functions that they waited in.
+struct HandedOn<'a>(HashMap<&'a [String], Vec<(String, u64)>>);
+
+impl<'a> HandedOn<'a> {
+    fn of(moments: Option<&'a Moments>) -> Self {
+        let mut all: HashMap<&[String], Vec<(String, u64)>> = HashMap::new();
+        for waker in moments.map_or(&[][..], |it| &it.wakers) {
+            let waits = all.entry(&waker.waited_in).or_default();
+            waits.push((without_digits(&waker.thread), waker.ns));
+        }
+        Self(all)
+    }
+
+    /// Whether threads of one name wait for each other in this stack. That is a lock, where functions do not say: work comes from
+    /// somebody else.
+    fn among_themselves(&self, frames: &Frames<'_>, stack: &Stack) -> bool {
+        let functions = frames.functions(stack);
+        let own = without_digits(&stack.thread);
+        let Some(waits) = self.0.get(functions.as_slice()) else {
+            return false;
+        };
+        let sum = |is_meant: &dyn Fn(&str) -> bool| {
+            let meant = waits.iter().filter(|(thread, _)| is_meant(thread));
+            meant.fold(0_u64, |sum, (_, ns)| sum.saturating_add(*ns))
+        };
+        sum(&|thread| thread == own) > sum(&|_| true) / 10 * 7
     }
 }

@@ -21,6 +21,9 @@ use crate::collect::{Hooks, Recorded};
 use crate::model::units::{counted, duration};
 use crate::model::{Container, Figures, Loss, Op, Sums, Unavailable, ViewId, ViewLoss};
 
+/// Functions of a stack that are kept.
+pub const FUNCTIONS: usize = 24;
+
 /// Threads, and ends of waits, that are kept of a row.
 const MOST: usize = 24;
 

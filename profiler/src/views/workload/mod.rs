@@ -33,6 +33,11 @@ const MAX_PEERS: usize = 16;
 pub struct Workload {
     /// Programs, those with most threads first.
     pub programs: Vec<Program>,
+    /// Bytes that processes read from disks, and that they wrote, from the first look at each to the last: where the cgroup's
+    /// own counters have no writing in the background (v1), these do.
+    pub read: u64,
+    /// See `read`.
+    pub written: u64,
     /// How often their sockets were looked at.
     pub looks: u64,
     /// Whom they waited for, most looks first.
@@ -74,6 +79,8 @@ impl Sums for Workload {
         if op == Op::Add {
             self.programs.clone_from(&other.programs);
         }
+        op.on(&mut self.read, other.read);
+        op.on(&mut self.written, other.written);
         op.on(&mut self.looks, other.looks);
         for theirs in &other.peers {
             let is_same =
@@ -128,6 +135,7 @@ impl RowView for Workload {
 
     type Record = (
         Vec<Program>,
+        (u64, u64),
         u64,
         Vec<Peer>,
         Vec<(String, u64)>,
@@ -137,16 +145,18 @@ impl RowView for Workload {
     fn record(&self) -> Self::Record {
         let Self {
             programs,
+            read,
+            written,
             looks,
             peers,
             full,
             traffic,
         } = self.clone();
-        (programs, looks, peers, full, traffic)
+        (programs, (read, written), looks, peers, full, traffic)
     }
 
     fn restore(record: Self::Record, clean: Clean) -> Option<Self> {
-        let (mut programs, looks, mut peers, mut full, traffic) = record;
+        let (mut programs, (read, written), looks, mut peers, mut full, traffic) = record;
         for program in &mut programs {
             program.name = clean(&program.name);
             program.version = clean(&program.version);
@@ -162,6 +172,8 @@ impl RowView for Workload {
         }
         Some(Self {
             programs,
+            read,
+            written,
             looks,
             peers,
             full,

@@ -43,7 +43,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let is_meant = |stack: &crate::model::Stack, spent| {
         spent == Spent::Runs && without_digits(&stack.thread) == name
     };
-    let place = patient.places(is_meant).into_iter().next();
+    let place = patient.function(is_meant);
     let title = match &place {
         Some(place) => format!(
             "Its event loop (thread {}) is kept from events by {}.",

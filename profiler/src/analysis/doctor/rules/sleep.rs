@@ -29,7 +29,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         spent == Spent::Sleep
             && often.contains(&crate::analysis::threads::without_digits(&stack.thread).as_str())
     };
-    let place = patient.places(is_meant).into_iter().next();
+    let place = patient.function(is_meant);
     let groups = patient.groups.iter().filter(|it| patient.sleeps_often(it));
     let times = groups.fold(0, |sum: u64, it| {
         sum.saturating_add(it.waits[Spent::Sleep as usize])
