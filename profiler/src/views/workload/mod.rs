@@ -215,6 +215,7 @@ impl RowView for Workload {
         }
         Ok(Box::new(Run {
             hierarchy: scope.hierarchy.clone(),
+            owners: scope.owners.clone(),
             watch: None,
             seen: Some(BTreeMap::new()),
         }))
@@ -224,13 +225,17 @@ impl RowView for Workload {
 /// Looks while a recording goes on.
 struct Run {
     hierarchy: Hierarchy,
+    /// Cgroups that have a row, with all below them: what is in no row is not looked at.
+    owners: Vec<String>,
     watch: Option<Watch>,
     seen: Option<watch::Seen>,
 }
 
 impl Running for Run {
     fn start(&mut self, cgroups: &[&str]) {
-        self.watch = Some(Watch::start(&self.hierarchy, cgroups));
+        let has_row = |path: &&str| self.owners.iter().any(|owner| is_at_or_below(path, owner));
+        let cgroups: Vec<&str> = cgroups.iter().copied().filter(has_row).collect();
+        self.watch = Some(Watch::start(&self.hierarchy, &cgroups));
     }
 
     fn stop(&mut self) {
