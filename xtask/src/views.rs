@@ -11,7 +11,7 @@ use crate::paths;
 const HALVES: [&str; 2] = ["profiler/src", "profiler-ebpf/src"];
 
 /// Who may name a view all the same, and why: the view, a path, the reason.
-const MAY_NAME: [(&str, &str, &str); 19] = [
+const MAY_NAME: [(&str, &str, &str); 20] = [
     (
         "syscalls",
         "profiler/src/analysis/doctor/",
@@ -24,6 +24,11 @@ const MAY_NAME: [(&str, &str, &str); 19] = [
         "limits",
         "profiler/src/output/doctor.rs",
         "a container's limits stand in its heading",
+    ),
+    (
+        "moments",
+        "profiler/src/output/report/threads.rs",
+        "the longest run of each name stands beside its states",
     ),
     (
         "moments",

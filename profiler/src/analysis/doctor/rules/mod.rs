@@ -7,6 +7,7 @@ mod event_loop;
 mod garbage;
 mod host;
 mod idle;
+mod isolation;
 mod lock;
 mod memory;
 mod neighbour;
@@ -57,6 +58,7 @@ pub const ALL: &[Rule] = &[
     short_lived::RULE,
     sleep::RULE,
     cpu_bound::RULE,
+    isolation::RULE,
     idle::RULE,
 ];
 

@@ -81,7 +81,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     }
     let advice = match worst.map(|it| it.waiting) {
         Some(Waiting::Connection) => vec![format!(
-            "see whether {whom} is there and lets connections through; set a time limit for connecting"
+            "see whether {whom} is there, lets connections through, and accepts them as fast as they come: its backlog may be full (listen(), net.core.somaxconn); set a time limit for connecting"
         )],
         None => vec!["ctprof doctor looks at its sockets, and says which".to_owned()],
         _ => vec![
