@@ -15,7 +15,7 @@ use crate::daemon::{client, with_docker};
 use crate::harness::ctprof::Ctprof;
 use crate::harness::{Result, ensure};
 use crate::image;
-use costs::{Costs, PART, POINTS, Side, compare};
+use costs::{BETWEEN_RUNS, Costs, PART, POINTS, Side, compare};
 
 pub(super) fn trials() -> Vec<Trial> {
     let mut trials = vec![
@@ -91,9 +91,13 @@ fn reads() -> Result {
     let costs = overlay("reads")?;
     let text = costs.describe(what);
     println!("{text}");
-    // Checks that are made once more below where it hands on have no function of overlayfs inside them: a fifth of the cost.
+    // A sixth of the cost has none of its functions on the stack: what comes after them runs slower, in the file system below and in the
+    // program itself, and where an indirect jump goes through a thunk the kernel's unwinder ends at it.
     let (measured, named) = (costs.measured(), costs.named());
-    ensure!(named > 0.65 * measured && named < 1.2 * measured, "{text}");
+    ensure!(
+        named > 0.7 * measured - BETWEEN_RUNS && named < 1.2 * measured + BETWEEN_RUNS,
+        "{text}"
+    );
     Ok(())
 }
 

@@ -15,7 +15,7 @@ pub(super) const PART: f64 = 0.2;
 pub(super) const POINTS: f64 = 0.01;
 /// And what equal programs differ by from run to run, two standard deviations (`compare/between_runs.rs`): where code and data come
 /// to lie, which no number of rounds evens out.
-const BETWEEN_RUNS: f64 = 2.0 * 0.007;
+pub(super) const BETWEEN_RUNS: f64 = 2.0 * 0.007;
 
 /// One of the two containers.
 pub(super) struct Side {

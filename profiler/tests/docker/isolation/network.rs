@@ -25,12 +25,25 @@ use crate::image;
 use crate::programs::needs;
 
 pub(super) fn trials() -> Vec<Trial> {
-    let missing = || needs(&["ip", "iptables", "nsenter", "unshare"]);
+    let missing = || needs(&["ip", "iptables", "nsenter", "unshare"]).or_else(accounted_apart);
     let trial = |name, test| skipping(name, test, missing);
     vec![
         trial("isolation::a_bridge_against_the_hosts_network", bridge),
         trial("isolation::rules_against_none", rules),
     ]
+}
+
+/// Why a program cannot tell what its packets cost it: on some kernels the time of soft interrupts is no thread's.
+fn accounted_apart() -> Option<String> {
+    let option = "CONFIG_IRQ_TIME_ACCOUNTING=y";
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let packed = Command::new("zcat").arg("/proc/config.gz").output().ok()?;
+    let text = match packed.status.success() {
+        true => String::from_utf8_lossy(&packed.stdout).into_owned(),
+        false => std::fs::read_to_string(format!("/boot/config-{}", release.trim())).ok()?,
+    };
+    let is_apart = text.lines().any(|line| line == option);
+    is_apart.then(|| format!("needs a kernel without {option}"))
 }
 
 const PEER: &str = "10.254.0.2";
