@@ -138,10 +138,10 @@ pub(super) fn echo(options: &Options) -> Result<()> {
     println!("listening");
     let mut datagram = [0; 2048];
     while Instant::now() < end {
-        if let Ok((length, from)) = socket.recv_from(&mut datagram) {
-            if datagram[0] == ANSWER {
-                let _ = socket.send_to(&datagram[..length], from);
-            }
+        if let Ok((length, from)) = socket.recv_from(&mut datagram)
+            && datagram[0] == ANSWER
+        {
+            let _ = socket.send_to(&datagram[..length], from);
         }
     }
     Ok(())
