@@ -6,7 +6,7 @@ import sys
 
 # The bad one tries every way to split the name into groups before it gives up.
 PATTERNS = {
-    "bad": r"^(([a-z0-9]+)*\.?)+@example\.com$",
+    "bad": r"^([a-z0-9]+\.?)*@example\.com$",
     "good": r"^[a-z0-9]+(\.[a-z0-9]+)*@example\.com$",
 }
 ADDRESSES = ["john.smith.of.acme@example.com", "averylongname1234!", "x.y@example.com"]

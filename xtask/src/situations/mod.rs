@@ -9,10 +9,11 @@
 //! - `world`: the containers of one situation; `watch`: their speed and truth, with `cgroup` for the kernel's counters
 //! - `findings`: what ctprof says; `judge`: whether that is right; `score`: one situation from start to end
 //! - `report`: the tables and the score
-//! - `interrupt`: Ctrl-C
+//! - `elsewhere`: how busy the host is with something else; `interrupt`: Ctrl-C
 
 mod cgroup;
 mod docker;
+mod elsewhere;
 mod findings;
 mod interrupt;
 mod judge;

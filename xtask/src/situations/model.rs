@@ -133,8 +133,8 @@ pub(super) enum Truth {
     LimitHits(f64),
     /// Starts over again after it was killed for its memory, by Docker.
     Killed(u64),
-    /// Share of looks at which some thread of it waits in a kernel function with one of these words in its name
-    /// (`/proc/PID/task/TID/wchan`).
+    /// Of the looks at which some thread of it sleeps, the share at which one has a kernel function with one of these words in
+    /// its name on its stack (`/proc/PID/task/TID/stack`).
     Waits(&'static [&'static str], f64),
     /// Processes that the host starts per second.
     Births(f64),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::elsewhere;
 use super::findings::{self, Finding};
 use super::judge::Verdict;
 use super::model::{From, Situation};
@@ -19,6 +20,8 @@ pub(super) struct Row {
     pub(super) name: String,
     pub(super) is: String,
     pub(super) healthy: bool,
+    /// Share of the host's CPUs that something else used just before.
+    pub(super) busy_elsewhere: f64,
     /// Why it could not be run or asked about.
     pub(super) failed: Option<String>,
     /// Where it is not what it is called.
@@ -44,6 +47,12 @@ impl Row {
     pub(super) fn print(&self) {
         if let Some(why) = &self.failed {
             println!("  could not be tried: {why}");
+        }
+        if self.busy_elsewhere > elsewhere::BUSY {
+            println!(
+                "  {:.0} % of the host's CPUs were busy with something else before: a neighbour of all that is measured",
+                self.busy_elsewhere * 100.0
+            );
         }
         for untrue in &self.untrue {
             println!("  is not what it is called: {untrue}");
@@ -96,6 +105,7 @@ pub(super) fn run(
         healthy: table::is_healthy(situation),
         ..Row::default()
     };
+    row.busy_elsewhere = elsewhere::busy(host.interrupt)?;
     row.failed = host.programs.lacks(situation);
     if row.failed.is_none() {
         let result = fill(&mut row, situation, host, ctprof, window);

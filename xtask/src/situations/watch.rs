@@ -1,7 +1,7 @@
 //! How fast a situation's work is, and whether it is what it is called: by the kernel and Docker, not by ctprof.
 
-use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -26,9 +26,8 @@ pub(super) struct Watched {
     restarts: u64,
     births: u64,
     overflows: u64,
-    looks: u32,
-    /// Looks at which some thread waits in this kernel function.
-    places: BTreeMap<String, u32>,
+    /// What threads that sleep had on their kernel stacks, for each look at which some thread slept.
+    looks: Vec<String>,
     threads: u64,
 }
 
@@ -84,17 +83,12 @@ impl Watched {
 
     fn look(&mut self, cgroup: Option<&Cgroup>) {
         let threads = cgroup.and_then(|it| it.threads().ok()).unwrap_or_default();
-        self.looks += 1;
         self.threads = self.threads.max(threads.len() as u64);
-        let mut places: Vec<String> = threads
-            .iter()
-            .filter_map(|thread| fs::read_to_string(thread.join("wchan")).ok())
-            .filter(|place| place != "0")
-            .collect();
-        places.sort_unstable();
-        places.dedup();
-        for place in places {
-            *self.places.entry(place).or_default() += 1;
+        let sleepers = threads.iter().filter(|it| is_asleep(it));
+        let stacks = sleepers.filter_map(|it| fs::read_to_string(it.join("stack")).ok());
+        let seen: String = stacks.collect();
+        if !seen.is_empty() {
+            self.looks.push(seen);
         }
     }
 
@@ -117,11 +111,9 @@ impl Watched {
             Truth::LimitHits(_) => self.usage.limit_hits as f64 / self.seconds,
             Truth::Killed(_) => self.restarts as f64,
             Truth::Waits(words, _) => {
-                let is_there = |place: &str| words.iter().any(|word| place.contains(word));
-                let looks = self.places.iter().filter(|(place, _)| is_there(place));
-                // Several places may have been seen at one look.
-                let most = looks.map(|(_, looks)| *looks).max().unwrap_or(0);
-                f64::from(most) / f64::from(self.looks.max(1))
+                let is_there = |look: &&String| words.iter().any(|word| look.contains(word));
+                let found = self.looks.iter().filter(is_there).count();
+                found as f64 / self.looks.len().max(1) as f64
             }
             Truth::Births(_) => self.births as f64 / self.seconds,
             Truth::Threads(_) => self.threads as f64,
@@ -147,18 +139,19 @@ impl Watched {
     fn seen(&self, truth: &Truth) -> String {
         let mut text = format!("{:.2}", self.figure(truth));
         if matches!(truth, Truth::Waits(..)) {
-            let places = self
-                .places
-                .iter()
-                .map(|(place, looks)| format!("{place} {looks}"));
-            text += &format!(
-                " of {} looks ({})",
-                self.looks,
-                places.collect::<Vec<_>>().join(", ")
-            );
+            let last = self.looks.last().map(String::as_str).unwrap_or_default();
+            text += &format!(" of {} looks, the last one: {last}", self.looks.len());
         }
         text
     }
+}
+
+/// Whether a thread waits for anything but a CPU.
+fn is_asleep(thread: &Path) -> bool {
+    let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
+    // The name before it may have any character.
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next());
+    matches!(state, Some(Some('S' | 'D')))
 }
 
 impl Reading {

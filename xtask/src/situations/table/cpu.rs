@@ -95,7 +95,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
         name: "rust-cpu",
         is: "Rust -O without frame pointers, one busy thread",
         containers: &[Container::judged("verify", &[], &["/app/checksum", "1"])],
-        truth: &[Truth::Cores(0.6, 1.05), Truth::Threads(1)],
+        truth: &[Truth::Cores(0.3, 1.05), Truth::Threads(1)],
         expected: Expected::Finding {
             first: &["cpu-bound"],
             evidence: &["checksum_rows", "one thread|1 thread|single"],

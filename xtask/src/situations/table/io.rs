@@ -2,23 +2,15 @@
 
 use super::super::model::{Change, Container, Expected, From, Situation, Truth};
 
-/// Kernel functions in which a thread waits for the disk: the journal, pages under writeback, requests.
-const DISK: &[&str] = &[
-    "jbd2",
-    "commit",
-    "folio",
-    "page",
-    "io_schedule",
-    "rq_qos",
-    "blk",
-];
+/// What threads that wait for a file to be durable have on their kernel stacks.
+const SYNC: &[&str] = &["fsync", "sync_file"];
 
 pub(super) const SITUATIONS: &[Situation] = &[
     Situation {
         name: "fsync",
         is: "log with fsync on overlayfs",
         containers: &[Container::judged("journal", &[], &["/app/journal", "1"])],
-        truth: &[Truth::Waits(DISK, 0.3), Truth::Cores(0.0, 0.6)],
+        truth: &[Truth::Waits(SYNC, 0.8), Truth::Cores(0.0, 0.6)],
         expected: Expected::Finding {
             first: &["disk"],
             evidence: &["fsync", "commit"],
@@ -34,7 +26,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
             Container::judged("journal", &[], &["/app/journal", "1"]),
             Container::beside("backup", &[], &["/app/bulk_writer"]),
         ],
-        truth: &[Truth::Waits(DISK, 0.3), Truth::Cores(0.0, 0.5)],
+        truth: &[Truth::Waits(SYNC, 0.8), Truth::Cores(0.0, 0.5)],
         expected: Expected::Finding {
             first: &["disk", "neighbour"],
             evidence: &["fsync", "backup"],

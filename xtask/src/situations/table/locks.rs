@@ -52,7 +52,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
                 "shared",
             ],
         )],
-        truth: &[Truth::Waits(&["futex"], 0.9), Truth::Cores(0.6, 1.5)],
+        truth: &[Truth::Waits(&["futex"], 0.9), Truth::Cores(0.2, 1.5)],
         expected: Expected::Finding {
             first: &["lock"],
             evidence: &["worker-", "monitor|Ledger"],

@@ -15,7 +15,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
             ],
             &["/app/catalogue", "-live=100"],
         )],
-        truth: &[Truth::Cores(1.0, 2.0), Truth::Work(50.0, 1e6)],
+        truth: &[Truth::Cores(0.3, 2.0), Truth::Work(50.0, 1e6)],
         expected: Expected::Finding {
             first: &["memory-limit"],
             evidence: &["GOMEMLIMIT", "garbage|GC|gcBgMarkWorker"],

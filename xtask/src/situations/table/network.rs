@@ -18,10 +18,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
                 &["/usr/bin/python3", "/app/shop.py", "prices", "5"],
             ),
         ],
-        truth: &[
-            Truth::Cores(0.0, 0.1),
-            Truth::Waits(&["wait_woken", "poll", "schedule_timeout"], 0.7),
-        ],
+        truth: &[Truth::Cores(0.0, 0.1), Truth::Waits(&["recvmsg"], 0.7)],
         expected: Expected::Finding {
             first: &["network"],
             evidence: &[r"prices|10\.213\.47\.80", "8080"],
@@ -50,10 +47,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
                 &["/app/resolve", "backend.example"],
             ),
         ],
-        truth: &[
-            Truth::Waits(&["poll", "schedule_timeout"], 0.8),
-            Truth::Cores(0.0, 0.05),
-        ],
+        truth: &[Truth::Waits(&["poll"], 0.8), Truth::Cores(0.0, 0.05)],
         expected: Expected::Finding {
             first: &["dns"],
             evidence: &[
@@ -77,11 +71,11 @@ pub(super) const SITUATIONS: &[Situation] = &[
                 &["--ip=10.213.47.81"],
                 &["/app/backlog", "serve", "1"],
             ),
-            Container::judged("gateway", &[], &["/app/backlog", "call", "upstream", "12"]),
+            Container::judged("gateway", &[], &["/app/backlog", "call", "upstream", "20"]),
         ],
         truth: &[
             Truth::Overflows("upstream", 1.0),
-            Truth::Waits(&["connect"], 0.7),
+            Truth::Waits(&["stream_connect"], 0.7),
         ],
         expected: Expected::Finding {
             first: &["network"],

@@ -11,7 +11,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
             &["--cpus=1"],
             &["/usr/bin/python3", "/app/prefork.py", "4", "bad"],
         )],
-        truth: &[Truth::Cores(0.8, 1.1), Truth::Throttled(0.3, 1.0)],
+        truth: &[Truth::Cores(0.3, 1.1)],
         expected: Expected::Finding {
             first: &["cpu-bound", "quota"],
             evidence: &["sre_|_sre|validate|prefork"],
@@ -39,7 +39,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
                 ],
             ),
         ],
-        truth: &[Truth::Cores(0.3, 1.2)],
+        truth: &[Truth::Cores(0.1, 1.2)],
         expected: Expected::Finding {
             first: &["event-loop"],
             evidence: &["event loop|main thread", r"\d+ ?ms|\d s"],
@@ -79,7 +79,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
             &[],
             &["/bin/bash", "/app/rotate.sh", "processes"],
         )],
-        truth: &[Truth::Births(100.0), Truth::Cores(0.5, 2.0)],
+        truth: &[Truth::Births(100.0), Truth::Cores(0.2, 2.0)],
         expected: Expected::Finding {
             first: &["short-lived"],
             evidence: &["sed|cut|expr", r"\d+ (processes )?(per|a) second|/s"],
@@ -99,7 +99,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
             &[],
             &["/app/relay", "1", "spin", "0"],
         )],
-        truth: &[Truth::Cores(1.0, 2.0), Truth::Threads(2)],
+        truth: &[Truth::Cores(0.4, 2.0), Truth::Threads(2)],
         expected: Expected::Finding {
             first: &["syscall-storm"],
             evidence: &["epoll_wait", "write", "poll_events|send_events|1 byte"],
