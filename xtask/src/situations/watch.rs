@@ -61,6 +61,7 @@ impl Watched {
             watched.look(cgroup);
         }
         let last = Reading::take(world, situation, cgroup)?;
+        world.check()?;
         watched.seconds = (last.at - first.at).as_secs_f64();
         watched.work = last.work - first.work;
         watched.spent = last

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use regex::Regex;
 
 use super::docker::{Docker, NETWORK};
@@ -129,11 +129,11 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// What containers wrote last, one line for each.
+    /// What containers wrote last.
     fn logs(&self) -> String {
         let lines = self.started.iter().map(|it| {
             let mut logs = self.host.docker.command();
-            logs.args(["logs", "--tail", "1", &it.id]);
+            logs.args(["logs", "--tail", "3", &it.id]);
             let output = logs.output().map(|it| [it.stdout, it.stderr].concat());
             let text = output.unwrap_or_default();
             format!("{}: {}", it.name, String::from_utf8_lossy(&text).trim_end())
@@ -159,6 +159,20 @@ impl<'a> World<'a> {
     pub(super) fn judged(&self) -> Result<&str> {
         let found = self.started.iter().find(|it| it.judged);
         Ok(&found.context("no container is judged")?.id)
+    }
+
+    /// Fails where a container has ended, with what it wrote last. One that is started over again has not.
+    pub(super) fn check(&self) -> Result<()> {
+        for started in &self.started {
+            let running = self.inspect(Some(started.name), "{{.State.Running}}")?;
+            ensure!(
+                running == "true",
+                "{} has ended: {}",
+                started.name,
+                self.logs()
+            );
+        }
+        Ok(())
     }
 
     /// `docker inspect` of the container with this name, or of the judged one.
