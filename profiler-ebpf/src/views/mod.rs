@@ -9,4 +9,5 @@
 views! {
     syscalls,
     isolation,
+    moments,
 }

@@ -33,7 +33,7 @@ impl Addresses {
     pub fn of(samples: &Samples) -> Self {
         let mut kernel = Set::default();
         let mut user: HashMap<ProcessKey, Set> = HashMap::default();
-        for (key, _) in samples.counts() {
+        for (key, _) in samples.counts().chain(samples.wakes()) {
             kernel.add(key.kernel_stack, || kernel_call_sites(samples, key));
             if key.user_stack != 0 {
                 user.entry(image(key)).or_default().add(key.user_stack, || {

@@ -6,6 +6,7 @@
 //! - `ledger`: raw figures by slot as the ledgers of containers
 //! - `delays`: who delayed whom
 //! - `slices`: the same of each second
+//! - `wakers`: who ended waits for locks
 //! - `balance`: makes the two agree
 
 mod addresses;
@@ -15,6 +16,7 @@ mod ledger;
 mod skipped;
 mod slices;
 mod stacks;
+mod wakers;
 
 pub use addresses::{Addresses, Names, kernel_call_sites, user_call_sites};
 pub use balance::balance;
@@ -23,3 +25,4 @@ pub use ledger::{container_ledgers, retain_rows};
 pub(crate) use ledger::{histogram, state_of};
 pub use slices::{ItemName, container_slices};
 pub use stacks::{Given, Owners, Placeholders, container_stacks, scheduler_frames};
+pub use wakers::container_wakers;

@@ -22,6 +22,16 @@ use frames::{frames, skip_scheduler};
 /// Longest thread name: the kernel keeps 15 bytes.
 const THREAD_NAME_CHARS: usize = 16;
 
+/// The frames of a row, leaf first.
+pub(super) fn frames_of(
+    samples: &Samples,
+    names: &Names,
+    key: &CountKey,
+    skipped: FrameId,
+) -> Vec<FrameId> {
+    frames(samples, names, key, skipped).0
+}
+
 /// Which container a slot belongs to, by its index.
 #[derive(Debug, Default)]
 pub struct Owners(pub HashMap<u32, usize>);
@@ -162,7 +172,7 @@ fn rate(quality: &mut StackQuality, key: &CountKey, count: u64, cut: Option<Cut>
     }
 }
 
-fn thread_name(comm: &[u8; 16]) -> Arc<str> {
+pub(super) fn thread_name(comm: &[u8; 16]) -> Arc<str> {
     let end = comm
         .iter()
         .position(|byte| *byte == 0)

@@ -1,15 +1,17 @@
-//! What a window says: pure functions of it, for whatever shows or compares windows. Imports `model` only.
+//! What a window says: pure functions of it, for whatever shows or compares windows. Imports `model` and the table of
+//! `views`; `doctor` knows the views that it judges by.
 //!
 //! - `summary`: everything but the stacks, with labels, order, quantiles and culprits
 //! - `stacks`, `names`: the stacks by name
 //! - `states`: what time in a state means
 //! - `threads`: which threads belong together, and which are idle
-//! - `blame`, `functions`: which functions have the time
-//! - `causes`: why a container is slow
+//! - `functions`: which functions have the time
+//! - `blame`: which of them say something about a program
+//! - `doctor`: what is wrong with a container
 //! - `isolation`: what its isolation costs
 
 pub mod blame;
-pub mod causes;
+pub mod doctor;
 pub mod functions;
 pub mod isolation;
 pub mod names;
@@ -19,6 +21,7 @@ pub mod summary;
 pub mod threads;
 
 use crate::model::Window;
+use doctor::Finding;
 use isolation::{LAYERS, Layer, Payer};
 use stacks::Stacks;
 use summary::Summary;
@@ -39,6 +42,8 @@ pub struct View {
     pub isolation: Vec<(Layer, Stacks)>,
     /// The threads of all stacks.
     pub threads: Threads,
+    /// What is wrong with each container of the summary, the worst first.
+    pub findings: Vec<Vec<Finding>>,
 }
 
 impl View {
@@ -47,7 +52,9 @@ impl View {
     pub fn of(window: &Window) -> (Self, Vec<usize>) {
         let (summary, order) = Summary::of(window);
         let stacks = Stacks::of(window, &order);
+        let findings = doctor::examine(window, &summary, &order);
         let view = Self {
+            findings,
             threads: Threads::of(&stacks, |position| summary.containers[position].is_kernel()),
             stacks,
             burnt_quota: Stacks::of_burnt_quota(window, &order),

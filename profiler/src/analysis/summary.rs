@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::causes::Cause;
+use super::doctor::Finding;
 use super::functions::Function;
 use super::isolation::{self, Isolation};
 use super::names;
@@ -145,9 +145,9 @@ pub struct ContainerSummary {
     /// Time in which its threads had work and could not do it; in `ctprof report --format json` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stalled_ns: Option<u64>,
-    /// Why it is slow, the largest causes first; in `ctprof report --format json` only.
+    /// What is wrong with it, the worst first; in `ctprof report --format json` only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub causes: Option<Vec<Cause>>,
+    pub findings: Option<Vec<Finding>>,
     /// The functions with most self time; in `ctprof report --format json` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub functions: Option<Vec<Function>>,
@@ -296,7 +296,7 @@ fn summarize(containers: &[Container], labels: &[String], position: usize) -> Co
         stacks: container.quality,
         wait_stacks: container.wait_quality,
         stalled_ns: None,
-        causes: None,
+        findings: None,
         functions: None,
     }
 }

@@ -103,7 +103,7 @@ impl ThreadGroups {
     }
 }
 
-fn without_digits(name: &str) -> String {
+pub(crate) fn without_digits(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut in_number = false;
     for c in name.chars() {

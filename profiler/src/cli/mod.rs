@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod check;
 pub mod compare;
+pub mod doctor;
 pub mod duration;
 pub mod ps;
 pub mod record;
@@ -44,6 +45,7 @@ enum Command {
     Seccomp(seccomp::SeccompArgs),
     Report(report::ReportArgs),
     Compare(compare::CompareArgs),
+    Doctor(doctor::DoctorArgs),
     Ps(ps::PsArgs),
     Check(check::CheckArgs),
     Agent(agent::AgentArgs),
@@ -75,6 +77,7 @@ pub fn run() -> ExitCode {
         Command::Seccomp(seccomp) => seccomp::run(seccomp, args.verbose > 0),
         Command::Report(args) => report::run(args).map(|()| ExitCode::SUCCESS),
         Command::Compare(compare) => compare::run(compare, args.verbose > 0),
+        Command::Doctor(doctor) => doctor::run(doctor, args.verbose > 0),
         Command::Ps(args) => ps::run(args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).map(|()| ExitCode::SUCCESS),
         Command::Agent(agent) => agent::run(agent, args.verbose),

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use ctprof_ebpf::abi::count_key::{Count, CountKey};
 use ctprof_ebpf::abi::ledger::state;
 use ctprof_ebpf::abi::stack::{CONTINUED, PARTS, StackRecord, end};
+use ctprof_ebpf::views::moments::abi::WOKEN;
 use foldhash::HashMap;
 
 use crate::Result;
@@ -18,6 +19,8 @@ const ADDRESS: usize = size_of::<u64>();
 #[derive(Debug, Default)]
 pub struct Samples {
     counts: HashMap<CountKey, Count>,
+    /// Ends of waits for locks, by the stack of whoever ended them.
+    wakes: HashMap<CountKey, Count>,
     /// The rows since they were last taken, where anybody takes them.
     recent: Option<HashMap<CountKey, Count>>,
     burnt: HashSet<u64>,
@@ -97,6 +100,12 @@ impl Samples {
     /// Adds rows, as the kernel half counted them.
     pub fn add_counts(&mut self, rows: impl IntoIterator<Item = (CountKey, Count)>) {
         for (key, count) in rows {
+            if key.state == WOKEN {
+                let sum = self.wakes.entry(key).or_default();
+                sum.count += count.count;
+                sum.ns += count.ns;
+                continue;
+            }
             if key.state as usize == state::ON_CPU {
                 self.on_cpu += count.count;
             }
@@ -153,6 +162,11 @@ impl Samples {
     /// Every row.
     pub fn counts(&self) -> impl ExactSizeIterator<Item = (&CountKey, Count)> {
         self.counts.iter().map(|(key, count)| (key, *count))
+    }
+
+    /// Ends of waits for locks: no rows, but by the stack of whoever ended them.
+    pub fn wakes(&self) -> impl Iterator<Item = (&CountKey, Count)> {
+        self.wakes.iter().map(|(key, count)| (key, *count))
     }
 
     /// The records that a stack consists of, the innermost first.

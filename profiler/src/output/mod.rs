@@ -1,6 +1,7 @@
 //! What a window becomes: one file per format, and the report on the terminal. Nothing here is read back.
 
 pub mod compare;
+pub mod doctor;
 pub mod flamegraph;
 pub mod folded;
 pub mod notes;

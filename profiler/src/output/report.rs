@@ -3,7 +3,7 @@
 //!
 //! - `shown`: which containers are in the table, and which are idle
 //! - `overview`: the table of containers
-//! - `detail`: one container: causes, waits, functions
+//! - `detail`: one container: findings, waits, functions
 //! - `figures`: one container's figures, line by line
 //! - `isolation`: those of what its isolation costs
 //!
@@ -20,7 +20,6 @@ use std::io::Write;
 use std::path::Path;
 
 use super::{notes, summary};
-use crate::analysis::causes::Causes;
 use crate::analysis::summary::Summary;
 use crate::analysis::{View, functions};
 use crate::model::text::printable;
@@ -95,7 +94,7 @@ pub fn print(view: &View, options: &Options<'_>, out: &mut impl Write) -> std::i
 }
 
 /// Prints the selected containers as one JSON object, with the keys of `summary.json`, and each container's stalled
-/// time, causes and functions.
+/// time, findings and functions.
 ///
 /// # Errors
 /// What the writer fails with.
@@ -106,14 +105,13 @@ pub fn print_json(view: &View, options: &Options<'_>, out: &mut impl Write) -> s
         StateGroup::OnCpu,
         options.top.unwrap_or(DEFAULT_TOP),
     );
-    let causes = Causes::of(view);
     let mut summary = view.summary.clone();
     for (position, (container, functions)) in
         summary.containers.iter_mut().zip(functions).enumerate()
     {
         if container.thread_time_ns.is_some() {
             container.stalled_ns = Some(container.stalled_ns());
-            container.causes = Some(causes.largest(position));
+            container.findings = Some(view.findings[position].clone());
         }
         container.functions = Some(functions.top);
     }
@@ -206,7 +204,6 @@ fn print_tables(
     });
     let detail = Detail {
         view,
-        causes: &Causes::of(view),
         functions: &functions::top(
             &view.stacks,
             summary.containers.len(),

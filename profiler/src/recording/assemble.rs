@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::beside::{self, Figures};
 use crate::aggregate::{
     Addresses, Given, Names, Placeholders, balance, container_ledgers, container_slices,
-    container_stacks, retain_rows, scheduler_frames,
+    container_stacks, container_wakers, retain_rows, scheduler_frames,
 };
 use crate::bpf::SamplingEvent;
 use crate::collect::{Recorded, WatchList};
@@ -72,6 +72,14 @@ pub(super) fn profile(input: Input) -> Window {
         placeholders,
         &scheduler_frames(&frames),
         rows_sliced,
+        &mut containers,
+    );
+    container_wakers(
+        &recorded.samples,
+        &names,
+        &frames,
+        placeholders,
+        &owners,
         &mut containers,
     );
     views.fold(&recorded, &owners, &mut containers);

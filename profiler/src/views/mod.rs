@@ -69,5 +69,8 @@ views! {
     psi::Psi,
     counters::Counters,
     isolation::Sampled,
+    moments::Moments,
+    limits::Limits,
+    processes::Processes,
     #[cfg(test)] toy::Toy,
 }

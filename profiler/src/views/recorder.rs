@@ -134,21 +134,28 @@ pub(super) fn cgroup_rows(rows: &mut [Container]) -> impl Iterator<Item = &mut C
 /// A view of what the kernel counts anyway: read at the beginning and at the end.
 pub(super) struct Readings<V> {
     hierarchy: Hierarchy,
+    read: fn(&Hierarchy, &str) -> Option<V>,
     before: HashMap<String, V>,
     after: HashMap<String, V>,
 }
 
 impl<V: RowView> Readings<V> {
     pub(super) fn new(hierarchy: &Hierarchy) -> Self {
+        Self::by(hierarchy, V::read)
+    }
+
+    /// Read in another way than an agent reads it.
+    pub(super) fn by(hierarchy: &Hierarchy, read: fn(&Hierarchy, &str) -> Option<V>) -> Self {
         Self {
             hierarchy: hierarchy.clone(),
+            read,
             before: HashMap::new(),
             after: HashMap::new(),
         }
     }
 
     fn read(&self, cgroups: &[&str]) -> HashMap<String, V> {
-        let read = |path: &&str| Some(((*path).to_owned(), V::read(&self.hierarchy, path)?));
+        let read = |path: &&str| Some(((*path).to_owned(), (self.read)(&self.hierarchy, path)?));
         cgroups.iter().filter_map(read).collect()
     }
 }

@@ -145,7 +145,7 @@ const KERNEL_PLUMBING_PREFIXES: [&str; 32] = [
 
 /// How a name ranks when a stack looks for the function to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rank {
+pub(crate) enum Rank {
     /// Nobody's: it stands for what is not known, has no name, or is plumbing that says no more than the state.
     None,
     /// Of the kernel, and says what the wait was about: a socket, a file system's journal, a driver.
@@ -156,7 +156,7 @@ pub(super) enum Rank {
 
 impl Rank {
     /// The rank of a name.
-    pub(super) fn of(name: &Name) -> Self {
+    pub(crate) fn of(name: &Name) -> Self {
         let text = &*name.text;
         match name.kind {
             NameKind::StandIn => Self::None,

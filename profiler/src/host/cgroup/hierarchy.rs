@@ -146,6 +146,16 @@ impl Hierarchy {
         self.dir_in(v1.as_ref().or(self.unified.as_ref())?, path)
     }
 
+    /// The folder of the cgroup at this path where this controller is: in its v1 hierarchy, or else in v2.
+    #[must_use]
+    pub fn controller_dir(&self, controller: &str, path: &str) -> Option<(PathBuf, Version)> {
+        let v1 = best_mount(&self.mounts, |mount| has_controller(mount, controller));
+        match &v1 {
+            Some(mount) => Some((self.dir_in(mount, path)?, Version::V1)),
+            None => Some((self.dir_in(self.unified.as_ref()?, path)?, Version::V2)),
+        }
+    }
+
     fn dir_in(&self, mount: &CgroupMount, path: &str) -> Option<PathBuf> {
         let inside = path.strip_prefix('/')?;
         if inside.split('/').any(|name| name == ".." || name == ".") {

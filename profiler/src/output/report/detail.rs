@@ -1,15 +1,16 @@
-//! One container in the report: its causes, its figures, its longest waits and its functions.
+//! One container in the report: what is wrong with it, its figures, its longest waits and its functions.
 
 use std::collections::HashMap;
 use std::io::Write;
 
 use super::{MAX_LABEL, Paint, figures};
-use crate::analysis::causes::Causes;
+use crate::analysis::doctor::{Finding, Severity};
 use crate::analysis::functions::Functions;
 use crate::analysis::names::{Name, NameKind};
 use crate::analysis::stacks::NameId;
 use crate::analysis::states::ViewState;
 use crate::analysis::summary::ContainerSummary;
+use crate::analysis::threads::Threads;
 use crate::analysis::{View, blame};
 use crate::model::text::{cut, printable};
 use crate::model::units;
@@ -18,6 +19,12 @@ use crate::views::Section;
 
 /// A function's name ends here: C++ templates fill screens.
 const MAX_FUNCTION: usize = 100;
+
+/// Findings shown; `ctprof doctor` shows all.
+const MAX_FINDINGS: usize = 3;
+
+/// The finding of a container without any work.
+const IDLE: &str = "idle";
 
 /// Stacks shown of those off the CPU.
 const MAX_WAITS: usize = 5;
@@ -28,7 +35,6 @@ const MAX_CALLS: usize = 5;
 /// What a block shows.
 pub(super) struct Detail<'a> {
     pub(super) view: &'a View,
-    pub(super) causes: &'a Causes<'a>,
     pub(super) functions: &'a [Functions],
     /// Everything that is known, or what fits a list of containers.
     pub(super) full: bool,
@@ -46,11 +52,8 @@ impl Detail<'_> {
         writeln!(out)?;
         writeln!(out, "{}", paint.bold(&title(container)))?;
         if container.thread_time_ns.is_some() {
-            let causes = self.causes.largest(position);
-            for (number, cause) in (1..).zip(&causes) {
-                writeln!(out, "{number}. {}", cause.text)?;
-            }
-            let idle_ns = self.causes.idle_ns(position);
+            self.print_findings(position, paint, out)?;
+            let idle_ns = self.idle_ns(position);
             for (title, text) in figures::lines(container, idle_ns, self.full) {
                 writeln!(out, "{} {text}", paint.faint(&format!("{title:<11}")))?;
             }
@@ -67,7 +70,50 @@ impl Detail<'_> {
     /// Whether there is anything to say about why the container is slow, or a view that was asked for.
     pub(super) fn is_worth_it(&self, position: usize) -> bool {
         let views = &self.view.summary.containers[position].views;
-        views.sections(self.full).next().is_some() || !self.causes.largest(position).is_empty()
+        views.sections(self.full).next().is_some() || self.told(position).next().is_some()
+    }
+
+    /// What there is to say about why the container is slow.
+    fn told(&self, position: usize) -> impl Iterator<Item = &Finding> {
+        let findings = self.view.findings[position].iter();
+        findings.filter(|it| it.id != IDLE).take(MAX_FINDINGS)
+    }
+
+    fn print_findings(
+        &self,
+        position: usize,
+        paint: &Paint,
+        out: &mut impl Write,
+    ) -> std::io::Result<()> {
+        for (number, finding) in (1..).zip(self.told(position)) {
+            let severity = match finding.severity {
+                Severity::Critical => "CRITICAL ",
+                Severity::Warning => "WARNING ",
+                Severity::Info => "",
+            };
+            writeln!(out, "{number}. {}{}", paint.bold(severity), finding.title)?;
+            writeln!(out, "   {}", printable(&finding.evidence.join("; "), 1000))?;
+            if let Some(advice) = finding
+                .advice
+                .first()
+                .filter(|_| finding.severity > Severity::Info)
+            {
+                writeln!(
+                    out,
+                    "   {} {}",
+                    paint.faint("change:"),
+                    printable(advice, 1000)
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Time that idle threads of this container waited.
+    fn idle_ns(&self, position: usize) -> u64 {
+        ViewState::ALL.into_iter().fold(0, |sum, state| {
+            sum.saturating_add(self.view.threads.idle.wait_ns(position, state))
+        })
     }
 
     /// The stacks with most time off the CPU.
@@ -78,12 +124,12 @@ impl Detail<'_> {
         out: &mut impl Write,
     ) -> std::io::Result<()> {
         let stacks = &self.view.stacks;
-        let groups = self.causes.groups();
+        let Threads { groups, idle } = &self.view.threads;
         let mut sums: HashMap<(ViewState, NameId, &[NameId]), u64> = HashMap::new();
         for stack in stacks.iter().filter(|stack| {
             stack.container == position
                 && stack.state != ViewState::ON_CPU
-                && !self.causes.waits_idly(stack)
+                && !idle.waits_idly(stack, groups)
         }) {
             let key = (stack.state, groups.group(stack.thread), stack.frames);
             let sum = sums.entry(key).or_default();

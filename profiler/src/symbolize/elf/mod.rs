@@ -13,6 +13,7 @@ mod parts;
 mod source;
 mod symbols;
 mod unwind;
+mod variable;
 mod window;
 
 pub(crate) use header::Header;
@@ -23,4 +24,5 @@ pub(super) use source::c_string;
 pub(crate) use source::{Numbers, ReadError, Source};
 pub(super) use symbols::{SymbolTables, Symbols};
 pub(super) use unwind::UnwindTable;
+pub(crate) use variable::variable;
 pub(crate) use window::Window;

@@ -21,6 +21,11 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// The kernel maps it.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.kind == PT_LOAD
+    }
+
     /// Its bytes are mapped to be executed.
     pub(crate) fn is_code(&self) -> bool {
         self.kind == PT_LOAD && self.flags & PF_X != 0

@@ -1,0 +1,87 @@
+//! Threads sleep on purpose between pieces of work.
+
+use super::Rule;
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
+use crate::analysis::doctor::patient::Patient;
+use crate::analysis::doctor::waits::Spent;
+use crate::model::units;
+
+pub(super) const RULE: Rule = Rule {
+    id: "sleep",
+    about: "threads sleep on purpose again and again: a limit of the rate, a loop that waits without an event",
+    when: "for less than 400 ms each on average, and half of its active time",
+    judge,
+};
+
+fn judge(patient: &Patient<'_>) -> Option<Finding> {
+    let ns = patient.sleep_ns();
+    let share = patient.share(ns);
+    if !patient.is_notable(ns) || share < 0.5 {
+        return None;
+    }
+    let often: Vec<&str> = patient
+        .groups
+        .iter()
+        .filter(|it| patient.sleeps_often(it))
+        .map(|it| it.name.as_str())
+        .collect();
+    let is_meant = |stack: &crate::model::Stack, spent| {
+        spent == Spent::Sleep
+            && often.contains(&crate::analysis::threads::without_digits(&stack.thread).as_str())
+    };
+    let place = patient.places(is_meant).into_iter().next();
+    let groups = patient.groups.iter().filter(|it| patient.sleeps_often(it));
+    let times = groups.fold(0, |sum: u64, it| {
+        sum.saturating_add(it.waits[Spent::Sleep as usize])
+    });
+    let seconds = patient.window_ns.max(1) as f64 / 1e9;
+    let rate = times as f64 / seconds;
+    // Somebody who looks once in a while whether there is something to do keeps nobody waiting for long.
+    let severity = if rate >= 5.0 {
+        Severity::Warning
+    } else {
+        Severity::Info
+    };
+    let title = match &place {
+        Some(place) => format!(
+            "It sleeps on purpose for {} of its active time, in {}.",
+            units::percent(ns, patient.active_ns()),
+            place.function
+        ),
+        None => format!(
+            "It sleeps on purpose for {} of its active time.",
+            units::percent(ns, patient.active_ns())
+        ),
+    };
+    let advice = match &place {
+        Some(place) => format!(
+            "is the sleep in {} meant? A larger limit, or waiting for the event itself, ends it",
+            place.function
+        ),
+        None => "is the sleep meant? Waiting for the event itself ends it".to_owned(),
+    };
+    Some(
+        Finding::new(RULE.id, severity, title)
+            .about(ns, share)
+            .sure(Confidence::Likely)
+            .shown_by([format!(
+                "slept {} in {}, {} each (ledger)",
+                units::duration(ns),
+                units::counted(times, "sleep"),
+                units::duration(ns / times.max(1))
+            )])
+            .shown_by(
+                patient
+                    .mostly(is_meant)
+                    .map(|words| format!("called {words}")),
+            )
+            .advising([advice])
+            .gaining(
+                format!(
+                    "up to {:.0} times as much work a second if nothing else limits it",
+                    1.0 / (1.0 - share).max(0.01)
+                ),
+                None,
+            ),
+    )
+}

@@ -1,0 +1,257 @@
+//! What the processes of a row are, and whom on the network they wait for.
+//!
+//! - `programs`, `go`: what they run on, how they were told to divide their work
+//! - `sockets`: whom their sockets lead to, and whether an answer is outstanding
+//! - `network`: what their network namespace counts
+//! - `watch`: the thread that looks
+
+mod go;
+mod network;
+mod programs;
+mod sockets;
+mod watch;
+
+pub use network::Traffic;
+pub use programs::{ARGUMENTS, Language, Program, count_cpus};
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use self::watch::Watch;
+use super::recorder::{Prepared, Running, Scope, cgroup_rows};
+use super::{Clean, RowView};
+use crate::host::cgroup::{Hierarchy, is_at_or_below};
+use crate::model::{Container, Figures, Op, Sums, Unavailable, ViewId, units};
+
+/// Most programs, and most peers, of a row.
+const MAX_PROGRAMS: usize = 16;
+const MAX_PEERS: usize = 16;
+
+/// What was seen of the processes of a row, and of their sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Processes {
+    /// Programs, those with most threads first.
+    pub programs: Vec<Program>,
+    /// How often their sockets were looked at.
+    pub looks: u64,
+    /// Whom they waited for, most looks first.
+    pub peers: Vec<Peer>,
+    /// Listeners whose queue was full, and in how many looks.
+    pub full: Vec<(String, u64)>,
+    /// What their network namespaces counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
+}
+
+/// What is outstanding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// A connection that the peer has not taken.
+    Connection,
+    /// An answer: data was sent on a connection that was made from here, and none came back since.
+    Answer,
+    /// The address of a name.
+    Name,
+}
+
+/// Somebody on the network from whom something was outstanding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Peer {
+    /// Address and port.
+    pub address: String,
+    /// What was outstanding.
+    pub waiting: Waiting,
+    /// In how many looks.
+    pub looks: u64,
+    /// The longest that an answer had been outstanding when it was looked.
+    pub longest_ms: u64,
+}
+
+impl Sums for Processes {
+    fn combine(&mut self, other: &Self, op: Op) {
+        if op == Op::Add {
+            self.programs.clone_from(&other.programs);
+        }
+        op.on(&mut self.looks, other.looks);
+        for theirs in &other.peers {
+            let is_same =
+                |it: &&mut Peer| (&it.address, it.waiting) == (&theirs.address, theirs.waiting);
+            match (self.peers.iter_mut().find(is_same), op) {
+                (Some(own), op) => op.on(&mut own.looks, theirs.looks),
+                (None, Op::Add) => self.peers.push(theirs.clone()),
+                (None, Op::Subtract) => {}
+            }
+        }
+        for (address, looks) in &other.full {
+            match (self.full.iter_mut().find(|(known, _)| known == address), op) {
+                (Some((_, own)), op) => op.on(own, *looks),
+                (None, Op::Add) => self.full.push((address.clone(), *looks)),
+                (None, Op::Subtract) => {}
+            }
+        }
+        self.traffic.combine(&other.traffic, op);
+        self.order();
+    }
+}
+
+impl Processes {
+    fn order(&mut self) {
+        self.programs
+            .sort_by(|a, b| b.threads.cmp(&a.threads).then_with(|| a.cmp(b)));
+        self.programs.truncate(MAX_PROGRAMS);
+        self.peers.retain(|it| it.looks > 0);
+        self.peers
+            .sort_by(|a, b| b.looks.cmp(&a.looks).then_with(|| a.cmp(b)));
+        self.peers.truncate(MAX_PEERS);
+        self.full.retain(|(_, looks)| *looks > 0);
+    }
+
+    /// What another cgroup of the row has seen in the same looks.
+    fn join(&mut self, other: Self) {
+        let looks = self.looks.max(other.looks);
+        let programs = std::mem::take(&mut self.programs);
+        self.combine(&other, Op::Add);
+        self.programs.extend(programs);
+        self.looks = looks;
+        self.order();
+    }
+}
+
+impl Figures for Processes {
+    const VIEW: ViewId = ViewId::new("processes");
+}
+
+impl RowView for Processes {
+    const TITLE: &'static str = "processes";
+
+    type Record = (
+        Vec<Program>,
+        u64,
+        Vec<Peer>,
+        Vec<(String, u64)>,
+        Option<Traffic>,
+    );
+
+    fn record(&self) -> Self::Record {
+        let Self {
+            programs,
+            looks,
+            peers,
+            full,
+            traffic,
+        } = self.clone();
+        (programs, looks, peers, full, traffic)
+    }
+
+    fn restore(record: Self::Record, clean: Clean) -> Option<Self> {
+        let (mut programs, looks, mut peers, mut full, traffic) = record;
+        for program in &mut programs {
+            program.name = clean(&program.name);
+            program.version = clean(&program.version);
+            for (name, value) in &mut program.settings {
+                (*name, *value) = (clean(name), clean(value));
+            }
+        }
+        for peer in &mut peers {
+            peer.address = clean(&peer.address);
+        }
+        for (address, _) in &mut full {
+            *address = clean(address);
+        }
+        Some(Self {
+            programs,
+            looks,
+            peers,
+            full,
+            traffic,
+        })
+    }
+
+    type Summary = Self;
+
+    fn summary(&self, _: Option<u64>) -> Self {
+        self.clone()
+    }
+
+    fn line(&self, _: Option<u64>) -> Option<String> {
+        const MOST: usize = 3;
+        let mut parts: Vec<String> = self
+            .programs
+            .iter()
+            .filter(|it| it.language != Language::Native || !it.settings.is_empty())
+            .take(MOST)
+            .map(Program::words)
+            .collect();
+        let peers = self.peers.iter().filter(|it| it.looks * 20 >= self.looks);
+        parts.extend(peers.take(MOST).map(|peer| {
+            let what = match peer.waiting {
+                Waiting::Connection => "a connection to",
+                Waiting::Answer => "an answer of",
+                Waiting::Name => "a name from",
+            };
+            let share = units::percent(peer.looks, self.looks);
+            format!("{what} {} outstanding in {share} of looks", peer.address)
+        }));
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    fn prepare(scope: &Scope<'_>) -> Prepared {
+        if !scope.stacks {
+            return Err("not looked at with --no-stacks: looks cost something".to_owned());
+        }
+        Ok(Box::new(Run {
+            hierarchy: scope.hierarchy.clone(),
+            watch: None,
+            seen: Some(BTreeMap::new()),
+        }))
+    }
+}
+
+/// Looks while a recording goes on.
+struct Run {
+    hierarchy: Hierarchy,
+    watch: Option<Watch>,
+    seen: Option<watch::Seen>,
+}
+
+impl Running for Run {
+    fn start(&mut self, cgroups: &[&str]) {
+        self.watch = Some(Watch::start(&self.hierarchy, cgroups));
+    }
+
+    fn stop(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            self.seen = watch.end();
+        }
+    }
+
+    fn give(&mut self, rows: &mut [Container]) -> Vec<Unavailable> {
+        let Some(seen) = self.seen.take() else {
+            return vec![Unavailable {
+                view: Processes::VIEW,
+                cause: "a look at processes does not come to its end".to_owned(),
+            }];
+        };
+        let mut rows: Vec<&mut Container> = cgroup_rows(rows).collect();
+        for (path, processes) in seen {
+            let owner = rows
+                .iter_mut()
+                .filter(|row| is_at_or_below(&path, &row.identity.cgroup))
+                .max_by_key(|row| row.identity.cgroup.len());
+            let Some(row) = owner else {
+                continue;
+            };
+            match row.measured.get_mut::<Processes>() {
+                Some(known) => known.join(processes),
+                None => {
+                    let mut processes = processes;
+                    processes.order();
+                    row.measured.insert(processes);
+                }
+            }
+        }
+        Vec::new()
+    }
+}
