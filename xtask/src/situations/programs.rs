@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -172,6 +173,8 @@ fn make_image(docker: &Docker) -> Result<()> {
     ] {
         fs::create_dir_all(root.join(folder))?;
     }
+    // For everyone, as on every system.
+    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777))?;
     for path in OF_THE_HOST.map(Path::new) {
         if path.is_symlink() {
             let inside = root.join(path.strip_prefix("/")?);
