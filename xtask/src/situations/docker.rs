@@ -28,11 +28,11 @@ pub(super) struct Docker {
 }
 
 impl Docker {
-    /// Starts it.
+    /// Starts it. Its containers are in this cgroup, if there is one.
     ///
     /// # Errors
     /// There is none, or it ends at once; what it said last is in the error.
-    pub(super) fn start() -> Result<Self> {
+    pub(super) fn start(cgroup_parent: Option<&str>) -> Result<Self> {
         let data = paths::target().join("situations/docker");
         let run = PathBuf::from(format!("/run/ctprof-situations-{}", std::process::id()));
         for folder in [&data, &run] {
@@ -52,6 +52,8 @@ impl Docker {
             .arg("--host")
             .arg(socket(&run))
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
+            .args(["--exec-opt", "native.cgroupdriver=cgroupfs"])
+            .args(cgroup_parent.map(|it| format!("--cgroup-parent=/{it}")))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

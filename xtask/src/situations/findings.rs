@@ -1,12 +1,12 @@
 //! What ctprof finds: the only place that reads its answer.
 
-use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::world::Host;
 use crate::cmd;
 
 /// What is wrong with a container, by `ctprof doctor --format json`. The worst comes first.
@@ -49,12 +49,27 @@ struct Row {
 }
 
 /// Asks about the container with this id, for so long.
-pub(super) fn ask(ctprof: &Path, id: &str, duration: Duration) -> Result<Vec<Finding>> {
-    let mut command = Command::new(ctprof);
+pub(super) fn ask(host: &Host<'_>, id: &str, duration: Duration) -> Result<Vec<Finding>> {
+    let mut command = Command::new(host.ctprof);
     command.args(["doctor", "--format", "json", "--container", id]);
     command.args(["--duration", &format!("{}s", duration.as_secs())]);
-    let text = cmd::output(&mut command)?;
-    let answer: Answer = serde_json::from_str(&text)
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run `{}`", cmd::line(&command)))?;
+    if let Some(ahead) = host.ahead {
+        ahead.enter(child.id())?;
+    }
+    let output = child.wait_with_output()?;
+    ensure!(
+        output.status.success(),
+        "`{}` failed: {}",
+        cmd::line(&command),
+        String::from_utf8_lossy(&output.stderr).trim_end()
+    );
+    let answer: Answer = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("`{}` wrote no findings", cmd::line(&command)))?;
     ensure!(
         answer.schema_version == 1,

@@ -57,7 +57,11 @@ impl Verdict {
                         .is_some_and(|it| is_right(&it) && it.severity > Severity::Info),
                     evidence_lacks: lacking(evidence, &said)?,
                     advice_lacks: lacking(advice, &advised)?,
-                    promise: found.and_then(|it| it.gain.as_ref()?.speedup),
+                    // What is changed may be told by several of them.
+                    promise: findings
+                        .iter()
+                        .filter(is_right)
+                        .find_map(|it| it.gain.as_ref()?.speedup),
                 })
             }
         }

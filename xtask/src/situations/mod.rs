@@ -9,8 +9,9 @@
 //! - `world`: the containers of one situation; `watch`: their speed and truth, with `cgroup` for the kernel's counters
 //! - `findings`: what ctprof says; `judge`: whether that is right; `score`: one situation from start to end
 //! - `report`: the tables and the score
-//! - `elsewhere`: how busy the host is with something else; `interrupt`: Ctrl-C
+//! - `elsewhere`: how busy the host is with something else; `ahead`: a cgroup that is ahead of that; `interrupt`: Ctrl-C
 
+mod ahead;
 mod cgroup;
 mod docker;
 mod elsewhere;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use ahead::Ahead;
 use docker::Docker;
 use interrupt::Interrupt;
 use model::Situation;
@@ -58,6 +60,9 @@ pub(crate) struct Args {
     /// Also write everything that was found and measured to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Give containers and ctprof most of the CPUs whatever else wants them, on a host that is not quiet.
+    #[arg(long)]
+    ahead: bool,
     /// Put the tables into docs/doctor.md.
     #[arg(long, conflicts_with = "only")]
     publish: bool,
@@ -107,18 +112,21 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 fn try_all(chosen: &[&'static Situation], args: &Args, ctprof: &std::path::Path) -> Result<Report> {
     let interrupt = Interrupt::watch()?;
-    let docker = Docker::start()?;
+    let ahead = args.ahead.then(Ahead::create).transpose()?;
+    let docker = Docker::start(ahead.is_some().then_some(ahead::CONTAINERS))?;
     println!("building workloads");
     let programs = Programs::prepare(&docker, chosen)?;
     let host = Host {
         docker: &docker,
         programs: &programs,
         interrupt: &interrupt,
+        ctprof,
+        ahead: ahead.as_ref(),
     };
     let mut rows = Vec::new();
     for (number, situation) in chosen.iter().enumerate() {
         println!("{}/{} {}", number + 1, chosen.len(), situation.name);
-        let row = score::run(situation, &host, ctprof, args.duration)?;
+        let row = score::run(situation, &host, args.duration)?;
         row.print();
         rows.push(row);
     }

@@ -1,6 +1,5 @@
 //! One situation from its start to its row of the table.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -93,12 +92,7 @@ impl Row {
 ///
 /// # Errors
 /// Ctrl-C. What is wrong with the situation is in its row.
-pub(super) fn run(
-    situation: &Situation,
-    host: &Host<'_>,
-    ctprof: &Path,
-    window: Duration,
-) -> Result<Row> {
+pub(super) fn run(situation: &Situation, host: &Host<'_>, window: Duration) -> Result<Row> {
     let mut row = Row {
         name: situation.name.to_owned(),
         is: situation.is.to_owned(),
@@ -108,34 +102,28 @@ pub(super) fn run(
     row.busy_elsewhere = elsewhere::busy(host.interrupt)?;
     row.failed = host.programs.lacks(situation);
     if row.failed.is_none() {
-        let result = fill(&mut row, situation, host, ctprof, window);
+        let result = fill(&mut row, situation, host, window);
         host.interrupt.check()?;
         row.failed = result.err().map(|error| format!("{error:#}"));
     }
     Ok(row)
 }
 
-fn fill(
-    row: &mut Row,
-    situation: &Situation,
-    host: &Host<'_>,
-    ctprof: &Path,
-    window: Duration,
-) -> Result<()> {
+fn fill(row: &mut Row, situation: &Situation, host: &Host<'_>, window: Duration) -> Result<()> {
     let world = World::start(host, situation, None)?;
     let watch = |world: &World<'_>| Watched::watch(world, situation, window, host.interrupt);
     // Beside ctprof only what lasts as long as its start: everything else is watched alone, so that both measurements
     // are of the same kind.
     let watched = if situation.from == From::Birth {
         std::thread::scope(|scope| {
-            let asked = scope.spawn(|| findings::ask(ctprof, world.judged()?, window));
+            let asked = scope.spawn(|| findings::ask(host, world.judged()?, window));
             let watched = watch(&world);
             row.findings = asked.join().map_err(|_| anyhow::anyhow!("it panicked"))??;
             watched
         })?
     } else {
         let watched = watch(&world)?;
-        row.findings = findings::ask(ctprof, world.judged()?, window)?;
+        row.findings = findings::ask(host, world.judged()?, window)?;
         watched
     };
     drop(world);

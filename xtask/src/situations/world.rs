@@ -1,12 +1,13 @@
 //! The containers of a situation, as it is or with what the advice changes.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use regex::Regex;
 
+use super::ahead::Ahead;
 use super::docker::{Docker, NETWORK};
 use super::interrupt::Interrupt;
 use super::model::{Change, Container, From, Situation};
@@ -22,6 +23,8 @@ pub(super) struct Host<'a> {
     pub(super) docker: &'a Docker,
     pub(super) programs: &'a Programs,
     pub(super) interrupt: &'a Interrupt,
+    pub(super) ctprof: &'a Path,
+    pub(super) ahead: Option<&'a Ahead>,
 }
 
 /// Running containers; removed when dropped.
