@@ -11,7 +11,35 @@ use crate::paths;
 const HALVES: [&str; 2] = ["profiler/src", "profiler-ebpf/src"];
 
 /// Who may name a view all the same, and why: the view, a path, the reason.
-const MAY_NAME: [(&str, &str, &str); 12] = [
+const MAY_NAME: [(&str, &str, &str); 20] = [
+    (
+        "syscalls",
+        "profiler/src/analysis/doctor/",
+        "rules judge by the figures of views",
+    ),
+    ("limits", "profiler/src/analysis/doctor/", "the same"),
+    ("workload", "profiler/src/analysis/doctor/", "the same"),
+    ("moments", "profiler/src/analysis/doctor/", "the same"),
+    (
+        "limits",
+        "profiler/src/output/doctor.rs",
+        "a container's limits stand in its heading",
+    ),
+    (
+        "moments",
+        "profiler/src/output/report/threads.rs",
+        "the longest run of each name stands beside its states",
+    ),
+    (
+        "moments",
+        "profiler/src/aggregate/",
+        "who held locks has frames, which are named with those of samples",
+    ),
+    (
+        "moments",
+        "profiler/src/collect/samples.rs",
+        "the same: they come among the rows of samples",
+    ),
     (
         "syscalls",
         "profiler/src/cli/syscalls/",

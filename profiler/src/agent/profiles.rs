@@ -13,6 +13,7 @@ use crate::analysis::View;
 use crate::collect::Environment;
 use crate::grouping::Naming;
 use crate::model::{Grouping, StateGroup, Window};
+use crate::output::doctor::{self, Examined};
 use crate::output::flamegraph::{self, Graph};
 use crate::output::pprof;
 use crate::target::TargetArgs;
@@ -46,6 +47,19 @@ pub enum Form {
     Pprof,
     /// A flame graph as SVG.
     Graph(Graph),
+    /// What is wrong with each container.
+    Findings(FindingsForm),
+}
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindingsForm {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+    /// For tickets.
+    Markdown,
 }
 
 /// Why there is no recording.
@@ -180,7 +194,9 @@ impl Drop for Slot {
 /// The states whose stacks are needed.
 const fn stacks(form: Form) -> &'static [StateGroup] {
     match form {
-        Form::Pprof | Form::Graph(Graph::WallClock | Graph::Syscalls) => &StateGroup::ALL,
+        Form::Pprof | Form::Findings(_) | Form::Graph(Graph::WallClock | Graph::Syscalls) => {
+            &StateGroup::ALL
+        }
         Form::Graph(Graph::OnCpu | Graph::Isolation) => &[StateGroup::OnCpu],
         Form::Graph(Graph::OffCpu) => &[StateGroup::Blocked],
         Form::Graph(Graph::RunQueue) => &[StateGroup::RunQueue],
@@ -194,6 +210,24 @@ fn draw(window: &Window, form: Form) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let written = match form {
         Form::Pprof => pprof::write(window, &view.summary, &order, &mut out),
+        Form::Findings(form) => {
+            let all: Vec<Examined<'_>> = view
+                .summary
+                .containers
+                .iter()
+                .zip(&view.findings)
+                .filter(|(container, _)| !container.is_kernel())
+                .map(|(container, findings)| Examined {
+                    container,
+                    findings,
+                })
+                .collect();
+            match form {
+                FindingsForm::Text => doctor::text(&all, window.duration_ns, false, &mut out),
+                FindingsForm::Json => doctor::json(&all, window.duration_ns, &mut out),
+                FindingsForm::Markdown => doctor::markdown(&all, window.duration_ns, &mut out),
+            }
+        }
         Form::Graph(graph) => {
             let all: Vec<usize> = (0..order.len()).collect();
             let options = flamegraph::Options {

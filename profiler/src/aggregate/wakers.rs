@@ -9,10 +9,7 @@ use super::stacks::frames_of;
 use super::stacks::{Owners, Placeholders, thread_name};
 use crate::collect::Samples;
 use crate::model::{Container, FrameKind, FrameTable};
-use crate::views::moments::{Waker, add_waker};
-
-/// Functions of a stack that are kept.
-const MOST: usize = 24;
+use crate::views::moments::{FUNCTIONS, Waker, add_waker};
 
 /// Gives each row those who ended the waits of its threads for locks.
 pub fn container_wakers(
@@ -28,7 +25,7 @@ pub fn container_wakers(
         let user = frames.iter().map(|id| table.frame(*id));
         let user = user.filter(|frame| frame.kind == FrameKind::User);
         let named = user.map(|frame| frame.function.to_string());
-        named.take(MOST).collect::<Vec<String>>()
+        named.take(FUNCTIONS).collect::<Vec<String>>()
     };
     // By the user stack that they waited with.
     let waits = samples

@@ -22,7 +22,7 @@ use crate::views::Shown;
 pub use ledger::{BlockingSyscall, CulpritKind, DelayedBy, Latency, LatencyBucket};
 
 /// Version of the layout of `summary.json`.
-pub const SCHEMA_VERSION: u64 = 2;
+pub const SCHEMA_VERSION: u64 = 3;
 
 /// The document. Fields are in the order of the file.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -28,6 +28,9 @@ use crate::{Error, Result, store};
 /// How long what runs is recorded.
 const DURATION: Duration = Duration::from_secs(30);
 
+/// How long finding the names of functions may take.
+const NAMES: Duration = Duration::from_secs(10);
+
 /// Exit code where something is as bad as `--fail-on` says.
 const FAILED: u8 = 5;
 
@@ -208,6 +211,8 @@ async fn record(args: &DoctorArgs, log: bool) -> Result<(Window, Resolved)> {
         ..SessionPlan::new(&env, &targets)
     };
     let recording = Recording::begin(plan, Grouping::Container, containers)?;
+    // Without names there is no answer, and nobody who asks a doctor counts seconds.
+    let recording = recording.names_within(Some(NAMES));
     raise_file_limit();
     let limit = args.duration.unwrap_or(DURATION);
     let progress = Progress::begin(&chosen.describe(), Some(limit));

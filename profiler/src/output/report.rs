@@ -5,6 +5,7 @@
 //! - `overview`: the table of containers
 //! - `detail`: one container: findings, waits, functions
 //! - `figures`: one container's figures, line by line
+//! - `threads`: its threads by name
 //! - `isolation`: those of what its isolation costs
 //!
 //! The text depends on the recording alone, not on the terminal's width or the hour, so that it is the same
@@ -15,6 +16,7 @@ mod figures;
 mod isolation;
 mod overview;
 mod shown;
+mod threads;
 
 use std::io::Write;
 use std::path::Path;

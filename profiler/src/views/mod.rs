@@ -71,6 +71,6 @@ views! {
     isolation::Sampled,
     moments::Moments,
     limits::Limits,
-    processes::Processes,
+    workload::Workload,
     #[cfg(test)] toy::Toy,
 }

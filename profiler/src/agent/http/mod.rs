@@ -7,7 +7,7 @@
 //! - `bodies`: what it answered last
 //! - `accept`: what a client can read
 //! - `host`: by which names it may be called
-//! - `profile`: `/debug/pprof/profile` and `/flamegraph`
+//! - `profile`: `/debug/pprof/profile`, `/flamegraph` and `/doctor`
 
 mod accept;
 mod answer;
@@ -85,13 +85,14 @@ impl App {
 }
 
 /// The pages, by path. Each is counted under its path.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "/",
     "/healthz",
     "/readyz",
     "/metrics",
     "/debug/pprof/profile",
     "/flamegraph",
+    "/doctor",
 ];
 
 /// Every page.
@@ -103,6 +104,7 @@ pub fn router(app: App) -> Router {
         .route(PAGES[3], get(scrape::metrics))
         .route(PAGES[4], get(profile::pprof))
         .route(PAGES[5], get(profile::flamegraph))
+        .route(PAGES[6], get(profile::doctor))
         .method_not_allowed_fallback(|| async {
             line(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
         })

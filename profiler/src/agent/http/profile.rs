@@ -1,4 +1,4 @@
-//! `/debug/pprof/profile` and `/flamegraph`.
+//! `/debug/pprof/profile`, `/flamegraph` and `/doctor`: pages that take a recording to answer.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::App;
 use super::answer::{error, line, with_kind};
-use crate::agent::profiles::{Form, Refusal, Wanted};
+use crate::agent::profiles::{FindingsForm, Form, Refusal, Wanted};
 use crate::model::text::printable;
 use crate::output::flamegraph::Graph;
 use crate::target::TargetArgs;
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 const DEFAULT_SECONDS: u64 = 30;
 /// Longest text of a wrong value in an answer.
 const SHOWN_CHARS: usize = 80;
-/// Keys that both pages know.
+/// Keys that all of these pages know.
 const KEYS: [&str; 4] = ["seconds", "container", "pod", "cgroup"];
 /// Keys that Go's tools add to theirs; they mean nothing here.
 const GO_KEYS: [&str; 3] = ["debug", "gc", "rate"];
@@ -29,7 +29,7 @@ const GO_KEYS: [&str; 3] = ["debug", "gc", "rate"];
 type Keys = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 pub(super) async fn pprof(State(app): State<App>, method: Method, keys: Keys) -> Response {
-    let wanted = wanted(&app, keys, None);
+    let wanted = wanted(&app, keys, Form::Pprof);
     let mut response = answer(&app, &method, wanted, "application/octet-stream").await;
     if response.status() == StatusCode::OK {
         response.headers_mut().insert(
@@ -41,7 +41,7 @@ pub(super) async fn pprof(State(app): State<App>, method: Method, keys: Keys) ->
 }
 
 pub(super) async fn flamegraph(State(app): State<App>, method: Method, keys: Keys) -> Response {
-    let wanted = wanted(&app, keys, Some(Graph::WallClock));
+    let wanted = wanted(&app, keys, Form::Graph(Graph::WallClock));
     let mut response = answer(&app, &method, wanted, "image/svg+xml").await;
     // The graph's own script and style, and nothing from elsewhere.
     response.headers_mut().insert(
@@ -51,6 +51,16 @@ pub(super) async fn flamegraph(State(app): State<App>, method: Method, keys: Key
         ),
     );
     response
+}
+
+pub(super) async fn doctor(State(app): State<App>, method: Method, keys: Keys) -> Response {
+    let wanted = wanted(&app, keys, Form::Findings(FindingsForm::Text));
+    let kind = match wanted.as_ref().map(|it| it.form) {
+        Ok(Form::Findings(FindingsForm::Json)) => "application/json",
+        Ok(Form::Findings(FindingsForm::Markdown)) => "text/markdown; charset=utf-8",
+        _ => "text/plain; charset=utf-8",
+    };
+    answer(&app, &method, wanted, kind).await
 }
 
 async fn answer(
@@ -89,8 +99,8 @@ async fn answer(
     }
 }
 
-/// What the query asks for. `graph` is what is drawn unless it says; `None` is pprof.
-fn wanted(app: &App, keys: Keys, mut graph: Option<Graph>) -> Result<Wanted> {
+/// What the query asks for, in this `form` unless it says.
+fn wanted(app: &App, keys: Keys, mut form: Form) -> Result<Wanted> {
     let Query(keys) = keys
         .map_err(|_| Error::Usage("the query is not of the form key=value&key=value".to_owned()))?;
     let most = app.settings.borrow().max_profile_time.as_secs().max(1);
@@ -111,16 +121,19 @@ fn wanted(app: &App, keys: Keys, mut graph: Option<Graph>) -> Result<Wanted> {
             "container" => target.container.push(value),
             "pod" => target.pod.push(value),
             "cgroup" => target.cgroup.push(value),
-            "state" if graph.is_some() => graph = Some(of_state(&value)?),
-            key if graph.is_none() && GO_KEYS.contains(&key) => {}
+            "state" if matches!(form, Form::Graph(_)) => form = Form::Graph(of_state(&value)?),
+            "format" if matches!(form, Form::Findings(_)) => {
+                form = Form::Findings(of_format(&value)?);
+            }
+            key if form == Form::Pprof && GO_KEYS.contains(&key) => {}
             key => {
-                let states = graph.map(|_| "state");
-                let near = hint(key, KEYS.into_iter().chain(states), "");
-                let known = KEYS
-                    .into_iter()
-                    .chain(states)
-                    .collect::<Vec<_>>()
-                    .join(", ");
+                let own = match form {
+                    Form::Pprof => None,
+                    Form::Graph(_) => Some("state"),
+                    Form::Findings(_) => Some("format"),
+                };
+                let near = hint(key, KEYS.into_iter().chain(own), "");
+                let known = KEYS.into_iter().chain(own).collect::<Vec<_>>().join(", ");
                 let key = printable(key, SHOWN_CHARS);
                 return Err(Error::Usage(format!(
                     "no key '{key}' here{near}; there are {known}"
@@ -131,8 +144,23 @@ fn wanted(app: &App, keys: Keys, mut graph: Option<Graph>) -> Result<Wanted> {
     Ok(Wanted {
         target,
         time: Duration::from_secs(seconds),
-        form: graph.map_or(Form::Pprof, Form::Graph),
+        form,
     })
+}
+
+fn of_format(text: &str) -> Result<FindingsForm> {
+    match text {
+        "text" => Ok(FindingsForm::Text),
+        "json" => Ok(FindingsForm::Json),
+        "markdown" => Ok(FindingsForm::Markdown),
+        _ => {
+            let near = hint(text, ["text", "json", "markdown"], "");
+            let text = printable(text, SHOWN_CHARS);
+            Err(Error::Usage(format!(
+                "format: '{text}' is none of text, json, markdown{near}"
+            )))
+        }
+    }
 }
 
 fn of_state(text: &str) -> Result<Graph> {

@@ -4,7 +4,7 @@ use crate::analysis::names::{Name, NameKind};
 
 /// Functions that begin so are a library's or a runtime's: the C library's insides, threads and locks, the standard
 /// libraries of C++, Rust, Go and Java, tokio, the interpreters of Python, Node and Java.
-const PLUMBING_PREFIXES: [&str; 38] = [
+const PLUMBING_PREFIXES: [&str; 72] = [
     "__",
     "_IO_",
     "_dl_",
@@ -43,6 +43,40 @@ const PLUMBING_PREFIXES: [&str; 38] = [
     "tokio::",
     "uv_",
     "v8::",
+    "archive/",
+    "bytes.",
+    "compress/",
+    "container/",
+    "context.",
+    "crypto/",
+    "database/",
+    "embed.",
+    "encoding/",
+    "errors.",
+    "fmt.",
+    "hash/",
+    "html/",
+    "image/",
+    "iter.",
+    "log.",
+    "log/",
+    "maps.",
+    "math/",
+    "mime/",
+    "net/",
+    "path/",
+    "reflect.",
+    "regexp.",
+    "regexp/",
+    "slices.",
+    "sort.",
+    "strconv.",
+    "strings.",
+    "text/",
+    "time.",
+    "type:",
+    "unicode/",
+    "vendor/",
 ];
 
 /// Functions of that name are wrappers of system calls, or where programs and threads begin.

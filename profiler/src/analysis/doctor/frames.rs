@@ -92,6 +92,14 @@ impl<'a> Frames<'a> {
             .copied()
     }
 
+    /// The user functions of a stack, the innermost first, as many as are kept of who had a lock.
+    pub(super) fn functions(&self, stack: &Stack) -> Vec<String> {
+        let frames = stack.frames.iter().map(|id| self.table.frame(*id));
+        let user = frames.filter(|frame| frame.kind == FrameKind::User);
+        let names = user.map(|frame| frame.function.to_string());
+        names.take(crate::views::moments::FUNCTIONS).collect()
+    }
+
     /// Whether a function of this name is in the stack.
     pub(super) fn has(&self, stack: &Stack, function: &str) -> bool {
         let mut names = stack.frames.iter();

@@ -14,6 +14,11 @@ mod patient;
 pub mod rules;
 mod waits;
 
+#[cfg(test)]
+mod made;
+#[cfg(test)]
+mod tests;
+
 pub use finding::{Confidence, Finding, Gain, Severity};
 
 use crate::analysis::summary::Summary;

@@ -9,8 +9,8 @@ use crate::analysis::threads::without_digits;
 use crate::model::{Container, Stack, State, units};
 use crate::views::limits::Limits;
 use crate::views::moments::Moments;
-use crate::views::processes::{Processes, Waiting};
 use crate::views::syscalls::Syscalls;
+use crate::views::workload::{Waiting, Workload};
 
 /// Nothing below this part of the window is a cause of anything.
 pub(super) const FLOOR: f64 = 0.01;
@@ -105,9 +105,10 @@ impl<'a> Patient<'a> {
 
     fn divide(&mut self) {
         // Who reads from a connection that was made to it waits for work.
-        let asks = self.processes().is_none_or(|it| {
+        let asks = self.workload().is_none_or(|it| {
             it.looks == 0 || it.peers.iter().any(|peer| peer.waiting != Waiting::Name)
         });
+        let handed_on = HandedOn::of(self.moments());
         let mut groups: HashMap<String, Group> = HashMap::new();
         for stack in &self.row.stacks {
             let of_thread = waits::thread(&stack.thread);
@@ -120,6 +121,13 @@ impl<'a> Patient<'a> {
                 stack.syscall.as_deref(),
                 self.frames.says(stack),
             );
+            if kind == Spent::Idle
+                && stack.state == State::BlockedLock
+                && self.frames.says(stack).next().is_none()
+                && handed_on.among_themselves(self.frames, stack)
+            {
+                kind = Spent::Lock;
+            }
             if is_blocked && of_thread.is_some() || kind == Spent::Network && !asks {
                 kind = Spent::Idle;
             }
@@ -182,7 +190,7 @@ impl<'a> Patient<'a> {
 
     /// Wall-clock time in which an answer of this kind was outstanding, from looks at sockets; `None` if nobody looked.
     fn outstanding_ns(&self, wanted: impl Fn(Waiting) -> bool) -> Option<u64> {
-        let processes = self.processes().filter(|it| it.looks > 0)?;
+        let processes = self.workload().filter(|it| it.looks > 0)?;
         let peers = processes.peers.iter().filter(|peer| wanted(peer.waiting));
         let most = peers.map(|peer| peer.looks).max().unwrap_or(0);
         Some((self.window_ns as f64 * most as f64 / processes.looks as f64) as u64)
@@ -247,7 +255,7 @@ impl<'a> Patient<'a> {
     /// CPUs that its threads may run on.
     pub(super) fn cpus_allowed(&self) -> u64 {
         let list = self.limits().and_then(|it| it.cpu.cpus.as_ref());
-        let by_cpuset = list.map_or(0, |list| crate::views::processes::count_cpus(list));
+        let by_cpuset = list.map_or(0, |list| crate::views::workload::count_cpus(list));
         match by_cpuset {
             0 => self.cpus.max(1),
             cpus => u64::from(cpus),
@@ -258,7 +266,7 @@ impl<'a> Patient<'a> {
         self.row.measured.get()
     }
 
-    pub(super) fn processes(&self) -> Option<&'a Processes> {
+    pub(super) fn workload(&self) -> Option<&'a Workload> {
         self.row.measured.get()
     }
 
@@ -289,6 +297,12 @@ impl<'a> Patient<'a> {
         self.ranked(is_meant, |stack| {
             self.frames.place(stack).map(|(id, _)| self.frames.name(id))
         })
+    }
+
+    /// The function with most of this time, if it is one that somebody could change: not the kernel's.
+    pub(super) fn function(&self, is_meant: impl Fn(&Stack, Spent) -> bool) -> Option<Place> {
+        let places = self.places(is_meant).into_iter();
+        places.into_iter().find(|it| !it.function.ends_with(" [k]"))
     }
 
     /// The innermost functions that are the program's, or a library's that not every program has.
@@ -357,5 +371,34 @@ impl<'a> Patient<'a> {
     /// Name for commands and sentences.
     pub(super) fn name(&self) -> &str {
         &self.summary.name
+    }
+}
+
+/// Who had what threads waited for, by the functions that they waited in.
+struct HandedOn<'a>(HashMap<&'a [String], Vec<(String, u64)>>);
+
+impl<'a> HandedOn<'a> {
+    fn of(moments: Option<&'a Moments>) -> Self {
+        let mut all: HashMap<&[String], Vec<(String, u64)>> = HashMap::new();
+        for waker in moments.map_or(&[][..], |it| &it.wakers) {
+            let waits = all.entry(&waker.waited_in).or_default();
+            waits.push((without_digits(&waker.thread), waker.ns));
+        }
+        Self(all)
+    }
+
+    /// Whether threads of one name wait for each other in this stack. That is a lock, where functions do not say: work comes from
+    /// somebody else.
+    fn among_themselves(&self, frames: &Frames<'_>, stack: &Stack) -> bool {
+        let functions = frames.functions(stack);
+        let own = without_digits(&stack.thread);
+        let Some(waits) = self.0.get(functions.as_slice()) else {
+            return false;
+        };
+        let sum = |is_meant: &dyn Fn(&str) -> bool| {
+            let meant = waits.iter().filter(|(thread, _)| is_meant(thread));
+            meant.fold(0_u64, |sum, (_, ns)| sum.saturating_add(*ns))
+        };
+        sum(&|thread| thread == own) > sum(&|_| true) / 10 * 7
     }
 }

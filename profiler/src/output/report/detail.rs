@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use super::{MAX_LABEL, Paint, figures};
+use super::{MAX_LABEL, Paint, figures, threads};
 use crate::analysis::doctor::{Finding, Severity};
 use crate::analysis::functions::Functions;
 use crate::analysis::names::{Name, NameKind};
@@ -58,6 +58,7 @@ impl Detail<'_> {
                 writeln!(out, "{} {text}", paint.faint(&format!("{title:<11}")))?;
             }
             if self.full {
+                self.print_threads(position, paint, out)?;
                 self.print_waits(position, paint, out)?;
             }
         }
@@ -114,6 +115,25 @@ impl Detail<'_> {
         ViewState::ALL.into_iter().fold(0, |sum, state| {
             sum.saturating_add(self.view.threads.idle.wait_ns(position, state))
         })
+    }
+
+    /// Where the time of its threads went, by their names.
+    fn print_threads(
+        &self,
+        position: usize,
+        paint: &Paint,
+        out: &mut impl Write,
+    ) -> std::io::Result<()> {
+        let Some((table, more)) = threads::table(self.view, position) else {
+            return Ok(());
+        };
+        writeln!(out)?;
+        table.write_with(out, None, |line| paint.faint(line))?;
+        if more > 0 {
+            let more = units::counted(more as u64, "more name");
+            writeln!(out, "{}", paint.faint(&more))?;
+        }
+        Ok(())
     }
 
     /// The stacks with most time off the CPU.

@@ -21,6 +21,9 @@ use crate::collect::{Hooks, Recorded};
 use crate::model::units::{counted, duration};
 use crate::model::{Container, Figures, Loss, Op, Sums, Unavailable, ViewId, ViewLoss};
 
+/// Functions of a stack that are kept.
+pub const FUNCTIONS: usize = 24;
+
 /// Threads, and ends of waits, that are kept of a row.
 const MOST: usize = 24;
 
@@ -31,7 +34,7 @@ pub struct Moments {
     pub longest: Vec<(String, u64)>,
     /// Who had the locks that its threads waited for, most time first.
     pub wakers: Vec<Waker>,
-    /// Processes that were killed because memory was short.
+    /// Workload that were killed because memory was short.
     pub oom_kills: u64,
 }
 

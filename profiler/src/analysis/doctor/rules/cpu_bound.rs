@@ -20,13 +20,13 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         return None;
     }
     let is_meant = |_: &crate::model::Stack, spent| spent == Spent::Runs;
-    let place = patient.places(is_meant).into_iter().next();
+    let place = patient.function(is_meant);
     let inner = patient.innermost(is_meant).into_iter().next();
     let whole = patient.groups.iter().find(|it| is_whole_cpu(patient, it));
     let used = patient.used_cores();
     let title = match (&place, whole) {
         (Some(place), Some(group)) => format!(
-            "It computes: thread {} has a CPU of its own all the time, mostly in {}.",
+            "It computes: one thread, {}, has a CPU of its own all the time, mostly in {}.",
             group.name, place.function
         ),
         (Some(place), None) => format!("It computes, mostly in {}.", place.function),

@@ -4,8 +4,10 @@ use super::Rule;
 use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
+use crate::analysis::summary::ContainerSummary;
 use crate::model::units;
 use crate::views::limits::Limits;
+use crate::views::workload::Workload;
 
 pub(super) const RULE: Rule = Rule {
     id: "disk",
@@ -80,13 +82,12 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             units::duration(sync.0 / sync.1)
         ));
     }
-    if let Some(own) = patient.limits().and_then(|it| it.disk) {
-        evidence.push(format!(
-            "read {}, wrote {} (cgroup)",
-            units::bytes(own.read),
-            units::bytes(own.written)
-        ));
-    }
+    let (read, written) = bytes(patient.summary);
+    evidence.push(format!(
+        "read {}, wrote {} (cgroup, /proc/PID/io)",
+        units::bytes(read),
+        units::bytes(written)
+    ));
     let other = other_writer(patient);
     evidence.extend(
         other
@@ -100,7 +101,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     );
     let mut advice = Vec::new();
     if is_sync {
-        advice.push(match patient.places(is_meant).first() {
+        advice.push(match patient.function(is_meant) {
             Some(place) => format!("have {} write several entries for each {} (group commit), or fewer of them durable", place.function, called(patient)),
             None => format!("several entries for each {} (group commit), or fewer of them durable", called(patient)),
         });
@@ -137,18 +138,25 @@ fn called(patient: &Patient<'_>) -> String {
         .map_or_else(|| "the disk".to_owned(), |it| it.function.clone())
 }
 
+/// What a container read and wrote: by its cgroup, or by its processes, where that is more.
+fn bytes(container: &ContainerSummary) -> (u64, u64) {
+    let measured = &container.views.measured;
+    let disk = measured.get::<Limits>().and_then(|it| it.disk);
+    let disk = disk.unwrap_or_default();
+    let (read, written) = measured
+        .get::<Workload>()
+        .map_or((0, 0), |it| (it.read, it.written));
+    (disk.read.max(read), disk.written.max(written))
+}
+
 /// Who else wrote most, if it is more than this container did.
 fn other_writer(patient: &Patient<'_>) -> Option<(String, u64)> {
-    let own = patient
-        .limits()
-        .and_then(|it| it.disk)
-        .map_or(0, |it| it.written);
+    let (_, own) = bytes(patient.summary);
     let others = patient
         .all
         .iter()
-        .filter(|it| it.label != patient.summary.label);
-    let written =
-        others.filter_map(|it| Some((it, it.views.measured.get::<Limits>()?.disk?.written)));
+        .filter(|it| it.label != patient.summary.label && !it.is_kernel());
+    let written = others.map(|it| (it, bytes(it).1));
     let (other, written) = written.max_by_key(|(_, written)| *written)?;
     (written > own && written > 16 << 20).then(|| (other.label.clone(), written))
 }

@@ -5,7 +5,7 @@ use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
-use crate::views::processes::Waiting;
+use crate::views::workload::Waiting;
 
 pub(super) const RULE: Rule = Rule {
     id: "dns",
@@ -25,7 +25,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     } else {
         Severity::Warning
     };
-    let processes = patient.processes();
+    let processes = patient.workload();
     let peers = processes.map_or(&[][..], |it| &it.peers).iter();
     let servers: Vec<_> = peers.filter(|it| it.waiting == Waiting::Name).collect();
     let server = servers.first().map(|it| it.address.clone());

@@ -6,7 +6,7 @@ use crate::analysis::doctor::patient::{Group, Patient};
 use crate::analysis::doctor::waits::Spent;
 use crate::analysis::threads::without_digits;
 use crate::model::units;
-use crate::views::processes::Language;
+use crate::views::workload::Language;
 
 pub(super) const RULE: Rule = Rule {
     id: "event-loop",
@@ -43,7 +43,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let is_meant = |stack: &crate::model::Stack, spent| {
         spent == Spent::Runs && without_digits(&stack.thread) == name
     };
-    let place = patient.places(is_meant).into_iter().next();
+    let place = patient.function(is_meant);
     let title = match &place {
         Some(place) => format!(
             "Its event loop (thread {}) is kept from events by {}.",
@@ -55,7 +55,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         ),
     };
     let is_node = patient
-        .processes()
+        .workload()
         .is_some_and(|it| it.programs.iter().any(|it| it.language == Language::Node));
     let how = if is_node {
         "move the work to a worker thread (worker_threads) or cut it into pieces (setImmediate)"

@@ -6,7 +6,7 @@ use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::{Group, Patient};
 use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
-use crate::views::processes::{Language, Program};
+use crate::views::workload::{Language, Program};
 
 pub(super) const RULE: Rule = Rule {
     id: "garbage",
@@ -31,7 +31,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     } else {
         Severity::Warning
     };
-    let programs = patient.processes().map_or(&[][..], |it| &it.programs);
+    let programs = patient.workload().map_or(&[][..], |it| &it.programs);
     let program = programs.iter().find(|it| it.language != Language::Native);
     let limit = program.and_then(own_limit);
     let memory = patient.limits().and_then(|it| it.memory.as_ref());

@@ -4,7 +4,7 @@ use super::Rule;
 use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::frames::{called, own};
 use crate::analysis::doctor::patient::{Patient, Place};
-use crate::analysis::doctor::waits::Spent;
+use crate::analysis::doctor::waits::{self, Says, Spent};
 use crate::model::units;
 
 pub(super) const RULE: Rule = Rule {
@@ -34,7 +34,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         .iter()
         .map(|it| it.waits[Spent::Lock as usize]);
     let times = waits.fold(0, u64::saturating_add);
-    let place = patient.places(is_meant).into_iter().next();
+    let place = patient.function(is_meant);
     let what = if is_gil {
         "Python's global interpreter lock"
     } else {
@@ -106,6 +106,12 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     )
 }
 
+/// Whether somebody who waits in these functions, the innermost first, waits for a lock, and not for work.
+fn is_for_lock(functions: &[String]) -> bool {
+    let mut says = functions.iter().filter_map(|name| waits::function(name));
+    says.find(|it| matches!(it, Says::Lock | Says::ForWork)) == Some(Says::Lock)
+}
+
 /// Who had the lock, and what that thread did meanwhile.
 struct Holder {
     thread: String,
@@ -122,7 +128,8 @@ struct Holder {
 impl Holder {
     /// The one that had it for most of the time that was waited.
     fn of(patient: &Patient<'_>) -> Option<Self> {
-        let wakers = &patient.moments()?.wakers;
+        let wakers = patient.moments()?.wakers.iter();
+        let wakers: Vec<_> = wakers.filter(|it| is_for_lock(&it.waited_in)).collect();
         let of_ns = wakers
             .iter()
             .fold(0_u64, |sum, it| sum.saturating_add(it.ns));

@@ -45,10 +45,12 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         Severity::Warning
     };
     let pages = memory.refaults.max(memory.major_faults);
-    let page = rustix::param::page_size() as u64;
-    let rate = (pages * page) as f64 / (patient.window_ns.max(1) as f64 / 1e9);
-    // Everything that came back in a second would have stayed, and more than twice the limit is a guess.
-    let more = ((rate * 1.0) as u64).clamp(limit / 4, limit * 2);
+    // What it has mapped would be there, or twice as much as now, where it reads its files.
+    let programs = patient.workload().map_or(&[][..], |it| &it.programs);
+    let mapped = programs.iter().map(|it| it.mapped).max().unwrap_or(0);
+    let anonymous = memory.used.saturating_sub(memory.files);
+    let mapped = anonymous.saturating_add(mapped / 10 * 11);
+    let wanted = if mapped > limit { mapped } else { limit * 2 };
     let where_waited = patient.mostly(|stack, spent| {
         matches!(spent, Spent::Fault | Spent::Disk) || spent == Spent::Runs && reclaims(stack)
     });
@@ -70,7 +72,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             format!("waited {} for pages and disks, and spent {} making room (ledger, samples)", units::duration(waited_ns), units::duration(reclaim_ns)),
         ])
         .shown_by(where_waited.map(|words| format!("mostly {words}")))
-        .advising([advice::memory_limit(patient, limit + more)])
+        .advising([advice::memory_limit(patient, wanted)])
         .gaining(
             format!("up to {:.1} times as much work a second, if what it uses fits", 1.0 / (1.0 - share).max(0.02)),
             Some(1.0 / (1.0 - share).max(0.02)),

@@ -7,6 +7,7 @@ mod event_loop;
 mod garbage;
 mod host;
 mod idle;
+mod isolation;
 mod lock;
 mod memory;
 mod neighbour;
@@ -57,5 +58,32 @@ pub const ALL: &[Rule] = &[
     short_lived::RULE,
     sleep::RULE,
     cpu_bound::RULE,
+    isolation::RULE,
     idle::RULE,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    /// The table in docs/doctor.md is made from this one; with `BLESS=1` it is written.
+    #[test]
+    fn the_manual_has_every_rule() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/doctor.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = page.split_once("<!-- rules -->\n").unwrap();
+        let (_, after) = rest.split_once("<!-- /rules -->").unwrap();
+        let mut table = "| id | about | found when |\n|---|---|---|\n".to_owned();
+        for rule in ALL {
+            table += &format!("| `{}` | {} | {} |\n", rule.id, rule.about, rule.when);
+        }
+        let wanted = format!("{before}<!-- rules -->\n{table}<!-- /rules -->{after}");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(path, &wanted).unwrap();
+        }
+        assert!(
+            page == wanted || std::env::var_os("BLESS").is_some(),
+            "BLESS=1 writes docs/doctor.md"
+        );
+    }
+}

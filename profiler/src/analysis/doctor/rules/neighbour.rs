@@ -27,7 +27,9 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             CulpritKind::Container | CulpritKind::Host | CulpritKind::Kernel
         )
     });
-    let worst = others.max_by_key(|it| it.ns)?;
+    let Some(worst) = others.max_by_key(|it| it.ns) else {
+        return unknown(patient, ns, &delays);
+    };
     let part = worst.ns as f64 / runnable_ns.max(1) as f64;
     if !patient.is_notable(worst.ns) || part < 0.1 || worst.ns < ns / 3 {
         return None;
@@ -114,6 +116,29 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
                 format!("work done up to {speedup:.1} times as soon with CPUs of its own"),
                 Some(speedup),
             ),
+    )
+}
+
+/// It waits for a CPU, and nobody is known to have had it.
+fn unknown(patient: &Patient<'_>, ns: u64, delays: &[&DelayedBy]) -> Option<Finding> {
+    let runnable_ns = patient.runnable_ns();
+    let part = ns as f64 / runnable_ns.max(1) as f64;
+    if !delays.is_empty() || !patient.is_notable(ns) || part < 0.25 {
+        return None;
+    }
+    Some(
+        Finding::new(
+            RULE.id,
+            Severity::Warning,
+            format!(
+                "It waits for a CPU for {} of the time that it could run.",
+                units::percent(ns, runnable_ns)
+            ),
+        )
+        .about(ns, patient.share(ns))
+        .sure(Confidence::Possible)
+        .shown_by([format!("waited {} (ledger)", units::duration(ns))])
+        .advising([advice::weight(patient, 2.0)]),
     )
 }
 

@@ -5,7 +5,7 @@ use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
-use crate::views::processes::{Peer, Waiting};
+use crate::views::workload::{Peer, Waiting};
 
 pub(super) const RULE: Rule = Rule {
     id: "network",
@@ -30,7 +30,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     if !patient.is_notable(ns) || share < 0.1 {
         return None;
     }
-    let processes = patient.processes();
+    let processes = patient.workload();
     let peers: Vec<&Peer> = processes
         .map_or(&[][..], |it| &it.peers)
         .iter()
@@ -41,6 +41,8 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let is_slow =
         worst.is_none_or(|it| it.longest_ms >= SLOW_MS || it.waiting == Waiting::Connection);
     let severity = match share {
+        // Whose turn it is, nobody has seen.
+        _ if looks == 0 => Severity::Info,
         0.5.. if is_slow => Severity::Critical,
         _ if is_slow => Severity::Warning,
         _ => Severity::Info,
@@ -48,7 +50,8 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let whom = worst.map_or_else(|| "a peer".to_owned(), |it| it.address.clone());
     let title = match worst.map(|it| it.waiting) {
         Some(Waiting::Connection) => format!("It waits for {whom} to take its connection."),
-        _ => format!("It waits for answers of {whom}."),
+        Some(_) => format!("It waits for answers of {whom}."),
+        None => "It waits on sockets: for a peer that answers, or for work.".to_owned(),
     };
     let is_meant = |_: &crate::model::Stack, spent| spent == Spent::Network;
     let mut evidence: Vec<String> = peers
@@ -78,8 +81,9 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     }
     let advice = match worst.map(|it| it.waiting) {
         Some(Waiting::Connection) => vec![format!(
-            "see whether {whom} is there and lets connections through; set a time limit for connecting"
+            "see whether {whom} is there, lets connections through, and accepts them as fast as they come: its backlog may be full (listen(), net.core.somaxconn); set a time limit for connecting"
         )],
+        None => vec!["ctprof doctor looks at its sockets, and says which".to_owned()],
         _ => vec![
             format!("look at {whom}: ctprof doctor on its container says why it is slow"),
             "ask it for several things at once, or keep what it answered".to_owned(),
@@ -92,7 +96,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             .sure(if worst.is_some() {
                 Confidence::Certain
             } else {
-                Confidence::Likely
+                Confidence::Possible
             })
             .shown_by(evidence)
             .advising(advice)
@@ -123,7 +127,7 @@ fn words(peer: &Peer, looks: u64) -> String {
 }
 
 fn judge_backlog(patient: &Patient<'_>) -> Option<Finding> {
-    let processes = patient.processes()?;
+    let processes = patient.workload()?;
     let traffic = processes.traffic.filter(|it| !it.is_hosts);
     let overflows = traffic.map_or(0, |it| it.overflows);
     let full = processes.full.iter().max_by_key(|(_, looks)| *looks);

@@ -1,4 +1,4 @@
-//! Processes were killed because memory was short.
+//! Workload were killed because memory was short.
 
 use super::Rule;
 use crate::analysis::doctor::advice;

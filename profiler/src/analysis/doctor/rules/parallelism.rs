@@ -7,7 +7,7 @@ use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::analysis::summary::CulpritKind;
 use crate::model::units;
-use crate::views::processes::{ARGUMENTS, Language, Program};
+use crate::views::workload::{ARGUMENTS, Language, Program};
 
 pub(super) const RULE: Rule = Rule {
     id: "parallelism",
@@ -24,6 +24,8 @@ struct Setting {
     /// What it should be.
     fix: String,
     has_env: bool,
+    /// It is about the collector's threads alone.
+    is_of_collector: bool,
 }
 
 fn judge(patient: &Patient<'_>) -> Option<Finding> {
@@ -42,10 +44,26 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     if !patient.is_notable(held_up_ns) || part < 0.05 {
         return None;
     }
-    let setting = settings(patient, fitting).find(|it| it.threads > fitting);
+    let collects = patient
+        .groups
+        .iter()
+        .filter(|it| it.name.starts_with("GC Thread"));
+    let collects = collects.fold(0_u64, |sum, it| {
+        let parts = [Spent::Runs, Spent::Queues, Spent::Throttled].map(|spent| it.of(spent));
+        sum.saturating_add(parts.iter().sum())
+    });
+    // Threads that hardly do anything are in nobody's way.
+    let is_at_work = |it: &Setting| !it.is_of_collector || collects > runnable_ns / 5;
+    let setting = settings(patient, fitting).find(|it| it.threads > fitting && is_at_work(it));
     let at_once = runnable_ns as f64 / patient.window_ns.max(1) as f64;
     let Some(setting) = setting else {
         return crowd(patient, siblings_ns, have, at_once);
+    };
+    let throttled = throttled_ns as f64 / runnable_ns as f64;
+    let rank = if throttled >= 0.01 {
+        throttled * 0.95
+    } else {
+        part * 0.9
     };
     let severity = if part >= 0.25 {
         Severity::Critical
@@ -74,7 +92,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     Some(
         Finding::new(RULE.id, severity, title)
             // Behind what stops it: fewer threads are stopped later, and no less of the CPU is missing.
-            .about(held_up_ns, part * 0.9)
+            .about(held_up_ns, rank)
             .sure(Confidence::Certain)
             .shown_by([
                 format!("{} is {} (read from the process)", setting.name, setting.threads),
@@ -156,7 +174,7 @@ const VARIABLES: [&str; 7] = [
 ];
 
 fn settings<'p>(patient: &Patient<'p>, fitting: u64) -> impl Iterator<Item = Setting> + 'p {
-    let programs = patient.processes().map_or(&[][..], |it| &it.programs);
+    let programs = patient.workload().map_or(&[][..], |it| &it.programs);
     programs
         .iter()
         .flat_map(move |program| of_program(program, fitting))
@@ -169,6 +187,7 @@ fn of_program(program: &Program, fitting: u64) -> Vec<Setting> {
         program: program.name.clone(),
         fix: fitting.to_string(),
         has_env,
+        is_of_collector: name.ends_with("GCThreads"),
     };
     let mut found = Vec::new();
     if program.language == Language::Go {

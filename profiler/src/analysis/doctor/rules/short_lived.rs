@@ -1,4 +1,4 @@
-//! Processes that live for a moment.
+//! Workload that live for a moment.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,6 +24,10 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let mut names: HashMap<&str, (HashSet<u32>, u64)> = HashMap::new();
     for stack in &patient.row.stacks {
         *processes.entry(stack.pid).or_default() += stack.time_ns;
+        // One that has no name yet has not got to its program.
+        if stack.thread.is_empty() {
+            continue;
+        }
         let (pids, ns) = names.entry(&stack.thread).or_default();
         pids.insert(stack.pid);
         *ns += stack.time_ns;

@@ -8,8 +8,8 @@ use crate::model::units;
 
 pub(super) const RULE: Rule = Rule {
     id: "sleep",
-    about: "threads sleep on purpose again and again: a limit of the rate, a loop that waits without an event",
-    when: "for less than 400 ms each on average, and half of its active time",
+    about: "threads sleep on purpose again and again: a limit of the rate, a loop that waits without an event, a script with `sleep`",
+    when: "for less than 400 ms each on average, and half of its active time; of a script, a quarter of the window",
     judge,
 };
 
@@ -17,7 +17,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let ns = patient.sleep_ns();
     let share = patient.share(ns);
     if !patient.is_notable(ns) || share < 0.5 {
-        return None;
+        return scripted(patient);
     }
     let often: Vec<&str> = patient
         .groups
@@ -29,7 +29,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         spent == Spent::Sleep
             && often.contains(&crate::analysis::threads::without_digits(&stack.thread).as_str())
     };
-    let place = patient.places(is_meant).into_iter().next();
+    let place = patient.function(is_meant);
     let groups = patient.groups.iter().filter(|it| patient.sleeps_often(it));
     let times = groups.fold(0, |sum: u64, it| {
         sum.saturating_add(it.waits[Spent::Sleep as usize])
@@ -83,5 +83,44 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
                 ),
                 None,
             ),
+    )
+}
+
+/// A script that waits for `sleep`: an entrypoint that waits for something to be there, or one that does something now and then.
+fn scripted(patient: &Patient<'_>) -> Option<Finding> {
+    let is_sleep = |stack: &crate::model::Stack, _| {
+        stack.state == crate::model::State::BlockedSleep && &*stack.thread == "sleep"
+    };
+    let sleeps = patient.stacks(is_sleep);
+    let ns = sleeps.fold(0_u64, |sum, it| sum.saturating_add(it.time_ns));
+    let shells = patient.threads(|_, spent| spent == Spent::Child);
+    let shell = shells.first()?;
+    if ns < patient.window_ns / 4 || patient.active_ns() > patient.window_ns / 4 {
+        return None;
+    }
+    let name = &shell.function;
+    Some(
+        Finding::new(
+            RULE.id,
+            Severity::Info,
+            format!("A script ({name}) waits for its sleep commands, and does little else."),
+        )
+        .about(ns, 0.5)
+        .sure(Confidence::Certain)
+        .shown_by([
+            format!(
+                "{name} waited {} for its children, and sleep slept {} (ledger)",
+                units::duration(shell.ns),
+                units::duration(ns)
+            ),
+            format!(
+                "all else took {} of {}",
+                units::duration(patient.active_ns()),
+                units::duration(patient.window_ns)
+            ),
+        ])
+        .advising([
+            "where it is an entrypoint: wait for the thing itself (try it until it answers), and not for a time".to_owned(),
+        ]),
     )
 }

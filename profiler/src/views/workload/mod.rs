@@ -30,9 +30,14 @@ const MAX_PEERS: usize = 16;
 
 /// What was seen of the processes of a row, and of their sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Processes {
+pub struct Workload {
     /// Programs, those with most threads first.
     pub programs: Vec<Program>,
+    /// Bytes that processes read from disks, and that they wrote, from the first look at each to the last: where the cgroup's
+    /// own counters have no writing in the background (v1), these do.
+    pub read: u64,
+    /// See `read`.
+    pub written: u64,
     /// How often their sockets were looked at.
     pub looks: u64,
     /// Whom they waited for, most looks first.
@@ -69,11 +74,13 @@ pub struct Peer {
     pub longest_ms: u64,
 }
 
-impl Sums for Processes {
+impl Sums for Workload {
     fn combine(&mut self, other: &Self, op: Op) {
         if op == Op::Add {
             self.programs.clone_from(&other.programs);
         }
+        op.on(&mut self.read, other.read);
+        op.on(&mut self.written, other.written);
         op.on(&mut self.looks, other.looks);
         for theirs in &other.peers {
             let is_same =
@@ -96,7 +103,7 @@ impl Sums for Processes {
     }
 }
 
-impl Processes {
+impl Workload {
     fn order(&mut self) {
         self.programs
             .sort_by(|a, b| b.threads.cmp(&a.threads).then_with(|| a.cmp(b)));
@@ -119,15 +126,16 @@ impl Processes {
     }
 }
 
-impl Figures for Processes {
-    const VIEW: ViewId = ViewId::new("processes");
+impl Figures for Workload {
+    const VIEW: ViewId = ViewId::new("workload");
 }
 
-impl RowView for Processes {
+impl RowView for Workload {
     const TITLE: &'static str = "processes";
 
     type Record = (
         Vec<Program>,
+        (u64, u64),
         u64,
         Vec<Peer>,
         Vec<(String, u64)>,
@@ -137,16 +145,18 @@ impl RowView for Processes {
     fn record(&self) -> Self::Record {
         let Self {
             programs,
+            read,
+            written,
             looks,
             peers,
             full,
             traffic,
         } = self.clone();
-        (programs, looks, peers, full, traffic)
+        (programs, (read, written), looks, peers, full, traffic)
     }
 
     fn restore(record: Self::Record, clean: Clean) -> Option<Self> {
-        let (mut programs, looks, mut peers, mut full, traffic) = record;
+        let (mut programs, (read, written), looks, mut peers, mut full, traffic) = record;
         for program in &mut programs {
             program.name = clean(&program.name);
             program.version = clean(&program.version);
@@ -162,6 +172,8 @@ impl RowView for Processes {
         }
         Some(Self {
             programs,
+            read,
+            written,
             looks,
             peers,
             full,
@@ -203,6 +215,7 @@ impl RowView for Processes {
         }
         Ok(Box::new(Run {
             hierarchy: scope.hierarchy.clone(),
+            owners: scope.owners.clone(),
             watch: None,
             seen: Some(BTreeMap::new()),
         }))
@@ -212,13 +225,17 @@ impl RowView for Processes {
 /// Looks while a recording goes on.
 struct Run {
     hierarchy: Hierarchy,
+    /// Cgroups that have a row, with all below them: what is in no row is not looked at.
+    owners: Vec<String>,
     watch: Option<Watch>,
     seen: Option<watch::Seen>,
 }
 
 impl Running for Run {
     fn start(&mut self, cgroups: &[&str]) {
-        self.watch = Some(Watch::start(&self.hierarchy, cgroups));
+        let has_row = |path: &&str| self.owners.iter().any(|owner| is_at_or_below(path, owner));
+        let cgroups: Vec<&str> = cgroups.iter().copied().filter(has_row).collect();
+        self.watch = Some(Watch::start(&self.hierarchy, &cgroups));
     }
 
     fn stop(&mut self) {
@@ -230,7 +247,7 @@ impl Running for Run {
     fn give(&mut self, rows: &mut [Container]) -> Vec<Unavailable> {
         let Some(seen) = self.seen.take() else {
             return vec![Unavailable {
-                view: Processes::VIEW,
+                view: Workload::VIEW,
                 cause: "a look at processes does not come to its end".to_owned(),
             }];
         };
@@ -243,7 +260,7 @@ impl Running for Run {
             let Some(row) = owner else {
                 continue;
             };
-            match row.measured.get_mut::<Processes>() {
+            match row.measured.get_mut::<Workload>() {
                 Some(known) => known.join(processes),
                 None => {
                     let mut processes = processes;

@@ -83,10 +83,12 @@ pub struct Program {
     pub gomaxprocs: Option<u32>,
     /// CPUs that it may run on by its affinity.
     pub cpus: u32,
-    /// Processes.
+    /// Workload.
     pub processes: u64,
     /// Threads of the one that has most.
     pub threads: u64,
+    /// Bytes of files that the one with most has mapped as data.
+    pub mapped: u64,
 }
 
 impl Program {
@@ -103,6 +105,7 @@ impl Program {
             cpus: count_cpus(field(&status, "Cpus_allowed_list:")?),
             threads: field(&status, "Threads:")?.parse().ok()?,
             processes: 1,
+            mapped: mapped(&maps),
             ..Self::default()
         };
         if language == Language::Native
@@ -217,6 +220,20 @@ fn first_mapping(maps: &str, path: &str) -> Option<u64> {
     u64::from_str_radix(start, 16).ok()
 }
 
+/// Bytes of files that are mapped, but for code.
+fn mapped(maps: &str) -> u64 {
+    let sizes = maps.lines().filter_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let (range, rights) = (fields.next()?, fields.next()?);
+        let path = fields.nth(3)?;
+        let (start, end) = range.split_once('-')?;
+        let hex = |text| u64::from_str_radix(text, 16).ok();
+        let is_data = path.starts_with('/') && !rights.contains('x') && !path.contains(".so");
+        is_data.then(|| hex(end)?.checked_sub(hex(start)?))?
+    });
+    sizes.fold(0, u64::saturating_add)
+}
+
 fn language(exe: &str, maps: &str) -> Language {
     let has = |library: &str| {
         let names = maps.lines().filter_map(|line| line.rsplit('/').next());
@@ -285,7 +302,7 @@ pub fn count_cpus(list: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{ARGUMENTS, Language, Program, count_cpus, first_mapping, language, settings};
+    use super::{ARGUMENTS, Language, Program, count_cpus, first_mapping, language, mapped, settings};
     use crate::host::Host;
 
     #[test]
@@ -301,6 +318,8 @@ mod tests {
         assert_eq!(language("launcher", maps), Language::Java);
         assert_eq!(language("python3.11", ""), Language::Python);
         assert_eq!(language("nodemon", ""), Language::Native);
+        let data = "1000-3000 r--s 00000000 08:01 5   /data/rows\n4000-5000 r-xp 0 08:01 6 /bin/x\n6000-7000 rw-p 0 00:00 0 \n";
+        assert_eq!(mapped(data), 0x2000);
         assert_eq!(
             first_mapping("7f00-7f01 r-xp 0 08:01 5   /bin/x\n", "/bin/x"),
             Some(0x7f00)

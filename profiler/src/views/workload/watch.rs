@@ -16,7 +16,7 @@ use std::os::fd::AsFd as _;
 use super::network::{self, Traffic};
 use super::programs::Program;
 use super::sockets::{self, Kind, Socket};
-use super::{Peer, Processes, Waiting};
+use super::{Peer, Waiting, Workload};
 use crate::host::Host;
 use crate::host::cgroup::Hierarchy;
 use crate::model::{Op, Sums as _};
@@ -39,7 +39,7 @@ const MAX_FILES: usize = 1_024;
 const MAX_PEERS: usize = 64;
 
 /// What the thread has seen, by cgroup.
-pub(super) type Seen = BTreeMap<String, Processes>;
+pub(super) type Seen = BTreeMap<String, Workload>;
 
 /// A thread that watches.
 pub(super) struct Watch {
@@ -90,6 +90,8 @@ struct Looks {
     hosts_network: Option<PathBuf>,
     /// Programs by process, with the cgroup.
     programs: HashMap<u32, (String, Program)>,
+    /// First and last reading of what each process read from disks and wrote, with its cgroup.
+    bytes: HashMap<u32, (String, Bytes, Bytes)>,
     /// First and last reading of the counters of each namespace.
     traffic: HashMap<PathBuf, (Traffic, Traffic)>,
     /// Namespaces that the processes of a cgroup are in.
@@ -109,6 +111,7 @@ impl Looks {
             host,
             cgroups: Vec::new(),
             programs: HashMap::new(),
+            bytes: HashMap::new(),
             traffic: HashMap::new(),
             networks: BTreeMap::new(),
             waits: BTreeMap::new(),
@@ -159,6 +162,10 @@ impl Looks {
                 }
                 if let Some(program) = Program::read(&self.host, *pid) {
                     self.programs.insert(*pid, (path.clone(), program));
+                }
+                if let Some(now) = Bytes::read(&self.host, *pid) {
+                    let both = self.bytes.entry(*pid);
+                    both.or_insert_with(|| (path.clone(), now, now)).2 = now;
                 }
                 let network = std::fs::read_link(self.host.at(format!("/proc/{pid}/ns/net")));
                 if let (false, Ok(network)) = (has_network, network) {
@@ -264,9 +271,15 @@ impl Looks {
                 Some(known) => {
                     known.processes += 1;
                     known.threads = known.threads.max(program.threads);
+                    known.mapped = known.mapped.max(program.mapped);
                 }
                 None => programs.push(program),
             }
+        }
+        for (path, first, last) in self.bytes.into_values() {
+            let of = seen.entry(path).or_default();
+            of.read += last.read.saturating_sub(first.read);
+            of.written += last.written.saturating_sub(first.written);
         }
         for (path, networks) in self.networks {
             let all = networks.iter().filter_map(|it| self.traffic.get(it));
@@ -295,6 +308,27 @@ impl Looks {
             of.looks = self.rounds;
         }
         seen
+    }
+}
+
+/// What a process had read from disks and written to them so far (`proc_pid_io(5)`).
+#[derive(Clone, Copy, Debug)]
+struct Bytes {
+    read: u64,
+    written: u64,
+}
+
+impl Bytes {
+    fn read(host: &Host, pid: u32) -> Option<Self> {
+        let text = host.read(format!("/proc/{pid}/io")).ok()??;
+        let value = |name: &str| {
+            let mut lines = text.lines().filter_map(|line| line.strip_prefix(name));
+            lines.next()?.trim().parse().ok()
+        };
+        Some(Self {
+            read: value("read_bytes:")?,
+            written: value("write_bytes:")?,
+        })
     }
 }
 

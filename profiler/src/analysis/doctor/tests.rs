@@ -1,0 +1,666 @@
+//! What each rule finds, and what it does not.
+
+use super::Severity;
+use super::made::{Made, SECOND};
+use crate::model::{Culprit, State};
+use crate::views::limits::{Cpu, Disk, Limits, Memory, Quota, Weight};
+use crate::views::moments::{Moments, Waker};
+use crate::views::syscalls::{Syscall, Syscalls};
+use crate::views::workload::{Language, Peer, Program, Traffic, Waiting, Workload};
+
+const RUNS: (State, &str) = (State::OnCpuUser, "");
+const POLLS: (State, &str) = (State::BlockedPoll, "epoll_wait");
+const LOCK: (State, &str) = (State::BlockedLock, "futex");
+
+fn quota(quota_us: u64, is_own: bool) -> Limits {
+    Limits {
+        cpu: Cpu {
+            quota: Some(Quota {
+                quota_us,
+                period_us: 100_000,
+                burst_us: 0,
+                cgroup: if is_own { "/docker/app" } else { "/docker" }.to_owned(),
+                is_own,
+            }),
+            ..Cpu::default()
+        },
+        ..Limits::default()
+    }
+}
+
+fn memory(memory: Memory) -> Limits {
+    Limits {
+        memory: Some(memory),
+        ..Limits::default()
+    }
+}
+
+fn program(language: Language, settings: &[(&str, &str)]) -> Program {
+    let settings = settings
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Program {
+        name: "app".to_owned(),
+        language,
+        settings: settings.collect(),
+        cpus: 2,
+        processes: 1,
+        threads: 8,
+        ..Program::default()
+    }
+}
+
+fn workload(programs: Vec<Program>, peers: &[(&str, Waiting, u64, u64)]) -> Workload {
+    let peers = peers
+        .iter()
+        .map(|(address, waiting, looks, longest_ms)| Peer {
+            address: (*address).to_owned(),
+            waiting: *waiting,
+            looks: *looks,
+            longest_ms: *longest_ms,
+        });
+    Workload {
+        programs,
+        looks: 100,
+        peers: peers.collect(),
+        ..Workload::default()
+    }
+}
+
+/// Half a CPU of four that are wanted.
+fn throttled() -> Made {
+    Made::new()
+        .runs("worker-1", &["render", "main"], 5 * SECOND)
+        .stack(
+            "worker-1",
+            (State::Throttled, ""),
+            &["render", "main"],
+            (95, 15 * SECOND),
+        )
+        .periods(95, 100)
+}
+
+#[test]
+fn a_quota_says_what_would_do() {
+    let found = throttled().with(quota(50_000, true)).findings();
+    let first = &found[0];
+    assert_eq!((first.id, first.severity), ("quota", Severity::Critical));
+    assert!(
+        first.title.contains("0.5 CPU") && first.title.contains("75.0%"),
+        "{}",
+        first.title
+    );
+    // Two threads on average, and a tenth more than they had: no more than the host has.
+    assert_eq!(first.advice[0], "docker update --cpus 2 app");
+    assert!(
+        first
+            .evidence
+            .iter()
+            .any(|it| it.contains("95 of 100 periods"))
+    );
+    assert!(first.evidence.iter().any(|it| it.contains("render()")));
+    let speedup = first.gain.as_ref().and_then(|it| it.speedup).unwrap();
+    assert!((speedup - 4.0).abs() < 0.1, "{speedup}");
+    // The one above is the one to change.
+    let above = throttled()
+        .with(quota(50_000, false))
+        .finding("quota")
+        .unwrap();
+    assert!(
+        above.advice[0].contains("cgroup above, /docker,"),
+        "{:?}",
+        above.advice
+    );
+}
+
+#[test]
+fn a_quota_that_hardly_stops_anything_is_none() {
+    let made = Made::new()
+        .runs("a", &["work"], 5 * SECOND)
+        .stack("a", (State::Throttled, ""), &["work"], (2, SECOND / 50))
+        .with(quota(100_000, true));
+    assert_eq!(made.finding("quota"), None);
+}
+
+#[test]
+fn threads_are_counted_by_what_the_runtime_says() {
+    let go = Program {
+        gomaxprocs: Some(8),
+        ..program(Language::Go, &[])
+    };
+    let found = throttled()
+        .with(quota(50_000, true))
+        .with(workload(vec![go.clone()], &[]))
+        .finding("parallelism")
+        .unwrap();
+    assert!(found.title.contains("8 threads"), "{}", found.title);
+    assert!(
+        found.advice[0].starts_with("GOMAXPROCS=1"),
+        "{:?}",
+        found.advice
+    );
+    // One that fits, and one that stops nobody.
+    let fits = Program {
+        gomaxprocs: Some(1),
+        ..go.clone()
+    };
+    let made = throttled()
+        .with(quota(50_000, true))
+        .with(workload(vec![fits], &[]));
+    assert_eq!(made.finding("parallelism"), None);
+    let made = Made::new()
+        .runs("a", &["work"], SECOND)
+        .with(workload(vec![go], &[]));
+    assert_eq!(made.finding("parallelism"), None);
+}
+
+#[test]
+fn collectors_of_java_are_threads_as_well() {
+    let java = program(
+        Language::Java,
+        &[("arguments", "-Xmx64m -XX:ParallelGCThreads=8")],
+    );
+    let made = Made::new()
+        .runs(
+            "GC Thread#1",
+            &["G1ParEvacuateFollowersClosure"],
+            4 * SECOND,
+        )
+        .stack(
+            "GC Thread#2",
+            (State::RunQueue, ""),
+            &["G1ParEvacuateFollowersClosure"],
+            (9, 4 * SECOND),
+        )
+        .delayed_by(Culprit::Siblings, 4 * SECOND)
+        .with(workload(vec![java], &[]));
+    let found = made.finding("parallelism").unwrap();
+    assert_eq!(found.advice, ["-XX:ParallelGCThreads=2 in place of 8"]);
+}
+
+#[test]
+fn pages_that_come_back_are_the_limits_doing() {
+    let tight = Memory {
+        limit: Some(64 << 20),
+        is_own: true,
+        used: 64 << 20,
+        files: 60 << 20,
+        limit_hits: 900,
+        refaults: 40_000,
+        major_faults: 300,
+        ..Memory::default()
+    };
+    let made = || {
+        Made::new().runs("a", &["scan", "main"], 2 * SECOND).stack(
+            "a",
+            (State::BlockedFault, ""),
+            &["scan", "main"],
+            (900, 6 * SECOND),
+        )
+    };
+    let found = made().with(memory(tight.clone())).findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("memory-limit", Severity::Critical)
+    );
+    assert!(found[0].evidence.iter().any(|it| it.contains("scan()")));
+    // A cache that is full of pages that nobody needs again.
+    let full = Memory {
+        refaults: 3,
+        major_faults: 0,
+        ..tight
+    };
+    assert_eq!(made().with(memory(full)).finding("memory-limit"), None);
+}
+
+#[test]
+fn a_heap_without_room_is_the_limits_doing() {
+    let made = || {
+        Made::new()
+            .runs(
+                "app",
+                &[
+                    "runtime.scanobject",
+                    "runtime.gcDrain",
+                    "runtime.gcBgMarkWorker",
+                ],
+                6 * SECOND,
+            )
+            .runs("app", &["main.handle", "main.main"], 2 * SECOND)
+    };
+    let go = program(Language::Go, &[("GOMEMLIMIT", "40MiB")]);
+    let found = made().with(workload(vec![go], &[])).findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("memory-limit", Severity::Critical)
+    );
+    assert!(
+        found[0].advice[0].starts_with("GOMEMLIMIT=80MiB"),
+        "{:?}",
+        found[0].advice
+    );
+    assert_eq!(made().findings()[0].id, "garbage");
+    let little = Made::new().runs("app", &["runtime.gcDrain"], SECOND).runs(
+        "app",
+        &["main.handle"],
+        9 * SECOND,
+    );
+    assert_eq!(little.findings()[0].id, "cpu-bound");
+}
+
+#[test]
+fn who_was_killed_comes_first() {
+    let killed = Moments {
+        oom_kills: 1,
+        ..Moments::default()
+    };
+    let found = throttled()
+        .with(quota(50_000, true))
+        .with(killed)
+        .findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("oom-killed", Severity::Critical)
+    );
+    assert_eq!(
+        throttled()
+            .with(memory(Memory::default()))
+            .finding("oom-killed"),
+        None
+    );
+}
+
+#[test]
+fn a_neighbour_is_named() {
+    let held_up = |ns| {
+        Made::new()
+            .runs("a", &["work"], 2 * SECOND)
+            .stack("a", (State::RunQueue, ""), &["work"], (900, ns))
+            .delayed_by(Culprit::Elsewhere("batch".to_owned()), ns)
+    };
+    let found = held_up(8 * SECOND).findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("neighbour", Severity::Critical)
+    );
+    assert!(found[0].title.contains("batch"), "{}", found[0].title);
+    assert_eq!(held_up(SECOND / 10).finding("neighbour"), None);
+    // Its own threads are no neighbour.
+    let own = Made::new()
+        .runs("a", &["work"], 2 * SECOND)
+        .stack("a", (State::RunQueue, ""), &["work"], (900, 8 * SECOND))
+        .delayed_by(Culprit::Siblings, 8 * SECOND);
+    assert_eq!(own.finding("neighbour"), None);
+    // Pinned beside it.
+    let pinned = Limits {
+        cpu: Cpu {
+            cpus: Some("0".to_owned()),
+            weight: Some(Weight {
+                value: 64,
+                usual: 1024,
+            }),
+            quota: None,
+        },
+        ..Limits::default()
+    };
+    let found = held_up(8 * SECOND)
+        .with(pinned)
+        .finding("neighbour")
+        .unwrap();
+    assert!(
+        found.advice[0].contains("--cpuset-cpus"),
+        "{:?}",
+        found.advice
+    );
+}
+
+#[test]
+fn a_lock_has_a_holder() {
+    let waits = [
+        "__lll_lock_wait@libc.so.6",
+        "pthread_mutex_lock@libc.so.6",
+        "handle",
+        "serve",
+    ];
+    let made = || {
+        Made::new()
+            .stack("web", LOCK, &waits, (50, 9 * SECOND))
+            .runs("web", &["handle", "serve"], SECOND / 2)
+            .stack(
+                "gc",
+                (State::BlockedSleep, "clock_nanosleep"),
+                &["usleep@libc.so.6", "compact", "main"],
+                (90, 8 * SECOND),
+            )
+    };
+    let holder = Moments {
+        wakers: vec![Waker {
+            thread: "gc".to_owned(),
+            functions: ["__lll_lock_wake", "pthread_mutex_unlock", "compact", "main"]
+                .map(str::to_owned)
+                .to_vec(),
+            waited_in: waits.map(str::to_owned).to_vec(),
+            count: 50,
+            ns: 9 * SECOND,
+        }],
+        ..Moments::default()
+    };
+    let found = made().with(holder).finding("lock").unwrap();
+    assert!(
+        found.title.contains("handle()") && found.title.contains("compact()"),
+        "{}",
+        found.title
+    );
+    assert!(
+        found
+            .evidence
+            .iter()
+            .any(|it| it.contains("thread gc") && it.contains("sleeps on purpose")),
+        "{:?}",
+        found.evidence
+    );
+    assert!(made().finding("lock").is_some());
+    // A pool that waits for work.
+    let pool = [
+        "futex_wait@libc.so.6",
+        "pthread_cond_wait@libc.so.6",
+        "take_job",
+        "worker",
+    ];
+    let idle = Made::new().stack("pool-1", LOCK, &pool, (3, 80 * SECOND));
+    let found = idle.findings();
+    assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), ["idle"]);
+}
+
+#[test]
+fn durable_writes_say_who_makes_them_and_who_else_writes() {
+    let made = || {
+        Made::new()
+            .stack(
+                "a",
+                (State::BlockedDisk, "fsync"),
+                &["fsync@libc.so.6", "append", "main"],
+                (800, 8 * SECOND),
+            )
+            .runs("a", &["append", "main"], SECOND / 2)
+    };
+    let written = Limits {
+        disk: Some(Disk {
+            written: 3 << 20,
+            ..Disk::default()
+        }),
+        ..Limits::default()
+    };
+    let found = made().with(written).findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("disk", Severity::Critical)
+    );
+    assert!(
+        found[0].advice[0].contains("append()"),
+        "{:?}",
+        found[0].advice
+    );
+    let reads = Made::new()
+        .stack(
+            "a",
+            (State::BlockedDisk, "read"),
+            &["read@libc.so.6", "load"],
+            (8, SECOND / 20),
+        )
+        .runs("a", &["work"], 5 * SECOND);
+    assert_eq!(reads.finding("disk"), None);
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_named() {
+    let made = || {
+        Made::new()
+            .stack(
+                "app",
+                POLLS,
+                &["epoll_wait@libc.so.6", "main"],
+                (50, 9 * SECOND),
+            )
+            .runs("app", &["render", "main"], SECOND / 5)
+    };
+    let slow = workload(Vec::new(), &[("10.0.0.9:8080", Waiting::Answer, 90, 400)]);
+    let found = made().with(slow).findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("network", Severity::Critical)
+    );
+    assert!(
+        found[0].title.contains("10.0.0.9:8080"),
+        "{}",
+        found[0].title
+    );
+    // Nothing outstanding: it waits for whoever connects to it.
+    let found = made().with(workload(Vec::new(), &[])).findings();
+    assert!(
+        found.iter().all(|it| it.severity == Severity::Info),
+        "{found:?}"
+    );
+    // Quick answers are what it does.
+    let quick = workload(Vec::new(), &[("10.0.0.9:6379", Waiting::Answer, 60, 2)]);
+    let found = made().with(quick).finding("network").unwrap();
+    assert_eq!(found.severity, Severity::Info);
+}
+
+#[test]
+fn queues_of_listeners() {
+    let full = |overflows| Workload {
+        traffic: Some(Traffic {
+            overflows,
+            ..Traffic::default()
+        }),
+        ..workload(Vec::new(), &[])
+    };
+    let made = || Made::new().runs("a", &["serve"], SECOND / 10);
+    let found = made().with(full(40)).findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("network", Severity::Critical)
+    );
+    assert_eq!(made().with(full(0)).finding("network"), None);
+    // Those of the host's namespace may be anybody's.
+    let hosts = Workload {
+        traffic: Some(Traffic {
+            is_hosts: true,
+            overflows: 40,
+            ..Traffic::default()
+        }),
+        ..workload(Vec::new(), &[])
+    };
+    assert_eq!(made().with(hosts).finding("network"), None);
+}
+
+#[test]
+fn names_that_do_not_come() {
+    let asks = [
+        "poll@libc.so.6",
+        "__res_context_send@libc.so.6",
+        "getaddrinfo@libc.so.6",
+        "fetch",
+        "main",
+    ];
+    let made = Made::new()
+        .stack("app", (State::BlockedPoll, "poll"), &asks, (2, 9 * SECOND))
+        .with(workload(
+            Vec::new(),
+            &[("10.0.0.2:53", Waiting::Name, 95, 0)],
+        ));
+    let found = made.findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("dns", Severity::Critical)
+    );
+    assert!(found[0].title.contains("10.0.0.2:53"), "{}", found[0].title);
+    assert!(
+        found[0].evidence.iter().any(|it| it.contains("fetch()")),
+        "{:?}",
+        found[0].evidence
+    );
+    let none = Made::new().stack(
+        "app",
+        (State::BlockedPoll, "poll"),
+        &["poll@libc.so.6", "main"],
+        (2, 9 * SECOND),
+    );
+    assert_eq!(none.finding("dns"), None);
+}
+
+#[test]
+fn an_event_loop_that_computes() {
+    let made = |polls| {
+        Made::new()
+            .runs("node", &["sort_all", "main"], 5 * SECOND)
+            .stack(
+                "node",
+                POLLS,
+                &["epoll_wait@libc.so.6", "uv__io_poll", "main"],
+                (polls, 5 * SECOND),
+            )
+    };
+    let found = made(20).finding("event-loop").unwrap();
+    assert_eq!(found.severity, Severity::Critical);
+    assert!(found.title.contains("sort_all()"), "{}", found.title);
+    // Short handlers, and then one that is not.
+    assert_eq!(made(5_000).finding("event-loop"), None);
+    let once = Moments {
+        longest: vec![("node".to_owned(), SECOND / 10)],
+        ..Moments::default()
+    };
+    let found = made(5_000).with(once).finding("event-loop").unwrap();
+    assert_eq!(found.severity, Severity::Warning);
+}
+
+#[test]
+fn calls_that_do_little() {
+    let made = |count| {
+        let write = Syscall {
+            name: "write".to_owned(),
+            count,
+            ..Syscall::default()
+        };
+        Made::new()
+            .stack(
+                "a",
+                (State::OnCpuKernel, "write"),
+                &["write@libc.so.6", "put", "main"],
+                (500, 6 * SECOND),
+            )
+            .stack("a", RUNS, &["put", "main"], (100, 2 * SECOND))
+            .with(Syscalls(vec![write]))
+    };
+    let found = made(8_000_000).findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("syscall-storm", Severity::Warning)
+    );
+    assert!(found[0].title.contains("write"), "{}", found[0].title);
+    assert_eq!(made(80_000).finding("syscall-storm"), None);
+}
+
+#[test]
+fn processes_of_a_moment() {
+    let made = |processes: u64| {
+        let mut made = Made::new();
+        for _ in 0..processes {
+            made = made.runs("grep", &["main"], SECOND / 100);
+        }
+        let row = made.row();
+        let ledger = row.ledger.get_or_insert_default();
+        (ledger.threads_born, ledger.threads_exited) = (processes, processes);
+        made
+    };
+    let found = made(300).findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("short-lived", Severity::Warning)
+    );
+    assert!(
+        found[0]
+            .evidence
+            .iter()
+            .any(|it| it.contains("grep (30 a second)")),
+        "{:?}",
+        found[0].evidence
+    );
+    assert_eq!(made(20).finding("short-lived"), None);
+}
+
+#[test]
+fn sleeps_in_steps_and_sleeps_of_nobody() {
+    let sleep = |times, ns| {
+        Made::new()
+            .stack(
+                "a",
+                (State::BlockedSleep, "clock_nanosleep"),
+                &["usleep@libc.so.6", "limit_rate", "main"],
+                (times, ns),
+            )
+            .runs("a", &["work", "main"], SECOND / 5)
+    };
+    let found = sleep(400, 9 * SECOND).findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("sleep", Severity::Warning)
+    );
+    assert!(
+        found[0].title.contains("limit_rate()"),
+        "{}",
+        found[0].title
+    );
+    // A heartbeat, and a shell that sleeps.
+    assert_eq!(sleep(9, 9 * SECOND).finding("sleep"), None);
+    assert_eq!(sleep(1, 10 * SECOND).finding("sleep"), None);
+}
+
+#[test]
+fn computing_is_no_fault_and_says_where() {
+    let made = Made::new()
+        .runs(
+            "app",
+            &["clock_gettime@libc.so.6", "hash_block", "main"],
+            6 * SECOND,
+        )
+        .runs(
+            "app",
+            &["deflate@libz.so.1", "compress_page", "main"],
+            3 * SECOND,
+        );
+    let found = made.findings();
+    assert_eq!(
+        (found[0].id, found[0].severity),
+        ("cpu-bound", Severity::Info)
+    );
+    assert!(
+        found[0].title.contains("hash_block()"),
+        "{}",
+        found[0].title
+    );
+    let idle = Made::new().runs("app", &["main"], SECOND / 10);
+    assert_eq!(idle.findings()[0].id, "idle");
+}
+
+#[test]
+fn a_host_that_is_too_small() {
+    let made = |busy_ns| {
+        let mut made = Made::new().runs("a", &["work"], 4 * SECOND).stack(
+            "a",
+            (State::RunQueue, ""),
+            &["work"],
+            (900, 9 * SECOND),
+        );
+        for name in ["b", "c", "d", "e"] {
+            made = made.delayed_by(Culprit::Elsewhere(name.to_owned()), 9 * SECOND / 4);
+        }
+        *made.row().time_ns.entry(State::OnCpuKernel).or_default() += busy_ns;
+        made
+    };
+    // Two CPUs have 20 s.
+    let found = made(15 * SECOND).finding("host").unwrap();
+    assert!(found.title.contains("2 CPUs"), "{}", found.title);
+    assert_eq!(made(5 * SECOND).finding("host"), None);
+}
