@@ -12,6 +12,7 @@ mod image;
 mod map;
 mod paths;
 mod setup;
+mod situations;
 mod static_build;
 mod summary;
 mod test;
@@ -50,6 +51,7 @@ enum Task {
     Image(image::Args),
     /// Install or name what is missing.
     Setup(setup::Args),
+    Situations(situations::Args),
     /// Run every test, as root and on other kernels too.
     Test(test::Args),
     /// Run the kernel tests on other kernels, in QEMU.
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Task::Ebpf(args) => ebpf::run(&args),
         Task::Image(args) => image::run(&args),
         Task::Setup(args) => setup::run(&args),
+        Task::Situations(args) => situations::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Vm(args) => vm::run(&args),
     };

@@ -13,7 +13,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 pub(crate) use apt::{Apt, candidate, is_root};
-pub(crate) use unpack::download;
+pub(crate) use unpack::{download, find, root as unpacked};
 
 /// Install or name what is missing. Without a BPF toolchain everything but `ebpf` works.
 #[derive(clap::Args)]

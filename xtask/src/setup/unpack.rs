@@ -14,12 +14,12 @@ const PROGRAMS: [&str; 2] = ["usr/bin", "usr/sbin"];
 
 /// The root of what has been unpacked, laid out as in an installed system. The tests look for it from their own
 /// program upwards (`profiler/tests/kernel/harness/unpacked.rs`).
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     paths::target().join("tools/unpacked")
 }
 
 /// The path of program `name`: the system's own, or one that was unpacked.
-pub(super) fn find(name: &str) -> Option<PathBuf> {
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let unpacked = || {
         let files = PROGRAMS.map(|dir| root().join(dir).join(name));
         files.into_iter().find(|file| file.is_file())
