@@ -141,7 +141,7 @@ impl Holder {
                 .find(|it| it.thread == waker.thread && it.function.as_deref() == function);
             match known {
                 Some(known) => {
-                    (known.count, known.ns) = (known.count + waker.count, known.ns + waker.ns)
+                    (known.count, known.ns) = (known.count + waker.count, known.ns + waker.ns);
                 }
                 None => all.push(Self {
                     thread: waker.thread.clone(),

@@ -6,6 +6,7 @@ use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
+use crate::views::limits::Quota;
 
 pub(super) const RULE: Rule = Rule {
     id: "quota",
@@ -34,9 +35,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         return Some(real_time(ns, part, severity));
     }
     let quota = patient.limits().and_then(|it| it.cpu.quota.as_ref());
-    let cores = quota
-        .map(|it| it.cores())
-        .or(patient.summary.cpu_quota_cores);
+    let cores = quota.map(Quota::cores).or(patient.summary.cpu_quota_cores);
     let of = match (cores, quota) {
         (Some(cores), Some(quota)) if !quota.is_own => {
             format!(
