@@ -6,6 +6,7 @@ use super::between_runs;
 use super::judge::Difference;
 use super::judge::Sides;
 use super::metrics::{Per, sampled};
+use super::naming::Naming;
 use super::outcome::{Compared, FunctionComparison, OwnTime};
 use super::rules::Rule;
 use super::series::{FunctionKey, FunctionTime, Series};
@@ -23,7 +24,7 @@ const MOST: usize = 60;
 pub(super) fn compare(
     (a, per_a): (&Series<'_>, &Per),
     (b, per_b): (&Series<'_>, &Per),
-    rules: &[Rule],
+    (rules, naming): (&[Rule], &Naming),
     sides: &Sides,
 ) -> Vec<FunctionComparison> {
     let (times_a, times_b) = (a.function_times(), b.function_times());
@@ -66,7 +67,10 @@ pub(super) fn compare(
                     sampled(series, per, sums, count)
                 };
                 let (of_a, of_b) = (reading(a, per_a, of_a), reading(b, per_b, of_b));
-                let difference = Difference::new(&of_a.figure, &of_b.figure, sides);
+                let mut difference = Difference::new(&of_a.figure, &of_b.figure, sides);
+                if naming.is_unsure(key) {
+                    difference.error = None;
+                }
                 (of_a.unit, Compared::new(difference.varying(varies(key))))
             };
             let (times_a, times_b) = all[*key];

@@ -7,6 +7,7 @@
 //! - `metrics`: the figures that rows are compared by
 //! - `functions`: the same of functions
 //! - `resample`, `student`, `judge`: how much a figure varies, and whether a difference is more than that
+//! - `naming`: which functions have names in one of them only
 //! - `between_runs`: what seconds of one run do not show
 //! - `rules`: what is not to get worse
 //! - `notes`: what a reader has to know of two recordings
@@ -17,6 +18,7 @@ mod functions;
 pub mod judge;
 mod matching;
 pub mod metrics;
+mod naming;
 mod notes;
 pub mod outcome;
 mod resample;
@@ -30,7 +32,8 @@ use crate::views::{self, Amount, Entry};
 pub use judge::Verdict;
 use judge::{Difference, Sides, discoveries};
 pub use matching::{Matched, Pair};
-use metrics::{Per, Reading, amounts};
+use metrics::{Per, Reading, Unit, amounts};
+use naming::Naming;
 use outcome::{Compared, Comparison, MetricComparison, RowComparison, Side};
 use resample::Resampling;
 use rules::Rule;
@@ -80,6 +83,7 @@ pub fn compare(a: &Window, b: &Window, plan: &Plan) -> Result<Comparison, Refusa
     let matched = matching::rows(a, b, &plan.matches)?;
     let mut rows: Vec<RowComparison> = Vec::new();
     let sides = sides(a, b, plan.paired);
+    let naming = Naming::of(&a.frames, &b.frames);
     let whole = (matched.pairs.len() > 1).then(|| {
         let all = |window: &Window, of: fn(&Pair) -> usize| {
             let rows = matched.pairs.iter().map(|pair| &window.rows[of(pair)]);
@@ -110,7 +114,7 @@ pub fn compare(a: &Window, b: &Window, plan: &Plan) -> Result<Comparison, Refusa
             is_whole,
             (&series.0, &series.1),
             per,
-            &plan.rules,
+            (&plan.rules, &naming),
             &sides,
         ));
     }
@@ -131,7 +135,7 @@ pub fn compare(a: &Window, b: &Window, plan: &Plan) -> Result<Comparison, Refusa
         b: Side::of(b),
         work: plan.work.as_ref().map(ToString::to_string),
         paired: matches!(sides, Sides::Paired(_)),
-        notes: notes::notes(a, b),
+        notes: notes::notes(a, b, &naming),
         rows,
         pairs: matched.pairs,
         only_a: matched.only_a,
@@ -154,7 +158,7 @@ fn row(
     is_whole: bool,
     (a, b): (&Series<'_>, &Series<'_>),
     work: Option<(Per, Per)>,
-    rules: &[Rule],
+    (rules, naming): (&[Rule], &Naming),
     sides: &Sides,
 ) -> RowComparison {
     let per_work = work.is_some();
@@ -183,6 +187,11 @@ fn row(
             let by_thread = |total: Option<f64>, seconds: &[f64]| {
                 let seconds: f64 = seconds.iter().sum();
                 total.filter(|_| seconds > 0.0).map(|total| total / seconds)
+            };
+            // How much a program gets done in a second depends on who else is there.
+            let runs = match (of_a.unit, sides) {
+                (Unit::PerSecond, Sides::Apart(..)) => runs.max(between_runs::WAITING),
+                _ => runs,
             };
             metrics.push(MetricComparison {
                 id: id.to_owned(),
@@ -218,7 +227,7 @@ fn row(
         }
     }
     RowComparison {
-        functions: functions::compare((a, &per_a), (b, &per_b), rules, sides),
+        functions: functions::compare((a, &per_a), (b, &per_b), (rules, naming), sides),
         name,
         whole: is_whole,
         scale_b: if lengths.1 > 0.0 {

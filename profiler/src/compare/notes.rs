@@ -1,11 +1,12 @@
 //! What a reader has to know of two recordings before comparing them.
 
 use super::judge::FEWEST_WINDOWS;
+use super::naming::Naming;
 use super::series::Series;
 use crate::model::{StateGroup, Window};
 
 /// One line each.
-pub(super) fn notes(a: &Window, b: &Window) -> Vec<String> {
+pub(super) fn notes(a: &Window, b: &Window, naming: &Naming) -> Vec<String> {
     let mut notes = Vec::new();
     let mut differs = |what: &str, of_a: &str, of_b: &str, then: &str| {
         if of_a != of_b {
@@ -57,6 +58,11 @@ pub(super) fn notes(a: &Window, b: &Window) -> Vec<String> {
                 "{name} has no samples of what ran: no functions on the CPU are compared"
             ));
         }
+    }
+    for file in &naming.files {
+        notes.push(format!(
+            "names of functions of {file} were not ready in one of them, so none of its functions can be told from noise; record with a longer --names-within"
+        ));
     }
     notes
 }

@@ -20,7 +20,8 @@ enum State {
     Failed(String),
 }
 
-struct Daemon {
+/// A daemon with its own folders and socket; its containers are removed, and it ends, when dropped.
+pub(crate) struct Daemon {
     process: Child,
     folder: TempDir,
 }
@@ -37,7 +38,7 @@ pub(crate) fn missing_docker() -> Option<String> {
     }
     let mut state = lock();
     if matches!(*state, State::NotStarted) {
-        *state = match Daemon::start() {
+        *state = match Daemon::without_network() {
             Ok(daemon) => State::Running(daemon),
             Err(error) => State::Failed(error.message().unwrap_or("no reason given").to_owned()),
         };
@@ -50,76 +51,115 @@ pub(crate) fn missing_docker() -> Option<String> {
 
 /// `docker ARGS…`; its standard output. Fails with what it says if it fails.
 pub(crate) fn docker(args: &[&str]) -> Result<String> {
-    let output = command()?.args(args).stdin(Stdio::null()).output()?;
-    ensure!(
-        output.status.success(),
-        "docker {} failed: {}",
-        args.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    client()?.run(args)
 }
 
-/// The client, pointed at our daemon.
-pub(crate) fn command() -> Result<Command> {
+/// The client of one daemon.
+#[derive(Clone)]
+pub(crate) struct Client {
+    host: String,
+}
+
+impl Client {
+    /// `docker`, pointed at the daemon.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new("docker");
+        command.env("DOCKER_HOST", &self.host);
+        command
+    }
+
+    /// `docker ARGS…`; its standard output. Fails with what it says if it fails.
+    pub(crate) fn run(&self, args: &[&str]) -> Result<String> {
+        let output = self.command().args(args).stdin(Stdio::null()).output()?;
+        ensure!(
+            output.status.success(),
+            "docker {} failed: {}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// `docker run --detach --name NAME ARGS…`.
+    pub(crate) fn container(&self, name: &str, args: &[&str]) -> Result<Container> {
+        self.run(&[&["run", "--detach", "--name", name], args].concat())?;
+        Ok(Container {
+            name: name.to_owned(),
+            client: self.clone(),
+        })
+    }
+}
+
+/// The client of the daemon that trials share.
+pub(crate) fn client() -> Result<Client> {
     match &*lock() {
-        State::Running(daemon) => {
-            let mut command = Command::new("docker");
-            command.env("DOCKER_HOST", host(daemon.folder.path()));
-            Ok(command)
-        }
+        State::Running(daemon) => Ok(daemon.client()),
         State::NotStarted | State::Failed(_) => Err("the Docker daemon does not run".into()),
     }
 }
 
-/// Removes every container and stops the daemon, if it was started.
+/// Removes every container and stops the daemon that trials share, if it was started.
 pub(crate) fn stop() {
-    if !matches!(*lock(), State::Running(_)) {
-        return;
-    }
-    if let Ok(ids) = docker(&["ps", "--all", "--quiet"]) {
-        for id in ids.lines() {
-            let _ = docker(&["rm", "--force", id]);
-        }
-    }
-    if let State::Running(mut daemon) = std::mem::replace(&mut *lock(), State::NotStarted) {
-        daemon.stop();
-    }
+    *lock() = State::NotStarted;
 }
 
 /// A running container; removed when dropped.
 pub(crate) struct Container {
     name: String,
+    client: Client,
 }
 
 impl Container {
-    /// `docker run --detach --name NAME ARGS…`.
+    /// `docker run --detach --name NAME ARGS…`, of the daemon that trials share.
     pub(crate) fn run(name: &str, args: &[&str]) -> Result<Self> {
-        docker(&[&["run", "--detach", "--name", name], args].concat())?;
-        Ok(Self {
-            name: name.to_owned(),
-        })
+        client()?.container(name, args)
     }
 
     /// Its full id.
     pub(crate) fn id(&self) -> Result<String> {
-        docker(&["inspect", "--format", "{{.Id}}", &self.name])
+        self.inspect("{{.Id}}")
+    }
+
+    /// The process id of its first process.
+    pub(crate) fn pid(&self) -> Result<String> {
+        self.inspect("{{.State.Pid}}")
+    }
+
+    /// What it has written.
+    pub(crate) fn log(&self) -> Result<String> {
+        self.client.run(&["logs", &self.name])
+    }
+
+    fn inspect(&self, format: &str) -> Result<String> {
+        self.client
+            .run(&["inspect", "--format", format, &self.name])
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let _ = docker(&["rm", "--force", &self.name]);
+        let _ = self.client.run(&["rm", "--force", &self.name]);
     }
 }
 
 impl Daemon {
-    fn start() -> Result<Self> {
+    fn without_network() -> Result<Self> {
+        let options = ["--bridge=none", "--iptables=false", "--ip6tables=false"];
+        Self::start(Command::new("dockerd").args(options))
+    }
+
+    /// One with Docker's own bridge and rules, in a network of its own, so that the machine's stays as it is. What calls itself the
+    /// host's network there is this one.
+    pub(crate) fn with_bridge() -> Result<Self> {
+        Self::start(Command::new("unshare").args(["--net", "dockerd"]))
+    }
+
+    fn start(command: &mut Command) -> Result<Self> {
         // Not under a folder that is itself an overlay, such as a container's /tmp.
         let folder = TempDir::new()?;
         let path = |name: &str| folder.path().join(name);
         let log = File::create(path("log"))?;
-        let process = Command::new("dockerd")
+        let process = command
             .arg("--data-root")
             .arg(path("data"))
             .arg("--exec-root")
@@ -128,20 +168,26 @@ impl Daemon {
             .arg(path("pid"))
             .arg("--host")
             .arg(host(folder.path()))
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .map_err(|error| format!("cannot start it: {error}; see `cargo xtask setup`"))?;
         let mut daemon = Self { process, folder };
-        match daemon.wait_until_ready() {
-            Ok(()) => Ok(daemon),
-            Err(error) => {
-                daemon.stop();
-                Err(error)
-            }
+        daemon.wait_until_ready()?;
+        Ok(daemon)
+    }
+
+    /// Its client.
+    pub(crate) fn client(&self) -> Client {
+        Client {
+            host: host(self.folder.path()),
         }
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     fn wait_until_ready(&mut self) -> Result {
@@ -152,22 +198,14 @@ impl Daemon {
                 let last = text.lines().last().unwrap_or_default();
                 return Err(format!("it ended with {status}: {last}").into());
             }
-            let info = Command::new("docker")
-                .env("DOCKER_HOST", host(self.folder.path()))
+            let mut info = self.client().command();
+            let status = info
                 .arg("info")
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .status()?;
-            Ok(info.success().then_some(()))
+            Ok(status.success().then_some(()))
         })
-    }
-
-    fn stop(&mut self) {
-        if let Some(pid) = Pid::from_raw(self.process.id().cast_signed()) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let _ = self.process.wait();
-        self.unmount();
     }
 
     /// dockerd leaves a network namespace mounted, and the folder could not be removed with it.
@@ -181,6 +219,22 @@ impl Daemon {
         for point in ours {
             let _ = rustix::mount::unmount(point, rustix::mount::UnmountFlags::DETACH);
         }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let client = self.client();
+        if let Ok(ids) = client.run(&["ps", "--all", "--quiet"]) {
+            for id in ids.lines() {
+                let _ = client.run(&["rm", "--force", id]);
+            }
+        }
+        if let Some(pid) = Pid::from_raw(self.process.id().cast_signed()) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = self.process.wait();
+        self.unmount();
     }
 }
 

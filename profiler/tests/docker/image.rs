@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::TempDir;
 
-use crate::daemon;
+use crate::daemon::{self, Client};
 use crate::harness::{Result, ensure, unpacked};
 
 /// Images that exist already: trials share them.
@@ -20,6 +20,11 @@ pub(crate) fn make(name: &str, files: &[(&Path, &str)]) -> Result {
     if !made.get_or_insert_default().insert(name.to_owned()) {
         return Ok(());
     }
+    make_for(&daemon::client()?, name, files)
+}
+
+/// The same for this daemon, each time.
+pub(crate) fn make_for(client: &Client, name: &str, files: &[(&Path, &str)]) -> Result {
     let root = TempDir::new()?;
     for folder in ["tmp", "etc", "run", "dev", "proc", "sys"] {
         std::fs::create_dir_all(root.path().join(folder))?;
@@ -47,7 +52,8 @@ pub(crate) fn make(name: &str, files: &[(&Path, &str)]) -> Result {
         .stdout(Stdio::piped())
         .spawn()?;
     let input = tar.stdout.ok_or("tar has no output")?;
-    let output = daemon::command()?
+    let output = client
+        .command()
         .args(["import", "-", name])
         .stdin(input)
         .output()?;

@@ -103,6 +103,26 @@ fn files_of_a_recording_with_a_ledger() {
 }
 
 #[test]
+fn what_isolation_costs() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = RecordingDir::open(&temp.path().join("rec"), false).unwrap();
+    let written = output::write_all(&dir, &synthetic::layered()).unwrap();
+    let graph = std::fs::read_to_string(dir.path().join("isolation.svg")).unwrap();
+    let layers = written.view.summary.containers.iter().map(|container| {
+        let isolation = container.isolation.as_ref().unwrap();
+        let parts = isolation.layers.iter();
+        let parts = parts.map(|it| format!("{} {}", it.layer.id(), it.samples));
+        let parts: Vec<String> = parts.collect();
+        format!("{}: {}", container.label, parts.join(", "))
+    });
+    let layers: Vec<String> = layers.collect();
+    assert_golden!(
+        "isolation",
+        format!("{}\n\n{}", layers.join("\n"), shown(&graph))
+    );
+}
+
+#[test]
 fn a_recording_read_back_is_the_recording() {
     let temp = tempfile::tempdir().unwrap();
     let dir = RecordingDir::open(&temp.path().join("rec"), false).unwrap();

@@ -1,6 +1,8 @@
-//! Profiles whose every number is known: `small` has on-CPU samples alone, `rich` a whole ledger, `large` many stacks.
+//! Profiles whose every number is known: `small` has on-CPU samples alone, `rich` a whole ledger, `large` many stacks,
+//! `layered` what isolation costs.
 
 mod large;
+mod layered;
 mod ledger;
 mod rich;
 mod slices;
@@ -14,6 +16,7 @@ use ctprof::model::{
 };
 
 pub(crate) use large::large;
+pub(crate) use layered::layered;
 pub(crate) use rich::rich;
 
 /// A sample at 99 Hz stands for this long.

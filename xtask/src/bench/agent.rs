@@ -35,16 +35,9 @@ const INTERVAL_NS: f64 = 15e9;
 
 /// Starts the agent with a row for every cgroup, asks it some times, and ends it.
 pub(super) fn measure() -> Result<Costs> {
-    // Free a moment ago; nobody else wants it.
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    let mut command = ctprof();
-    command
-        .args(["agent", "--by", "cgroup", "--max-containers", "10000"])
-        .args(["--listen", &address])
-        .stdout(Stdio::null());
-    let start = Instant::now();
-    let process = Process::start(command, "ready: ")?;
-    let start_ns = ns(start);
+    let began = Instant::now();
+    let (process, address) = start(&["--by", "cgroup", "--max-containers", "10000"])?;
+    let start_ns = ns(began);
     let (before, began) = (usage::cpu_ns(process.id())?, Instant::now());
     std::thread::sleep(IDLE);
     let before_scrapes = usage::cpu_ns(process.id())?;
@@ -70,6 +63,19 @@ pub(super) fn measure() -> Result<Costs> {
         cpu_share,
         maps: held::maps(process.id())?,
     })
+}
+
+/// Starts the agent with these options; it is attached, and listens at the address.
+pub(super) fn start(options: &[&str]) -> Result<(Process, String)> {
+    // Free a moment ago; nobody else wants it.
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let mut command = ctprof();
+    command
+        .arg("agent")
+        .args(options)
+        .args(["--listen", &address])
+        .stdout(Stdio::null());
+    Ok((Process::start(command, "ready: ")?, address))
 }
 
 fn scrape(address: &str) -> Result<Vec<u8>> {

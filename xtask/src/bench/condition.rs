@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::empty::Programs;
 use super::peers::Peer;
-use super::usage;
+use super::{agent, usage};
 use crate::{cmd, paths};
 
 /// One way to watch the load, or none.
@@ -27,6 +27,8 @@ pub(super) enum Condition {
     Calls(&'static [&'static str]),
     /// The same, with the result in this file.
     CallsTo(PathBuf),
+    /// The agent, with what it does when nobody asks for anything.
+    Agent,
     /// A script for bpftrace.
     Bpftrace(&'static str),
     /// perf with these options, beside the load.
@@ -120,6 +122,7 @@ impl Condition {
                 command.args(["--format", "json"]).stdout(file);
                 Holding::Process(Process::start(command, "counting")?)
             }
+            Self::Agent => Holding::Process(agent::start(&[])?.0),
             Self::Bpftrace(script) => {
                 let mut command = Command::new(found(Peer::Bpftrace)?);
                 // It says `Attaching` before it does, and runs BEGIN after it.

@@ -23,6 +23,8 @@ pub(super) fn docker(apt: &mut Apt) -> Vec<Found> {
     let mut found = vec![
         ("dockerd", program(apt, "dockerd", "docker.io")),
         ("docker", program(apt, "docker", "docker.io")),
+        ("ip", program(apt, "ip", "iproute2")),
+        ("iptables", program(apt, "iptables", "iptables")),
         ("busybox", program(apt, "busybox", "busybox-static")),
         ("go", program(apt, "go", "golang-go")),
         ("node", program(apt, "node", "nodejs")),

@@ -1,14 +1,15 @@
 //! Which layer a sample in the kernel belongs to, by the functions on its stack.
 //!
-//! A sample goes to the innermost function that belongs to a layer. Three things are told from the functions further out:
+//! A sample goes to the innermost function that belongs to a layer. Four things are told from the functions further out:
 //!
 //! - a layer that hands on what was asked for is not charged for it: a read of a file on overlayfs is, below
 //!   `vfs_iter_read`, the read that a volume would have had;
+//! - what is done once more because of a layer is the layer's: routing of a packet that a virtual device handed over;
 //! - a BPF program is its caller's: a filter's instructions are seccomp's;
 //! - what happens in an interrupt is not the container's own, unless it was the thread itself that had raised a soft
 //!   interrupt and now lets it happen.
 
-use super::layers::{LAYERS, Layer};
+use super::layers::{LAYERS, Layer, Row};
 use super::marks::{
     DETOURS, EXIT, INTERRUPTS, LATE_RELEASE, OWN_PROGRAMS, OWN_SOFT_INTERRUPTS, RELEASE,
     RUNS_PROGRAMS, SLOW_ENTRY, SOFT_INTERRUPTS,
@@ -21,6 +22,10 @@ pub struct Function {
     layer: Option<Layer>,
     /// Layers, by bit, whose work it hands on.
     hands_on: u16,
+    /// Layers, by bit, that have it done once more.
+    repeats: u16,
+    /// Layers, by bit, that what comes here came through.
+    through: u16,
     /// The layer does extra work here, whatever it calls.
     keeps: bool,
     role: Role,
@@ -99,12 +104,15 @@ impl Function {
             Role::Plain
         };
         let layer = layer_of(LAYERS, name, module);
+        let layers = |list: fn(&Row) -> &[&str]| {
+            let rows = LAYERS.iter().filter(|row| has(list(row)));
+            rows.fold(0, |all, row| all | bit(row.layer))
+        };
         Self {
             layer,
-            hands_on: LAYERS
-                .iter()
-                .filter(|row| has(row.hands_on))
-                .fold(0, |all, row| all | bit(row.layer)),
+            hands_on: layers(|row| row.hands_on),
+            repeats: layers(|row| row.repeats),
+            through: layers(|row| row.through),
             keeps: layer.is_some_and(|layer| has(layer.row().keeps)),
             role,
         }
@@ -143,7 +151,7 @@ const fn bit(layer: Layer) -> u16 {
 #[must_use]
 pub fn classify(functions: impl IntoIterator<Item = Function>) -> Option<Found> {
     let mut found = None;
-    let (mut handed_on, mut inside) = (0, 0);
+    let (mut handed_on, mut inside, mut repeated) = (0, 0, 0);
     let mut program = None;
     let mut is_soft = false;
     for function in functions {
@@ -172,7 +180,11 @@ pub fn classify(functions: impl IntoIterator<Item = Function>) -> Option<Found> 
             found = Some(Found::Layer(layer));
             continue;
         }
-        if let Some(layer) = function.layer
+        repeated |= function.repeats;
+        let of = repeated & (function.layer.map_or(0, bit) | function.through);
+        if let Some(layer) = Layer::all().find(|it| of & bit(*it) != 0) {
+            found = Some(Found::Layer(layer));
+        } else if let Some(layer) = function.layer
             && (handed_on & bit(layer) == 0 || function.keeps)
         {
             found = Some(match function.role {

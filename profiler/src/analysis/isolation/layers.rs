@@ -73,6 +73,11 @@ pub struct Row {
     pub modules: &'static [&'static str],
     /// Functions that hand on what the process asked for: what they do below the layer would be done without it, too.
     pub hands_on: &'static [&'static str],
+    /// Functions that are no part of the layer, and are gone through once more because of it: below a function of the layer, or
+    /// below one of [`through`](Self::through), they are its own, with whatever they call.
+    pub repeats: &'static [&'static str],
+    /// Functions that are no part of the layer either, and that what is repeated has come through.
+    pub through: &'static [&'static str],
     /// Functions of the layer that do extra work whatever they call.
     pub keeps: &'static [&'static str],
 }

@@ -14,6 +14,8 @@ const NOTHING: Row = Row {
     except: &[],
     modules: &[],
     hands_on: &[],
+    repeats: &[],
+    through: &[],
     keeps: &[],
 };
 
@@ -79,6 +81,8 @@ pub const LAYERS: &[Row] = &[
             "notify_change",
             "touch_atime",
         ],
+        // The call had its arguments checked on the way in.
+        repeats: &["rw_verify_area"],
         keeps: &["ovl_copy_*", "ovl_lookup*", "ovl_whiteout*", "ovl_cleanup*"],
         ..NOTHING
     },
@@ -101,6 +105,10 @@ pub const LAYERS: &[Row] = &[
         ],
         modules: &["[veth]", "[bridge]", "[macvlan]", "[ipvlan]", "[vxlan]"],
         hands_on: PACKET_GOES_ON,
+        // Loopback's packets keep the route that they were sent on, and what is sent elsewhere leaves: only behind a virtual
+        // device does a thread's own packet come in without one.
+        repeats: &["ip_route_input*", "ip6_route_input*"],
+        through: &["process_backlog"],
         ..NOTHING
     },
     Row {

@@ -82,6 +82,13 @@ fn a_read_that_overlayfs_hands_on_is_no_tax() {
         None
     );
     assert_eq!(in_call(&overlay), Some(Layer::Overlayfs));
+    // What is checked again there is, too; what any read checks is not.
+    let check = ["rw_verify_area", "vfs_iter_read"];
+    assert_eq!(
+        in_call(&[&check[..], &overlay].concat()),
+        Some(Layer::Overlayfs)
+    );
+    assert_eq!(in_call(&["rw_verify_area", "vfs_read"]), None);
     // So is a read for its own purposes, and the charging of what is read.
     let copy_up = ["ovl_copy_up_file", "ovl_copy_up_one", "ovl_open"];
     assert_eq!(
@@ -243,4 +250,35 @@ fn packets_that_go_on_are_no_tax_of_the_bridge() {
         ]),
         None
     );
+}
+
+#[test]
+fn a_route_that_is_looked_up_behind_a_virtual_device_is_its_own() {
+    let lookup = [
+        "fib_table_lookup",
+        "ip_route_input_slow",
+        "ip_route_input_noref",
+    ];
+    let hook = ["ip_rcv_finish", "ip_sabotage_in", "nf_hook_slow", "ip_rcv"];
+    let bridge = ["netif_receive_skb", "br_pass_frame_up", "br_handle_frame"];
+    let backlog = ["__netif_receive_skb", "process_backlog", "net_rx_action"];
+    let own = ["handle_softirqs", "do_softirq", "__local_bh_enable_ip"];
+    let others = ["handle_softirqs", "irq_exit_rcu", "common_interrupt"];
+    for between in [&hook[..], &[&hook[..], &bridge].concat(), &[]] {
+        let stack = [&lookup[..], between, &backlog].concat();
+        let sent = [&stack[..], &own].concat();
+        assert_eq!(in_call(&sent), Some(Layer::Network), "{sent:?}");
+        let came = [&stack[..], &others].concat();
+        assert_eq!(in_call(&came), Some(Layer::Softirq));
+    }
+    // What a device of this machine has received comes in without such a queue, also where a thread polls it.
+    let device = ["napi_gro_receive", "virtnet_poll", "napi_busy_loop"];
+    assert_eq!(in_call(&[&lookup[..], &hook[3..], &device].concat()), None);
+    // A rule that looks a route up does so for itself.
+    let rule = ["ip_route_me_harder", "nf_hook_slow"];
+    let stack = [&lookup[..], &rule, &backlog, &own].concat();
+    assert_eq!(in_call(&stack), Some(Layer::Netfilter));
+    // Loopback's packets keep their route.
+    let local = ["udp_rcv", "ip_rcv_finish", "ip_rcv"];
+    assert_eq!(in_call(&[&local[..], &backlog, &own].concat()), None);
 }

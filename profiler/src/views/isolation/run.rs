@@ -156,7 +156,8 @@ impl Samples {
     }
 }
 
-/// Looks functions up beside the event loop: the kernel takes tens of milliseconds to list them.
+/// Looks functions up beside the event loop: the kernel takes tens of milliseconds to list them, and sorting them by layer some
+/// hundred.
 fn look_up(kallsyms: &Path) -> Receiver<KernelFunctions> {
     let (found, coming) = channel();
     let kallsyms = kallsyms.to_owned();

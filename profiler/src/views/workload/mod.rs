@@ -234,8 +234,8 @@ struct Run {
 impl Running for Run {
     fn start(&mut self, cgroups: &[&str]) {
         let has_row = |path: &&str| self.owners.iter().any(|owner| is_at_or_below(path, owner));
-        let cgroups: Vec<&str> = cgroups.iter().copied().filter(has_row).collect();
-        self.watch = Some(Watch::start(&self.hierarchy, &cgroups));
+        let (own, others): (Vec<&str>, Vec<&str>) = cgroups.iter().copied().partition(has_row);
+        self.watch = Some(Watch::start(&self.hierarchy, &own, &others));
     }
 
     fn stop(&mut self) {

@@ -302,7 +302,9 @@ pub fn count_cpus(list: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{ARGUMENTS, Language, Program, count_cpus, first_mapping, language, mapped, settings};
+    use super::{
+        ARGUMENTS, Language, Program, count_cpus, first_mapping, language, mapped, settings,
+    };
     use crate::host::Host;
 
     #[test]

@@ -48,16 +48,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Begins.
-    pub(super) fn start(hierarchy: &Hierarchy, cgroups: &[&str]) -> Self {
+    /// Begins with these cgroups; `others` are not to be looked at. Those that are born meanwhile are.
+    pub(super) fn start(hierarchy: &Hierarchy, cgroups: &[&str], others: &[&str]) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let (sender, seen) = mpsc::channel();
-        let mut looks = Looks {
-            hierarchy: hierarchy.clone(),
-            host: hierarchy.host().clone(),
-            cgroups: cgroups.iter().map(|it| (*it).to_owned()).collect(),
-            ..Looks::default_of(hierarchy)
-        };
+        let mut looks = Looks::of(hierarchy, cgroups, others);
         let ends = Arc::clone(&is_over);
         let watch = move || {
             looks.go_on_until(&ends);
@@ -86,6 +81,8 @@ struct Looks {
     hierarchy: Hierarchy,
     host: Host,
     cgroups: Vec<String>,
+    /// Every cgroup that was heard of.
+    known: HashSet<String>,
     own_network: Option<File>,
     hosts_network: Option<PathBuf>,
     /// Programs by process, with the cgroup.
@@ -102,14 +99,16 @@ struct Looks {
 }
 
 impl Looks {
-    fn default_of(hierarchy: &Hierarchy) -> Self {
+    fn of(hierarchy: &Hierarchy, cgroups: &[&str], others: &[&str]) -> Self {
         let host = hierarchy.host().clone();
+        let owned = |all: &[&str]| all.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
         Self {
+            known: owned(cgroups).into_iter().chain(owned(others)).collect(),
+            cgroups: owned(cgroups),
             own_network: File::open("/proc/thread-self/ns/net").ok(),
             hosts_network: std::fs::read_link(host.at("/proc/1/ns/net")).ok(),
             hierarchy: hierarchy.clone(),
             host,
-            cgroups: Vec::new(),
             programs: HashMap::new(),
             bytes: HashMap::new(),
             traffic: HashMap::new(),
@@ -124,6 +123,9 @@ impl Looks {
         let mut next_programs = Instant::now();
         while !is_over.load(Ordering::Relaxed) {
             let began = Instant::now();
+            if began >= next_programs {
+                self.find_newborn();
+            }
             let processes = self.processes();
             if began >= next_programs {
                 self.look_at_programs(&processes, is_over);
@@ -139,6 +141,15 @@ impl Looks {
         }
         let processes = self.processes();
         self.look_at_programs(&processes, &AtomicBool::new(false));
+    }
+
+    fn find_newborn(&mut self) {
+        let all = self.hierarchy.walk("/").unwrap_or_default();
+        for cgroup in all {
+            if self.known.insert(cgroup.path.clone()) {
+                self.cgroups.push(cgroup.path);
+            }
+        }
     }
 
     /// The processes of each cgroup.

@@ -8,12 +8,14 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Options, PAGE, clock, map};
+use super::{Options, PAGE, clock, map, policy};
 
 /// Long enough that reading the clocks costs nothing, short enough that there are many of them.
 const ROUND: Duration = Duration::from_millis(100);
 /// Calls that are one operation.
 const CALLS: usize = 20;
+/// How a datagram begins that is to be sent back.
+const ANSWER: u8 = 1;
 /// Pages that are touched in an operation.
 const PAGES: usize = 16;
 
@@ -24,7 +26,7 @@ const PAGES: usize = 16;
 /// - `calls`: 20 system calls that do next to nothing
 /// - `pages`: maps memory, touches 16 pages of it, and unmaps it
 /// - `switches`: hands a byte to another thread, and has it back
-/// - `packets`: sends a datagram to `--to`, and has it back
+/// - `packets`: sends `--burst` datagrams (1) to `--to`, and has the last one back
 ///
 /// Prints operations and CPU time (`round OPERATIONS NS`) of each tenth of a second.
 pub(super) fn operations(options: &Options) -> Result<()> {
@@ -111,11 +113,15 @@ fn prepare(options: &Options) -> Result<Operation> {
             let socket = UdpSocket::bind("0.0.0.0:0")?;
             socket.connect(options.text("--to"))?;
             socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+            let burst = options.number("--burst", 1);
             Ok(Box::new(move || {
-                let mut datagram = [0; 64];
-                socket.send(&datagram)?;
-                // One that is lost costs a second, and is one operation.
-                let _ = socket.recv(&mut datagram);
+                for left in (0..burst).rev() {
+                    let mut datagram = [0; 64];
+                    datagram[0] = if left == 0 { ANSWER } else { 0 };
+                    socket.send(&datagram)?;
+                }
+                // One that is lost costs a second, and no CPU time.
+                let _ = socket.recv(&mut [0; 64]);
                 Ok(())
             }))
         }
@@ -123,15 +129,18 @@ fn prepare(options: &Options) -> Result<Operation> {
     }
 }
 
-/// Sends every datagram that comes to `--on` back, for `--ms`.
+/// Sends the datagrams that come to `--on` and ask for it back, for `--ms`, as a thread with `--policy`; see [`policy`].
 pub(super) fn echo(options: &Options) -> Result<()> {
+    policy::apply(options)?;
     let end = Instant::now() + options.duration();
     let socket = UdpSocket::bind(options.text("--on"))?;
     socket.set_read_timeout(Some(Duration::from_millis(100)))?;
     println!("listening");
     let mut datagram = [0; 2048];
     while Instant::now() < end {
-        if let Ok((length, from)) = socket.recv_from(&mut datagram) {
+        if let Ok((length, from)) = socket.recv_from(&mut datagram)
+            && datagram[0] == ANSWER
+        {
             let _ = socket.send_to(&datagram[..length], from);
         }
     }

@@ -18,33 +18,46 @@ struct Run {
     condition: Condition,
     /// Instead of ping-pongs.
     calls: bool,
+    /// The only program that matters, however seldom it runs; otherwise all that run often.
+    only: Option<&'static str>,
 }
 
-const RUNS: [Run; 5] = [
+const RUNS: [Run; 6] = [
     Run {
         name: "empty",
         condition: Condition::Empty(&["sched_switch"]),
         calls: false,
+        only: None,
     },
     Run {
         name: "empty",
         condition: Condition::Empty(&["sys_enter"]),
         calls: true,
+        only: None,
     },
     Run {
         name: "the ledger alone",
         condition: Condition::Record(&["--no-stacks"]),
         calls: false,
+        only: None,
     },
     Run {
         name: "the ledger with stacks",
         condition: Condition::Record(&[]),
         calls: false,
+        only: None,
     },
     Run {
         name: "system calls",
         condition: Condition::Calls(&[]),
         calls: true,
+        only: None,
+    },
+    Run {
+        name: "the agent",
+        condition: Condition::Agent,
+        calls: false,
+        only: Some("isolation"),
     },
 ];
 
@@ -69,7 +82,12 @@ pub(super) fn run(effort: Effort) -> Result<Vec<Table>> {
             let seconds = ns * 1.1 * count as f64 / 1e9;
             for (name, program) in &after {
                 let was = before.get(name).copied().unwrap_or_default();
-                if let Some(values) = figures(was, *program, seconds) {
+                let least = match run.only {
+                    None => 100.0,
+                    Some(only) if only == name => 0.0,
+                    Some(_) => continue,
+                };
+                if let Some(values) = figures(was, *program, seconds, least) {
                     let title = format!("{name}: {}", run.name);
                     let row = rows.entry((at, name.clone()));
                     row.or_insert_with(|| Row::new(title, 3)).push(&values);
@@ -81,8 +99,8 @@ pub(super) fn run(effort: Effort) -> Result<Vec<Table>> {
         id: "in-kernel".to_owned(),
         title: "In the kernel, by program".to_owned(),
         about: "Programs that ran at least a hundred times a second beside a ping-pong or `getppid`, as the kernel's own BPF \
-                statistics have it. They are on for this measurement only: reading the clock twice a run is part of each \
-                figure; an empty program shows how much that is."
+                statistics have it, and what the agent samples for isolation, 19 times a second and CPU. They are on for this \
+                measurement only: reading the clock twice a run is part of each figure; an empty program shows how much that is."
             .to_owned(),
         columns: vec![
             Column::new("a run", Unit::Ns),
@@ -107,7 +125,7 @@ fn pieces(effort: Effort) -> Result<Table> {
         let programs = held::programs(holding.process())?;
         let a_run = |name: &str| {
             let program = programs.get(name).copied().unwrap_or_default();
-            figures(Program::default(), program, 1.0).map_or(f64::NAN, |[ns, ..]| ns)
+            figures(Program::default(), program, 1.0, 100.0).map_or(f64::NAN, |[ns, ..]| ns)
         };
         let empty = a_run(PIECES[0].name);
         for row in &mut rows {
@@ -129,11 +147,11 @@ fn pieces(effort: Effort) -> Result<Table> {
     })
 }
 
-/// Of one round; none for a program that hardly ran.
+/// Of one round; none for a program that ran no more than `least` times a second.
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn figures(before: Program, after: Program, seconds: f64) -> Option<[f64; 3]> {
+fn figures(before: Program, after: Program, seconds: f64, least: f64) -> Option<[f64; 3]> {
     let runs = after.runs.saturating_sub(before.runs) as f64;
-    (runs > 100.0 * seconds).then(|| {
+    (runs > least * seconds).then(|| {
         [
             after.ns.saturating_sub(before.ns) as f64 / runs,
             runs / seconds,

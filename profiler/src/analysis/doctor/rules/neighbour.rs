@@ -12,7 +12,7 @@ use crate::views::limits::{Limits, Weight};
 pub(super) const RULE: Rule = Rule {
     id: "neighbour",
     about: "it waits for a CPU while another container, processes of the host or kernel threads have it",
-    when: "one of them has it for most of the wait, which is 10% of the time that its threads could run; a warning from 25% on, critical from \
+    when: "one of them has it for most of the wait, which is 10% of the time that its threads could run; a warning from 25% of that and of its active time on, critical from \
            50% on",
     judge,
 };
@@ -34,7 +34,9 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     if !patient.is_notable(worst.ns) || part < 0.1 || worst.ns < ns / 3 {
         return None;
     }
-    let severity = match part {
+    // Of a container that hardly has anything to run, it is hardly anything.
+    let share = patient.share(worst.ns);
+    let severity = match part.min(share) {
         0.5.. => Severity::Critical,
         0.25.. => Severity::Warning,
         _ => Severity::Info,
@@ -105,10 +107,9 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         _ => {}
     }
     let speedup = runnable_ns as f64 / (runnable_ns.saturating_sub(worst.ns)).max(1) as f64;
-    let share = patient.share(ns);
     Some(
         Finding::new(RULE.id, severity, title)
-            .about(ns, share)
+            .about(ns, patient.share(ns))
             .sure(Confidence::Certain)
             .shown_by(evidence)
             .advising(advice)
