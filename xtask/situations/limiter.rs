@@ -6,9 +6,11 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
+/// Returns something, so that an optimiser leaves its frame on the stack while it sleeps.
 #[inline(never)]
-fn wait_for_token(pause: Duration) {
+fn wait_for_token(pause: Duration) -> u64 {
     thread::sleep(pause);
+    black_box(1)
 }
 
 #[inline(never)]
@@ -23,7 +25,7 @@ fn main() {
     let mut work = work.expect("the directory for results is mounted");
     loop {
         if ms > 0.0 {
-            wait_for_token(Duration::from_secs_f64(ms / 1e3));
+            black_box(wait_for_token(Duration::from_secs_f64(ms / 1e3)));
         }
         black_box(send_request(black_box(&body)));
         work.write_all(b".").expect("results can be written");
