@@ -198,6 +198,8 @@ impl RowView for Limits {
 
     /// Not [`RowView::read`]: an agent would open seven files of every cgroup for each scrape, and others export these.
     fn prepare(scope: &Scope<'_>) -> Prepared {
-        Ok(Box::new(Readings::by(scope.hierarchy, files::read)))
+        Ok(Box::new(
+            Readings::by(scope.hierarchy, files::read).keeping(),
+        ))
     }
 }

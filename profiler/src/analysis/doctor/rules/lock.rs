@@ -20,7 +20,12 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     if !patient.is_notable(ns) || share < 0.1 {
         return None;
     }
-    let severity = if share >= 0.5 {
+    let holder = Holder::of(patient);
+    // Who is stopped with a lock in his hand keeps others waiting for it: then that is not the cause.
+    let stopped_ns = patient.ns(Spent::Throttled);
+    let is_stopped = stopped_ns > patient.ns(Spent::Runs) / 3
+        && holder.as_ref().is_none_or(|it| !it.does_something_else());
+    let severity = if share >= 0.5 && !is_stopped {
         Severity::Critical
     } else {
         Severity::Warning
@@ -40,7 +45,6 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     } else {
         "a lock"
     };
-    let holder = Holder::of(patient);
     let title = match (&place, &holder) {
         (
             Some(place),
@@ -176,6 +180,18 @@ impl Holder {
         }
         worst.function = worst.function.map(|it| called(&it));
         Some(worst)
+    }
+
+    /// Whether it mostly does what no quota makes longer.
+    fn does_something_else(&self) -> bool {
+        let others = [
+            "sleeps on purpose",
+            "waits for a disk",
+            "waits for a peer on the network",
+        ];
+        self.did
+            .first()
+            .is_some_and(|it| others.contains(&it.function.as_str()))
     }
 
     fn words(&self) -> String {

@@ -81,7 +81,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let is_pinned = patient.cpus_allowed() < patient.cpus;
     if is_pinned && let [Some(own), Some(theirs)] = cpus {
         evidence.push(format!(
-            "CPUs: {own} here, {theirs} there, of {} of the host",
+            "pinned (cpuset): CPU {own} here, CPU {theirs} there, of {} of the host",
             patient.cpus
         ));
     }
