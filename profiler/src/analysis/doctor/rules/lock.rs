@@ -168,8 +168,11 @@ impl Holder {
             for (spent, word) in DID {
                 let stacks = patient.stacks(|stack, it| it == *spent && is_meant(stack, it));
                 let ns = stacks.fold(0_u64, |sum, it| sum.saturating_add(it.time_ns));
+                let place = patient.function(|stack, it| it == *spent && is_meant(stack, it));
+                let place = place.filter(|it| it.function != called(function));
+                let place = place.map_or(String::new(), |it| format!(" in {}", it.function));
                 did.push(Place {
-                    function: (*word).to_owned(),
+                    function: format!("{word}{place}"),
                     ns,
                     of_ns: patient.window_ns,
                 });
@@ -191,7 +194,7 @@ impl Holder {
         ];
         self.did
             .first()
-            .is_some_and(|it| others.contains(&it.function.as_str()))
+            .is_some_and(|it| others.iter().any(|other| it.function.starts_with(other)))
     }
 
     fn words(&self) -> String {

@@ -106,7 +106,14 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         }),
         _ => {}
     }
-    let speedup = runnable_ns as f64 / (runnable_ns.saturating_sub(worst.ns)).max(1) as f64;
+    let alone = runnable_ns as f64 / (runnable_ns.saturating_sub(worst.ns)).max(1) as f64;
+    // With the other's weight it has a half of what both have.
+    let speedup = match weights {
+        [Some(own), Some(theirs)] if own.value * 2 <= theirs.value && !is_pinned => {
+            (own.value + theirs.value) as f64 / own.value.max(1) as f64 / 2.0
+        }
+        _ => alone,
+    };
     Some(
         Finding::new(RULE.id, severity, title)
             .about(ns, patient.share(ns))
@@ -114,7 +121,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             .shown_by(evidence)
             .advising(advice)
             .gaining(
-                format!("work done up to {speedup:.1} times as soon with CPUs of its own"),
+                format!("work done up to {speedup:.1} times as soon"),
                 Some(speedup),
             ),
     )

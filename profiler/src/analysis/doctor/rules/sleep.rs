@@ -62,7 +62,8 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     };
     Some(
         Finding::new(RULE.id, severity, title)
-            .about(ns, share)
+            // Who sleeps before trying again does so because of something else: that comes first.
+            .about(ns, share / 10.0)
             .sure(Confidence::Likely)
             .shown_by([format!(
                 "slept {} in {}, {} each (ledger)",
