@@ -302,10 +302,11 @@ impl<'a> Patient<'a> {
         })
     }
 
-    /// The function with most of this time, if it is one that somebody could change: not the kernel's.
+    /// The function with most of this time, if it is one that somebody could change, not the kernel's, and has a fifth of it.
     pub(super) fn function(&self, is_meant: impl Fn(&Stack, Spent) -> bool) -> Option<Place> {
         let places = self.places(is_meant).into_iter();
-        places.into_iter().find(|it| !it.function.ends_with(" [k]"))
+        let mut own = places.filter(|it| !it.function.ends_with(" [k]"));
+        own.next().filter(|it| it.ns.saturating_mul(5) >= it.of_ns)
     }
 
     /// The innermost functions that are the program's, or a library's that not every program has.

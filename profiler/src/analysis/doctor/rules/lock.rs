@@ -23,7 +23,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let holder = Holder::of(patient);
     // Who is stopped with a lock in his hand keeps others waiting for it: then that is not the cause.
     let stopped_ns = patient.ns(Spent::Throttled);
-    let is_stopped = stopped_ns > patient.ns(Spent::Runs) / 3
+    let is_stopped = stopped_ns > patient.ns(Spent::Runs) / 10
         && holder.as_ref().is_none_or(|it| !it.does_something_else());
     let severity = if share >= 0.5 && !is_stopped {
         Severity::Critical
@@ -72,15 +72,19 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     });
     let advice = match (&place, is_gil) {
         (_, true) => vec!["processes in place of threads (multiprocessing, more workers), or code that releases the lock while it computes".to_owned()],
-        (Some(place), false) => vec![format!(
-            "{} hold the lock that {} takes for less: {}, or a lock for each part of the data",
-            holder.as_ref().and_then(|it| it.function.as_ref()).map_or("let its holder".to_owned(), |it| format!("let {it}")),
-            place.function,
-            match holder.as_ref().and_then(|it| it.did.first()) {
+        (Some(place), false) => {
+            let holds = holder.as_ref().and_then(|it| it.function.clone());
+            let holds = holds.filter(|it| *it != place.function);
+            let who = holds.map_or(String::new(), |it| format!("let {it} "));
+            let how = match holder.as_ref().and_then(|it| it.did.first()) {
                 Some(Place { function, .. }) => format!("it {function} meanwhile"),
                 None => "nothing slow while it is held".to_owned(),
-            }
-        )],
+            };
+            vec![format!(
+                "{who}hold the lock that {} takes for less: {how}, or a lock for each part of the data",
+                place.function
+            )]
+        }
         (None, false) => vec!["hold the lock for less, or have a lock for each part of the data".to_owned()],
     };
     Some(
