@@ -30,7 +30,7 @@ pub struct Cpu {
     pub quota: Option<Quota>,
     /// Its weight against its siblings.
     pub weight: Option<Weight>,
-    /// CPUs that its threads may run on, as the kernel lists them (`0-3,7`); `None` where nothing restricts or tells them.
+    /// CPUs that its threads may run on, as the kernel lists them (`0-3,7`); `None` where that is all of them.
     pub cpus: Option<String>,
 }
 
