@@ -603,10 +603,7 @@ fn sleeps_in_steps_and_sleeps_of_nobody() {
             .runs("a", &["work", "main"], SECOND / 5)
     };
     let found = sleep(400, 9 * SECOND).findings();
-    assert_eq!(
-        (found[0].id, found[0].severity),
-        ("sleep", Severity::Warning)
-    );
+    assert_eq!((found[0].id, found[0].severity), ("sleep", Severity::Info));
     assert!(
         found[0].title.contains("limit_rate()"),
         "{}",
