@@ -370,6 +370,15 @@ fn a_lock_has_a_holder() {
     let idle = Made::new().stack("pool-1", LOCK, &pool, (3, 80 * SECOND));
     let found = idle.findings();
     assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), ["idle"]);
+    // All of it was woken, and wants the condition's lock back.
+    let herd = [
+        "__lll_lock_wait@libc.so.6",
+        "__pthread_mutex_cond_lock@libc.so.6",
+        "pthread_cond_wait@libc.so.6",
+        "worker",
+    ];
+    let herd = Made::new().stack("pool-1", LOCK, &herd, (300, 80 * SECOND));
+    assert_eq!(herd.finding("lock"), None);
 }
 
 #[test]

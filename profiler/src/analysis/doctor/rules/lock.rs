@@ -117,7 +117,8 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
 /// Whether somebody who waits in these functions, the innermost first, waits for a lock, and not for work.
 fn is_for_lock(functions: &[String]) -> bool {
     let mut says = functions.iter().filter_map(|name| waits::function(name));
-    says.find(|it| matches!(it, Says::Lock | Says::ForWork)) == Some(Says::Lock)
+    let is_lock = says.find(|it| *it != Says::Collects) == Some(Says::Lock);
+    is_lock && says.all(|it| it != Says::Condition)
 }
 
 /// Who had the lock, and what that thread did meanwhile.
