@@ -19,19 +19,26 @@ pub(super) const RULE: Rule = Rule {
 const SLOW_NS: u64 = 50_000_000;
 
 fn judge(patient: &Patient<'_>) -> Option<Finding> {
-    let loops = patient.groups.iter().filter(|it| it.polls > 0);
-    let busiest = loops.max_by_key(|it| it.of(Spent::Runs))?;
+    // One that always has something to do looks for events without a wait: those looks are calls, and no waits.
+    let looks = looks(patient);
+    let node = is_node(patient).filter(|_| looks > 0);
+    let is_loop = |it: &&Group| it.polls > 0 || node.is_some_and(|name| it.name == name);
+    let busiest = patient.groups.iter().filter(is_loop);
+    let busiest = busiest.max_by_key(|it| it.of(Spent::Runs))?;
     let runs_ns = busiest.of(Spent::Runs);
-    let mean_ns = runs_ns / busiest.polls.max(1);
+    let polls = busiest.polls.max(looks);
+    let mean_ns = runs_ns / polls.max(1);
     let longest = patient.moments().map_or(&[][..], |it| &it.longest).iter();
     let longest = longest.filter(|(thread, _)| without_digits(thread) == busiest.name);
+    // A stretch without a wait is one without a look where nearly all looks wait.
+    let longest = longest.filter(|_| busiest.polls >= polls / 10 * 9);
     let longest_ns = longest.map(|(_, ns)| *ns).max().unwrap_or(0);
     let stretch_ns = mean_ns.max(longest_ns);
     if runs_ns < patient.window_ns / 20 || stretch_ns < SLOW_NS || !is_single(patient, busiest) {
         return None;
     }
     // One that never waits for events is not kept from them: it does something else.
-    if runs_ns > patient.window_ns / 100 * 98 && busiest.polls < 3 {
+    if runs_ns > patient.window_ns / 100 * 98 && polls < 3 {
         return None;
     }
     let severity = if stretch_ns >= 5 * SLOW_NS {
@@ -54,9 +61,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             busiest.name
         ),
     };
-    let is_node = patient
-        .workload()
-        .is_some_and(|it| it.programs.iter().any(|it| it.language == Language::Node));
+    let is_node = is_node(patient).is_some();
     let how = if is_node {
         "move the work to a worker thread (worker_threads) or cut it into pieces (setImmediate)"
     } else {
@@ -69,9 +74,9 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             .sure(Confidence::Likely)
             .shown_by([
                 format!(
-                    "ran for {} and waited for events {}: {} between two waits on average",
+                    "ran for {} and looked for events {}: {} between two looks on average",
                     units::duration(runs_ns),
-                    units::counted(busiest.polls, "time"),
+                    units::counted(polls, "time"),
                     units::duration(mean_ns)
                 ),
                 format!(
@@ -98,6 +103,22 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
                 None,
             ),
     )
+}
+
+/// How often the container looked for events.
+fn looks(patient: &Patient<'_>) -> u64 {
+    let calls = patient.calls().map_or(&[][..], |it| &it.0);
+    let looks = calls
+        .iter()
+        .filter(|it| it.name.starts_with("epoll_") && it.name.contains("wait"));
+    looks.fold(0, |sum, it| sum.saturating_add(it.count))
+}
+
+/// The name of its Node.js processes, if it has any.
+fn is_node<'p>(patient: &Patient<'p>) -> Option<&'p str> {
+    let mut programs = patient.workload()?.programs.iter();
+    let node = programs.find(|it| it.language == Language::Node)?;
+    Some(&node.name)
 }
 
 /// Threads of a pool wait for events, too; a loop is one thread. Others of its name may wait for something else.

@@ -230,6 +230,27 @@ fn an_event_loop_that_computes() {
     };
     let found = made(5_000).with(once).finding("event-loop").unwrap();
     assert_eq!(found.severity, Severity::Warning);
+    // One that never waits, because there is always something to do.
+    let busy = |looks| {
+        let wait = Syscall {
+            name: "epoll_wait".to_owned(),
+            count: looks,
+            ..Syscall::default()
+        };
+        let node = Program {
+            name: "node".to_owned(),
+            ..program(Language::Node, &[])
+        };
+        Made::new()
+            .runs("node", &["sort_all", "main"], 9 * SECOND)
+            .with(Syscalls(vec![wait]))
+            .with(workload(vec![node], &[]))
+    };
+    assert_eq!(
+        busy(20).finding("event-loop").unwrap().severity,
+        Severity::Critical
+    );
+    assert_eq!(busy(50_000).finding("event-loop"), None);
 }
 
 #[test]
