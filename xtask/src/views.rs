@@ -11,13 +11,18 @@ use crate::paths;
 const HALVES: [&str; 2] = ["profiler/src", "profiler-ebpf/src"];
 
 /// Who may name a view all the same, and why: the view, a path, the reason.
-const MAY_NAME: [(&str, &str, &str); 20] = [
+const MAY_NAME: [(&str, &str, &str); 21] = [
     (
         "syscalls",
         "profiler/src/analysis/doctor/",
         "rules judge by the figures of views",
     ),
     ("limits", "profiler/src/analysis/doctor/", "the same"),
+    (
+        "isolation",
+        "profiler/src/analysis/doctor/rules/",
+        "a rule about what isolation costs, which recordings tell from their own samples",
+    ),
     ("workload", "profiler/src/analysis/doctor/", "the same"),
     ("moments", "profiler/src/analysis/doctor/", "the same"),
     (

@@ -11,6 +11,9 @@ use crate::collect::Samples;
 use crate::model::{Container, FrameKind, FrameTable};
 use crate::views::moments::{FUNCTIONS, Waker, add_waker};
 
+/// Row, thread, where it let go of the lock, where the others waited for it.
+type Held = (usize, String, Vec<String>, Vec<String>);
+
 /// Gives each row those who ended the waits of its threads for locks.
 pub fn container_wakers(
     samples: &Samples,
@@ -32,7 +35,7 @@ pub fn container_wakers(
         .counts()
         .filter(|(key, _)| key.state as usize == state::BLOCKED + reason::LOCK as usize);
     let waits: HashMap<u64, _> = waits.map(|(key, _)| (key.user_stack, key)).collect();
-    let mut found: HashMap<(usize, String, Vec<String>, Vec<String>), (u64, u64)> = HashMap::new();
+    let mut found: HashMap<Held, (u64, u64)> = HashMap::new();
     for (key, count) in samples.wakes() {
         let Some(owner) = owners.0.get(&key.slot) else {
             continue;

@@ -135,6 +135,8 @@ pub(super) fn cgroup_rows(rows: &mut [Container]) -> impl Iterator<Item = &mut C
 pub(super) struct Readings<V> {
     hierarchy: Hierarchy,
     read: fn(&Hierarchy, &str) -> Option<V>,
+    /// What was there at the beginning says something although the cgroup is gone at the end.
+    keeps: bool,
     before: HashMap<String, V>,
     after: HashMap<String, V>,
 }
@@ -149,8 +151,18 @@ impl<V: RowView> Readings<V> {
         Self {
             hierarchy: hierarchy.clone(),
             read,
+            keeps: false,
             before: HashMap::new(),
             after: HashMap::new(),
+        }
+    }
+
+    /// Where a cgroup is gone at the end, what it had at the beginning stays, with nothing counted since.
+    #[must_use]
+    pub(super) fn keeping(self) -> Self {
+        Self {
+            keeps: true,
+            ..self
         }
     }
 
@@ -176,6 +188,8 @@ impl<V: RowView> Running for Readings<V> {
             if let Some(now) = self.after.remove(path) {
                 let since = self.before.get(path).map(|then| now.since(then));
                 row.measured.insert(since.unwrap_or(now));
+            } else if let Some(then) = self.before.get(path).filter(|_| self.keeps) {
+                row.measured.insert(then.since(then));
             }
         }
         Vec::new()

@@ -4,7 +4,7 @@ use crate::analysis::names::{Name, NameKind};
 
 /// Functions that begin so are a library's or a runtime's: the C library's insides, threads and locks, the standard
 /// libraries of C++, Rust, Go and Java, tokio, the interpreters of Python, Node and Java.
-const PLUMBING_PREFIXES: [&str; 72] = [
+const PLUMBING_PREFIXES: [&str; 76] = [
     "__",
     "_IO_",
     "_dl_",
@@ -77,6 +77,10 @@ const PLUMBING_PREFIXES: [&str; 72] = [
     "type:",
     "unicode/",
     "vendor/",
+    "Py_",
+    "pymain_",
+    "PyThread_",
+    "PyVectorcall_",
 ];
 
 /// Functions of that name are wrappers of system calls, or where programs and threads begin.

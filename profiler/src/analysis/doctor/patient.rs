@@ -30,6 +30,8 @@ pub(super) struct Group {
     pub(super) compiles_ns: u64,
     /// Times that it waited for events.
     pub(super) polls: u64,
+    /// For how long it did.
+    pub(super) polls_ns: u64,
 }
 
 impl Group {
@@ -151,6 +153,7 @@ impl<'a> Patient<'a> {
             }
             if stack.state == State::BlockedPoll {
                 group.polls += stack.count;
+                group.polls_ns += stack.time_ns;
             }
         }
         let mut of_states: HashMap<State, u64> = HashMap::new();
@@ -299,10 +302,11 @@ impl<'a> Patient<'a> {
         })
     }
 
-    /// The function with most of this time, if it is one that somebody could change: not the kernel's.
+    /// The function with most of this time, if it is one that somebody could change, not the kernel's, and has a fifth of it.
     pub(super) fn function(&self, is_meant: impl Fn(&Stack, Spent) -> bool) -> Option<Place> {
         let places = self.places(is_meant).into_iter();
-        places.into_iter().find(|it| !it.function.ends_with(" [k]"))
+        let mut own = places.filter(|it| !it.function.ends_with(" [k]"));
+        own.next().filter(|it| it.ns.saturating_mul(5) >= it.of_ns)
     }
 
     /// The innermost functions that are the program's, or a library's that not every program has.
@@ -374,31 +378,40 @@ impl<'a> Patient<'a> {
     }
 }
 
-/// Who had what threads waited for, by the functions that they waited in.
-struct HandedOn<'a>(HashMap<&'a [String], Vec<(String, u64)>>);
+/// Who had what threads waited for, by the functions that they waited in: its name, whether it does the same work, how long.
+struct HandedOn<'a>(HashMap<&'a [String], Vec<(String, bool, u64)>>);
 
 impl<'a> HandedOn<'a> {
     fn of(moments: Option<&'a Moments>) -> Self {
-        let mut all: HashMap<&[String], Vec<(String, u64)>> = HashMap::new();
+        let mut all: HashMap<&[String], Vec<(String, bool, u64)>> = HashMap::new();
         for waker in moments.map_or(&[][..], |it| &it.wakers) {
+            let pairs = waker
+                .functions
+                .iter()
+                .rev()
+                .zip(waker.waited_in.iter().rev());
+            let common = pairs.take_while(|(one, other)| one == other).count();
+            let does_the_same = common >= 3 && common * 2 >= waker.waited_in.len();
             let waits = all.entry(&waker.waited_in).or_default();
-            waits.push((without_digits(&waker.thread), waker.ns));
+            waits.push((without_digits(&waker.thread), does_the_same, waker.ns));
         }
         Self(all)
     }
 
-    /// Whether threads of one name wait for each other in this stack. That is a lock, where functions do not say: work comes from
-    /// somebody else.
+    /// Whether threads of one name that do the same work wait for each other in this stack. That is a lock, where functions do not
+    /// say: work comes from somebody else.
     fn among_themselves(&self, frames: &Frames<'_>, stack: &Stack) -> bool {
         let functions = frames.functions(stack);
         let own = without_digits(&stack.thread);
         let Some(waits) = self.0.get(functions.as_slice()) else {
             return false;
         };
-        let sum = |is_meant: &dyn Fn(&str) -> bool| {
-            let meant = waits.iter().filter(|(thread, _)| is_meant(thread));
-            meant.fold(0_u64, |sum, (_, ns)| sum.saturating_add(*ns))
+        let sum = |is_meant: &dyn Fn(&str, bool) -> bool| {
+            let meant = waits
+                .iter()
+                .filter(|(thread, same, _)| is_meant(thread, *same));
+            meant.fold(0_u64, |sum, (.., ns)| sum.saturating_add(*ns))
         };
-        sum(&|thread| thread == own) > sum(&|_| true) / 10 * 7
+        sum(&|thread, same| same && thread == own) > sum(&|_, _| true) / 10 * 7
     }
 }

@@ -10,6 +10,8 @@ pub(super) enum Says {
     Lock,
     /// It waits for work: runtimes' own threads, pools, timers.
     ForWork,
+    /// It waits on a condition: for work as well, and then for the lock that belongs to the condition.
+    Condition,
     /// It collects garbage.
     Collects,
     /// It compiles code at run time.
@@ -83,7 +85,7 @@ const FUNCTIONS: &[(&str, Says)] = &[
     ("os::signal_wait", Says::ForWork),
     ("Unsafe_Park", Says::ForWork),
     ("JVM_WaitForReferencePendingList", Says::ForWork),
-    ("JVM_MonitorWait", Says::ForWork),
+    ("JVM_MonitorWait", Says::Condition),
     ("G1ParEvacuate", Says::Collects),
     ("G1CollectedHeap::", Says::Collects),
     ("SerialHeap::", Says::Collects),
@@ -102,7 +104,7 @@ const FUNCTIONS: &[(&str, Says)] = &[
         "node::WorkerThreadsTaskRunner::DelayedTaskScheduler",
         Says::ForWork,
     ),
-    ("uv_cond_wait", Says::ForWork),
+    ("uv_cond_wait", Says::Condition),
     ("uv_sem_wait", Says::ForWork),
     ("v8::internal::Heap::CollectGarbage", Says::Collects),
     ("v8::internal::ScavengerCollector", Says::Collects),
@@ -117,12 +119,12 @@ const FUNCTIONS: &[(&str, Says)] = &[
     // jemalloc.
     ("background_thread_entry", Says::ForWork),
     // Conditions: who waits on one says that something has not come.
-    ("pthread_cond_", Says::ForWork),
-    ("__pthread_cond_", Says::ForWork),
-    ("___pthread_cond_", Says::ForWork),
-    ("std::condition_variable", Says::ForWork),
-    ("std::sys::sync::condvar", Says::ForWork),
-    ("parking_lot::condvar", Says::ForWork),
+    ("pthread_cond_", Says::Condition),
+    ("__pthread_cond_", Says::Condition),
+    ("___pthread_cond_", Says::Condition),
+    ("std::condition_variable", Says::Condition),
+    ("std::sys::sync::condvar", Says::Condition),
+    ("parking_lot::condvar", Says::Condition),
     ("std::thread::park", Says::ForWork),
     ("std::sync::mpmc", Says::ForWork),
     ("sem_wait", Says::ForWork),
@@ -213,7 +215,7 @@ pub(super) fn spent(state: State, call: Option<&str>, says: impl Iterator<Item =
         State::BlockedDisk => Spent::Disk,
         State::BlockedFault => Spent::Fault,
         State::BlockedSleep => match (says.peek(), call) {
-            (Some(Says::ForWork), _) => Spent::Idle,
+            (Some(Says::ForWork | Says::Condition), _) => Spent::Idle,
             (_, Some("clock_nanosleep" | "nanosleep")) => Spent::Sleep,
             // For a signal.
             _ => Spent::Idle,
@@ -222,7 +224,15 @@ pub(super) fn spent(state: State, call: Option<&str>, says: impl Iterator<Item =
         State::BlockedPipe => Spent::Pipe,
         State::BlockedOther => Spent::Other,
         State::BlockedLock => {
-            match says.find(|it| matches!(it, Says::Lock | Says::ForWork | Says::Resolves)) {
+            let is_telling = |it: &Says| {
+                matches!(
+                    it,
+                    Says::Lock | Says::ForWork | Says::Condition | Says::Resolves
+                )
+            };
+            match says.find(is_telling) {
+                // Who was woken by a condition wants its lock back, as all do that were woken with it: still no work.
+                Some(Says::Lock) if says.any(|it| it == Says::Condition) => Spent::Idle,
                 Some(Says::Lock) => Spent::Lock,
                 Some(Says::Resolves) => Spent::Name,
                 _ => Spent::Idle,

@@ -82,6 +82,20 @@ fn a_read_that_overlayfs_hands_on_is_no_tax() {
         None
     );
     assert_eq!(in_call(&overlay), Some(Layer::Overlayfs));
+    // What a volume would do as well, called by a jump.
+    assert_eq!(
+        in_call(&[
+            "jbd2_log_wait_commit",
+            "ext4_sync_file",
+            "ovl_fsync",
+            "do_fsync"
+        ]),
+        None
+    );
+    assert_eq!(
+        in_call(&["ovl_real_file", "ovl_fsync", "do_fsync"]),
+        Some(Layer::Overlayfs)
+    );
     // What is checked again there is, too; what any read checks is not.
     let check = ["rw_verify_area", "vfs_iter_read"];
     assert_eq!(

@@ -75,8 +75,14 @@ fn weight(hierarchy: &Hierarchy, path: &str) -> Option<Weight> {
     Some(Weight { value, usual })
 }
 
-/// Where the cgroup itself has no cpuset, that of the nearest above it counts.
+/// The CPUs that a cpuset leaves it; `None` where these are all.
 fn cpus(hierarchy: &Hierarchy, path: &str) -> Option<String> {
+    let all = effective_cpus(hierarchy, "/");
+    effective_cpus(hierarchy, path).filter(|own| Some(own) != all.as_ref())
+}
+
+/// Where the cgroup itself has no cpuset, that of the nearest above it counts.
+fn effective_cpus(hierarchy: &Hierarchy, path: &str) -> Option<String> {
     ancestors(path).find_map(|above| {
         let (dir, version) = hierarchy.controller_dir("cpuset", above)?;
         let file = match version {

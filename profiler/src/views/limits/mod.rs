@@ -30,7 +30,7 @@ pub struct Cpu {
     pub quota: Option<Quota>,
     /// Its weight against its siblings.
     pub weight: Option<Weight>,
-    /// CPUs that its threads may run on, as the kernel lists them (`0-3,7`); `None` where nothing restricts or tells them.
+    /// CPUs that its threads may run on, as the kernel lists them (`0-3,7`); `None` where that is all of them.
     pub cpus: Option<String>,
 }
 
@@ -198,6 +198,8 @@ impl RowView for Limits {
 
     /// Not [`RowView::read`]: an agent would open seven files of every cgroup for each scrape, and others export these.
     fn prepare(scope: &Scope<'_>) -> Prepared {
-        Ok(Box::new(Readings::by(scope.hierarchy, files::read)))
+        Ok(Box::new(
+            Readings::by(scope.hierarchy, files::read).keeping(),
+        ))
     }
 }

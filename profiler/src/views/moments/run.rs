@@ -54,7 +54,7 @@ impl Run {
 
     fn now(&self) -> Result<RawMoments> {
         let mut now = RawMoments::default();
-        for entry in self.longest.iter() {
+        for entry in &self.longest {
             let (Plain(key), ns) =
                 entry.map_err(|error| failed("read the longest stretches of threads", &error))?;
             let end = key.comm.iter().position(|byte| *byte == 0);
@@ -63,7 +63,7 @@ impl Run {
             let known = now.longest.entry((key.slot, name)).or_default();
             *known = (*known).max(ns);
         }
-        for entry in self.kills.iter() {
+        for entry in &self.kills {
             let (slot, kills) = entry.map_err(|error| failed("read who was killed", &error))?;
             now.oom_kills.insert(slot, kills);
         }

@@ -116,10 +116,10 @@ impl Workload {
     }
 
     /// What another cgroup of the row has seen in the same looks.
-    fn join(&mut self, other: Self) {
+    fn join(&mut self, other: &Self) {
         let looks = self.looks.max(other.looks);
         let programs = std::mem::take(&mut self.programs);
-        self.combine(&other, Op::Add);
+        self.combine(other, Op::Add);
         self.programs.extend(programs);
         self.looks = looks;
         self.order();
@@ -261,7 +261,7 @@ impl Running for Run {
                 continue;
             };
             match row.measured.get_mut::<Workload>() {
-                Some(known) => known.join(processes),
+                Some(known) => known.join(&processes),
                 None => {
                     let mut processes = processes;
                     processes.order();

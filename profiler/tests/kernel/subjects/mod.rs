@@ -20,6 +20,7 @@ mod http_fuzz;
 mod identity;
 mod lifecycle;
 mod losses;
+mod moments;
 mod moves;
 mod names;
 mod namespaces;
@@ -67,6 +68,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         errors::trials(),
         counters::trials(),
         identity::trials(),
+        moments::trials(),
         moves::trials(),
         names::trials(),
         debuginfod::trials(),

@@ -72,7 +72,7 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 /// Compiles a C program, given its name and text, that keeps no frame pointers.
-fn compile(
+pub(super) fn compile(
     compiler: &str,
     (name, text): (&str, &str),
     folder: &Path,
@@ -118,7 +118,7 @@ fn not_cut(recording: &Recording, cgroup: &str, most: f64) -> Result {
 }
 
 /// How long a program waits until its tables are made. They are made by a build for debugging here.
-fn settle_ms() -> u64 {
+pub(super) fn settle_ms() -> u64 {
     if emulated() { 20_000 } else { 3_000 }
 }
 

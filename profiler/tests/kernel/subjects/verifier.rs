@@ -86,7 +86,7 @@ fn counts() -> Result<BTreeMap<String, u32>> {
         }
         Ok(())
     };
-    for options in [&["--syscalls"][..], &[], &["--no-stacks"]] {
+    for options in [&["--syscalls", "--moments"][..], &[], &["--no-stacks"]] {
         let (_folder, dir) = output()?;
         let args = [&["--duration", "120s"], options].concat();
         let mut ctprof = Ctprof::record(&dir, &args).start()?;

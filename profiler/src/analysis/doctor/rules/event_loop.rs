@@ -100,7 +100,11 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     )
 }
 
-/// Threads of a pool wait for events, too; a loop is one thread.
+/// Threads of a pool wait for events, too; a loop is one thread. Others of its name may wait for something else.
 fn is_single(patient: &Patient<'_>, group: &Group) -> bool {
-    group.all_ns() <= patient.window_ns.saturating_mul(3) / 2
+    let parts = [Spent::Runs, Spent::Queues, Spent::Throttled].map(|spent| group.of(spent));
+    let ns = parts
+        .iter()
+        .fold(group.polls_ns, |sum, ns| sum.saturating_add(*ns));
+    ns <= patient.window_ns.saturating_mul(3) / 2
 }

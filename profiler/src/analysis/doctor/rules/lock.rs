@@ -20,7 +20,12 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     if !patient.is_notable(ns) || share < 0.1 {
         return None;
     }
-    let severity = if share >= 0.5 {
+    let holder = Holder::of(patient);
+    // Who is stopped with a lock in his hand keeps others waiting for it: then that is not the cause.
+    let stopped_ns = patient.ns(Spent::Throttled);
+    let is_stopped = stopped_ns > patient.ns(Spent::Runs) / 10
+        && holder.as_ref().is_none_or(|it| !it.does_something_else());
+    let severity = if share >= 0.5 && !is_stopped {
         Severity::Critical
     } else {
         Severity::Warning
@@ -40,7 +45,6 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     } else {
         "a lock"
     };
-    let holder = Holder::of(patient);
     let title = match (&place, &holder) {
         (
             Some(place),
@@ -68,15 +72,19 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     });
     let advice = match (&place, is_gil) {
         (_, true) => vec!["processes in place of threads (multiprocessing, more workers), or code that releases the lock while it computes".to_owned()],
-        (Some(place), false) => vec![format!(
-            "{} hold the lock that {} takes for less: {}, or a lock for each part of the data",
-            holder.as_ref().and_then(|it| it.function.as_ref()).map_or("let its holder".to_owned(), |it| format!("let {it}")),
-            place.function,
-            match holder.as_ref().and_then(|it| it.did.first()) {
+        (Some(place), false) => {
+            let holds = holder.as_ref().and_then(|it| it.function.clone());
+            let holds = holds.filter(|it| *it != place.function);
+            let who = holds.map_or(String::new(), |it| format!("let {it} "));
+            let how = match holder.as_ref().and_then(|it| it.did.first()) {
                 Some(Place { function, .. }) => format!("it {function} meanwhile"),
                 None => "nothing slow while it is held".to_owned(),
-            }
-        )],
+            };
+            vec![format!(
+                "{who}hold the lock that {} takes for less: {how}, or a lock for each part of the data",
+                place.function
+            )]
+        }
         (None, false) => vec!["hold the lock for less, or have a lock for each part of the data".to_owned()],
     };
     Some(
@@ -109,7 +117,8 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
 /// Whether somebody who waits in these functions, the innermost first, waits for a lock, and not for work.
 fn is_for_lock(functions: &[String]) -> bool {
     let mut says = functions.iter().filter_map(|name| waits::function(name));
-    says.find(|it| matches!(it, Says::Lock | Says::ForWork)) == Some(Says::Lock)
+    let is_lock = says.find(|it| *it != Says::Collects) == Some(Says::Lock);
+    is_lock && says.all(|it| it != Says::Condition)
 }
 
 /// Who had the lock, and what that thread did meanwhile.
@@ -141,7 +150,7 @@ impl Holder {
                 .find(|it| it.thread == waker.thread && it.function.as_deref() == function);
             match known {
                 Some(known) => {
-                    (known.count, known.ns) = (known.count + waker.count, known.ns + waker.ns)
+                    (known.count, known.ns) = (known.count + waker.count, known.ns + waker.ns);
                 }
                 None => all.push(Self {
                     thread: waker.thread.clone(),
@@ -164,8 +173,11 @@ impl Holder {
             for (spent, word) in DID {
                 let stacks = patient.stacks(|stack, it| it == *spent && is_meant(stack, it));
                 let ns = stacks.fold(0_u64, |sum, it| sum.saturating_add(it.time_ns));
+                let place = patient.function(|stack, it| it == *spent && is_meant(stack, it));
+                let place = place.filter(|it| it.function != called(function));
+                let place = place.map_or(String::new(), |it| format!(" in {}", it.function));
                 did.push(Place {
-                    function: (*word).to_owned(),
+                    function: format!("{word}{place}"),
                     ns,
                     of_ns: patient.window_ns,
                 });
@@ -176,6 +188,18 @@ impl Holder {
         }
         worst.function = worst.function.map(|it| called(&it));
         Some(worst)
+    }
+
+    /// Whether it mostly does what no quota makes longer.
+    fn does_something_else(&self) -> bool {
+        let others = [
+            "sleeps on purpose",
+            "waits for a disk",
+            "waits for a peer on the network",
+        ];
+        self.did
+            .first()
+            .is_some_and(|it| others.iter().any(|other| it.function.starts_with(other)))
     }
 
     fn words(&self) -> String {

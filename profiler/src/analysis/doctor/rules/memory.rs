@@ -15,11 +15,13 @@ pub(super) const RULE: Rule = Rule {
     judge,
 };
 
-/// Kernel functions that make room below a limit.
-const RECLAIM: [&str; 3] = [
+/// Kernel functions that make room below a limit, and bring back what had to go.
+const RECLAIM: [&str; 4] = [
     "try_to_free_mem_cgroup_pages",
     "shrink_lruvec",
     "mem_cgroup_handle_over_high",
+    // A page of a file that was there, and will be there again.
+    "filemap_fault",
 ];
 
 fn judge(patient: &Patient<'_>) -> Option<Finding> {

@@ -12,10 +12,13 @@ use crate::views::limits::{Limits, Weight};
 pub(super) const RULE: Rule = Rule {
     id: "neighbour",
     about: "it waits for a CPU while another container, processes of the host or kernel threads have it",
-    when: "one of them has it for most of the wait, which is 10% of the time that its threads could run; a warning from 25% of that and of its active time on, critical from \
-           50% on",
+    when: "one of them has it for most of the wait, which is 10% of the time that its threads could run; a warning from 25% of that and of its active time on, where \
+           waits are longer than 2 ms (p99) or a quarter of the window; critical from 50% on",
     judge,
 };
+
+/// A wait for a CPU from which on somebody notices it.
+const LONG_NS: u64 = 2_000_000;
 
 fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let ns = patient.ns(Spent::Queues);
@@ -36,7 +39,12 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     }
     // Of a container that hardly has anything to run, it is hardly anything.
     let share = patient.share(worst.ns);
+    // Many short waits are what sharing a CPU is: somebody notices long ones, or a large part of all time.
+    let latency = patient.summary.run_queue_latency.as_ref();
+    let is_long = latency.is_some_and(|it| it.p99_ns.is_some_and(|ns| ns >= LONG_NS));
+    let is_felt = is_long || ns >= patient.window_ns / 4;
     let severity = match part.min(share) {
+        _ if !is_felt => Severity::Info,
         0.5.. => Severity::Critical,
         0.25.. => Severity::Warning,
         _ => Severity::Info,
@@ -81,7 +89,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let is_pinned = patient.cpus_allowed() < patient.cpus;
     if is_pinned && let [Some(own), Some(theirs)] = cpus {
         evidence.push(format!(
-            "CPUs: {own} here, {theirs} there, of {} of the host",
+            "pinned (cpuset): CPU {own} here, CPU {theirs} there, of {} of the host",
             patient.cpus
         ));
     }
@@ -106,7 +114,14 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         }),
         _ => {}
     }
-    let speedup = runnable_ns as f64 / (runnable_ns.saturating_sub(worst.ns)).max(1) as f64;
+    let alone = runnable_ns as f64 / (runnable_ns.saturating_sub(worst.ns)).max(1) as f64;
+    // With the other's weight it has a half of what both have.
+    let speedup = match weights {
+        [Some(own), Some(theirs)] if own.value * 2 <= theirs.value && !is_pinned => {
+            (own.value + theirs.value) as f64 / own.value.max(1) as f64 / 2.0
+        }
+        _ => alone,
+    };
     Some(
         Finding::new(RULE.id, severity, title)
             .about(ns, patient.share(ns))
@@ -114,7 +129,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             .shown_by(evidence)
             .advising(advice)
             .gaining(
-                format!("work done up to {speedup:.1} times as soon with CPUs of its own"),
+                format!("work done up to {speedup:.1} times as soon"),
                 Some(speedup),
             ),
     )

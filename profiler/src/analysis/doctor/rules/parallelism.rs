@@ -7,6 +7,7 @@ use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::analysis::summary::CulpritKind;
 use crate::model::units;
+use crate::views::limits::Quota;
 use crate::views::workload::{ARGUMENTS, Language, Program};
 
 pub(super) const RULE: Rule = Rule {
@@ -30,9 +31,7 @@ struct Setting {
 
 fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let quota = patient.limits().and_then(|it| it.cpu.quota.as_ref());
-    let quota = quota
-        .map(|it| it.cores())
-        .or(patient.summary.cpu_quota_cores);
+    let quota = quota.map(Quota::cores).or(patient.summary.cpu_quota_cores);
     let cpus = patient.cpus_allowed() as f64;
     let have = quota.map_or(cpus, |quota| quota.min(cpus));
     let fitting = (have.ceil() as u64).max(1);

@@ -6,11 +6,12 @@ use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
+use crate::views::limits::Quota;
 
 pub(super) const RULE: Rule = Rule {
     id: "quota",
     about: "a CPU quota, its own or of a cgroup above, stops its threads",
-    when: "it stopped them for 1% of the time that they could have run; a warning from 5% on, critical from 25% on",
+    when: "it stopped them for 1% of the time that they could have run; a warning where stops are 5% of stops and running together, critical from 25% on",
     judge,
 };
 
@@ -24,7 +25,8 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     if !patient.is_notable(ns) || part < 0.01 {
         return None;
     }
-    let severity = match part {
+    // Against what it ran: how long its threads waited for each other besides is another matter.
+    let severity = match ns as f64 / (ns + patient.ns(Spent::Runs)).max(1) as f64 {
         0.25.. => Severity::Critical,
         0.05.. => Severity::Warning,
         _ => Severity::Info,
@@ -34,9 +36,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         return Some(real_time(ns, part, severity));
     }
     let quota = patient.limits().and_then(|it| it.cpu.quota.as_ref());
-    let cores = quota
-        .map(|it| it.cores())
-        .or(patient.summary.cpu_quota_cores);
+    let cores = quota.map(Quota::cores).or(patient.summary.cpu_quota_cores);
     let of = match (cores, quota) {
         (Some(cores), Some(quota)) if !quota.is_own => {
             format!(

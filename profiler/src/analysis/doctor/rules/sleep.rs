@@ -34,14 +34,6 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let times = groups.fold(0, |sum: u64, it| {
         sum.saturating_add(it.waits[Spent::Sleep as usize])
     });
-    let seconds = patient.window_ns.max(1) as f64 / 1e9;
-    let rate = times as f64 / seconds;
-    // Somebody who looks once in a while whether there is something to do keeps nobody waiting for long.
-    let severity = if rate >= 5.0 {
-        Severity::Warning
-    } else {
-        Severity::Info
-    };
     let title = match &place {
         Some(place) => format!(
             "It sleeps on purpose for {} of its active time, in {}.",
@@ -61,7 +53,8 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         None => "is the sleep meant? Waiting for the event itself ends it".to_owned(),
     };
     Some(
-        Finding::new(RULE.id, severity, title)
+        // Whether it is meant, nobody but its program knows: a limit of the rate, or a worker that looks for work now and then.
+        Finding::new(RULE.id, Severity::Info, title)
             .about(ns, share)
             .sure(Confidence::Likely)
             .shown_by([format!(
