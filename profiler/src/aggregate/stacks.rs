@@ -16,21 +16,12 @@ use crate::collect::Samples;
 use crate::host::syscalls;
 use crate::model::text::printable;
 use crate::model::{Container, Cut, FrameId, Stack, StackQuality, State};
+pub(super) use frames::frames;
+use frames::skip_scheduler;
 pub use frames::{Placeholders, scheduler_frames};
-use frames::{frames, skip_scheduler};
 
 /// Longest thread name: the kernel keeps 15 bytes.
 const THREAD_NAME_CHARS: usize = 16;
-
-/// The frames of a row, leaf first.
-pub(super) fn frames_of(
-    samples: &Samples,
-    names: &Names,
-    key: &CountKey,
-    skipped: FrameId,
-) -> Vec<FrameId> {
-    frames(samples, names, key, skipped).0
-}
 
 /// Which container a slot belongs to, by its index.
 #[derive(Debug, Default)]

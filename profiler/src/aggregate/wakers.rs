@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use ctprof_ebpf::abi::ledger::{reason, state};
 
 use super::addresses::Names;
-use super::stacks::frames_of;
-use super::stacks::{Owners, Placeholders, thread_name};
+use super::stacks::{Owners, Placeholders, frames, thread_name};
 use crate::collect::Samples;
 use crate::model::{Container, FrameKind, FrameTable};
 use crate::views::moments::{FUNCTIONS, Waker, add_waker};
@@ -24,7 +23,7 @@ pub fn container_wakers(
     containers: &mut [Container],
 ) {
     let functions = |key| {
-        let frames = frames_of(samples, names, key, placeholders.skipped);
+        let (frames, _) = frames(samples, names, key, placeholders.skipped);
         let user = frames.iter().map(|id| table.frame(*id));
         let user = user.filter(|frame| frame.kind == FrameKind::User);
         let named = user.map(|frame| frame.function.to_string());

@@ -85,7 +85,7 @@ pub(super) fn skip_scheduler(stack: &mut Vec<FrameId>, scheduler: &HashSet<Frame
 }
 
 /// Frames of a row, leaf first, and why they do not reach the function where the thread began.
-pub(super) fn frames(
+pub(in crate::aggregate) fn frames(
     samples: &Samples,
     names: &Names,
     key: &CountKey,

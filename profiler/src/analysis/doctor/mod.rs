@@ -4,12 +4,14 @@
 //! - `finding`: what is told
 //! - `patient`: one container as rules see it
 //! - `frames`, `waits`: what functions say: whose they are, what is waited for in them
+//! - `handed_on`: who had what was waited for
 //! - `rules`: the table of rules, each a function of a patient
 //! - `advice`: how advice is followed, by what runs the container
 
 mod advice;
 mod finding;
 mod frames;
+mod handed_on;
 mod patient;
 pub mod rules;
 mod waits;

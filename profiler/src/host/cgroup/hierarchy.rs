@@ -142,17 +142,15 @@ impl Hierarchy {
     /// The folder that stands for the cgroup in perf: in v1's perf_event hierarchy, or else in v2.
     #[must_use]
     pub fn perf_dir(&self, path: &str) -> Option<PathBuf> {
-        let v1 = best_mount(&self.mounts, |mount| has_controller(mount, "perf_event"));
-        self.dir_in(v1.as_ref().or(self.unified.as_ref())?, path)
+        Some(self.controller_dir("perf_event", path)?.0)
     }
 
     /// The folder of the cgroup at this path where this controller is: in its v1 hierarchy, or else in v2.
     #[must_use]
     pub fn controller_dir(&self, controller: &str, path: &str) -> Option<(PathBuf, Version)> {
-        let v1 = best_mount(&self.mounts, |mount| has_controller(mount, controller));
-        match &v1 {
-            Some(mount) => Some((self.dir_in(mount, path)?, Version::V1)),
-            None => Some((self.dir_in(self.unified.as_ref()?, path)?, Version::V2)),
+        match best_mount(&self.mounts, |mount| has_controller(mount, controller)) {
+            Some(mount) => Some((self.dir_in(&mount, path)?, Version::V1)),
+            None => Some((self.unified_dir(path)?, Version::V2)),
         }
     }
 

@@ -124,6 +124,22 @@ impl Program {
         Some(program)
     }
 
+    /// What may have changed since: threads, and the program itself where the process has called `execve`.
+    pub(super) fn look_again(&mut self, host: &Host, pid: u32) {
+        let name = host.comm(pid).map(|name| clean(&name));
+        if name.as_ref().is_some_and(|name| *name != self.name) {
+            if let Some(now) = Self::read(host, pid) {
+                *self = now;
+            }
+            return;
+        }
+        let status = host.read(format!("/proc/{pid}/status")).ok().flatten();
+        let threads = status.as_deref().and_then(|it| field(it, "Threads:"));
+        if let Some(threads) = threads.and_then(|it| it.parse().ok()) {
+            self.threads = self.threads.max(threads);
+        }
+    }
+
     /// The value of a setting.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<&str> {

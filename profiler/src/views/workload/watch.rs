@@ -30,6 +30,10 @@ const PAUSES: u32 = 100;
 /// How often programs are looked for.
 const PROGRAMS: Duration = Duration::from_secs(2);
 
+/// For how long processes are looked at once more at the end, and how long the end waits for that.
+const LAST: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(300);
+
 /// Most processes of a cgroup, of all cgroups, and most open files of a process that are looked at.
 const MAX_OF_CGROUP: usize = 64;
 const MAX_PROCESSES: usize = 2_048;
@@ -67,7 +71,7 @@ impl Watch {
     /// Ends, and returns what was seen; `None` if that does not come.
     pub(super) fn end(self) -> Option<Seen> {
         self.is_over.store(true, Ordering::Relaxed);
-        self.seen.recv_timeout(Duration::from_secs(1)).ok()
+        self.seen.recv_timeout(PATIENCE).ok()
     }
 }
 
@@ -128,7 +132,7 @@ impl Looks {
             }
             let processes = self.processes();
             if began >= next_programs {
-                self.look_at_programs(&processes, is_over);
+                self.look_at(&processes, || is_over.load(Ordering::Relaxed));
                 next_programs = Instant::now() + PROGRAMS.max(began.elapsed() * PAUSES);
             }
             let began = Instant::now();
@@ -140,7 +144,8 @@ impl Looks {
             }
         }
         let processes = self.processes();
-        self.look_at_programs(&processes, &AtomicBool::new(false));
+        let until = Instant::now() + LAST;
+        self.look_at(&processes, || Instant::now() >= until);
     }
 
     fn find_newborn(&mut self) {
@@ -164,15 +169,22 @@ impl Looks {
         self.cgroups.iter().filter_map(of).collect()
     }
 
-    fn look_at_programs(&mut self, processes: &[(String, Vec<u32>)], is_over: &AtomicBool) {
+    /// What processes are, what they have read and written, and what their networks count.
+    fn look_at(&mut self, processes: &[(String, Vec<u32>)], is_over: impl Fn() -> bool) {
         for (path, pids) in processes {
             let mut has_network = false;
             for pid in pids {
-                if is_over.load(Ordering::Relaxed) {
+                if is_over() {
                     return;
                 }
-                if let Some(program) = Program::read(&self.host, *pid) {
-                    self.programs.insert(*pid, (path.clone(), program));
+                match self.programs.get_mut(pid) {
+                    // Reading all of it anew would cost what it costs to read the process' mappings.
+                    Some((_, known)) => known.look_again(&self.host, *pid),
+                    None => {
+                        if let Some(program) = Program::read(&self.host, *pid) {
+                            self.programs.insert(*pid, (path.clone(), program));
+                        }
+                    }
                 }
                 if let Some(now) = Bytes::read(&self.host, *pid) {
                     let both = self.bytes.entry(*pid);

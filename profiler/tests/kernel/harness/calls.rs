@@ -15,7 +15,7 @@ impl Calls {
 
     /// Parses a recording's `summary.json`.
     pub(crate) fn of_recording(text: &str) -> Result<Self> {
-        Self::of_schema(text, 2)
+        Self::of_schema(text, 3)
     }
 
     fn of_schema(text: &str, version: u64) -> Result<Self> {
