@@ -1,11 +1,12 @@
-// A server that accepts one connection at a time with a queue of its own length, and its clients:
-// `backlog serve BACKLOG`, `backlog call HOST THREADS`.
+// A server that accepts one connection at a time with a queue of its own length, and a client that asks it for so many things
+// at once: `backlog serve BACKLOG`, `backlog gather HOST REQUESTS`.
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cstring>
-#include <thread>
 #include <vector>
 
 #include "work.h"
@@ -32,25 +33,31 @@ static void serve(int backlog) {
 }
 
 __attribute__((noinline)) static int connect_upstream(const sockaddr_in &address) {
-    const int connection = socket(AF_INET, SOCK_STREAM, 0);
-    if (connect(connection, reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0) return connection;
-    close(connection);
-    return -1;
+    const int connection = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (connection < 0) abort();
+    const int result = connect(connection, reinterpret_cast<const sockaddr *>(&address), sizeof address);
+    if (result != 0 && errno != EINPROGRESS) abort();
+    return connection;
 }
 
-static void call(sockaddr_in address) {
-    for (;;) {
-        const uint64_t begin = now_ns();
-        const int connection = connect_upstream(address);
-        if (connection >= 0) {
+// Asks for all at once and waits until each has an answer: the slowest decides.
+__attribute__((noinline)) static void gather_answers(const sockaddr_in &address, int requests) {
+    std::vector<pollfd> open;
+    for (int i = 0; i < requests; i++) open.push_back({connect_upstream(address), POLLOUT, 0});
+    while (!open.empty()) {
+        if (poll(open.data(), open.size(), -1) < 0) abort();
+        for (size_t i = open.size(); i-- > 0;) {
+            pollfd &one = open[i];
             char answer[64];
-            if (write(connection, "get", 3) == 3 && read(connection, answer, sizeof answer) == 2) {
-                took(now_ns() - begin);
-                done();
+            if (one.revents & POLLOUT) {
+                if (write(one.fd, "get", 3) != 3) abort();
+                one.events = POLLIN;
+            } else if (one.revents != 0) {
+                if (read(one.fd, answer, sizeof answer) == 2) done();
+                close(one.fd);
+                open.erase(open.begin() + long(i));
             }
-            close(connection);
         }
-        sleep_ms(30);
     }
 }
 
@@ -60,7 +67,5 @@ int main(int, char **arguments) {
     hints.ai_family = AF_INET;
     while (getaddrinfo(arguments[2], "8080", &hints, &found) != 0) sleep_ms(100);
     const sockaddr_in address = *reinterpret_cast<sockaddr_in *>(found->ai_addr);
-    std::vector<std::thread> threads;
-    for (int i = 1; i < atoi(arguments[3]); i++) threads.emplace_back(call, address);
-    call(address);
+    for (;;) gather_answers(address, atoi(arguments[3]));
 }

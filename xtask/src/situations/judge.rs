@@ -46,22 +46,16 @@ impl Verdict {
                 advice,
             } => {
                 let is_right = |it: &&Finding| first.contains(&it.id.as_str());
-                // Evidence and advice are judged even where another finding pushed in.
-                let found = findings.iter().find(is_right);
-                let said: Vec<&str> = found.into_iter().flat_map(said).collect();
-                let advised = found.into_iter().flat_map(|it| &it.advice);
+                // They are judged together, even where another finding pushed in: quota and parallelism tell of one thing.
+                let found = || findings.iter().filter(is_right);
+                let said: Vec<&str> = found().flat_map(said).collect();
+                let advised = found().flat_map(|it| &it.advice);
                 let advised: Vec<&str> = advised.map(String::as_str).collect();
                 Ok(Self {
-                    right: findings
-                        .first()
-                        .is_some_and(|it| is_right(&it) && it.severity > Severity::Info),
+                    right: findings.first().is_some_and(|it| is_right(&it)),
                     evidence_lacks: lacking(evidence, &said)?,
                     advice_lacks: lacking(advice, &advised)?,
-                    // What is changed may be told by several of them.
-                    promise: findings
-                        .iter()
-                        .filter(is_right)
-                        .find_map(|it| it.gain.as_ref()?.speedup),
+                    promise: found().find_map(|it| it.gain.as_ref()?.speedup),
                 })
             }
         }
@@ -136,13 +130,6 @@ mod tests {
             ..right
         };
         assert_eq!(Verdict::of(&EXPECTED, &second)?, wrong);
-        Ok(())
-    }
-
-    #[test]
-    fn a_right_id_that_is_only_told_is_wrong() -> Result<()> {
-        let verdict = Verdict::of(&EXPECTED, &[finding("quota", Severity::Info)])?;
-        assert!(!verdict.right);
         Ok(())
     }
 

@@ -31,9 +31,9 @@ pub(super) enum Expected {
     Finding {
         /// Ids of which one has to come first.
         first: &'static [&'static str],
-        /// Regular expressions, each of which has to match a line of that finding's title or evidence.
+        /// Regular expressions, each of which has to match a title or a line of evidence of findings with these ids.
         evidence: &'static [&'static str],
-        /// The same for its advice.
+        /// The same for their advice.
         advice: &'static [&'static str],
     },
     /// Nothing above `info`, with the same for evidence of what it says at all.

@@ -141,10 +141,22 @@ impl Watched {
         let mut text = format!("{:.2}", self.figure(truth));
         if matches!(truth, Truth::Waits(..)) {
             let last = self.looks.last().map(String::as_str).unwrap_or_default();
-            text += &format!(" of {} looks, the last one: {last}", self.looks.len());
+            text += &format!(
+                " of {} looks, the last one: {}",
+                self.looks.len(),
+                functions(last)
+            );
         }
         text
     }
+}
+
+/// The first functions of kernel stacks, as `/proc/PID/task/TID/stack` has them.
+fn functions(stack: &str) -> String {
+    let names = stack
+        .lines()
+        .filter_map(|line| line.strip_prefix("[<0>] ")?.split('+').next());
+    names.take(8).collect::<Vec<_>>().join(" < ")
 }
 
 /// Whether a thread waits for anything but a CPU.

@@ -85,7 +85,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
         truth: &[Truth::Cores(0.25, 0.6), Truth::Throttled(0.0, 0.0)],
         expected: Expected::Finding {
             first: &["neighbour"],
-            evidence: &["ranking", "CPU 1|cpuset|CPU set|pinned"],
+            evidence: &["ranking", "CPU 1|CPUs: 1|cpuset|CPU set|pinned"],
             advice: &["--cpuset-cpus"],
         },
         changes: &[Change::options("pricing", &["--cpuset-cpus=0"])],
@@ -98,7 +98,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
         truth: &[Truth::Cores(0.3, 1.05), Truth::Threads(1)],
         expected: Expected::Finding {
             first: &["cpu-bound"],
-            evidence: &["checksum_rows", "one thread|1 thread|single"],
+            evidence: &["checksum_rows", "one thread|thread checksum"],
             advice: &["checksum_rows|thread"],
         },
         changes: &[],

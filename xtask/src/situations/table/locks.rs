@@ -29,7 +29,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
         truth: &[Truth::Cores(0.0, 0.3), Truth::Work(10.0, 600.0)],
         expected: Expected::Finding {
             first: &["lock", "sleep"],
-            evidence: &["fetchFromUpstream|refresh|Mutex"],
+            evidence: &[r"fetchFromUpstream|\.refresh|Mutex|Sleep"],
             advice: &["lock|mutex|sleep"],
         },
         changes: &[Change::command("prices", &["/app/refresh", "outside"])],

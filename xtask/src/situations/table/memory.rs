@@ -38,7 +38,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
         truth: &[Truth::LimitHits(20.0), Truth::Work(1.0, 1e6)],
         expected: Expected::Finding {
             first: &["memory-limit"],
-            evidence: &["64", "lookup_rows", "fault|refault|reclaim"],
+            evidence: &[r"64|67\.1", "lookup_rows", "fault|refault|reclaim"],
             advice: &[r"--memory[= ]\d+"],
         },
         changes: &[Change::options("lookup", &["--memory=?256m"])],
@@ -55,7 +55,7 @@ pub(super) const SITUATIONS: &[Situation] = &[
         truth: &[Truth::Killed(1)],
         expected: Expected::Finding {
             first: &["oom-killed"],
-            evidence: &["64", "kill"],
+            evidence: &[r"64|67\.1", "kill"],
             advice: &[r"--memory[= ]\d+|memory limit"],
         },
         changes: &[Change::options("sessions", &["--memory=?256m"])],

@@ -71,11 +71,15 @@ pub(super) const SITUATIONS: &[Situation] = &[
                 &["--ip=10.213.47.81"],
                 &["/app/backlog", "serve", "1"],
             ),
-            Container::judged("gateway", &[], &["/app/backlog", "call", "upstream", "20"]),
+            Container::judged(
+                "gateway",
+                &[],
+                &["/app/backlog", "gather", "upstream", "20"],
+            ),
         ],
         truth: &[
             Truth::Overflows("upstream", 1.0),
-            Truth::Waits(&["stream_connect"], 0.7),
+            Truth::Waits(&["poll"], 0.7),
         ],
         expected: Expected::Finding {
             first: &["network"],
