@@ -23,8 +23,11 @@ const MAX_FUNCTION: usize = 100;
 /// Findings shown; `ctprof doctor` shows all.
 const MAX_FINDINGS: usize = 3;
 
-/// The finding of a container without any work.
-const IDLE: &str = "idle";
+/// Whether the report says it elsewhere: a container without any work is among the idle ones, and what isolation costs has a
+/// line of its own.
+fn is_said(finding: &Finding) -> bool {
+    finding.severity == Severity::Info && matches!(finding.id, "idle" | "isolation")
+}
 
 /// Stacks shown of those off the CPU.
 const MAX_WAITS: usize = 5;
@@ -77,7 +80,7 @@ impl Detail<'_> {
     /// What there is to say about why the container is slow.
     fn told(&self, position: usize) -> impl Iterator<Item = &Finding> {
         let findings = self.view.findings[position].iter();
-        findings.filter(|it| it.id != IDLE).take(MAX_FINDINGS)
+        findings.filter(|it| !is_said(it)).take(MAX_FINDINGS)
     }
 
     fn print_findings(
