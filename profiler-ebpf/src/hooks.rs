@@ -18,6 +18,10 @@ pub(crate) trait Hooks {
     #[inline(always)]
     fn nobody_runs() {}
 
+    /// The current thread begins the call of this number, by the machine's own numbers: seen only while a view asks for calls.
+    #[inline(always)]
+    fn calls(_number: u32) {}
+
     /// A thread was born; its parent is the current one.
     #[inline(always)]
     fn is_born(_thread: &Thread) {}
@@ -79,6 +83,11 @@ macro_rules! views {
             #[inline(always)]
             fn moved() {
                 $($view::View::moved();)*
+            }
+
+            #[inline(always)]
+            fn calls(number: u32) {
+                $($view::View::calls(number);)*
             }
 
             #[inline(always)]

@@ -11,7 +11,7 @@ use crate::paths;
 const HALVES: [&str; 2] = ["profiler/src", "profiler-ebpf/src"];
 
 /// Who may name a view all the same, and why: the view, a path, the reason.
-const MAY_NAME: [(&str, &str, &str); 21] = [
+const MAY_NAME: [(&str, &str, &str); 22] = [
     (
         "syscalls",
         "profiler/src/analysis/doctor/",
@@ -25,6 +25,7 @@ const MAY_NAME: [(&str, &str, &str); 21] = [
     ),
     ("workload", "profiler/src/analysis/doctor/", "the same"),
     ("moments", "profiler/src/analysis/doctor/", "the same"),
+    ("psi", "profiler/src/analysis/doctor/", "the same"),
     (
         "limits",
         "profiler/src/output/doctor.rs",

@@ -119,7 +119,7 @@ pub async fn run(
         host: &env.host,
         live,
         groups,
-        windows: Windows::new(env.hierarchy.clone(), frequency_hz, event),
+        windows: Windows::new(frequency_hz, event),
         plan: plan.clone(),
         started: Instant::now(),
         last: None,
@@ -176,6 +176,10 @@ impl Core<'_> {
         match request {
             Request::Reading(answer) => _ = answer.send(self.reading()?),
             Request::Begin(begin) => self.windows.begin(&mut self.live, *begin),
+            Request::Found(found) => {
+                self.groups.found(found);
+                self.last = None;
+            }
             Request::End(id, answer) => {
                 let _ = answer.send(self.windows.end(&mut self.live, id));
             }

@@ -10,12 +10,14 @@ use ctprof_ebpf::abi::scope::{SLOT_HOST, SLOT_KERNEL};
 use super::cgroup_files::{self, Asked, Files};
 use super::core::CorePlan;
 use super::followed::Followed;
+use super::looks::Found;
 use super::rows::{Limits, RowId, Rows, Sums, Tells};
+use crate::analysis::doctor::Severity;
 use crate::collect::{Retirement, Settled, WatchList};
 use crate::grouping::{Named, Naming, fixed_identity};
 use crate::host::cgroup::{Hierarchy, ancestors};
 use crate::host::containers::Containers;
-use crate::model::{Container, Fixed, Group, Reading, State};
+use crate::model::{Container, Fixed, Group, GroupKey, Reading, State};
 
 /// Most cgroups of a row whose own figures are read.
 const MOST_FOLLOWED: usize = 64;
@@ -26,6 +28,8 @@ pub(super) struct Groups<'a> {
     naming: Naming,
     rows: Rows,
     followed: Followed,
+    /// What the last look at containers has found.
+    findings: HashMap<GroupKey, BTreeMap<&'static str, Severity>>,
     /// Cgroups that were born since the agent began.
     born: HashSet<String>,
     /// On-CPU, run-queue and other figures by slot that a cgroup only has when somebody does something in it.
@@ -49,6 +53,7 @@ impl<'a> Groups<'a> {
             naming: Naming::new(plan.grouping, hierarchy.clone(), containers),
             rows: Rows::new(Limits::from(plan)),
             followed: Followed::default(),
+            findings: HashMap::new(),
             born: HashSet::new(),
             busy_ns: HashMap::new(),
         }
@@ -58,6 +63,19 @@ impl<'a> Groups<'a> {
     pub(super) fn born(&mut self, path: &str) {
         self.naming.of(path);
         self.born.insert(path.to_owned());
+    }
+
+    /// A look at containers has found this, and nothing else any more.
+    pub(super) fn found(&mut self, found: Vec<Found>) {
+        self.findings.clear();
+        for Found { cgroup, findings } in found {
+            let key = self.naming.of(&cgroup).key.clone();
+            let of_row = self.findings.entry(key).or_default();
+            for (rule, severity) in findings {
+                let known = of_row.entry(rule).or_insert(severity);
+                *known = severity.max(*known);
+            }
+        }
     }
 
     /// Looks for names that have come or changed.
@@ -72,6 +90,8 @@ impl<'a> Groups<'a> {
         self.rows.limit(Limits::from(plan));
         if self.naming.regroup(plan.grouping) {
             self.rows.regroup();
+            // They are of other rows.
+            self.findings.clear();
         }
     }
 
@@ -204,6 +224,7 @@ impl<'a> Groups<'a> {
                 (Some(path), None) => quota(self.hierarchy, path, quotas),
                 _ => None,
             };
+            let findings = self.findings.get(&row.key).into_iter().flatten();
             groups.push(Group {
                 key: row.key.clone(),
                 alive: row.alive,
@@ -221,6 +242,9 @@ impl<'a> Groups<'a> {
                     ..Container::default()
                 },
                 delayed_by,
+                findings: findings
+                    .map(|(rule, severity)| (*rule, severity.name()))
+                    .collect(),
             });
         }
         groups

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::looks::Found;
 use crate::collect::TakeId;
-use crate::grouping::Naming;
 use crate::model::{Reading, StateGroup};
-use crate::recording::Finished;
+use crate::recording::{Finished, Opening};
 use crate::target::Resolved;
 use crate::{Error, Result};
 
@@ -28,6 +28,8 @@ pub(super) enum Request {
     Reading(oneshot::Sender<Arc<Reading>>),
     /// A window is to begin.
     Begin(Box<Begin>),
+    /// This was found about containers.
+    Found(Vec<Found>),
     /// It is to end.
     End(TakeId, oneshot::Sender<Result<Finished>>),
 }
@@ -38,8 +40,8 @@ pub(super) struct Begin {
     pub(super) targets: Resolved,
     /// Of which states it has stacks.
     pub(super) states: &'static [StateGroup],
-    /// What its containers are called.
-    pub(super) naming: Naming,
+    /// Names, and what was counted before.
+    pub(super) opening: Opening,
     /// Closed when nobody waits for it any more: then it ends by itself.
     pub(super) waited_for: oneshot::Receiver<()>,
     /// Takes the name by which it is to be ended.
@@ -69,19 +71,25 @@ impl Handle {
         answered.await.ok()
     }
 
+    /// Has readings tell this of containers from now on, in place of what was found before.
+    pub(super) async fn found(&self, found: Vec<Found>) {
+        // The core may have ended.
+        let _ = self.0.send(Request::Found(found)).await;
+    }
+
     /// Begins a window.
     pub(super) async fn begin(
         &self,
         targets: Resolved,
         states: &'static [StateGroup],
-        naming: Naming,
+        opening: Opening,
     ) -> Result<Running> {
         let (answer, answered) = oneshot::channel();
         let (waits, waited_for) = oneshot::channel();
         let begin = Box::new(Begin {
             targets,
             states,
-            naming,
+            opening,
             waited_for,
             answer,
         });
@@ -120,6 +128,7 @@ impl std::fmt::Debug for Request {
         f.write_str(match self {
             Self::Reading(_) => "Reading",
             Self::Begin(_) => "Begin",
+            Self::Found(_) => "Found",
             Self::End(..) => "End",
         })
     }

@@ -23,6 +23,7 @@ mod followed;
 mod groups;
 pub mod handle;
 pub mod http;
+mod looks;
 pub mod metrics;
 mod privileges;
 pub mod profiles;

@@ -16,6 +16,7 @@ use crate::model::{Grouping, StateGroup, Window};
 use crate::output::doctor::{self, Examined};
 use crate::output::flamegraph::{self, Graph};
 use crate::output::pprof;
+use crate::recording::Opening;
 use crate::target::TargetArgs;
 use crate::{Error, Result};
 
@@ -95,24 +96,49 @@ impl Profiler {
     /// # Errors
     /// See [`Refusal`].
     pub async fn profile(&self, wanted: Wanted) -> Result<Vec<u8>, Refusal> {
+        let Wanted { target, time, form } = wanted;
+        self.window((target, time), stacks(form), move |window| {
+            draw(window, form)
+        })
+        .await
+    }
+
+    /// Records these targets for so long with stacks of these states, and makes something of it. Dropping the future ends the
+    /// recording.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub(super) async fn window<T: Send + 'static>(
+        &self,
+        wanted: (TargetArgs, Duration),
+        states: &'static [StateGroup],
+        make: impl FnOnce(&Window) -> Result<T> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let most = self.settings.borrow().max_profiles as u64;
         let slot = Slot::take(&self.counted, most)?;
-        let result = self.record(wanted, &slot).await;
+        let result = self.record(wanted, states, make, &slot).await;
         slot.end(if result.is_ok() { "done" } else { "failed" });
         result.map_err(Refusal::Failed)
     }
 
-    async fn record(&self, wanted: Wanted, slot: &Arc<Slot>) -> Result<Vec<u8>> {
-        let Wanted { target, time, form } = wanted;
+    async fn record<T: Send + 'static>(
+        &self,
+        (target, time): (TargetArgs, Duration),
+        states: &'static [StateGroup],
+        make: impl FnOnce(&Window) -> Result<T> + Send + 'static,
+        slot: &Arc<Slot>,
+    ) -> Result<T> {
         let env = Arc::clone(&self.env);
-        let (targets, naming) = on_thread(slot, move || {
+        let (targets, opening) = on_thread(slot, move || {
             let (targets, containers) = env.resolve(&target)?;
-            let naming = Naming::new(Grouping::Container, env.hierarchy.clone(), containers);
-            Ok((targets, naming))
+            let hierarchy = env.hierarchy.clone();
+            let naming = Naming::new(Grouping::Container, hierarchy.clone(), containers);
+            let opening = Opening::read(hierarchy, naming, &targets);
+            Ok((targets, opening))
         })
         .await?;
         let what = targets.describe();
-        let running = self.core.begin(targets, stacks(form), naming).await?;
+        let running = self.core.begin(targets, states, opening).await?;
         tracing::info!("recording {what} for {time:?}");
         let mut stopping = self.stopping.clone();
         tokio::select! {
@@ -120,7 +146,7 @@ impl Profiler {
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
         let finished = self.core.end(running).await?;
-        on_thread(slot, move || draw(&finished.profile(), form)).await
+        on_thread(slot, move || make(&finished.profile())).await
     }
 }
 

@@ -25,6 +25,8 @@ pub struct SelfFigures {
     pub connections: u64,
     /// Connections that were closed because there were too many.
     pub connections_evicted: u64,
+    /// When containers were last looked at for what is wrong with them, since 1970; `None` if they are not.
+    pub looked: Option<Duration>,
     /// Reloads of the configuration that succeeded, and those that left the old one in place.
     pub reloads: (u64, u64),
 }

@@ -11,7 +11,7 @@ use super::profiles::Profiler;
 use super::self_figures::Counted;
 use super::settings::{Layers, Resolved, Settings};
 use super::web::Web;
-use super::{CorePlan, channel, confinement, core, privileges};
+use super::{CorePlan, channel, confinement, core, looks, privileges};
 use crate::collect::Environment;
 use crate::recording::raise_file_limit;
 use crate::symbolize::debuginfod::{Keep, Servers};
@@ -42,18 +42,26 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Re
     let address = listener.local_addr().unwrap_or(resolved.settings.listen);
     tell_address(address, &web);
     let (web_set, web_seen) = watch::channel(web);
+    let profiler = Profiler::new(
+        Arc::clone(&env),
+        handle.clone(),
+        settings_seen.clone(),
+        counted.clone(),
+        stopping.clone(),
+    );
+    let looks = looks::run(
+        profiler.clone(),
+        handle.clone(),
+        settings_seen.clone(),
+        is_open.clone(),
+        counted.clone(),
+    );
     let app = App {
-        handle: handle.clone(),
+        handle,
         ready: is_open,
-        settings: settings_seen.clone(),
+        settings: settings_seen,
         web: web_seen,
-        profiler: Profiler::new(
-            Arc::clone(&env),
-            handle.clone(),
-            settings_seen,
-            counted.clone(),
-            stopping.clone(),
-        ),
+        profiler,
         counted: counted.clone(),
         bodies: Bodies::default(),
     };
@@ -103,9 +111,14 @@ pub async fn run(layers: &Layers, mut resolved: Resolved, base: &CorePlan) -> Re
         // The core is what ends last.
         std::future::pending::<()>().await;
     };
+    let looks = async {
+        looks.await;
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         result = core => result,
         () = control => Ok(()),
+        () = looks => Ok(()),
     }
 }
 

@@ -10,7 +10,6 @@ use super::groups::Groups;
 use super::handle::Begin;
 use crate::bpf::SamplingEvent;
 use crate::collect::{Live, Observer, Samples, TakeId};
-use crate::host::cgroup::Hierarchy;
 use crate::model::{ContainerIdentity, ProcessKey, SideBand};
 use crate::recording::{Finished, OnDemand};
 use crate::unwind::News;
@@ -24,7 +23,6 @@ struct InTheMaking {
 
 /// All of them.
 pub(super) struct Windows {
-    hierarchy: Hierarchy,
     frequency_hz: u64,
     event: SamplingEvent,
     all: BTreeMap<TakeId, InTheMaking>,
@@ -34,9 +32,8 @@ pub(super) struct Windows {
 
 impl Windows {
     /// None yet. `frequency_hz` and `event` are the session's.
-    pub(super) const fn new(hierarchy: Hierarchy, frequency_hz: u64, event: SamplingEvent) -> Self {
+    pub(super) const fn new(frequency_hz: u64, event: SamplingEvent) -> Self {
         Self {
-            hierarchy,
             frequency_hz,
             event,
             all: BTreeMap::new(),
@@ -49,16 +46,11 @@ impl Windows {
         let Begin {
             targets,
             states,
-            naming,
+            opening,
             waited_for,
             answer,
         } = begin;
-        let recording = OnDemand::new(
-            self.hierarchy.clone(),
-            naming,
-            self.frequency_hz,
-            self.event,
-        );
+        let recording = OnDemand::new(opening, self.frequency_hz, self.event);
         let begun = live.begin(targets, states);
         if let Ok(id) = begun {
             let one = InTheMaking {

@@ -44,6 +44,8 @@ pub struct Group {
     /// Who ran while its threads waited for a CPU: a few by name, no label twice. Sums to its run-queue time; each only
     /// grows for as long as it is there.
     pub delayed_by: Vec<(Delayer, u64)>,
+    /// What was wrong with its members at the last look at them: rules, each once, and how bad it is.
+    pub findings: Vec<(&'static str, &'static str)>,
 }
 
 /// What one BPF program has cost.

@@ -29,7 +29,8 @@ pub(super) struct Input {
     pub(super) start_unix: Duration,
     pub(super) recorded: Recorded,
     pub(super) before: Figures,
-    pub(super) after: Figures,
+    /// `None`: they are read, and views have their last look, when the window is put together.
+    pub(super) after: Option<Figures>,
     pub(super) views: Recorder,
     pub(super) naming: Naming,
     pub(super) symbolizer: Symbolizer,
@@ -52,6 +53,11 @@ pub(super) fn profile(input: Input) -> Window {
         mut symbolizer,
         deadline,
     } = input;
+    let after = after.unwrap_or_else(|| {
+        let cgroups = beside::recorded(&recorded.watch);
+        views.last_look(&cgroups);
+        Figures::read(&hierarchy, &cgroups)
+    });
     naming.settle();
     let mut frames = FrameTable::default();
     let names = symbolize(

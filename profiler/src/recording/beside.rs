@@ -25,13 +25,13 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Reads the figures of every recorded cgroup that still exists.
-    pub(super) fn read(hierarchy: &Hierarchy, watch: &WatchList) -> Self {
+    /// Reads the figures of those of these cgroups that exist.
+    pub(super) fn read(hierarchy: &Hierarchy, cgroups: &[&str]) -> Self {
         let mut all = Self {
             stolen: stolen(&Host::default()),
             ..Self::default()
         };
-        for (_, path) in watch.recorded() {
+        for path in cgroups.iter().copied() {
             if let Some(cpu) = hierarchy.cpu_figures(path) {
                 all.cpu.insert(path.to_owned(), cpu);
             }

@@ -25,7 +25,7 @@ use crate::symbolize::debuginfod::Keep;
 use crate::views::{Recorder, Scope};
 use beside::Figures;
 use live::Live;
-pub use on_demand::OnDemand;
+pub use on_demand::{OnDemand, Opening};
 
 /// A recording that has begun. Dropping it detaches everything.
 pub struct Recording<'a> {
@@ -68,8 +68,9 @@ impl<'a> Recording<'a> {
             owners: beside::owners(session.watch(), &mut naming),
         });
         session.open()?;
-        let before = Figures::read(hierarchy, session.watch());
-        views.start(&beside::recorded(session.watch()));
+        let cgroups = beside::recorded(session.watch());
+        let before = Figures::read(hierarchy, &cgroups);
+        views.start(&cgroups);
         Ok(Self {
             plan,
             start_unix,
@@ -104,8 +105,9 @@ impl<'a> Recording<'a> {
         let end = self.session.ended_at().unwrap_or_else(Instant::now);
         let (naming, symbolizer, mut views) = live.end();
         let recorded = self.session.finish()?;
-        let after = Figures::read(&self.plan.env.hierarchy, &recorded.watch);
-        views.last_look(&beside::recorded(&recorded.watch));
+        let cgroups = beside::recorded(&recorded.watch);
+        let after = Figures::read(&self.plan.env.hierarchy, &cgroups);
+        views.last_look(&cgroups);
         let deadline = match self.names_within {
             Some(time) => end + time,
             None => deadline::for_names(end),
@@ -119,7 +121,7 @@ impl<'a> Recording<'a> {
                 start_unix: self.start_unix,
                 recorded,
                 before: self.before,
-                after,
+                after: Some(after),
                 views,
                 naming,
                 symbolizer,

@@ -18,13 +18,13 @@ pub struct Scope<'a> {
     pub grouping: Grouping,
     /// Stacks are taken: this recording may cost something.
     pub stacks: bool,
-    /// It is a window out of a session that goes on: nobody was there at its beginning to read anything.
+    /// It is a window out of a session that goes on: nothing is attached, and no thread started, for it alone.
     pub is_part: bool,
     /// Cgroups that have a row of their own with all below them, those that were asked for first.
     pub owners: Vec<String>,
 }
 
-/// Why views that are read at both ends have nothing of a part of a session.
+/// Why views that attach something of their own, or look all the time, have nothing of a part of a session.
 pub(super) const NOT_IN_PARTS: &str =
     "a window out of a session that goes on has none; ctprof record has";
 

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::kept::Kept;
 use super::named::Named;
-use super::recorder::{NOT_IN_PARTS, Prepared, Readings, Scope};
+use super::recorder::{Prepared, Readings, Scope};
 use super::standing::Standing;
 use super::switch::Switch;
 use crate::collect::Hooks;
@@ -128,7 +128,6 @@ pub trait RowView: Figures {
     fn prepare(scope: &Scope<'_>) -> Prepared {
         match Self::cannot_read(scope.hierarchy) {
             Some(cause) => Err(cause),
-            None if scope.is_part => Err(NOT_IN_PARTS.to_owned()),
             None => Ok(Box::new(Readings::<Self>::new(scope.hierarchy))),
         }
     }

@@ -39,6 +39,7 @@ fn own() -> SelfFigures {
     own.scraped(Duration::from_millis(2));
     own.requests.insert(("/metrics", 200), 7);
     own.profiles.insert("done", 3);
+    own.looked = Some(Duration::from_secs(1_790_000_000));
     own
 }
 
@@ -89,6 +90,8 @@ fn values() -> Result {
     expect("ctprof_cfs_periods_total", &[], 100.0)?;
     expect("ctprof_cfs_throttled_periods_total", &[], 41.0)?;
     expect("ctprof_cfs_throttled_seconds_total", &[], 3.21)?;
+    let finding = &[("id", "quota"), ("severity", "critical")];
+    expect("ctprof_finding", finding, 1.0)?;
     let pressure = "ctprof_pressure_seconds_total";
     expect(pressure, &[("resource", "cpu"), ("kind", "full")], 4.0)?;
     expect(pressure, &[("resource", "io"), ("kind", "some")], 0.002)?;

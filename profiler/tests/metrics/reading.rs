@@ -81,6 +81,7 @@ pub(crate) fn quiet(name: &str, runtime: Runtime) -> Group {
             ..Container::default()
         },
         delayed_by: Vec::new(),
+        findings: Vec::new(),
     }
 }
 
@@ -93,6 +94,7 @@ pub(crate) fn limited() -> Group {
         (Delayer::Row("noisy".into()), 3_000_000_000),
         (Delayer::Other, 250_000_000),
     ];
+    group.findings = vec![("disk", "warning"), ("quota", "critical")];
     let it = &mut group.figures;
     it.identity.id = "c0ffee".repeat(10);
     it.identity.image = "shop/web:1.4".into();

@@ -63,6 +63,8 @@ impl Docker {
             .context("cannot start dockerd")?;
         let mut docker = Self { process, data, run };
         docker.wait_until_ready()?;
+        // A run that was killed leaves what the next one would trip over.
+        docker.remove_containers();
         docker.run(&["network", "create", "--subnet", SUBNET, NETWORK])?;
         Ok(docker)
     }

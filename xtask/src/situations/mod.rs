@@ -42,7 +42,7 @@ use world::Host;
 
 use crate::{cmd, setup, static_build};
 
-/// Run what goes wrong in containers and score what ctprof says of it. Needs root and dockerd; all of it takes about an hour.
+/// Run what goes wrong in containers and score what ctprof says of it. Needs root and dockerd; all of it takes about 40 minutes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only this situation (repeatable); default: all.
@@ -63,8 +63,11 @@ pub(crate) struct Args {
     /// Give containers and ctprof most of the CPUs whatever else wants them, on a host that is not quiet.
     #[arg(long)]
     ahead: bool,
+    /// Take what is not run now from what an earlier run wrote to this file.
+    #[arg(long, value_name = "FILE")]
+    with: Option<PathBuf>,
     /// Put the tables into docs/doctor.md.
-    #[arg(long, conflicts_with = "only")]
+    #[arg(long)]
     publish: bool,
 }
 
@@ -77,6 +80,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let chosen = choose(&args.only)?;
+    ensure!(
+        !args.publish || args.only.is_empty() || args.with.is_some(),
+        "tables of a part are not published: --with FILE has the rest, from --json of an earlier run"
+    );
+    let known = args.with.as_deref().map(Report::read).transpose()?;
     ensure!(
         setup::is_root(),
         "situations need root, for dockerd and for ctprof"
@@ -93,7 +101,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             )?
         }
     };
-    let report = try_all(&chosen, args, &ctprof)?;
+    let mut report = try_all(&chosen, args, &ctprof)?;
+    if let Some(known) = known {
+        report.complete(known);
+    }
     println!("\n{}", report.markdown());
     if let Some(file) = &args.json {
         let text = serde_json::to_string_pretty(&report)?;

@@ -1,11 +1,13 @@
 //! The table, the score, and where they are published.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::score::Row;
+use super::table;
 use crate::paths;
 
 const DOCUMENT: &str = "docs/doctor.md";
@@ -22,6 +24,28 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// What an earlier run wrote.
+    ///
+    /// # Errors
+    /// There is no such file, or it is none of ours.
+    pub(super) fn read(file: &Path) -> Result<Self> {
+        let text =
+            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is not what --json writes", file.display()))
+    }
+
+    /// Takes the rows over that it lacks, in the order of the table.
+    pub(super) fn complete(&mut self, known: Self) {
+        for row in known.rows {
+            if self.rows.iter().all(|it| it.name != row.name) {
+                self.rows.push(row);
+            }
+        }
+        let place = |row: &Row| table::all().position(|it| it.name == row.name);
+        self.rows.sort_by_key(place);
+    }
+
     fn ill(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|it| !it.healthy)
     }
@@ -196,6 +220,30 @@ mod tests {
         assert!(report([true, false, false, true]).is_good());
         assert!(!report([false, false, false, true]).is_good());
         assert!(!report([true, true, true, false]).is_good());
+    }
+
+    #[test]
+    fn an_earlier_run_has_the_rest() {
+        let row = |name: &str, after| Row {
+            name: name.to_owned(),
+            after,
+            ..Row::default()
+        };
+        let mut now = Report {
+            rows: vec![row("weight", Some(2.0))],
+        };
+        now.complete(Report {
+            rows: vec![
+                row("bridge", None),
+                row("weight", Some(1.0)),
+                row("go-quota", None),
+            ],
+        });
+        let found: Vec<_> = now.rows.iter().map(|it| (&*it.name, it.after)).collect();
+        assert_eq!(
+            found,
+            [("go-quota", None), ("weight", Some(2.0)), ("bridge", None)]
+        );
     }
 
     #[test]

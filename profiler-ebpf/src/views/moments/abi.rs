@@ -14,10 +14,14 @@ use crate::views::View;
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct OfThread {
-    /// How long it has run since its last wait, but for the stretch on the CPU that it is in.
+    /// How long it has run since it last waited or looked for events, but for the stretch on the CPU that it is in.
     pub ran_ns: Cell<u64>,
-    /// The longest that it ran between two waits.
+    /// When it last looked for events.
+    pub looked_ns: Cell<u64>,
+    /// The longest that it ran in between.
     pub longest_ns: Cell<u64>,
+    /// The longest that it waited.
+    pub waited_ns: Cell<u64>,
     /// When its last wait for a lock ended.
     pub woken_ns: Cell<u64>,
     /// Who had the lock for most of that wait.
@@ -60,7 +64,17 @@ pub const WOKEN: u32 = state::COUNT as u32;
 /// Waits for locks that are shorter are not asked who ended them.
 pub const LEAST_NS: u64 = 1_000_000;
 
-/// Whose longest stretch it is.
+/// The longest of a thread.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Longest {
+    /// That it ran without a wait, or a look for events.
+    pub ran_ns: u64,
+    /// That it waited.
+    pub waited_ns: u64,
+}
+
+/// Whose longest stretch, and longest wait, it is.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LongestKey {
@@ -73,4 +87,4 @@ pub struct LongestKey {
 }
 
 const _: () = assert!(size_of::<LongestKey>() == 24);
-const _: () = assert!(size_of::<OfThread>() == 24 + 64);
+const _: () = assert!(size_of::<OfThread>() == 40 + 64);

@@ -38,16 +38,17 @@ fn sched_waking(ctx: BtfTracePointContext) -> i32 {
     let Some(thread) = threads::get(task) else {
         return 0;
     };
-    if thread.clock.phase.get() != phase::BLOCKED
-        || thread.clock.reason.get() != reason::LOCK
-        || end::is_over()
-        || !wanted::off_cpu(thread.slot.get())
-    {
+    if thread.clock.phase.get() != phase::BLOCKED || end::is_over() {
         return 0;
     }
     let now_ns = now_ns();
     let since_ns = thread.clock.since_ns.get();
-    if now_ns.saturating_sub(since_ns) < LEAST_NS {
+    let waited_ns = now_ns.saturating_sub(since_ns);
+    super::waited(task, thread, waited_ns);
+    if thread.clock.reason.get() != reason::LOCK
+        || !wanted::off_cpu(thread.slot.get())
+        || waited_ns < LEAST_NS
+    {
         return 0;
     }
     // A time-out comes in an interrupt of whatever runs: that is in no call, or in one that has nothing to do with it, rarely.

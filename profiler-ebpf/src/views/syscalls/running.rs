@@ -27,9 +27,11 @@ use super::{
     slow,
 };
 use crate::{
+    hooks::Hooks as _,
     kernel::{self, Object},
     scope, threads,
     time::now_ns,
+    views::All,
 };
 
 #[unsafe(no_mangle)]
@@ -151,6 +153,9 @@ pub(super) fn begins(regs: Object, number: u32) {
     running.call.key = key_of(running, regs, number);
     running.call.off_cpu_ns = 0;
     running.call.start_ns = now_ns();
+    if running.call.key.abi() == abi::NATIVE {
+        All::calls(number);
+    }
 }
 
 /// The current thread returns from a call.

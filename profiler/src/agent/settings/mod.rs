@@ -60,6 +60,8 @@ pub struct Settings {
     pub unwind: Unwind,
     /// Longest recording.
     pub max_profile_time: Duration,
+    /// How often containers are looked at for what is wrong with them; zero for never.
+    pub doctor_every: Duration,
     /// TLS and passwords.
     pub web_config: Option<PathBuf>,
     /// Names by which requests may call this host, beside its own.

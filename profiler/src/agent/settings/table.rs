@@ -259,6 +259,23 @@ const AFTER_VIEWS: &[Setting] = &[
         },
     },
     Setting {
+        name: "doctor-every",
+        kind: Kind::Value("TIME"),
+        help: "How often every container is recorded for 10s to see what is wrong with it, for ctprof_finding; 0s for never",
+        default: "0s",
+        live: true,
+        set: |_, settings, text| {
+            settings.doctor_every = time(text, Duration::ZERO, DAY)?;
+            if !settings.doctor_every.is_zero() && settings.doctor_every < SHORTEST_LOOKS {
+                return Err(format!(
+                    "{} is too often; 30s at least, or 0s for never",
+                    quoted(text)
+                ));
+            }
+            Ok(())
+        },
+    },
+    Setting {
         name: "web-config",
         kind: Kind::Value("FILE"),
         help: "TLS certificate and passwords, in the form of Prometheus' exporters",
@@ -317,6 +334,8 @@ const AFTER_VIEWS: &[Setting] = &[
     },
 ];
 
+/// Looks that follow each other more closely would be one recording that does not end.
+const SHORTEST_LOOKS: Duration = Duration::from_secs(30);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -337,6 +356,7 @@ impl Default for Settings {
             max_profiles: 0,
             unwind: Unwind::Auto,
             max_profile_time: Duration::ZERO,
+            doctor_every: Duration::ZERO,
             web_config: None,
             web_host: Vec::new(),
             seccomp: true,

@@ -4,17 +4,23 @@ use crate::analysis::names::{Name, NameKind};
 
 /// Functions that begin so are a library's or a runtime's: the C library's insides, threads and locks, the standard
 /// libraries of C++, Rust, Go and Java, tokio, the interpreters of Python, Node and Java.
-const PLUMBING_PREFIXES: [&str; 76] = [
+const PLUMBING_PREFIXES: [&str; 84] = [
     "__",
     "_IO_",
     "_dl_",
     "_Py",
     "Builtins_",
     "Interpreter",
+    "JavaCalls::",
     "JavaThread",
+    "ObjectMonitor::",
+    "ObjectSynchronizer::",
+    "Parker::",
     "PyEval_",
     "PyObject_",
     "PyRun_",
+    "SharedRuntime::",
+    "Thread::call_run",
     "Unsafe_",
     "bufio.",
     "cfunction_",
@@ -31,6 +37,7 @@ const PLUMBING_PREFIXES: [&str; 76] = [
     "net.",
     "node::",
     "os.",
+    "os::Platform",
     "parking_lot",
     "pthread_",
     "runtime.",
@@ -40,6 +47,7 @@ const PLUMBING_PREFIXES: [&str; 76] = [
     "<core::",
     "sync.",
     "syscall.",
+    "thread_native_entry",
     "tokio::",
     "uv_",
     "v8::",

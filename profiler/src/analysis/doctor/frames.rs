@@ -5,8 +5,8 @@ use crate::analysis::blame::Rank;
 use crate::analysis::names::{Name, NameKind};
 use crate::model::{Frame, FrameId, FrameKind, FrameTable, Stack};
 
-/// Libraries that every program is made with: their functions say nothing of it.
-const PLUMBING: [&str; 13] = [
+/// Libraries that every program is made with, or every program of a language: their functions say nothing of it.
+const PLUMBING: [&str; 14] = [
     "[vdso]",
     "ld-linux",
     "ld-musl",
@@ -15,6 +15,7 @@ const PLUMBING: [&str; 13] = [
     "libc.so",
     "libdl",
     "libgcc_s",
+    "libjvm.so",
     "libm.so",
     "libpthread",
     "libresolv",
@@ -100,10 +101,23 @@ impl<'a> Frames<'a> {
         names.take(crate::views::moments::FUNCTIONS).collect()
     }
 
+    /// What stands for the innermost user function of a stack, where that has no name: `[file+0x…]`.
+    pub(super) fn nameless(&self, stack: &Stack) -> Option<&str> {
+        let frames = stack.frames.iter().map(|id| self.table.frame(*id));
+        let mut user = frames.filter(|frame| frame.kind == FrameKind::User);
+        let name = &*user.next()?.function;
+        (name.starts_with('[') && name.contains("+0x")).then_some(name)
+    }
+
     /// Whether a function of this name is in the stack.
     pub(super) fn has(&self, stack: &Stack, function: &str) -> bool {
+        self.any(stack, |name| name == function)
+    }
+
+    /// Whether a function of a stack has a name that `is_meant`.
+    pub(super) fn any(&self, stack: &Stack, is_meant: impl Fn(&str) -> bool) -> bool {
         let mut names = stack.frames.iter();
-        names.any(|id| &*self.table.frame(*id).function == function)
+        names.any(|id| is_meant(&self.table.frame(*id).function))
     }
 
     /// The name of a function as sentences have it: `main.serve()`, `deflate() [libz.so.1]`, `ext4_sync_file [k]`.
@@ -121,7 +135,15 @@ impl<'a> Frames<'a> {
 /// The innermost of these functions, by name alone, that is a program's own; where none is, the innermost that does not take or
 /// let go of locks.
 pub(super) fn own(functions: &[String]) -> Option<&str> {
-    const LOCKING: [&str; 4] = ["__", "lll_", "pthread_", "futex"];
+    const LOCKING: [&str; 7] = [
+        "__",
+        "lll_",
+        "pthread_",
+        "futex",
+        "ObjectMonitor::",
+        "ObjectSynchronizer::",
+        "SharedRuntime::",
+    ];
     let is_own = |name: &&String| Rank::of(&Name::plain(name)) == Rank::Own;
     let is_other = |name: &&String| {
         waits::function(name).is_none()

@@ -6,7 +6,7 @@ use super::Finding;
 use crate::analysis::View;
 use crate::model::{
     CfsFigures, Container, ContainerIdentity, Culprit, Delay, Figures, Frame, FrameId, FrameKind,
-    Ledger, Module, Runtime, Stack, State, Window,
+    Ledger, Module, Runtime, Stack, State, Stolen, Window,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -107,6 +107,15 @@ impl Made {
     pub(super) fn delayed_by(mut self, culprit: Culprit, ns: u64) -> Self {
         let ledger = self.row().ledger.get_or_insert_default();
         ledger.delayed_by.push(Delay { culprit, ns });
+        self
+    }
+
+    /// CPU time of the host that was taken from all threads.
+    pub(super) fn stolen(mut self, hypervisor_ns: u64, interrupts_ns: u64) -> Self {
+        self.window.stolen = Some(Stolen {
+            hypervisor_ns,
+            interrupts_ns,
+        });
         self
     }
 

@@ -2,8 +2,9 @@
 //! `model`, the rest of `analysis`, and the views that it judges by.
 //!
 //! - `finding`: what is told
-//! - `patient`: one container as rules see it
+//! - `patient`, `group`: one container as rules see it, and its threads
 //! - `frames`, `waits`: what functions say: whose they are, what is waited for in them
+//! - `unnamed`: what runs without names, and how it gets some
 //! - `handed_on`: who had what was waited for
 //! - `rules`: the table of rules, each a function of a patient
 //! - `advice`: how advice is followed, by what runs the container
@@ -11,9 +12,11 @@
 mod advice;
 mod finding;
 mod frames;
+mod group;
 mod handed_on;
 mod patient;
 pub mod rules;
+mod unnamed;
 mod waits;
 
 #[cfg(test)]
@@ -26,7 +29,7 @@ pub use finding::{Confidence, Finding, Gain, Severity};
 use crate::analysis::summary::Summary;
 use crate::model::Window;
 use frames::Frames;
-use patient::Patient;
+use patient::{HostFacts, Patient};
 
 /// Most findings of a container.
 const MOST: usize = 6;
@@ -37,7 +40,11 @@ const MOST: usize = 6;
 pub fn examine(window: &Window, summary: &Summary, order: &[usize]) -> Vec<Vec<Finding>> {
     let frames = Frames::of(&window.frames);
     let all = &summary.containers;
-    let host = (window.duration_ns, window.cpus);
+    let host = HostFacts {
+        window_ns: window.duration_ns,
+        cpus: window.cpus,
+        stolen: window.stolen,
+    };
     let pairs = order.iter().zip(all);
     pairs
         .map(|(index, summary)| {

@@ -3,48 +3,20 @@
 use std::collections::HashMap;
 
 use super::frames::Frames;
+use super::group::Group;
 use super::handed_on::HandedOn;
 use super::waits::{self, Says, Spent, spent};
 use crate::analysis::summary::ContainerSummary;
 use crate::analysis::threads::without_digits;
-use crate::model::{Container, Stack, State, units};
+use crate::model::{Container, Stack, State, Stolen, units};
 use crate::views::limits::Limits;
 use crate::views::moments::Moments;
+use crate::views::psi::{Psi, Stall};
 use crate::views::syscalls::Syscalls;
 use crate::views::workload::{Waiting, Workload};
 
 /// Nothing below this part of the window is a cause of anything.
 pub(super) const FLOOR: f64 = 0.01;
-
-/// Threads of one name, but for its digits.
-#[derive(Debug, Default)]
-pub(super) struct Group {
-    /// What their names have in common.
-    pub(super) name: String,
-    /// Time by what it was spent on.
-    pub(super) spent: [u64; Spent::COUNT],
-    /// How many waits of each kind there were.
-    pub(super) waits: [u64; Spent::COUNT],
-    /// On the CPU, collecting garbage.
-    pub(super) collects_ns: u64,
-    /// On the CPU, compiling.
-    pub(super) compiles_ns: u64,
-    /// Times that it waited for events.
-    pub(super) polls: u64,
-    /// For how long it did.
-    pub(super) polls_ns: u64,
-}
-
-impl Group {
-    pub(super) const fn of(&self, spent: Spent) -> u64 {
-        self.spent[spent as usize]
-    }
-
-    /// All of its time.
-    pub(super) fn all_ns(&self) -> u64 {
-        self.spent.iter().fold(0, |sum, ns| sum.saturating_add(*ns))
-    }
-}
 
 /// A function and its time.
 #[derive(Clone, Debug)]
@@ -68,6 +40,14 @@ impl Place {
     }
 }
 
+/// The window, and the host that it is of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HostFacts {
+    pub(super) window_ns: u64,
+    pub(super) cpus: u64,
+    pub(super) stolen: Option<Stolen>,
+}
+
 /// One container.
 pub(super) struct Patient<'a> {
     pub(super) row: &'a Container,
@@ -77,6 +57,8 @@ pub(super) struct Patient<'a> {
     pub(super) window_ns: u64,
     /// CPUs of the host.
     pub(super) cpus: u64,
+    /// CPU time that was taken from all of its threads.
+    pub(super) stolen: Option<Stolen>,
     pub(super) frames: &'a Frames<'a>,
     /// The threads, those with most time on the CPU first.
     pub(super) groups: Vec<Group>,
@@ -88,15 +70,16 @@ impl<'a> Patient<'a> {
     pub(super) fn new(
         (row, summary): (&'a Container, &'a ContainerSummary),
         all: &'a [ContainerSummary],
-        (window_ns, cpus): (u64, u64),
+        host: HostFacts,
         frames: &'a Frames<'a>,
     ) -> Self {
         let mut this = Self {
             row,
             summary,
             all,
-            window_ns,
-            cpus,
+            window_ns: host.window_ns,
+            cpus: host.cpus,
+            stolen: host.stolen,
             frames,
             groups: Vec::new(),
             spent: [0; Spent::COUNT],
@@ -152,7 +135,9 @@ impl<'a> Patient<'a> {
                     _ => {}
                 }
             }
-            if stack.state == State::BlockedPoll {
+            if stack.state == State::BlockedPoll
+                && !self.frames.says(stack).any(|it| it == Says::Aside)
+            {
                 group.polls += stack.count;
                 group.polls_ns += stack.time_ns;
             }
@@ -355,16 +340,33 @@ impl<'a> Patient<'a> {
         places
     }
 
-    /// `81.2% in f(), 9.0% in g()`, those that have a tenth at least; `None` if none has.
+    /// `81.2% in f(), 9.0% in g()`, those that have a tenth at least, and are not the kernel's; `None` if none has.
     pub(super) fn mostly(&self, is_meant: impl Fn(&Stack, Spent) -> bool) -> Option<String> {
         let places = self.places(is_meant);
         let words: Vec<String> = places
             .iter()
-            .filter(|it| it.ns.saturating_mul(10) >= it.of_ns)
+            .filter(|it| it.ns.saturating_mul(10) >= it.of_ns && !it.function.ends_with(" [k]"))
             .take(3)
             .map(Place::words)
             .collect();
         (!words.is_empty()).then(|| words.join(", "))
+    }
+
+    /// What the kernel says of how long some or all in it were kept from work by want of a resource (PSI); `None` where that is
+    /// not worth a word.
+    pub(super) fn pressure(
+        &self,
+        of: impl Fn(&Psi) -> Option<Stall>,
+        file: &str,
+    ) -> Option<String> {
+        let stall = of(self.row.measured.get()?)?;
+        self.is_notable(stall.some_ns).then(|| {
+            format!(
+                "{file}: some {}, full {} of the time",
+                units::percent(stall.some_ns, self.window_ns),
+                units::percent(stall.full_ns, self.window_ns)
+            )
+        })
     }
 
     /// Whether this time on the CPU collects garbage.

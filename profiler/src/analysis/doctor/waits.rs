@@ -10,6 +10,8 @@ pub(super) enum Says {
     Lock,
     /// It waits for work: runtimes' own threads, pools, timers.
     ForWork,
+    /// It waits for events of a runtime's own, which nobody is kept from.
+    Aside,
     /// It waits on a condition: for work as well, and then for the lock that belongs to the condition.
     Condition,
     /// It collects garbage.
@@ -102,7 +104,7 @@ const FUNCTIONS: &[(&str, Says)] = &[
     ("node::TaskQueue", Says::ForWork),
     (
         "node::WorkerThreadsTaskRunner::DelayedTaskScheduler",
-        Says::ForWork,
+        Says::Aside,
     ),
     ("uv_cond_wait", Says::Condition),
     ("uv_sem_wait", Says::ForWork),
@@ -113,7 +115,10 @@ const FUNCTIONS: &[(&str, Says)] = &[
     // CPython.
     ("take_gil", Says::Lock),
     ("gc_collect_main", Says::Collects),
-    // Ruby.
+    // Ruby: its interpreter's lock under its names from 2.7 to 3.4.
+    ("gvl_acquire", Says::Lock),
+    ("thread_sched_to_running", Says::Lock),
+    ("thread_sched_wait_running_turn", Says::Lock),
     ("gc_start", Says::Collects),
     ("gc_marks", Says::Collects),
     // jemalloc.
@@ -205,6 +210,27 @@ impl Spent {
     pub(super) const COUNT: usize = Self::Idle as usize + 1;
 }
 
+/// What a thread that sleeps on a futex waits for, if its functions, the innermost first, say this; `None` if they do not tell.
+///
+/// Runtimes build their locks from conditions (HotSpot's monitors, CPython's and Ruby's locks of the interpreter), so that a
+/// condition inside of a lock is that lock. A lock inside of a condition is the condition's: who was woken by it wants its lock
+/// back, as all do that were woken with it, and still no work has come.
+pub(super) fn waited_for(says: impl Iterator<Item = Says>) -> Option<Says> {
+    let mut says = says
+        .filter(|it| !matches!(it, Says::Collects | Says::Compiles))
+        .peekable();
+    let mut first = says.next()?;
+    while first == Says::Condition
+        && let Some(outer) = says.next_if(|it| matches!(it, Says::Condition | Says::Lock))
+    {
+        first = outer;
+    }
+    if first == Says::Lock && says.any(|it| it == Says::Condition) {
+        return Some(Says::Condition);
+    }
+    Some(first)
+}
+
 /// What a stack in this state and call is about, if its functions, the innermost first, say this.
 pub(super) fn spent(state: State, call: Option<&str>, says: impl Iterator<Item = Says>) -> Spent {
     let mut says = says.peekable();
@@ -215,7 +241,7 @@ pub(super) fn spent(state: State, call: Option<&str>, says: impl Iterator<Item =
         State::BlockedDisk => Spent::Disk,
         State::BlockedFault => Spent::Fault,
         State::BlockedSleep => match (says.peek(), call) {
-            (Some(Says::ForWork | Says::Condition), _) => Spent::Idle,
+            (Some(Says::ForWork | Says::Aside | Says::Condition), _) => Spent::Idle,
             (_, Some("clock_nanosleep" | "nanosleep")) => Spent::Sleep,
             // For a signal.
             _ => Spent::Idle,
@@ -223,21 +249,11 @@ pub(super) fn spent(state: State, call: Option<&str>, says: impl Iterator<Item =
         State::BlockedChild => Spent::Child,
         State::BlockedPipe => Spent::Pipe,
         State::BlockedOther => Spent::Other,
-        State::BlockedLock => {
-            let is_telling = |it: &Says| {
-                matches!(
-                    it,
-                    Says::Lock | Says::ForWork | Says::Condition | Says::Resolves
-                )
-            };
-            match says.find(is_telling) {
-                // Who was woken by a condition wants its lock back, as all do that were woken with it: still no work.
-                Some(Says::Lock) if says.any(|it| it == Says::Condition) => Spent::Idle,
-                Some(Says::Lock) => Spent::Lock,
-                Some(Says::Resolves) => Spent::Name,
-                _ => Spent::Idle,
-            }
-        }
+        State::BlockedLock => match waited_for(says) {
+            Some(Says::Lock) => Spent::Lock,
+            Some(Says::Resolves) => Spent::Name,
+            _ => Spent::Idle,
+        },
         State::BlockedNet | State::BlockedPoll => {
             let is_for_work = matches!(call, Some("accept" | "accept4"));
             match says.find(|it| matches!(it, Says::Resolves)) {

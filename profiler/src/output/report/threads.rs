@@ -41,12 +41,22 @@ const COLUMNS: [(&str, Belongs); 6] = [
     }),
 ];
 
+/// Columns from this one on are of threads that were asleep.
+const WAITS: usize = 3;
+
 /// One name's threads.
 #[derive(Default)]
 struct Sums {
     name: String,
     by_column: [u64; COLUMNS.len()],
     all: u64,
+}
+
+impl Sums {
+    /// Whether they were asleep for any time.
+    fn waited(&self) -> bool {
+        self.by_column.iter().skip(WAITS).any(|ns| *ns > 0)
+    }
 }
 
 /// The table, and how many names are not in it; `None` where there are no stacks.
@@ -94,13 +104,24 @@ pub(super) fn table(view: &View, position: usize) -> Option<(Table, usize)> {
     }
     let container = &view.summary.containers[position];
     if let Some(moments) = container.views.measured.get::<Moments>() {
+        let longest = |all: &[(String, u64)], name: &str| {
+            let own = all
+                .iter()
+                .filter(|(thread, _)| *thread == name || without_digits(thread) == name);
+            own.map(|(_, ns)| *ns).max().unwrap_or(0)
+        };
+        let said = |ns| match ns {
+            0 => "-".to_owned(),
+            ns => units::duration(ns),
+        };
         table.column("LONGEST RUN", Align::Right, shown(), |it| {
-            let longest = moments.longest.iter();
-            let own = longest
-                .filter(|(thread, _)| *thread == it.name || without_digits(thread) == it.name);
-            own.map(|(_, ns)| *ns)
-                .max()
-                .map_or_else(|| "-".to_owned(), units::duration)
+            said(longest(&moments.longest, &it.name))
+        });
+        table.column("LONGEST WAIT", Align::Right, shown(), |it| {
+            match longest(&moments.longest_waits, &it.name) {
+                0 if it.waited() => "throughout".to_owned(),
+                ns => said(ns),
+            }
         });
     }
     let more = all.len().saturating_sub(MOST);

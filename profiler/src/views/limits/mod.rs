@@ -84,7 +84,7 @@ pub struct Memory {
     pub limit_hits: u64,
     /// How often it was slowed down for being above `high`.
     pub high_hits: u64,
-    /// Workload that were killed because memory was short.
+    /// Processes that were killed because memory was short.
     pub oom_kills: u64,
     /// Pages that were thrown out and soon needed again.
     pub refaults: u64,

@@ -30,11 +30,14 @@ const MOST: usize = 24;
 /// Moments of the threads of a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Moments {
-    /// The longest that a thread of each name ran between two waits, in ns, the longest first.
+    /// The longest that a thread of each name ran between two waits, in ns, the longest first. Where system calls are followed as
+    /// well, a look for events that does not wait ends it, too.
     pub longest: Vec<(String, u64)>,
+    /// The longest wait of threads of each name that ended, in ns, the longest first.
+    pub longest_waits: Vec<(String, u64)>,
     /// Who had the locks that its threads waited for, most time first.
     pub wakers: Vec<Waker>,
-    /// Workload that were killed because memory was short.
+    /// Processes that were killed because memory was short.
     pub oom_kills: u64,
 }
 
@@ -53,7 +56,7 @@ pub struct Waker {
     pub ns: u64,
 }
 
-/// The map was full: a thread's longest stretch is missing.
+/// The map was full: a thread's longest stretch, and its longest wait, are missing.
 const DROPPED: Loss = Loss::OfView(&ViewLoss {
     name: LOSSES[Lost::Longest as usize],
     meaning: None,
@@ -61,15 +64,14 @@ const DROPPED: Loss = Loss::OfView(&ViewLoss {
 
 impl Sums for Moments {
     fn combine(&mut self, other: &Self, op: Op) {
-        let mut longest: BTreeMap<String, u64> =
-            std::mem::take(&mut self.longest).into_iter().collect();
         if op == Op::Add {
             for (thread, ns) in &other.longest {
-                let own = longest.entry(thread.clone()).or_default();
-                *own = (*own).max(*ns);
+                keep_longest(&mut self.longest, thread, *ns);
+            }
+            for (thread, ns) in &other.longest_waits {
+                keep_longest(&mut self.longest_waits, thread, *ns);
             }
         }
-        self.longest = longest.into_iter().collect();
         for theirs in &other.wakers {
             let is_same = |it: &&mut Waker| {
                 (&it.thread, &it.functions, &it.waited_in)
@@ -92,9 +94,11 @@ impl Sums for Moments {
 impl Moments {
     /// Puts its lists in order and cuts them.
     pub fn order(&mut self) {
-        self.longest
-            .sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        self.longest.truncate(MOST);
+        for longest in [&mut self.longest, &mut self.longest_waits] {
+            longest.retain(|(_, ns)| *ns > 0);
+            longest.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            longest.truncate(MOST);
+        }
         self.wakers.retain(|it| it.ns > 0);
         self.wakers
             .sort_by(|a, b| b.ns.cmp(&a.ns).then_with(|| a.cmp(b)));
@@ -102,7 +106,10 @@ impl Moments {
     }
 
     fn is_nothing(&self) -> bool {
-        self.longest.is_empty() && self.wakers.is_empty() && self.oom_kills == 0
+        self.longest.is_empty()
+            && self.longest_waits.is_empty()
+            && self.wakers.is_empty()
+            && self.oom_kills == 0
     }
 }
 
@@ -124,14 +131,18 @@ impl RowView for Moments {
         hooks: |env| Ok(Box::new(MomentsPlan::of(env))),
     });
 
-    type Record = (Vec<(String, u64)>, Vec<Waker>, u64);
+    type Record = ([Vec<(String, u64)>; 2], Vec<Waker>, u64);
 
     fn record(&self) -> Self::Record {
-        (self.longest.clone(), self.wakers.clone(), self.oom_kills)
+        (
+            [self.longest.clone(), self.longest_waits.clone()],
+            self.wakers.clone(),
+            self.oom_kills,
+        )
     }
 
-    fn restore((mut longest, mut wakers, oom_kills): Self::Record, clean: Clean) -> Option<Self> {
-        for (thread, _) in &mut longest {
+    fn restore((mut both, mut wakers, oom_kills): Self::Record, clean: Clean) -> Option<Self> {
+        for (thread, _) in both.iter_mut().flatten() {
             *thread = clean(thread);
         }
         for waker in &mut wakers {
@@ -140,8 +151,10 @@ impl RowView for Moments {
                 *name = clean(name);
             }
         }
+        let [longest, longest_waits] = both;
         Some(Self {
             longest,
+            longest_waits,
             wakers,
             oom_kills,
         })
@@ -191,13 +204,11 @@ impl Running for Run {
             return;
         };
         let mut all: BTreeMap<usize, Moments> = BTreeMap::new();
-        for ((slot, thread), ns) in &raw.longest {
+        for ((slot, thread), longest) in &raw.longest {
             if let Some(owner) = owners.0.get(slot) {
-                let longest = &mut all.entry(*owner).or_default().longest;
-                match longest.iter_mut().find(|(known, _)| known == thread) {
-                    Some((_, known)) => *known = (*known).max(*ns),
-                    None => longest.push((thread.clone(), *ns)),
-                }
+                let moments = all.entry(*owner).or_default();
+                keep_longest(&mut moments.longest, thread, longest.ran_ns);
+                keep_longest(&mut moments.longest_waits, thread, longest.waited_ns);
             }
         }
         for (slot, kills) in &raw.oom_kills {
@@ -222,6 +233,14 @@ impl Running for Run {
 
     fn give(&mut self, _: &mut [Container]) -> Vec<Unavailable> {
         Vec::new()
+    }
+}
+
+/// A thread of this name ran, or waited, for so long.
+fn keep_longest(longest: &mut Vec<(String, u64)>, thread: &str, ns: u64) {
+    match longest.iter_mut().find(|(known, _)| known == thread) {
+        Some((_, known)) => *known = (*known).max(ns),
+        None => longest.push((thread.to_owned(), ns)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use aya::maps::HashMap as Map;
-use ctprof_ebpf::views::moments::abi::LongestKey;
+use ctprof_ebpf::views::moments::abi::{Longest, LongestKey};
 
 use super::Moments;
 use crate::Result;
@@ -16,6 +16,8 @@ use crate::model::{Figures as _, ViewId};
 
 // SAFETY: a record of the border: `#[repr(C)]` integers without padding, so every bit pattern is a value.
 unsafe impl aya::Pod for Plain<LongestKey> {}
+// SAFETY: see above.
+unsafe impl aya::Pod for Plain<Longest> {}
 
 /// Longest name of a thread: the kernel keeps 15 bytes.
 const NAME_CHARS: usize = 16;
@@ -23,7 +25,7 @@ const NAME_CHARS: usize = 16;
 /// What was seen, by slot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RawMoments {
-    pub(super) longest: HashMap<(u32, String), u64>,
+    pub(super) longest: HashMap<(u32, String), Longest>,
     pub(super) oom_kills: HashMap<u32, u64>,
 }
 
@@ -34,7 +36,7 @@ impl Raw for RawMoments {
 }
 
 pub(super) struct Run {
-    longest: Map<Owned, Plain<LongestKey>, u64>,
+    longest: Map<Owned, Plain<LongestKey>, Plain<Longest>>,
     kills: Map<Owned, u32, u64>,
 }
 
@@ -55,13 +57,14 @@ impl Run {
     fn now(&self) -> Result<RawMoments> {
         let mut now = RawMoments::default();
         for entry in &self.longest {
-            let (Plain(key), ns) =
+            let (Plain(key), Plain(longest)) =
                 entry.map_err(|error| failed("read the longest stretches of threads", &error))?;
             let end = key.comm.iter().position(|byte| *byte == 0);
             let name = &key.comm[..end.unwrap_or(key.comm.len())];
             let name = printable(&String::from_utf8_lossy(name), NAME_CHARS);
             let known = now.longest.entry((key.slot, name)).or_default();
-            *known = (*known).max(ns);
+            known.ran_ns = known.ran_ns.max(longest.ran_ns);
+            known.waited_ns = known.waited_ns.max(longest.waited_ns);
         }
         for entry in &self.kills {
             let (slot, kills) = entry.map_err(|error| failed("read who was killed", &error))?;

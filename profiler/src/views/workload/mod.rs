@@ -1,10 +1,12 @@
 //! What the processes of a row are, and whom on the network they wait for.
 //!
 //! - `programs`, `go`: what they run on, how they were told to divide their work
+//! - `addresses`: whose the other ends are
 //! - `sockets`: whom their sockets lead to, and whether an answer is outstanding
 //! - `network`: what their network namespace counts
 //! - `watch`: the thread that looks
 
+mod addresses;
 mod go;
 mod network;
 mod programs;
@@ -19,7 +21,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::watch::Watch;
-use super::recorder::{Prepared, Running, Scope, cgroup_rows};
+use super::recorder::{NOT_IN_PARTS, Prepared, Running, Scope, cgroup_rows};
 use super::{Clean, RowView};
 use crate::host::cgroup::{Hierarchy, is_at_or_below};
 use crate::model::{Container, Figures, Op, Sums, Unavailable, ViewId, units};
@@ -66,12 +68,26 @@ pub enum Waiting {
 pub struct Peer {
     /// Address and port.
     pub address: String,
+    /// Name of the row that has this address, if one has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
     /// What was outstanding.
     pub waiting: Waiting,
     /// In how many looks.
     pub looks: u64,
     /// The longest that an answer had been outstanding when it was looked.
     pub longest_ms: u64,
+}
+
+impl Peer {
+    /// As sentences have it: `db (10.0.0.7:5432)`, or the address alone.
+    #[must_use]
+    pub fn called(&self) -> String {
+        match &self.container {
+            Some(name) => format!("{name} ({})", self.address),
+            None => self.address.clone(),
+        }
+    }
 }
 
 impl Sums for Workload {
@@ -86,7 +102,10 @@ impl Sums for Workload {
             let is_same =
                 |it: &&mut Peer| (&it.address, it.waiting) == (&theirs.address, theirs.waiting);
             match (self.peers.iter_mut().find(is_same), op) {
-                (Some(own), op) => op.on(&mut own.looks, theirs.looks),
+                (Some(own), op) => {
+                    op.on(&mut own.looks, theirs.looks);
+                    own.container = own.container.take().or_else(|| theirs.container.clone());
+                }
                 (None, Op::Add) => self.peers.push(theirs.clone()),
                 (None, Op::Subtract) => {}
             }
@@ -166,6 +185,7 @@ impl RowView for Workload {
         }
         for peer in &mut peers {
             peer.address = clean(&peer.address);
+            peer.container = peer.container.as_deref().map(clean);
         }
         for (address, _) in &mut full {
             *address = clean(address);
@@ -204,12 +224,15 @@ impl RowView for Workload {
                 Waiting::Name => "a name from",
             };
             let share = units::percent(peer.looks, self.looks);
-            format!("{what} {} outstanding in {share} of looks", peer.address)
+            format!("{what} {} outstanding in {share} of looks", peer.called())
         }));
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
     fn prepare(scope: &Scope<'_>) -> Prepared {
+        if scope.is_part {
+            return Err(NOT_IN_PARTS.to_owned());
+        }
         if !scope.stacks {
             return Err("not looked at with --no-stacks: looks cost something".to_owned());
         }
@@ -252,7 +275,18 @@ impl Running for Run {
             }];
         };
         let mut rows: Vec<&mut Container> = cgroup_rows(rows).collect();
-        for (path, processes) in seen {
+        let named = rows.iter().map(|row| &row.identity);
+        let named: Vec<_> = named
+            .map(|it| (it.cgroup.clone(), it.name.clone()))
+            .collect();
+        for (path, mut processes) in seen {
+            for peer in &mut processes.peers {
+                peer.container = peer.container.take().and_then(|of| {
+                    let rows = named.iter().filter(|(row, _)| is_at_or_below(&of, row));
+                    let row = rows.max_by_key(|(row, _)| row.len())?;
+                    Some(row.1.clone())
+                });
+            }
             let owner = rows
                 .iter_mut()
                 .filter(|row| is_at_or_below(&path, &row.identity.cgroup))
@@ -263,7 +297,6 @@ impl Running for Run {
             match row.measured.get_mut::<Workload>() {
                 Some(known) => known.join(&processes),
                 None => {
-                    let mut processes = processes;
                     processes.order();
                     row.measured.insert(processes);
                 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::os::fd::AsFd as _;
 
+use super::addresses::Addresses;
 use super::network::{self, Traffic};
 use super::programs::Program;
 use super::sockets::{self, Kind, Socket};
@@ -42,7 +43,7 @@ const MAX_FILES: usize = 1_024;
 /// Most peers of a cgroup.
 const MAX_PEERS: usize = 64;
 
-/// What the thread has seen, by cgroup.
+/// What the thread has seen, by cgroup. Peers have cgroups for names yet.
 pub(super) type Seen = BTreeMap<String, Workload>;
 
 /// A thread that watches.
@@ -97,6 +98,7 @@ struct Looks {
     traffic: HashMap<PathBuf, (Traffic, Traffic)>,
     /// Namespaces that the processes of a cgroup are in.
     networks: BTreeMap<String, HashSet<PathBuf>>,
+    addresses: Addresses,
     waits: BTreeMap<String, BTreeMap<(SocketAddr, Waiting), Peer>>,
     full: BTreeMap<String, BTreeMap<SocketAddr, u64>>,
     rounds: u64,
@@ -117,6 +119,7 @@ impl Looks {
             bytes: HashMap::new(),
             traffic: HashMap::new(),
             networks: BTreeMap::new(),
+            addresses: Addresses::default(),
             waits: BTreeMap::new(),
             full: BTreeMap::new(),
             rounds: 0,
@@ -198,10 +201,11 @@ impl Looks {
                         let both = self.traffic.entry(network.clone()).or_insert((now, now));
                         both.1 = now;
                     }
-                    self.networks
-                        .entry(path.clone())
-                        .or_default()
-                        .insert(network);
+                    let networks = self.networks.entry(path.clone()).or_default();
+                    if !networks.contains(&network) {
+                        self.addresses.learn(&self.host, *pid, &network);
+                        networks.insert(network);
+                    }
                 }
             }
         }
@@ -233,6 +237,7 @@ impl Looks {
                 };
                 for socket in inodes(&self.host, *pid).filter_map(|inode| all.get(&inode)) {
                     if let Kind::Listens { queued, room } = socket.kind {
+                        self.addresses.listens(&network, socket.local.port(), path);
                         if room > 0 && queued >= room {
                             let full = self.full.entry(path.clone()).or_default();
                             *full.entry(socket.local).or_default() += 1;
@@ -261,6 +266,7 @@ impl Looks {
                 }
                 let peer = peers.entry(key).or_insert_with(|| Peer {
                     address: key.0.to_string(),
+                    container: None,
                     waiting: key.1,
                     looks: 0,
                     longest_ms: 0,
@@ -304,22 +310,31 @@ impl Looks {
             of.read += last.read.saturating_sub(first.read);
             of.written += last.written.saturating_sub(first.written);
         }
-        for (path, networks) in self.networks {
+        let own_networks = self.networks;
+        for (path, networks) in &own_networks {
             let all = networks.iter().filter_map(|it| self.traffic.get(it));
             let rest = all.map(|(first, last)| {
                 let mut rest = *last;
                 rest.combine(first, Op::Subtract);
                 rest
             });
-            seen.entry(path).or_default().traffic = rest.reduce(|mut a, b| {
+            seen.entry(path.clone()).or_default().traffic = rest.reduce(|mut a, b| {
                 a.combine(&b, Op::Add);
                 a.is_hosts |= b.is_hosts;
                 a
             });
         }
         for (path, peers) in self.waits {
-            let of = seen.entry(path).or_default();
-            of.peers = peers.into_values().collect();
+            let from = own_networks.get(&path);
+            let peers = peers.into_iter().map(|((address, _), peer)| {
+                let owner = self.addresses.owner(address, from, &own_networks);
+                Peer {
+                    container: owner.map(str::to_owned),
+                    ..peer
+                }
+            });
+            let of = seen.entry(path.clone()).or_default();
+            of.peers = peers.collect();
             of.peers
                 .sort_by(|a, b| b.looks.cmp(&a.looks).then_with(|| a.cmp(b)));
         }

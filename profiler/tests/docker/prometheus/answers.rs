@@ -9,17 +9,22 @@ use crate::queries::{dashboards, rules};
 const ROWS: [&str; 3] = ["limited", "host", "sleeper"];
 
 /// Panels that are empty where all is well, or where the kernel has no such thing.
-const MAY_BE_EMPTY: [(&str, &str); 4] = [
+const MAY_BE_EMPTY: [(&str, &str); 5] = [
     ("ctprof-agent.json, Lost events", ""),
     ("ctprof-agent.json, Views that this kernel cannot give", ""),
+    (
+        "ctprof-container.json, What is wrong with it (ctprof agent --doctor-every)",
+        "",
+    ),
     ("ctprof-host.json, CPU pressure (PSI)", "psi"),
     ("ctprof-container.json, Pressure (PSI)", "psi"),
 ];
 
 /// Rules that fire only where something is wrong.
-const MAY_BE_SILENT: [&str; 4] = [
+const MAY_BE_SILENT: [&str; 5] = [
     "CtprofRunQueueLatency",
     "CtprofQuotaSoonExhausted",
+    "CtprofFinding",
     "CtprofLosesEvents",
     "CtprofLimitReached",
 ];

@@ -18,12 +18,27 @@ const PROGRAM: &str = include_str!("moments.c");
 /// What the program computes for without a wait.
 const STRETCH_NS: u64 = 200_000_000;
 
+/// How long it sleeps between stretches, and with the lock.
+const PAUSE_NS: u64 = 100_000_000;
+const HELD_NS: u64 = 50_000_000;
+
+/// What one of its threads computes for without a look for events, in stretches of the same length.
+const LOOK_NS: u64 = 40_000_000;
+
 pub(super) fn trials() -> Vec<Trial> {
-    vec![skipping(
-        "moments::of_a_lock_and_a_stretch",
-        of_a_program,
-        || missing_privilege().or_else(|| missing_program("gcc")),
-    )]
+    let needs = || missing_privilege().or_else(|| missing_program("gcc"));
+    vec![
+        skipping(
+            "moments::of_a_lock_and_a_stretch",
+            || of_a_program(&["--moments"], STRETCH_NS),
+            needs,
+        ),
+        skipping(
+            "moments::of_looks_that_do_not_wait",
+            || of_a_program(&["--moments", "--syscalls"], LOOK_NS),
+            needs,
+        ),
+    ]
 }
 
 /// Ends with its owner.
@@ -36,7 +51,8 @@ impl Drop for Running {
     }
 }
 
-fn of_a_program() -> Result {
+/// `look_ns`: how long the thread computes that looks for events meanwhile, as far as these `views` see the looks.
+fn of_a_program(views: &[&str], look_ns: u64) -> Result {
     let cgroup = Cgroup::new("moments")?;
     let (folder, dir) = output()?;
     let flags = &["-O2", "-pthread"];
@@ -45,9 +61,8 @@ fn of_a_program() -> Result {
     let joined = cgroup.enclose(&mut command)?;
     let _running = Running(command.spawn()?);
     drop(joined);
-    let mut ctprof = Ctprof::record(&dir, &["--duration", "120s", "--moments"])
-        .cgroup(&cgroup)
-        .start()?;
+    let options = [&["--duration", "120s"], views].concat();
+    let mut ctprof = Ctprof::record(&dir, &options).cgroup(&cgroup).start()?;
     ctprof.wait_until_attached()?;
     sleep(Duration::from_millis(settle_ms()));
     let recording = ctprof.stop(&dir)?;
@@ -75,12 +90,19 @@ fn of_a_program() -> Result {
     // Two threads wait for it nearly all the time, but for waits that go on at the end.
     let least = recording.seconds()? * 2.0 * 0.7 * 1e9;
     ensure!(all as f64 >= least, "{all} of {least} ns: {moments}");
-    let longest = moments["longest"].as_array().ok_or("no longest")?;
-    let longest = longest.iter().find(|it| it[0] == "runner");
-    let longest = longest.and_then(|it| it[1].as_u64()).ok_or("no runner")?;
-    ensure!(
-        (STRETCH_NS..STRETCH_NS * 5 / 4).contains(&longest),
-        "{longest} ns without a wait, of {STRETCH_NS}"
-    );
+    for (kind, thread, wanted) in [
+        ("longest", "runner", STRETCH_NS),
+        ("longest", "looker", look_ns),
+        ("longest_waits", "runner", PAUSE_NS),
+        ("longest_waits", "holder", HELD_NS),
+    ] {
+        let mut found = moments[kind].as_array().ok_or(kind)?.iter();
+        let found = found.find(|it| it[0] == thread);
+        let found = found.and_then(|it| it[1].as_u64()).ok_or(thread)?;
+        ensure!(
+            (wanted..wanted * 5 / 4).contains(&found),
+            "{kind} of {thread}: {found} ns, of {wanted}"
+        );
+    }
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ctprof::output::pprof::proto::Profile;
 use libtest_mimic::Trial;
 use prost::Message as _;
 
-use crate::harness::agent::Agent;
+use crate::harness::agent::{Agent, container};
 use crate::harness::cgroup::Cgroup;
 use crate::harness::needs::privileged;
 use crate::harness::program::Program;
@@ -19,6 +19,7 @@ pub(super) fn trials() -> Vec<Trial> {
         privileged("on_demand::profiles_side_by_side", profiles),
         privileged("on_demand::profiles_add_up_to_the_time_of_threads", add_up),
         privileged("on_demand::a_client_that_goes_away", client_gone),
+        privileged("on_demand::looks_at_what_is_wrong", looks),
     ]
 }
 
@@ -77,6 +78,44 @@ fn profiles() -> Result {
             "{counted} profiles {outcome}"
         );
     }
+    agent.end()?;
+    Ok(())
+}
+
+/// What is wrong with a container stands in its metrics once it was looked at, and is gone when nothing is any more. Asked for
+/// on demand, it comes with what the kernel counted of the cgroup meanwhile.
+fn looks() -> Result {
+    const LOOK: Duration = Duration::from_secs(10);
+    const EVERY: Duration = Duration::from_secs(30);
+    let cgroup = Cgroup::new("looked-at")?;
+    cgroup.limit(0.2)?;
+    let program = Program::start(Some(&cgroup), &["burn", "--ms", "120000"])?;
+    let agent = Agent::start(&["--doctor-every", "30s"])?;
+    let label = container(cgroup.path());
+    let quota = [label.as_str(), "id=\"quota\"", "severity=\"critical\""];
+    let found = || -> Result<f64> { Ok(agent.scrape()?.sum("ctprof_finding", &quota)) };
+    ensure!(found()? < 0.5, "found before anybody looked");
+    let page = format!("/doctor?cgroup={}&seconds=3&format=json", cgroup.path());
+    let answer: serde_json::Value = serde_json::from_str(&agent.ask(&page, "")?.text())?;
+    let first = &answer["containers"][0]["findings"][0];
+    let said = first.to_string();
+    ensure!(
+        first["id"] == "quota" && first["severity"] == "critical",
+        "{answer}"
+    );
+    for wanted in ["Its quota of 0.2 CPU", "periods (cpu.stat)"] {
+        ensure!(said.contains(wanted), "no {wanted} in {said}");
+    }
+    std::thread::sleep(LOOK);
+    wait_for("a look", || Ok((found()? > 0.5).then_some(())))?;
+    program.kill()?;
+    std::thread::sleep(EVERY);
+    wait_for("another look", || Ok((found()? < 0.5).then_some(())))?;
+    let looked = agent
+        .scrape()?
+        .get("ctprof_last_look_timestamp_seconds", &[])?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+    ensure!((0.0..60.0).contains(&(now - looked)), "{looked} at {now}");
     agent.end()?;
     Ok(())
 }

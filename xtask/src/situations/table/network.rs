@@ -21,8 +21,8 @@ pub(super) const SITUATIONS: &[Situation] = &[
         truth: &[Truth::Cores(0.0, 0.1), Truth::Waits(&["recvmsg"], 0.7)],
         expected: Expected::Finding {
             first: &["network"],
-            evidence: &[r"prices|10\.213\.47\.80", "8080"],
-            advice: &[r"prices|10\.213\.47\.80|peer|there|timeout|time-out|cache"],
+            evidence: &[r"prices \(10\.213\.47\.80:8080\)"],
+            advice: &["ctprof doctor --container prices"],
         },
         changes: &[Change::command("prices", &["/app/api", "-sleep=20ms"])],
         from: From::Work,
@@ -78,13 +78,13 @@ pub(super) const SITUATIONS: &[Situation] = &[
             ),
         ],
         truth: &[
-            Truth::Overflows("upstream", 1.0),
+            Truth::Overflows("upstream", 0.3),
             Truth::Waits(&["poll"], 0.7),
         ],
         expected: Expected::Finding {
             first: &["network"],
-            evidence: &[r"upstream|10\.213\.47\.81", "connect|backlog|SYN"],
-            advice: &["backlog|somaxconn|accept"],
+            evidence: &[r"upstream \(10\.213\.47\.81:8080\)", "backlog"],
+            advice: &["somaxconn"],
         },
         changes: &[Change::command(
             "upstream",

@@ -15,13 +15,10 @@ pub(super) const SITUATIONS: &[Situation] = &[
         expected: Expected::Finding {
             first: &["cpu-bound", "quota"],
             // Debian's Python has no names for functions that are not exported, such as those of regular expressions.
-            evidence: &["sre|validate|Py_"],
+            evidence: &["sre|validate|functions of python3"],
             advice: &["sre_|_sre|regular expression|validate|--cpus"],
         },
-        changes: &[Change::command(
-            "signup",
-            &["/usr/bin/python3", "/app/prefork.py", "4", "good"],
-        )],
+        changes: &[Change::options("signup", &["--cpus=?2"])],
         from: From::Work,
     },
     Situation {

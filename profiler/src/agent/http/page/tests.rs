@@ -41,6 +41,7 @@ fn group(name: &str, runtime: Runtime, seconds: &[(State, f64)]) -> Group {
                 .collect(),
             ..Container::default()
         },
+        findings: Vec::new(),
         delayed_by: Vec::new(),
     }
 }

@@ -133,6 +133,19 @@ pub(super) const METRICS: &[Metric] = &[
         }),
     },
     Metric {
+        name: "ctprof_last_look_timestamp_seconds",
+        help: "When containers were last looked at for what is wrong with them, since 1970; with --doctor-every",
+        kind: Kind::Gauge,
+        unit: "seconds",
+        labels: &[],
+        view: None,
+        source: Source::Agent(|agent, emit| {
+            if let Some(looked) = agent.own.looked {
+                emit(&[], Value::Number(looked.as_secs_f64()));
+            }
+        }),
+    },
+    Metric {
         name: "ctprof_reloads_total",
         help: "Reloads of the configuration; one that failed left the old configuration in place",
         kind: Kind::Counter,

@@ -236,6 +236,22 @@ pub(super) const CGROUP: &[Metric] = &[
             }
         }),
     },
+    Metric {
+        name: "ctprof_finding",
+        help: "1 for each thing that the last look found to be wrong; with --doctor-every",
+        kind: Kind::Gauge,
+        unit: "",
+        labels: &[
+            label("id", "the rule, as docs/doctor.md has it"),
+            label("severity", "`warning`, `critical`"),
+        ],
+        view: None,
+        source: Source::Group(|group, emit| {
+            for (rule, severity) in &group.findings {
+                emit(&[rule, severity], Value::Count(1));
+            }
+        }),
+    },
 ];
 
 fn ledger(group: &Group, emit: impl FnOnce(&Ledger)) {

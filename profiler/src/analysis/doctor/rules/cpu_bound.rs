@@ -2,7 +2,9 @@
 
 use super::Rule;
 use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
-use crate::analysis::doctor::patient::{Group, Patient};
+use crate::analysis::doctor::group::Group;
+use crate::analysis::doctor::patient::Patient;
+use crate::analysis::doctor::unnamed;
 use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
 
@@ -32,64 +34,70 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         (Some(place), None) => format!("It computes, mostly in {}.", place.function),
         (None, _) => "It computes.".to_owned(),
     };
+    let (nameless, names) = unnamed::of(patient)
+        .map(|it| (it.evidence, it.advice))
+        .unzip();
     let part = place
         .as_ref()
         .map_or(0.0, |it| it.ns as f64 / it.of_ns.max(1) as f64);
     let speedup = 1.0 / (1.0 - part / 2.0);
-    Some(
-        Finding::new(RULE.id, Severity::Info, title)
-            .about(ns, share)
-            .sure(Confidence::Certain)
-            .shown_by([
-                format!(
-                    "ran for {}, {used:.2} CPUs of {} (ledger)",
-                    units::duration(ns),
-                    patient.cpus_allowed()
-                ),
-                format!(
-                    "{} of it in the kernel",
-                    units::percent(
-                        patient
-                            .row
-                            .time_ns
-                            .get(&crate::model::State::OnCpuKernel)
-                            .copied()
-                            .unwrap_or(0),
-                        ns
-                    )
-                ),
-            ])
-            .shown_by(
-                patient
-                    .mostly(is_meant)
-                    .map(|words| format!("by the program's functions: {words}")),
-            )
-            .shown_by(
-                inner
-                    .filter(|inner| {
-                        place
-                            .as_ref()
-                            .is_none_or(|it| it.function != inner.function)
-                    })
-                    .map(|it| format!("innermost: {}", it.words())),
-            )
-            .advising(place.as_ref().map(|place| {
-                format!(
-                    "make {} cheaper: it has {} of the CPU time",
-                    place.function,
-                    units::percent(place.ns, place.of_ns)
-                )
-            }))
-            .advising(
-                whole
-                    .filter(|_| patient.cpus_allowed() > 1)
-                    .map(|group| format!("divide the work of thread {} among several", group.name)),
-            )
-            .gaining(
-                format!("{speedup:.1} times as much work a second if that took half as long"),
-                None,
+    let finding = Finding::new(RULE.id, Severity::Info, title)
+        .about(ns, share)
+        .sure(Confidence::Certain)
+        .shown_by([
+            format!(
+                "ran for {}, {used:.2} CPUs of {} (ledger)",
+                units::duration(ns),
+                patient.cpus_allowed()
             ),
-    )
+            format!(
+                "{} of it in the kernel",
+                units::percent(
+                    patient
+                        .row
+                        .time_ns
+                        .get(&crate::model::State::OnCpuKernel)
+                        .copied()
+                        .unwrap_or(0),
+                    ns
+                )
+            ),
+        ])
+        .shown_by(
+            patient
+                .mostly(is_meant)
+                .map(|words| format!("by the program's functions: {words}")),
+        )
+        .shown_by(
+            inner
+                .filter(|inner| {
+                    place
+                        .as_ref()
+                        .is_none_or(|it| it.function != inner.function)
+                })
+                .map(|it| format!("innermost: {}", it.words())),
+        )
+        .shown_by(nameless)
+        .advising(place.as_ref().map(|place| {
+            format!(
+                "make {} cheaper: it has {} of the CPU time",
+                place.function,
+                units::percent(place.ns, place.of_ns)
+            )
+        }))
+        .advising(
+            whole
+                .filter(|_| patient.cpus_allowed() > 1)
+                .map(|group| format!("divide the work of thread {} among several", group.name)),
+        )
+        .advising(names);
+    Some(match place {
+        Some(_) => finding.gaining(
+            format!("{speedup:.1} times as much work a second if that took half as long"),
+            None,
+        ),
+        None => finding,
+    })
 }
 
 /// One thread that runs nearly all the time.

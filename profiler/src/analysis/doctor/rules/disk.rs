@@ -123,6 +123,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             .about(ns, share)
             .sure(Confidence::Certain)
             .shown_by(evidence)
+            .shown_by(patient.pressure(|it| it.io, "io.pressure"))
             .advising(advice)
             .gaining(
                 format!("up to {speedup:.1} times as much work a second without these waits"),

@@ -28,7 +28,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let processes = patient.workload();
     let peers = processes.map_or(&[][..], |it| &it.peers).iter();
     let servers: Vec<_> = peers.filter(|it| it.waiting == Waiting::Name).collect();
-    let server = servers.first().map(|it| it.address.clone());
+    let server = servers.first().map(|it| it.called());
     let looks = processes.map_or(0, |it| it.looks);
     let is_meant = |_: &crate::model::Stack, spent| spent == Spent::Name;
     let whom = server.as_ref().map_or_else(
@@ -39,7 +39,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         Finding::new(RULE.id, severity, format!("It waits for {whom}."))
             .about(ns, share)
             .sure(Confidence::Certain)
-            .shown_by(servers.iter().map(|it| format!("a question to {} was outstanding in {} of {looks} looks at its sockets", it.address, it.looks)))
+            .shown_by(servers.iter().map(|it| format!("a question to {} was outstanding in {} of {looks} looks at its sockets", it.called(), it.looks)))
             .shown_by((patient.ns(Spent::Name) > 0).then(|| format!("threads waited {} for names (ledger)", units::duration(patient.ns(Spent::Name)))))
             .shown_by(patient.mostly(is_meant).map(|words| format!("asked for {words}")))
             .advising([

@@ -2,7 +2,9 @@
 
 use super::Rule;
 use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
-use crate::analysis::doctor::patient::{Group, Patient};
+use crate::analysis::doctor::group::Group;
+use crate::analysis::doctor::patient::Patient;
+use crate::analysis::doctor::unnamed;
 use crate::analysis::doctor::waits::Spent;
 use crate::analysis::threads::without_digits;
 use crate::model::units;
@@ -30,8 +32,8 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     let mean_ns = runs_ns / polls.max(1);
     let longest = patient.moments().map_or(&[][..], |it| &it.longest).iter();
     let longest = longest.filter(|(thread, _)| without_digits(thread) == busiest.name);
-    // A stretch without a wait is one without a look where nearly all looks wait.
-    let longest = longest.filter(|_| busiest.polls >= polls / 10 * 9);
+    // A stretch without a wait is one without a look only where looks were seen that do not wait, unless all are short.
+    let longest = longest.filter(|_| looks > 0 || mean_ns >= SLOW_NS / 10);
     let longest_ns = longest.map(|(_, ns)| *ns).max().unwrap_or(0);
     let stretch_ns = mean_ns.max(longest_ns);
     if runs_ns < patient.window_ns / 20 || stretch_ns < SLOW_NS || !is_single(patient, busiest) {
@@ -86,20 +88,23 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             ])
             .shown_by((longest_ns > 0).then(|| {
                 format!(
-                    "the longest stretch without a wait took {}",
+                    "the longest stretch without a {} took {}",
+                    if looks > 0 { "look" } else { "wait" },
                     units::duration(longest_ns)
                 )
             }))
             .shown_by(patient.mostly(is_meant).map(|words| format!("ran {words}")))
             .advising([how.to_owned()])
-            .advising(is_node.then(|| {
-                "node --perf-basic-prof names the functions of scripts in flame graphs".to_owned()
-            }))
+            .advising(unnamed::of(patient).map(|it| it.advice))
             .gaining(
-                format!(
-                    "an event waits {} less, half of a stretch, on average",
-                    units::duration(mean_ns / 2)
-                ),
+                if longest_ns > mean_ns {
+                    format!("an event waits up to {} less", units::duration(longest_ns))
+                } else {
+                    format!(
+                        "an event waits {} less, half of a stretch, on average",
+                        units::duration(mean_ns / 2)
+                    )
+                },
                 None,
             ),
     )

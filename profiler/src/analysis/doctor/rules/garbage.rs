@@ -3,7 +3,8 @@
 use super::Rule;
 use crate::analysis::doctor::advice;
 use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
-use crate::analysis::doctor::patient::{Group, Patient};
+use crate::analysis::doctor::group::Group;
+use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
 use crate::views::workload::{Language, Program};

@@ -1,7 +1,7 @@
 //! The host has too few CPUs for all that want them, or its hypervisor takes them.
 
 use super::Rule;
-use crate::analysis::doctor::finding::{Finding, Severity};
+use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::analysis::summary::CulpritKind;
@@ -12,6 +12,13 @@ pub(super) const RULE: Rule = Rule {
     about: "the host has fewer CPUs than all of its containers want",
     when: "it waits for a CPU for 25% of the time that it could run, the CPUs are 90% busy, and nobody has half of them",
     judge,
+};
+
+pub(super) const STOLEN: Rule = Rule {
+    id: "host",
+    about: "the hypervisor, or interrupts, take the host's CPUs away from all threads",
+    when: "5% of the host's CPU time is stolen, or 20% of it goes to interrupts, while it runs for 5% of the window; critical from 20% stolen on",
+    judge: judge_stolen,
 };
 
 fn judge(patient: &Patient<'_>) -> Option<Finding> {
@@ -67,6 +74,55 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
                 names.join(", ")
             ),
         ])
+        .shown_by(patient.pressure(|it| it.cpu, "cpu.pressure"))
         .advising(["fewer containers on this host, or more CPUs".to_owned()]),
+    )
+}
+
+fn judge_stolen(patient: &Patient<'_>) -> Option<Finding> {
+    let stolen = patient.stolen?;
+    let capacity_ns = patient.window_ns.saturating_mul(patient.cpus).max(1);
+    let part = |ns: u64| ns as f64 / capacity_ns as f64;
+    let (steal, interrupts) = (part(stolen.hypervisor_ns), part(stolen.interrupts_ns));
+    if patient.ns(Spent::Runs) < patient.window_ns / 20 || steal < 0.05 && interrupts < 0.2 {
+        return None;
+    }
+    let severity = if steal >= 0.2 {
+        Severity::Critical
+    } else {
+        Severity::Warning
+    };
+    let (ns, title, advice) = if steal >= 0.05 {
+        (
+            stolen.hypervisor_ns,
+            "The hypervisor takes {} of the host's CPU time for other machines.",
+            "a machine whose CPUs are its own, or another type of instance: burstable ones are stopped when their credit is used up",
+        )
+    } else {
+        (
+            stolen.interrupts_ns,
+            "Interrupts take {} of the host's CPU time.",
+            "see which: /proc/interrupts, /proc/softirqs; of a network, spread them over the CPUs (RSS, RPS), or away from those of this container (smp_affinity)",
+        )
+    };
+    let taken = units::percent(ns, capacity_ns);
+    Some(
+        Finding::new(RULE.id, severity, title.replace("{}", &taken))
+            .about(ns, part(ns))
+            .sure(Confidence::Certain)
+            .shown_by([format!(
+                "{} of {} of all CPUs stolen, {} in interrupts (/proc/stat); it counts as time on the CPU of whoever was there",
+                units::duration(stolen.hypervisor_ns),
+                units::duration(capacity_ns),
+                units::duration(stolen.interrupts_ns)
+            )])
+            .advising([advice.to_owned()])
+            .gaining(
+                format!(
+                    "up to {:.1} times as much work a second",
+                    1.0 / (1.0 - part(ns)).max(0.05)
+                ),
+                None,
+            ),
     )
 }

@@ -5,6 +5,7 @@ use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
+use crate::views::workload::Language;
 
 pub(super) const RULE: Rule = Rule {
     id: "idle",
@@ -19,15 +20,34 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         return None;
     }
     let threads = patient.row.threads.unwrap_or(0);
+    let programs = patient.workload().map_or(&[][..], |it| &it.programs);
+    let is_go = programs.iter().any(|it| it.language == Language::Go);
+    let title = if is_go {
+        "Its threads wait for work."
+    } else {
+        "It waits for work."
+    };
+    let finding = Finding::new(RULE.id, Severity::Info, title.to_owned());
+    let sure = if is_go {
+        Confidence::Possible
+    } else {
+        Confidence::Likely
+    };
     Some(
-        Finding::new(RULE.id, Severity::Info, "It waits for work.".to_owned())
+        finding
             .about(patient.ns(Spent::Idle), 0.0)
-            .sure(Confidence::Likely)
+            .sure(sure)
             .shown_by([format!(
-                "{} was active for {} of {} (ledger)",
+                "{} ran or had something to wait for in {} of {} (ledger)",
                 units::counted(threads, "thread"),
                 units::duration(active),
                 units::duration(patient.window_ns)
-            )]),
+            )])
+            .shown_by(is_go.then(|| GOROUTINES.to_owned()))
+            .advising(is_go.then(|| ASK_GO.to_owned())),
     )
 }
+
+/// What threads do not say of a program that schedules by itself.
+const GOROUTINES: &str = "goroutines that wait for each other (a mutex, a channel, a timer) hold no thread: of those, nothing is known here";
+const ASK_GO: &str = "if it is slow all the same: /debug/pprof/goroutine?debug=2 of net/http/pprof says where goroutines wait, the mutex profile (runtime.SetMutexProfileFraction) for how long";

@@ -4,7 +4,7 @@ use super::Rule;
 use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
-use crate::analysis::isolation::{Layer, Payer};
+use crate::analysis::isolation::{Layer, LayerTime, Payer};
 use crate::model::units;
 
 pub(super) const RULE: Rule = Rule {
@@ -67,10 +67,32 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             "by the kernel's functions in {} of samples on the CPU (docs/isolation.md)",
             units::duration(tax.sampled_ns)
         )])
+        .shown_by(of_network(patient, layers()))
         .advising(change.map(str::to_owned))
         .gaining(
             format!("{speedup:.2} times as much work for the same CPU time outside a container"),
             Some(speedup),
         ),
     )
+}
+
+/// What the virtual network of a container costs that has one and uses it: people who ask want to hear that it is little, too.
+fn of_network<'t>(
+    patient: &Patient<'_>,
+    mut layers: impl Iterator<Item = &'t LayerTime>,
+) -> Option<String> {
+    let traffic = patient.workload()?.traffic?;
+    if traffic.is_hosts || traffic.sent < 100 {
+        return None;
+    }
+    let tax = patient.summary.isolation.as_ref()?;
+    let ns = layers
+        .find(|it| it.layer == Layer::Network)
+        .map_or(0, |it| it.ns);
+    (ns.saturating_mul(100) < tax.sampled_ns).then(|| {
+        format!(
+            "its virtual network (bridge, veth) costs it {}: the host's network would bring nothing",
+            units::percent(ns, tax.sampled_ns)
+        )
+    })
 }

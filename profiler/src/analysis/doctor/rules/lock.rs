@@ -6,6 +6,7 @@ use crate::analysis::doctor::frames::{called, own};
 use crate::analysis::doctor::patient::{Patient, Place};
 use crate::analysis::doctor::waits::{self, Says, Spent};
 use crate::model::units;
+use crate::views::limits::Quota;
 
 pub(super) const RULE: Rule = Rule {
     id: "lock",
@@ -31,20 +32,21 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         Severity::Warning
     };
     let is_meant = |_: &crate::model::Stack, spent| spent == Spent::Lock;
-    let is_gil = patient
-        .stacks(is_meant)
-        .any(|stack| patient.frames.has(stack, "take_gil"));
+    let runtimes = RUNTIMES.iter().find(|it| {
+        let begins = |stack| {
+            patient
+                .frames
+                .any(stack, |name| name.starts_with(it.begins))
+        };
+        patient.stacks(is_meant).any(begins)
+    });
     let waits = patient
         .groups
         .iter()
         .map(|it| it.waits[Spent::Lock as usize]);
     let times = waits.fold(0, u64::saturating_add);
     let place = patient.function(is_meant);
-    let what = if is_gil {
-        "Python's global interpreter lock"
-    } else {
-        "a lock"
-    };
+    let what = runtimes.map_or("a lock", |it| it.lock);
     let title = match (&place, &holder) {
         (
             Some(place),
@@ -70,9 +72,9 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             units::percent(it.ns, it.of_ns)
         )
     });
-    let advice = match (&place, is_gil) {
-        (_, true) => vec!["processes in place of threads (multiprocessing, more workers), or code that releases the lock while it computes".to_owned()],
-        (Some(place), false) => {
+    let advice = match (&place, runtimes) {
+        (_, Some(runtime)) => runtime.advice.iter().map(|&it| it.to_owned()).collect(),
+        (Some(place), None) => {
             let holds = holder.as_ref().and_then(|it| it.function.clone());
             let holds = holds.filter(|it| *it != place.function);
             let who = holds.map_or(String::new(), |it| format!("let {it} "));
@@ -85,7 +87,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
                 place.function
             )]
         }
-        (None, false) => vec!["hold the lock for less, or have a lock for each part of the data".to_owned()],
+        (None, None) => vec![LESS.to_owned()],
     };
     Some(
         Finding::new(RULE.id, severity, title)
@@ -106,19 +108,70 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             .advising(advice)
             .gaining(
                 format!(
-                    "up to {:.1} times as much work a second, as far as CPUs allow",
-                    1.0 / (1.0 - share).max(0.02)
+                    "up to {:.1} times as much work a second",
+                    speedup(patient, share)
                 ),
                 None,
             ),
     )
 }
 
+/// How many times as much it can do when nobody waits for the lock: all of the time that it waited is work, if CPUs and its quota
+/// let it run for so much longer.
+fn speedup(patient: &Patient<'_>, share: f64) -> f64 {
+    let quota = patient.limits().and_then(|it| it.cpu.quota.as_ref());
+    let quota = quota.map_or(f64::INFINITY, Quota::cores);
+    let cpus = (patient.cpus_allowed() as f64).min(quota);
+    let by_cpus = cpus / patient.used_cores().max(0.01);
+    (1.0 / (1.0 - share).max(0.02)).min(by_cpus).max(1.0)
+}
+
+/// What to do where nothing else is known.
+const LESS: &str = "hold the lock for less, or have a lock for each part of the data";
+
+/// A lock that a language has of its own.
+struct Runtime {
+    /// How a function begins that takes it.
+    begins: &'static str,
+    lock: &'static str,
+    advice: &'static [&'static str],
+}
+
+const RUNTIMES: &[Runtime] = &[
+    Runtime {
+        begins: "take_gil",
+        lock: "Python's global interpreter lock",
+        advice: &[
+            "processes in place of threads (multiprocessing, more workers), or code that releases the lock while it computes",
+        ],
+    },
+    Runtime {
+        begins: "ObjectMonitor::",
+        lock: "a Java monitor (synchronized)",
+        advice: &[
+            LESS,
+            "jcmd PID Thread.print says which: threads that are \"waiting to lock\" it, and where the one is that \"locked\" it",
+        ],
+    },
+    Runtime {
+        begins: "gvl_acquire",
+        lock: RUBY,
+        advice: &[FOR_RUBY],
+    },
+    Runtime {
+        begins: "thread_sched_",
+        lock: RUBY,
+        advice: &[FOR_RUBY],
+    },
+];
+
+const RUBY: &str = "Ruby's global VM lock";
+const FOR_RUBY: &str = "more worker processes with fewer threads each, or Ractors: one thread of a process runs Ruby at a time";
+
 /// Whether somebody who waits in these functions, the innermost first, waits for a lock, and not for work.
 fn is_for_lock(functions: &[String]) -> bool {
-    let mut says = functions.iter().filter_map(|name| waits::function(name));
-    let is_lock = says.find(|it| *it != Says::Collects) == Some(Says::Lock);
-    is_lock && says.all(|it| it != Says::Condition)
+    let says = functions.iter().filter_map(|name| waits::function(name));
+    waits::waited_for(says) == Some(Says::Lock)
 }
 
 /// Who had the lock, and what that thread did meanwhile.

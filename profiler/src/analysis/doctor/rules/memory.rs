@@ -73,6 +73,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             format!("{} at the limit, {} pages needed again, {} major faults (memory.events, memory.stat)", units::counted(memory.limit_hits + memory.high_hits, "time"), units::count(memory.refaults), units::count(memory.major_faults)),
             format!("waited {} for pages and disks, and spent {} making room (ledger, samples)", units::duration(waited_ns), units::duration(reclaim_ns)),
         ])
+        .shown_by(patient.pressure(|it| it.memory, "memory.pressure"))
         .shown_by(where_waited.map(|words| format!("mostly {words}")))
         .advising([advice::memory_limit(patient, wanted)])
         .gaining(

@@ -48,6 +48,7 @@ pub const ALL: &[Rule] = &[
     garbage::RULE,
     neighbour::RULE,
     host::RULE,
+    host::STOLEN,
     lock::RULE,
     disk::RULE,
     network::RULE,

@@ -5,7 +5,7 @@ use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::Patient;
 use crate::analysis::doctor::waits::Spent;
 use crate::model::units;
-use crate::views::workload::{Peer, Waiting};
+use crate::views::workload::{Peer, Waiting, Workload};
 
 pub(super) const RULE: Rule = Rule {
     id: "network",
@@ -47,7 +47,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         _ if is_slow => Severity::Warning,
         _ => Severity::Info,
     };
-    let whom = worst.map_or_else(|| "a peer".to_owned(), |it| it.address.clone());
+    let whom = worst.map_or_else(|| "a peer".to_owned(), Peer::called);
     let title = match worst.map(|it| it.waiting) {
         Some(Waiting::Connection) => format!("It waits for {whom} to take its connection."),
         Some(_) => format!("It waits for answers of {whom}."),
@@ -85,10 +85,28 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         )],
         None => vec!["ctprof doctor looks at its sockets, and says which".to_owned()],
         _ => vec![
-            format!("look at {whom}: ctprof doctor on its container says why it is slow"),
+            match worst.and_then(|it| it.container.as_ref()) {
+                Some(name) => {
+                    let kind = if name.starts_with('/') {
+                        "--cgroup"
+                    } else {
+                        "--container"
+                    };
+                    format!("ctprof doctor {kind} {name} says why that is slow")
+                }
+                None => {
+                    format!("look at {whom}: ctprof doctor on its container says why it is slow")
+                }
+            },
             "ask it for several things at once, or keep what it answered".to_owned(),
         ],
     };
+    let mut advice = advice;
+    let crowded = worst.and_then(|it| crowded(patient, it));
+    if let Some(crowded) = &crowded {
+        advice.insert(0, format!("a larger backlog in {whom}'s call of listen(), net.core.somaxconn at least as large, and connections accepted sooner"));
+        evidence.push(crowded.clone());
+    }
     let speedup = 1.0 / (1.0 - share).max(0.02);
     Some(
         Finding::new(RULE.id, severity, title)
@@ -107,6 +125,30 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     )
 }
 
+/// What says that a peer does not accept connections as fast as they come. The kernel answers for it, so that a connection
+/// may be there from here, and what is sent on it is sent again and again.
+fn crowded(patient: &Patient<'_>, peer: &Peer) -> Option<String> {
+    let name = peer.container.as_ref()?;
+    let owner = patient.all.iter().find(|it| it.name == *name)?;
+    let theirs = owner.views.measured.get::<Workload>()?;
+    let port = peer.address.rsplit(':').next()?;
+    let is_meant = |at: &str| at.rsplit(':').next() == Some(port);
+    let full = theirs.full.iter().find(|(at, _)| is_meant(at));
+    if let Some((at, looks)) = full.filter(|(_, looks)| looks * 10 >= theirs.looks) {
+        return Some(format!(
+            "the queue (backlog) of its listener {at} was full in {looks} of {} looks",
+            theirs.looks
+        ));
+    }
+    let overflows = theirs.traffic.filter(|it| !it.is_hosts)?.overflows;
+    (overflows >= 3).then(|| {
+        format!(
+            "{} connections found a queue (backlog) of {name} full (ListenOverflows)",
+            units::count(overflows)
+        )
+    })
+}
+
 fn words(peer: &Peer, looks: u64) -> String {
     let what = match peer.waiting {
         Waiting::Connection => "a connection to",
@@ -122,7 +164,8 @@ fn words(peer: &Peer, looks: u64) -> String {
     };
     format!(
         "{what} {} was outstanding in {} of {looks} looks at its sockets{longest}",
-        peer.address, peer.looks
+        peer.called(),
+        peer.looks
     )
 }
 

@@ -4,7 +4,9 @@ use super::Rule;
 use crate::analysis::doctor::advice;
 use crate::analysis::doctor::finding::{Confidence, Finding, Severity};
 use crate::analysis::doctor::patient::Patient;
+use crate::analysis::doctor::unnamed;
 use crate::analysis::doctor::waits::Spent;
+use crate::analysis::summary::CulpritKind;
 use crate::model::units;
 use crate::views::limits::Quota;
 
@@ -14,6 +16,9 @@ pub(super) const RULE: Rule = Rule {
     when: "it stopped them for 1% of the time that they could have run; a warning where stops are 5% of stops and running together, critical from 25% on",
     judge,
 };
+
+/// Part of the quota below which something else than the quota sets the pace.
+const PACED: f64 = 0.8;
 
 /// Room above what was wanted.
 const ROOM: f64 = 1.1;
@@ -54,11 +59,13 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     );
     let wanted = wanted(patient);
     let speedup = speedup(patient);
+    // Stopped in bursts, with quota left over on the whole: whether more of them come is up to who sends the work.
+    let is_paced = cores.is_some_and(|cores| patient.used_cores() < cores * PACED);
     let mut advice = vec![advice::cpu_limit(patient, wanted)];
     if let Some(quota) = quota
         && quota.is_own
         && quota.burst_us == 0
-        && cores.is_some_and(|cores| patient.used_cores() < cores * 0.7)
+        && is_paced
     {
         advice.push(format!(
             "or let it save up CPU time for its bursts: cpu.max.burst (v1: cpu.cfs_burst_us) of {} us",
@@ -71,13 +78,18 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             .sure(Confidence::Certain)
             .shown_by(evidence(patient, ns, runnable_ns))
             .advising(advice)
-            .gaining(
-                format!(
-                    "up to {speedup:.1} times as much work a second, or work done that much sooner"
-                ),
-                Some(speedup),
-            ),
+            .gaining(gain(speedup, is_paced), (!is_paced).then_some(speedup)),
     )
+}
+
+fn gain(speedup: f64, is_paced: bool) -> String {
+    if is_paced {
+        format!(
+            "work done up to {speedup:.1} times as soon; as much of it as comes, for the quota is not used up on the whole"
+        )
+    } else {
+        format!("up to {speedup:.1} times as much work a second, or work done that much sooner")
+    }
 }
 
 fn evidence(patient: &Patient<'_>, ns: u64, runnable_ns: u64) -> Vec<String> {
@@ -101,7 +113,10 @@ fn evidence(patient: &Patient<'_>, ns: u64, runnable_ns: u64) -> Vec<String> {
     all.extend(longest.map(|ns| format!("longest stop of a thread {}", units::duration(ns))));
     let burnt = patient.mostly(|stack, _| stack.burnt_quota);
     let burnt = burnt.or_else(|| patient.mostly(|_, spent| spent == Spent::Runs));
-    all.extend(burnt.map(|words| format!("it was used up {words}")));
+    all.extend(match burnt {
+        Some(words) => Some(format!("it was used up {words}")),
+        None => unnamed::of(patient).map(|it| it.evidence),
+    });
     all
 }
 
@@ -114,30 +129,35 @@ fn wanted(patient: &Patient<'_>) -> f64 {
 
 /// Threads that could run, on average over the periods in which it was at work.
 fn demand(patient: &Patient<'_>) -> f64 {
+    patient.runnable_ns() as f64 / busy_ns(patient).max(1) as f64
+}
+
+/// Time in periods in which it was at work.
+fn busy_ns(patient: &Patient<'_>) -> u64 {
     let period_ns = patient
         .limits()
         .and_then(|it| it.cpu.quota.as_ref())
         .map_or(100_000_000, |it| it.period_us.saturating_mul(1000));
-    let busy_ns = match patient.row.cfs {
+    match patient.row.cfs {
         Some(cfs) if cfs.periods > 0 => {
             cfs.periods.saturating_mul(period_ns).min(patient.window_ns)
         }
         _ => patient.window_ns,
-    };
-    patient.runnable_ns() as f64 / busy_ns.max(1) as f64
+    }
 }
 
-/// How much sooner work is done without the stops, if it may use the CPUs that it may run on.
+/// How much sooner work is done without the stops: by as many CPUs as its threads want, and it may use, in place of those
+/// that it had while it was at work. What it waited for others goes on.
 fn speedup(patient: &Patient<'_>) -> f64 {
+    let delays = patient.summary.delayed_by.iter().flatten();
+    let own = delays.filter(|it| it.kind == CulpritKind::Siblings);
+    let by_own = own.fold(0_u64, |sum, it| sum.saturating_add(it.ns));
+    let queued = patient.ns(Spent::Queues);
+    let by_others = queued.saturating_sub(by_own);
     let used = patient.ns(Spent::Runs).max(1) as f64;
-    let unstopped = (patient
-        .runnable_ns()
-        .saturating_sub(patient.ns(Spent::Queues))) as f64
-        / used;
-    let demand = demand(patient).max(0.01);
-    let cores = patient.cpus_allowed() as f64;
-    // What it cannot have at once takes its turn.
-    (unstopped * (cores / demand).min(1.0)).max(1.0)
+    let wanted = patient.runnable_ns().saturating_sub(by_others) as f64;
+    let at_most = (patient.cpus_allowed() * busy_ns(patient)) as f64;
+    (wanted.min(at_most) / used).max(1.0)
 }
 
 fn real_time(ns: u64, part: f64, severity: Severity) -> Finding {

@@ -1,4 +1,4 @@
-//! Workload that live for a moment.
+//! Processes that live for a moment.
 
 use std::collections::{HashMap, HashSet};
 

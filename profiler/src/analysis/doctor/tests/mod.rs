@@ -1,16 +1,19 @@
 //! What each rule finds, and what it does not.
 //!
 //! - `resources`: quotas, CPUs, memory
-//! - `waits`: locks, disks, peers, events, and what it does by itself
+//! - `waits`: locks, disks, peers, events
+//! - `itself`: what it does by itself
 
+mod itself;
 mod resources;
 mod waits;
 
-use super::Severity;
 use super::made::{Made, SECOND};
+use super::{Confidence, Severity};
 use crate::model::{Culprit, State};
 use crate::views::limits::{Cpu, Disk, Limits, Memory, Quota, Weight};
 use crate::views::moments::{Moments, Waker};
+use crate::views::psi::{Psi, Stall};
 use crate::views::syscalls::{Syscall, Syscalls};
 use crate::views::workload::{Language, Peer, Program, Traffic, Waiting, Workload};
 
@@ -61,6 +64,7 @@ fn workload(programs: Vec<Program>, peers: &[(&str, Waiting, u64, u64)]) -> Work
         .iter()
         .map(|(address, waiting, looks, longest_ms)| Peer {
             address: (*address).to_owned(),
+            container: None,
             waiting: *waiting,
             looks: *looks,
             longest_ms: *longest_ms,

@@ -23,6 +23,20 @@ fn a_quota_says_what_would_do() {
     assert!(first.evidence.iter().any(|it| it.contains("render()")));
     let speedup = first.gain.as_ref().and_then(|it| it.speedup).unwrap();
     assert!((speedup - 4.0).abs() < 0.1, "{speedup}");
+    // Stopped in bursts, but with quota to spare: no more work would come, only sooner.
+    let bursts = Made::new()
+        .runs("worker-1", &["render", "main"], 3 * SECOND)
+        .stack(
+            "worker-1",
+            (State::Throttled, ""),
+            &["render", "main"],
+            (40, 3 * SECOND),
+        )
+        .periods(40, 100)
+        .with(quota(50_000, true));
+    let gain = bursts.finding("quota").unwrap().gain.unwrap();
+    assert!(gain.text.contains("2.0 times as soon"), "{}", gain.text);
+    assert_eq!(gain.speedup, None);
     // The one above is the one to change.
     let above = throttled()
         .with(quota(50_000, false))
@@ -126,6 +140,18 @@ fn pages_that_come_back_are_the_limits_doing() {
         ("memory-limit", Severity::Critical)
     );
     assert!(found[0].evidence.iter().any(|it| it.contains("scan()")));
+    // What the kernel says of it itself.
+    let pressure = Psi {
+        memory: Some(Stall {
+            some_ns: 3 * SECOND,
+            full_ns: SECOND,
+        }),
+        ..Psi::default()
+    };
+    let squeezed = made().with(memory(tight.clone())).with(pressure);
+    let found = squeezed.finding("memory-limit").unwrap();
+    let said = "memory.pressure: some 30.0%, full 10.0% of the time";
+    assert!(found.evidence.iter().any(|it| it == said));
     // A cache that is full of pages that nobody needs again.
     let full = Memory {
         refaults: 3,
@@ -255,4 +281,31 @@ fn a_host_that_is_too_small() {
     let found = made(15 * SECOND).finding("host").unwrap();
     assert!(found.title.contains("2 CPUs"), "{}", found.title);
     assert_eq!(made(5 * SECOND).finding("host"), None);
+}
+
+#[test]
+fn a_hypervisor_that_takes_the_cpus() {
+    let made = |hypervisor_ns, interrupts_ns| {
+        Made::new()
+            .runs("app", &["render", "main"], 5 * SECOND)
+            .stolen(hypervisor_ns, interrupts_ns)
+            .finding("host")
+    };
+    // Of ten seconds on two CPUs.
+    assert_eq!(made(SECOND / 2, SECOND), None);
+    let found = made(2 * SECOND, 0).unwrap();
+    assert_eq!(
+        (found.severity, found.title.as_str()),
+        (
+            Severity::Warning,
+            "The hypervisor takes 10.0% of the host's CPU time for other machines."
+        )
+    );
+    let found = made(5 * SECOND, 0).unwrap();
+    assert_eq!(found.severity, Severity::Critical);
+    let found = made(0, 5 * SECOND).unwrap();
+    assert!(found.title.starts_with("Interrupts take 25.0%"));
+    // Who does nothing misses nothing.
+    let idle = Made::new().stolen(5 * SECOND, 0).finding("host");
+    assert_eq!(idle, None);
 }

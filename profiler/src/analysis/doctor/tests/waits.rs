@@ -1,4 +1,4 @@
-//! Rules about waits, and about what a container does by itself.
+//! Rules about waits.
 
 use super::*;
 
@@ -69,6 +69,49 @@ fn a_lock_has_a_holder() {
     assert_eq!(herd.finding("lock"), None);
 }
 
+/// Runtimes build theirs from conditions.
+#[test]
+fn locks_of_runtimes_are_locks() {
+    let asleep = ["__futex_wait@libc.so.6", "pthread_cond_wait@libc.so.6"];
+    let waits = |outer: &[&str]| {
+        Made::new()
+            .stack("w-1", LOCK, &[&asleep[..], outer].concat(), (99, SECOND))
+            .runs("w-2", &["work", "serve"], SECOND)
+            .finding("lock")
+    };
+    let java = [
+        "os::PlatformEvent::park@libjvm.so",
+        "ObjectMonitor::EnterI@libjvm.so",
+        "ObjectMonitor::enter@libjvm.so",
+        "SharedRuntime::complete_monitor_locking_C@libjvm.so",
+    ];
+    let found = waits(&java).unwrap();
+    assert_eq!(
+        found.title,
+        "Its threads wait for a Java monitor (synchronized)."
+    );
+    assert!(found.advice.iter().any(|it| it.contains("Thread.print")));
+    let python = ["take_gil@libpython3.11.so", "PyEval_RestoreThread", "main"];
+    assert!(waits(&python).unwrap().title.contains("Python's global"));
+    let ruby = [
+        "thread_sched_to_running@libruby.so",
+        "rb_thread_io_blocking",
+    ];
+    assert!(waits(&ruby).unwrap().title.contains("Ruby's global"));
+    // Object.wait(): not yet notified, and notified with all others.
+    let wait = ["ObjectMonitor::wait@libjvm.so", "JVM_MonitorWait@libjvm.so"];
+    assert_eq!(waits(&wait), None);
+    let back = [
+        "os::PlatformEvent::park@libjvm.so",
+        "ObjectMonitor::ReenterI@libjvm.so",
+        "ObjectMonitor::wait@libjvm.so",
+        "JVM_MonitorWait@libjvm.so",
+    ];
+    assert_eq!(waits(&back), None);
+    // A queue of its own.
+    assert_eq!(waits(&["take_job", "serve"]), None);
+}
+
 #[test]
 fn durable_writes_say_who_makes_them_and_who_else_writes() {
     let made = || {
@@ -131,6 +174,17 @@ fn a_peer_that_does_not_answer_is_named() {
         found[0].title.contains("10.0.0.9:8080"),
         "{}",
         found[0].title
+    );
+    // Where it is known whose address that is.
+    let mut slow = workload(Vec::new(), &[("10.0.0.9:8080", Waiting::Answer, 90, 400)]);
+    slow.peers[0].container = Some("prices".to_owned());
+    let found = made().with(slow).finding("network").unwrap();
+    assert_eq!(
+        (found.title.as_str(), found.advice[0].as_str()),
+        (
+            "It waits for answers of prices (10.0.0.9:8080).",
+            "ctprof doctor --container prices says why that is slow"
+        )
     );
     // Nothing outstanding: it waits for whoever connects to it.
     let found = made().with(workload(Vec::new(), &[])).findings();
@@ -228,22 +282,27 @@ fn an_event_loop_that_computes() {
         longest: vec![("node".to_owned(), SECOND / 10)],
         ..Moments::default()
     };
-    let found = made(5_000).with(once).finding("event-loop").unwrap();
+    let looks = |count| {
+        Syscalls(vec![Syscall {
+            name: "epoll_wait".to_owned(),
+            count,
+            ..Syscall::default()
+        }])
+    };
+    // Looks that do not wait end stretches only where they are seen.
+    assert_eq!(made(5_000).with(once.clone()).finding("event-loop"), None);
+    let seen = made(5_000).with(once).with(looks(20_000));
+    let found = seen.finding("event-loop").unwrap();
     assert_eq!(found.severity, Severity::Warning);
     // One that never waits, because there is always something to do.
-    let busy = |looks| {
-        let wait = Syscall {
-            name: "epoll_wait".to_owned(),
-            count: looks,
-            ..Syscall::default()
-        };
+    let busy = |count| {
         let node = Program {
             name: "node".to_owned(),
             ..program(Language::Node, &[])
         };
         Made::new()
             .runs("node", &["sort_all", "main"], 9 * SECOND)
-            .with(Syscalls(vec![wait]))
+            .with(looks(count))
             .with(workload(vec![node], &[]))
     };
     assert_eq!(
@@ -251,61 +310,15 @@ fn an_event_loop_that_computes() {
         Severity::Critical
     );
     assert_eq!(busy(50_000).finding("event-loop"), None);
-}
-
-#[test]
-fn calls_that_do_little() {
-    let made = |count| {
-        let write = Syscall {
-            name: "write".to_owned(),
-            count,
-            ..Syscall::default()
-        };
-        Made::new()
-            .stack(
-                "a",
-                (State::OnCpuKernel, "write"),
-                &["write@libc.so.6", "put", "main"],
-                (500, 6 * SECOND),
-            )
-            .stack("a", RUNS, &["put", "main"], (100, 2 * SECOND))
-            .with(Syscalls(vec![write]))
-    };
-    let found = made(8_000_000).findings();
-    assert_eq!(
-        (found[0].id, found[0].severity),
-        ("syscall-storm", Severity::Warning)
-    );
-    assert!(found[0].title.contains("write"), "{}", found[0].title);
-    assert_eq!(made(80_000).finding("syscall-storm"), None);
-}
-
-#[test]
-fn processes_of_a_moment() {
-    let made = |processes: u64| {
-        let mut made = Made::new();
-        for _ in 0..processes {
-            made = made.runs("grep", &["main"], SECOND / 100);
-        }
-        let row = made.row();
-        let ledger = row.ledger.get_or_insert_default();
-        (ledger.threads_born, ledger.threads_exited) = (processes, processes);
-        made
-    };
-    let found = made(300).findings();
-    assert_eq!(
-        (found[0].id, found[0].severity),
-        ("short-lived", Severity::Warning)
-    );
-    assert!(
-        found[0]
-            .evidence
-            .iter()
-            .any(|it| it.contains("grep (30 a second)")),
-        "{:?}",
-        found[0].evidence
-    );
-    assert_eq!(made(20).finding("short-lived"), None);
+    // All threads have one name, and a helper of the runtime waits for its own timers.
+    let timers = [
+        "epoll_pwait@libc.so.6",
+        "uv__io_poll",
+        "node::WorkerThreadsTaskRunner::DelayedTaskScheduler::Start()::{lambda}",
+        "start_thread@libc.so.6",
+    ];
+    let aside = made(20).stack("node", POLLS, &timers, (1, 10 * SECOND));
+    assert!(aside.finding("event-loop").is_some());
 }
 
 #[test]
@@ -330,31 +343,4 @@ fn sleeps_in_steps_and_sleeps_of_nobody() {
     // A heartbeat, and a shell that sleeps.
     assert_eq!(sleep(9, 9 * SECOND).finding("sleep"), None);
     assert_eq!(sleep(1, 10 * SECOND).finding("sleep"), None);
-}
-
-#[test]
-fn computing_is_no_fault_and_says_where() {
-    let made = Made::new()
-        .runs(
-            "app",
-            &["clock_gettime@libc.so.6", "hash_block", "main"],
-            6 * SECOND,
-        )
-        .runs(
-            "app",
-            &["deflate@libz.so.1", "compress_page", "main"],
-            3 * SECOND,
-        );
-    let found = made.findings();
-    assert_eq!(
-        (found[0].id, found[0].severity),
-        ("cpu-bound", Severity::Info)
-    );
-    assert!(
-        found[0].title.contains("hash_block()"),
-        "{}",
-        found[0].title
-    );
-    let idle = Made::new().runs("app", &["main"], SECOND / 10);
-    assert_eq!(idle.findings()[0].id, "idle");
 }
