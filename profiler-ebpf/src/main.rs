@@ -14,6 +14,8 @@
 #[cfg(target_arch = "bpf")]
 mod accounts;
 #[cfg(target_arch = "bpf")]
+mod budget;
+#[cfg(target_arch = "bpf")]
 mod delays;
 #[cfg(target_arch = "bpf")]
 mod end;
