@@ -13,8 +13,10 @@ use ctprof_ebpf::{
         wanted::bit,
     },
     ledger::phase,
+    opaque::opaque,
     price::{IN_ANY_CASE, SKIP},
     reuse,
+    unwind::Registers,
 };
 
 use crate::{
@@ -55,46 +57,72 @@ pub(crate) fn take(ctx: *mut c_void, task: Object, thread: &Thread, why: Why, at
     // SAFETY: the helper writes as many bytes as it is told, all zeros where it fails.
     unsafe { bpf_get_current_comm(thread.comm.as_ptr().cast(), COMM_BYTES as u32) };
     let has_user_half = kernel::has_user_half(task);
-    let mut id = 0;
-    if has_user_half {
-        id = place(task, thread, why);
-        announce(task, thread);
-    }
-    let since_ns = wanted::of(thread.slot.get()).since_ns;
-    let known = if id == 0 {
-        reuse::UNKNOWN
-    } else {
-        thread.places.find(id, since_ns)
-    };
-    let answer = if known == reuse::UNKNOWN {
-        budget::ask_price(thread, at_ns)
-    } else if reuse::is_checked(at_ns) {
-        IN_ANY_CASE
-    } else {
-        SKIP
-    };
-    let of_rate = (answer & !(SKIP | IN_ANY_CASE)) << flags::RATE_SHIFT;
+    let id = place(task, thread, why, has_user_half);
+    let known = find_place(thread, id);
+    let answer = may_take(thread, known, at_ns);
     if answer & SKIP == 0 {
         let began_ns = now_ns();
         let stack_flags = take_new(ctx, task, thread, has_user_half);
-        thread.stack_flags.set(stack_flags | of_rate);
-        if id != 0 {
-            keep(thread, id, stack_flags, began_ns, known, why.is_forced());
-        }
-        budget::pay_price(answer, now_ns().saturating_sub(began_ns));
-    } else if known != reuse::UNKNOWN {
-        let place = thread.places.at(known);
-        place.is_used();
-        thread.kernel_stack.set(place.kernel_stack.get());
-        thread.user_stack.set(place.user_stack.get());
-        thread.stack_flags.set(place.flags.get());
-        budget::reused();
-    } else {
-        thread.kernel_stack.set(0);
-        thread.user_stack.set(0);
-        let stack_flags = flags::SKIPPED | flags::IN_KERNEL | of_rate;
         thread.stack_flags.set(stack_flags);
+        keep(thread, id, began_ns, known, answer, why.is_forced());
     }
+    if has_user_half {
+        announce(task, thread);
+    }
+}
+
+/// Number of the place with this id, if the thread has stacks of it that were taken since they are wanted.
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn find_place(thread: *const Thread, id: u64) -> u32 {
+    // SAFETY: the caller's pointer is to a live map value; it is checked because the verifier asks for that.
+    match unsafe { thread.as_ref() } {
+        Some(thread) if id != 0 => {
+            let since_ns = wanted::of(thread.slot.get()).since_ns;
+            thread.places.find(id, since_ns)
+        }
+        _ => reuse::UNKNOWN,
+    }
+}
+
+/// Gives a wait its stacks without taking them, or none, if it has to do without: then the result has [`SKIP`]. Else they are to be
+/// taken, and the result is that of [`ask_price`](budget::ask_price).
+///
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn may_take(thread: *const Thread, known: u32, at_ns: u64) -> u32 {
+    // SAFETY: as above.
+    let Some(thread) = (unsafe { thread.as_ref() }) else {
+        return SKIP;
+    };
+    if known == reuse::UNKNOWN {
+        let answer = budget::ask_price(thread, at_ns);
+        if answer & SKIP != 0 {
+            thread.kernel_stack.set(0);
+            thread.user_stack.set(0);
+            let stack_flags = flags::SKIPPED | flags::IN_KERNEL | rate_of(answer);
+            thread.stack_flags.set(stack_flags);
+        }
+        return answer;
+    }
+    if reuse::is_checked(at_ns) {
+        return IN_ANY_CASE;
+    }
+    let place = thread.places.at(known);
+    place.is_used();
+    thread.kernel_stack.set(place.kernel_stack.get());
+    thread.user_stack.set(place.user_stack.get());
+    thread.stack_flags.set(place.flags.get());
+    budget::reused();
+    SKIP
+}
+
+/// The bits of [`flags`] for the rate in this answer.
+const fn rate_of(answer: u32) -> u32 {
+    (answer & !(SKIP | IN_ANY_CASE)) << flags::RATE_SHIFT
 }
 
 /// Why a thread leaves the CPU, in a word that tells waits apart.
@@ -124,35 +152,84 @@ impl Why {
 /// The id of the place where the current thread leaves the CPU; 0 if it cannot be told from others, or its places are not to be
 /// trusted.
 #[inline(always)]
-fn place(task: Object, thread: &Thread, why: Why) -> u64 {
-    // Its own code a thread leaves anywhere.
-    if REUSE.load() == 0 || why.0 == 0 || !thread.places.checks(why.is_forced()).are_good() {
+fn place(task: Object, thread: &Thread, why: Why, has_user_half: bool) -> u64 {
+    if REUSE.load() == 0 {
         return 0;
     }
     let registers = kernel::user_registers(task);
-    if registers.ip == 0 {
+    let image = kernel::exec_id(task);
+    // A branch here would have the verifier follow all that comes twice.
+    let of_user = opaque(u64::from(has_user_half)) as u32;
+    place_id(thread, &registers, image, of_user, why.0)
+}
+
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn place_id(
+    thread: *const Thread,
+    registers: *const Registers,
+    image: u32,
+    of_user: u32,
+    why: u64,
+) -> u64 {
+    // SAFETY: the callers' are valid; it is checked because the verifier asks for that.
+    let (Some(thread), Some(registers)) = (unsafe { (thread.as_ref(), registers.as_ref()) }) else {
+        return 0;
+    };
+    // Its own code a thread leaves anywhere.
+    let is_anywhere = of_user == 0 || why == 0 || registers.ip == 0;
+    if is_anywhere || !thread.places.checks(Why(why).is_forced()).are_good() {
         return 0;
     }
     // What else the register holds, such as a counter of a loop, is no part of the way there.
-    let bp = if stack::is_frame_pointer(&registers) {
+    let bp = if stack::is_frame_pointer(registers) {
         registers.bp
     } else {
         0
     };
-    reuse::id(
-        [registers.ip, registers.sp, bp],
-        (kernel::exec_id(task) as u64) << 32 | thread.syscall.get() as u64,
-        why.0,
-    )
+    let image_and_call = (image as u64) << 32 | thread.syscall.get() as u64;
+    reuse::id([registers.ip, registers.sp, bp], image_and_call, why)
 }
 
-/// Keeps the stacks that were just taken for the next wait at this place. If it was known, says whether they are the same.
+/// Pays for the stacks that were just taken since this moment, and keeps them for the next wait at this place. If it was known,
+/// notes whether they are the same.
 #[inline(always)]
-fn keep(thread: &Thread, id: u64, stack_flags: u32, taken_ns: u64, known: u32, is_forced: bool) {
+fn keep(thread: &Thread, id: u64, taken_ns: u64, known: u32, answer: u32, is_forced: bool) {
+    keep_place(
+        thread,
+        id,
+        taken_ns,
+        known,
+        answer | u32::from(is_forced) << FORCED,
+    );
+}
+
+/// Not a bit of what [`ask_price`](budget::ask_price) says.
+const FORCED: u32 = 29;
+
+/// A global function: see `main.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn keep_place(
+    thread: *const Thread,
+    id: u64,
+    taken_ns: u64,
+    known: u32,
+    answer: u32,
+) -> u32 {
     /// Another time more may be known, or there may be room.
     const INCOMPLETE: u32 = flags::STACK_LOST | flags::USER_UNREADABLE | flags::USER_EARLY;
-    if stack_flags & INCOMPLETE != 0 {
-        return;
+    // SAFETY: as above.
+    let Some(thread) = (unsafe { thread.as_ref() }) else {
+        return 0;
+    };
+    let (is_forced, answer) = (answer >> FORCED & 1 != 0, answer & !(1 << FORCED));
+    budget::pay_price(answer, now_ns().saturating_sub(taken_ns));
+    let stack_flags = thread.stack_flags.get();
+    thread.stack_flags.set(stack_flags | rate_of(answer));
+    if id == 0 || stack_flags & INCOMPLETE != 0 {
+        return 0;
     }
     let (user, kernel) = (thread.user_stack.get(), thread.kernel_stack.get());
     if known != reuse::UNKNOWN {
@@ -163,7 +240,7 @@ fn keep(thread: &Thread, id: u64, stack_flags: u32, taken_ns: u64, known: u32, i
     }
     let number = thread.places.make_room(id);
     if number == reuse::UNKNOWN {
-        return;
+        return 0;
     }
     let place = thread.places.at(number);
     if place.id.get() != id {
@@ -174,6 +251,7 @@ fn keep(thread: &Thread, id: u64, stack_flags: u32, taken_ns: u64, known: u32, i
     place.user_stack.set(user);
     place.kernel_stack.set(kernel);
     place.flags.set(stack_flags);
+    0
 }
 
 /// Takes the stacks of the current thread; how that went.
