@@ -54,8 +54,6 @@ pub mod hash;
 pub mod histogram;
 pub mod ledger;
 pub mod opaque;
-pub mod price;
-pub mod reuse;
 pub mod shared;
 pub mod timeline;
 pub mod unwind;

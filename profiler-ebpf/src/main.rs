@@ -14,8 +14,6 @@
 #[cfg(target_arch = "bpf")]
 mod accounts;
 #[cfg(target_arch = "bpf")]
-mod budget;
-#[cfg(target_arch = "bpf")]
 mod delays;
 #[cfg(target_arch = "bpf")]
 mod end;

@@ -12,7 +12,6 @@ use ctprof_ebpf::{
     },
     hash,
     opaque::opaque,
-    unwind::Registers,
 };
 
 use crate::{
@@ -166,12 +165,7 @@ fn take_with(
 /// frame pointers uses it for anything, and the kernel would follow whatever it points to.
 #[inline(always)]
 fn keeps_frame_pointer(task: Object) -> bool {
-    is_frame_pointer(&kernel::user_registers(task))
-}
-
-/// The same of these registers.
-#[inline(always)]
-pub(crate) fn is_frame_pointer(registers: &Registers) -> bool {
+    let registers = kernel::user_registers(task);
     registers.bp.wrapping_sub(registers.sp) < LARGEST_FRAME
 }
 

@@ -62,10 +62,4 @@ pub mod flags {
     /// The thread had no user half: it loads another program, has given back its memory on its way out, or is a worker that the
     /// kernel created in the process. The kernel half is all that there is.
     pub const NO_USER: u32 = 1 << 7;
-    /// No stacks were taken, because they would have cost too much: those of the same rate that were taken stand for them.
-    pub const SKIPPED: u32 = 1 << 8;
-    /// From this bit on: the rate. The stacks of one wait in two to the power of it were taken.
-    pub const RATE_SHIFT: u32 = 16;
-    /// Bits of the rate.
-    pub const RATE: u32 = 31 << RATE_SHIFT;
 }

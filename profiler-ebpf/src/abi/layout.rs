@@ -228,10 +228,6 @@ pub const THROTTLE: GlobalName = "THROTTLE";
 pub const STACK_STATES: GlobalName = "STACK_STATES";
 /// 1 when the `WANTED` map says whose stacks are wanted, and that may change while recording.
 pub const STACKS_BY_SLOT: GlobalName = "STACKS_BY_SLOT";
-/// What stacks of waits may take of each CPU, in ns of a tenth of a second; 0 for as much as it takes.
-pub const BUDGET_NS: GlobalName = "BUDGET_NS";
-/// 1 when a thread that waits where it has waited before has the stacks of then.
-pub const REUSE: GlobalName = "REUSE";
 /// Intervals shorter than this many ns are counted without their stacks.
 pub const MIN_BLOCK_NS: GlobalName = "MIN_BLOCK_NS";
 /// `task_struct.thread_info.flags`, on machines where it marks 32-bit threads.

@@ -207,8 +207,6 @@ pub struct Thread {
     pub early_ns: Cell<u64>,
     /// Its name when it left the CPU.
     pub comm: Cell<[u8; COMM_BYTES]>,
-    /// Where it has waited before.
-    pub places: super::reuse::Places,
 }
 
 const _: () = assert!(offset_of!(Thread, queued) == 56 - 4);

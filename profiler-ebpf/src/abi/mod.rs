@@ -5,8 +5,6 @@ pub mod event;
 pub mod layout;
 pub mod ledger;
 pub mod loss;
-pub mod price;
-pub mod reuse;
 pub mod scope;
 pub mod stack;
 pub mod syscall;

@@ -162,19 +162,6 @@ pub(crate) fn in_call(task: Object) -> u32 {
     }
 }
 
-/// In what [`at_call`] says: the call is over, and the thread on its way back to user mode.
-pub(crate) const RETURNS: u32 = 1 << 31;
-
-/// The same as [`in_call`], and [`RETURNS`].
-#[inline(always)]
-pub(crate) fn at_call(task: Object) -> u32 {
-    match doing(task, 0) {
-        Doing::Call(call) => code_of(call.number, call.abi),
-        Doing::Work => RETURNS,
-        Doing::Fault | Doing::Other => 0,
-    }
-}
-
 /// The stack pointer with which a thread left user mode; 0 if it cannot be told, or its words are not of 64 bits.
 #[inline(always)]
 pub(crate) fn user_stack_pointer(task: Object) -> u64 {

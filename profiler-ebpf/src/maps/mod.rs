@@ -11,7 +11,6 @@ use ctprof_ebpf::{
         count_key::{Count, CountKey},
         ledger::{Account, DelayKey, Present, SYSCALLS, Thread, ThrottleClock},
         loss::Cause,
-        price::Price,
         stack::StackRecord,
         unwind::{LookedUp, Mappings, Shown, ShownTable},
         wanted::Wanted,
@@ -84,10 +83,6 @@ pub(crate) static STACKS: HashMap<u64, StackRecord> = HashMap::with_max_entries(
 /// Slot -> whose stacks are wanted, where that changes while recording. Set at load.
 #[map]
 pub(crate) static WANTED: Array<Wanted> = Array::with_max_entries(1, 0);
-
-/// What stacks of waits take of each CPU.
-#[map]
-pub(crate) static PRICE: PerCpuArray<Price> = PerCpuArray::with_max_entries(1, 0);
 
 /// Where a stack is assembled before it is stored: entry 0 for user, 1 for kernel, two more for the scheduler's
 /// hooks, which a sample may interrupt, one for the task iterator, which both may, one for views, and for samples

@@ -23,8 +23,7 @@ use crate::{
     kernel::{self, Object},
     loss,
     maps::CONTROL,
-    off_cpu::{self, Why},
-    present, realtime, scope, stack, threads,
+    off_cpu, present, realtime, scope, stack, threads,
     time::now_ns,
     views::All,
     wanted,
@@ -103,15 +102,11 @@ fn leave_cpu(ctx: *mut c_void, task: Object, next: Object, forced: bool, now_ns:
         };
         // In one place, because the code for it is large.
         if off_cpu::wanted_as(thread.slot.get(), blocks) {
-            let why = if blocks {
-                Why::sleeps(state, reason)
-            } else {
+            if !blocks {
                 thread.period.set(kernel::quota_period(task));
-                let call = kernel::at_call(task);
-                thread.syscall.set(call & !kernel::RETURNS);
-                Why::loses_cpu(call)
-            };
-            off_cpu::take(ctx, task, thread, why, now_ns);
+                thread.syscall.set(kernel::in_call(task));
+            }
+            off_cpu::take(ctx, task, thread);
         } else if wanted::changes() {
             off_cpu::forget(thread);
         }

@@ -13,7 +13,7 @@ use super::handle::{Request, Requests};
 use super::windows::{Windows, Witness};
 use crate::Result;
 use crate::bpf::{SamplingEvent, Statistics};
-use crate::collect::{Endless, Environment, Hooks, Live, MaxOverhead, SessionPlan, Unwind};
+use crate::collect::{Endless, Environment, Hooks, Live, SessionPlan, Unwind};
 use crate::host::stolen::stolen;
 use crate::host::{Host, kernel};
 use crate::model::{Grouping, ProgramCost, Reading, StateGroup, Unavailable, ViewId};
@@ -38,8 +38,6 @@ pub struct CorePlan {
     pub profiles: bool,
     /// How their user stacks are unwound.
     pub unwind: Unwind,
-    /// What stacks of waits may take of each CPU.
-    pub max_overhead: MaxOverhead,
     /// Views that are measured because somebody asked.
     pub views: BTreeSet<ViewId>,
     /// Views that are measured because nobody said not to.
@@ -64,7 +62,6 @@ impl Default for CorePlan {
             grouping: Grouping::default(),
             profiles: false,
             unwind: Unwind::Auto,
-            max_overhead: MaxOverhead::default(),
             views: BTreeSet::new(),
             standing: BTreeSet::new(),
             bpf_statistics: false,
@@ -108,7 +105,6 @@ pub async fn run(
         stacks: if plan.profiles { &StateGroup::ALL } else { &[] },
         stacks_on_demand: plan.profiles,
         unwind: plan.unwind,
-        max_overhead: plan.max_overhead,
         views: &views,
         endless: Some(Endless {
             born_slots: plan.born_slots,

@@ -172,7 +172,6 @@ fn core_plan(settings: &Settings, base: &CorePlan) -> CorePlan {
         grouping: settings.grouping,
         profiles: settings.profiles,
         unwind: settings.unwind,
-        max_overhead: settings.max_overhead,
         views: settings.views.clone(),
         standing: settings.standing.clone(),
         bpf_statistics: settings.bpf_statistics,

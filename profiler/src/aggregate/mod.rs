@@ -5,7 +5,6 @@
 //! - `skipped`: callers that unwinding by frame pointers skips
 //! - `ledger`: raw figures by slot as the ledgers of containers
 //! - `delays`: who delayed whom
-//! - `estimate`: whose stacks stand for those that were not taken
 //! - `slices`: the same of each second
 //! - `wakers`: who ended waits for locks
 //! - `balance`: makes the two agree
@@ -13,7 +12,6 @@
 mod addresses;
 mod balance;
 mod delays;
-mod estimate;
 mod ledger;
 mod skipped;
 mod slices;
@@ -23,7 +21,6 @@ mod wakers;
 pub use addresses::{Addresses, Names, kernel_call_sites, user_call_sites};
 pub use balance::balance;
 pub(crate) use balance::part;
-pub use estimate::estimate;
 pub use ledger::{container_ledgers, retain_rows};
 pub(crate) use ledger::{histogram, state_of};
 pub use slices::{ItemName, container_slices};

@@ -87,14 +87,12 @@ pub fn container_stacks(
             ns = count.count * period_ns;
         } else {
             skip_scheduler(&mut stack, scheduler);
-            if key.flags & (flags::SHORT | flags::BEFORE | flags::SKIPPED) == 0 {
+            if key.flags & (flags::SHORT | flags::BEFORE) == 0 {
                 rate(&mut container.wait_quality, key, ns, cut);
             }
         }
         if key.flags & flags::SHORT != 0 {
             stack = vec![placeholders.short];
-        } else if key.flags & flags::SKIPPED != 0 {
-            stack = vec![placeholders.not_taken];
         } else if key.flags & flags::BEFORE != 0 && key.slot != SLOT_KERNEL {
             stack.push(placeholders.before);
         }

@@ -15,8 +15,8 @@ use super::isolation::{self, Isolation};
 use super::names;
 use super::states::Meaning;
 use crate::model::{
-    CfsFigures, Container, Losses, Pod, RowKey, Runtime, StackPrice, StackQuality, State,
-    StateGroup, Stolen, Unavailable, Unnamed, Window,
+    CfsFigures, Container, Losses, Pod, RowKey, Runtime, StackQuality, State, StateGroup, Stolen,
+    Unavailable, Unnamed, Window,
 };
 use crate::views::Shown;
 pub use ledger::{BlockingSyscall, CulpritKind, DelayedBy, Latency, LatencyBucket};
@@ -42,9 +42,6 @@ pub struct Summary {
     /// CPU time of the whole host that no thread had; absent where the kernel does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stolen: Option<Stolen>,
-    /// What stacks of waits took of the CPUs, and how it was kept small; absent where none were taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stack_price: Option<StackPrice>,
     /// What was lost: cause to count, every cause present.
     pub lost: Losses,
     /// Views that this host could not give.
@@ -225,7 +222,6 @@ impl Summary {
                 cpus: window.cpus,
             },
             stolen: window.stolen,
-            stack_price: window.stack_price,
             lost: window.lost.clone(),
             unavailable: window.unavailable.clone(),
             unnamed: window.unnamed.clone(),

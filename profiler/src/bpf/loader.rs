@@ -47,10 +47,6 @@ pub struct LoadPlan<'a> {
     pub stacks_by_slot: bool,
     /// User stacks are unwound by tables.
     pub unwind: bool,
-    /// What stacks of waits may take of each CPU, in ns of a tenth of a second; 0 for as much as it takes.
-    pub budget_ns: u64,
-    /// A thread that waits where it has waited before has the stacks of then.
-    pub reuse: bool,
     /// Intervals shorter than this are counted without their stacks.
     pub min_block_ns: u64,
     /// What views ask for.
@@ -276,7 +272,6 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
         1
     };
     let unwind = u32::from(plan.unwind);
-    let reuse = u32::from(plan.reuse);
     let (tables, images, shown) = if plan.unwind {
         (MAX_TABLES, MAX_IMAGES + 1, MAX_SHOWN)
     } else {
@@ -297,8 +292,6 @@ fn create(plan: &LoadPlan<'_>) -> Result<Ebpf> {
         .override_global(layout::STACK_STATES, &stack_states, true)
         .override_global(layout::STACKS_BY_SLOT, &stacks_by_slot, true)
         .override_global(layout::UNWIND, &unwind, true)
-        .override_global(layout::BUDGET_NS, &plan.budget_ns, true)
-        .override_global(layout::REUSE, &reuse, true)
         .override_global(layout::MIN_BLOCK_NS, &plan.min_block_ns, true)
         .override_global(layout::BY_PROCESS, &by_process, true)
         .override_global(layout::FIRST_BORN, &plan.slots.first_born, true)

@@ -237,8 +237,6 @@ fn programs(
         stack_states: &StateGroup::ALL,
         stacks_by_slot: true,
         unwind: true,
-        budget_ns: 1,
-        reuse: true,
         min_block_ns: 0,
         views: view_settings(&every_view),
         count_rows: 1,

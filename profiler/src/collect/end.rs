@@ -6,7 +6,7 @@ use super::{RawLedger, RawSlices, RawViews, Samples, Session, WatchList};
 use crate::Result;
 use crate::bpf::Sampler;
 use crate::host::clock;
-use crate::model::{Loss, Losses, StackPrice, StateGroup, Unavailable};
+use crate::model::{Loss, Losses, Unavailable};
 use crate::views;
 
 /// What a recording brought home.
@@ -22,8 +22,6 @@ pub struct Recorded {
     pub slices: Option<RawSlices>,
     /// Slots and cgroups.
     pub watch: WatchList,
-    /// What stacks of waits took; `None` where none were taken.
-    pub stack_price: Option<StackPrice>,
     /// Cause -> count; every cause is there.
     pub lost: Losses,
     /// What this kernel could not give.
@@ -72,12 +70,6 @@ impl Session<'_> {
         Ok(lost)
     }
 
-    /// What stacks of waits took so far.
-    pub(super) fn stack_price(&self) -> Result<Option<StackPrice>> {
-        let has_waits = self.plan.stacks.iter().any(|it| *it != StateGroup::OnCpu);
-        has_waits.then(|| self.prices.read()).transpose()
-    }
-
     /// Brings in what is left and unloads everything.
     ///
     /// # Errors
@@ -100,7 +92,6 @@ impl Session<'_> {
             .take()
             .map(|slicer| slicer.finish(window, ledger.as_ref(), &raw, &mut self.samples));
         let lost = self.lost()?;
-        let stack_price = self.stack_price()?;
         drop(self.scope);
         Ok(Recorded {
             samples: self.samples,
@@ -108,7 +99,6 @@ impl Session<'_> {
             raw,
             slices,
             watch: self.watch,
-            stack_price,
             lost,
             unavailable: self.unavailable,
             window,

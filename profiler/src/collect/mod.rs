@@ -53,6 +53,6 @@ pub use observer::{Ended, Noticed, Observer, Snapshot};
 pub use samples::Samples;
 pub use session::Session;
 pub use slices::{ItemOf, RawPart, RawSlice, RawSlices, SlotSlice};
-pub use start::{MaxOverhead, SessionPlan, Unwind};
+pub use start::{SessionPlan, Unwind};
 pub use takes::TakeId;
 pub use watch::{Endless, WatchList};

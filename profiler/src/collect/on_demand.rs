@@ -3,11 +3,11 @@
 use super::ledger::grace_period;
 use super::session::side_bands;
 use super::side_band::SideBands;
-use super::takes::{Before, TakeId, Takes};
+use super::takes::{TakeId, Takes};
 use super::{Live, RawLedger, RawViews, Recorded, Samples};
 use crate::bpf::Sampler;
 use crate::host::clock;
-use crate::model::{Op, StateGroup, Sums as _};
+use crate::model::StateGroup;
 use crate::target::Resolved;
 use crate::{Error, Result};
 
@@ -19,11 +19,7 @@ impl Live<'_> {
     pub fn begin(&mut self, targets: Resolved, states: &[StateGroup]) -> Result<TakeId> {
         // Of others that run already, everything until now is counted before this one begins.
         self.count_open()?;
-        let before = Before {
-            ledger: self.reading()?,
-            lost: self.session.lost()?,
-            stack_price: self.session.stack_price()?,
-        };
+        let before = (self.reading()?, self.session.lost()?);
         let session = &mut self.session;
         let Some(takes) = &mut session.takes else {
             return Err(Error::Failed(
@@ -51,7 +47,6 @@ impl Live<'_> {
         self.count_open()?;
         let after = self.reading()?;
         let lost = self.session.lost()?;
-        let mut stack_price = self.session.stack_price()?;
         let session = &mut self.session;
         let Some(takes) = &mut session.takes else {
             return Ok(None);
@@ -63,16 +58,14 @@ impl Live<'_> {
         self.follow_takes()?;
         let session = &self.session;
         let lost = lost.into_iter().map(|(cause, count)| {
-            let before = take.before.lost.get(&cause).copied().unwrap_or(0);
+            let before = take.lost_before.get(&cause).copied().unwrap_or(0);
             (cause, count.saturating_sub(before))
         });
-        stack_price.combine(&take.before.stack_price, Op::Subtract);
         Ok(Some(Recorded {
-            ledger: Some(after.since(&take.before.ledger)),
+            ledger: Some(after.since(&take.before)),
             raw: RawViews::default(),
             slices: None,
             watch: session.watch.of_roots(take.roots),
-            stack_price,
             lost: lost.collect(),
             unavailable: session.unavailable.clone(),
             window: take.began.elapsed(),

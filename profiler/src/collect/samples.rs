@@ -118,11 +118,6 @@ impl Samples {
         }
     }
 
-    /// These rows instead of those that there are.
-    pub fn replace_counts(&mut self, rows: impl Iterator<Item = (CountKey, Count)>) {
-        self.counts = rows.collect();
-    }
-
     /// From now on the rows of each piece of the recording are kept for whoever takes them.
     pub(super) fn keep_recent(&mut self) {
         self.recent = Some(HashMap::default());

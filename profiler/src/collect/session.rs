@@ -20,7 +20,7 @@ use super::takes::Takes;
 use super::unwinding::Unwinding;
 use super::{Samples, WatchList};
 use crate::bpf::{
-    self, Events, Kernel, Prices, SampleMaps, Sampler, ScopeMap, UnwindMaps, WantedMap, probes,
+    self, Events, Kernel, SampleMaps, Sampler, ScopeMap, UnwindMaps, WantedMap, probes,
 };
 use crate::host::Host;
 use crate::model::{ProcessKey, StateGroup, Unavailable, ViewId};
@@ -34,7 +34,6 @@ pub struct Session<'a> {
     pub(super) scope: ScopeMap,
     pub(super) maps: SampleMaps,
     pub(super) losses: bpf::Losses,
-    pub(super) prices: Prices,
     pub(super) events: Option<Events>,
     pub(super) sampler: Option<Sampler>,
     pub(super) ledger: Option<LedgerRun>,
@@ -82,7 +81,6 @@ impl<'a> Session<'a> {
         let mut scope = ScopeMap::of(&mut kernel)?;
         let maps = SampleMaps::of(&mut kernel)?;
         let losses = bpf::Losses::of(&mut kernel)?;
-        let prices = Prices::of(&mut kernel)?;
         let takes = plan.stacks_on_demand.then(|| WantedMap::of(&mut kernel));
         let takes = takes.transpose()?.map(Takes::new);
         let events = Events::of(&mut kernel)?;
@@ -151,7 +149,6 @@ impl<'a> Session<'a> {
             scope,
             maps,
             losses,
-            prices,
             events: Some(events),
             sampler: None,
             ledger,

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use ctprof_ebpf::price::TENTH_NS;
-
 use super::Environment;
 use super::hooked::{Hooks, settings};
 use super::ledger::attach_throttle;
@@ -32,58 +30,6 @@ pub enum Unwind {
     FramePointer,
 }
 
-/// What taking the stacks of waits may take of each CPU, in millionths of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-pub struct MaxOverhead(u32);
-
-impl MaxOverhead {
-    /// As much as it takes.
-    pub const NO_LIMIT: Self = Self(1_000_000);
-
-    /// In ns of the tenth of a second in which the kernel half measures; 0 without a limit.
-    fn budget_ns(self) -> u64 {
-        if self >= Self::NO_LIMIT {
-            return 0;
-        }
-        TENTH_NS * u64::from(self.0) / 1_000_000
-    }
-}
-
-impl Default for MaxOverhead {
-    fn default() -> Self {
-        Self(20_000)
-    }
-}
-
-impl std::fmt::Display for MaxOverhead {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}%", f64::from(self.0) / 10_000.0)
-    }
-}
-
-impl std::str::FromStr for MaxOverhead {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let number = text.trim().strip_suffix('%');
-        let percent = number.map(|number| number.trim_end().parse::<f64>());
-        match percent {
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "it is between 100 and a million"
-            )]
-            Some(Ok(percent)) if (0.01..=100.0).contains(&percent) => {
-                Ok(Self((percent * 10_000.0).round() as u32))
-            }
-            _ => Err(
-                "it is a part of a CPU such as 2%, from 0.01% to 100%, which is no limit"
-                    .to_owned(),
-            ),
-        }
-    }
-}
-
 /// What to record, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionPlan<'a> {
@@ -103,10 +49,6 @@ pub struct SessionPlan<'a> {
     pub stacks_on_demand: bool,
     /// How user stacks are unwound.
     pub unwind: Unwind,
-    /// What stacks of waits may take of each CPU.
-    pub max_overhead: MaxOverhead,
-    /// A thread that waits where it has waited before has the stacks of then, without taking them.
-    pub reuse: bool,
     /// Intervals off the CPU shorter than this are counted without their stacks.
     pub min_block: Duration,
     /// Views that the kernel half counts for.
@@ -136,8 +78,6 @@ impl<'a> SessionPlan<'a> {
             stacks: &[],
             stacks_on_demand: false,
             unwind: Unwind::FramePointer,
-            max_overhead: MaxOverhead::default(),
-            reuse: true,
             min_block: Duration::ZERO,
             views: &[],
             interval: None,
@@ -196,8 +136,6 @@ pub(super) fn load(plan: &SessionPlan<'_>, rows: u32, slots: Slots) -> Result<(K
             stack_states: plan.stacks,
             stacks_by_slot: plan.stacks_on_demand,
             unwind: plan.unwinds(),
-            budget_ns: plan.max_overhead.budget_ns(),
-            reuse: plan.reuse,
             min_block_ns: u64::try_from(plan.min_block.as_nanos()).unwrap_or(u64::MAX),
             views: settings(plan.views),
             count_rows: rows,

@@ -10,20 +10,12 @@ use super::{RawLedger, Samples, WatchList};
 use crate::Result;
 use crate::bpf::{WantedMap, state_bits};
 use crate::host::cgroup::is_at_or_below;
-use crate::model::{ContainerIdentity, Losses, StackPrice, StateGroup};
+use crate::model::{ContainerIdentity, Losses, StateGroup};
 use crate::target::{Resolved, Rule};
 
 /// Names a take of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TakeId(u64);
-
-/// What had been counted at some moment.
-#[derive(Debug)]
-pub(super) struct Before {
-    pub(super) ledger: RawLedger,
-    pub(super) lost: Losses,
-    pub(super) stack_price: Option<StackPrice>,
-}
 
 /// One window in the making.
 #[derive(Debug)]
@@ -35,7 +27,8 @@ pub(super) struct Take {
     states: u32,
     pub(super) samples: Samples,
     /// What had been counted when it began.
-    pub(super) before: Before,
+    pub(super) before: RawLedger,
+    pub(super) lost_before: Losses,
     pub(super) began: Instant,
 }
 
@@ -88,7 +81,7 @@ impl Takes {
         &mut self,
         targets: Resolved,
         states: &[StateGroup],
-        before: Before,
+        (before, lost_before): (RawLedger, Losses),
         watch: &WatchList,
         since_ns: u64,
     ) -> Result<TakeId> {
@@ -104,6 +97,7 @@ impl Takes {
             states: state_bits(states),
             samples: known.map_or_else(Samples::default, |other| other.samples.stacks_alone()),
             before,
+            lost_before,
             began: Instant::now(),
         };
         for slot in watch.every_slot() {

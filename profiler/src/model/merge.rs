@@ -32,7 +32,6 @@ impl Window {
         self.event = later.event;
         self.cpus = later.cpus;
         self.stolen.combine(&later.stolen, Op::Add);
-        self.stack_price.combine(&later.stack_price, Op::Add);
         Op::Add.on_parts(&mut self.lost, &later.lost);
         for one in later.unavailable {
             if !self.unavailable.contains(&one) {
@@ -97,7 +96,6 @@ impl Window {
         self.start_unix_ns = earlier.end_unix_ns();
         self.duration_ns = self.duration_ns.saturating_sub(earlier.duration_ns);
         self.stolen.combine(&earlier.stolen, Op::Subtract);
-        self.stack_price.combine(&earlier.stack_price, Op::Subtract);
         Op::Subtract.on_parts(&mut self.lost, &earlier.lost);
         combine_lists(&mut self.unnamed, &earlier.unnamed, Op::Subtract, by_cause);
         let gone = earlier.slices_ns.len().min(self.slices_ns.len());

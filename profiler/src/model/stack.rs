@@ -13,8 +13,6 @@ pub mod stand_in {
     pub const SHORT: &str = "[shorter than --min-block]";
     /// The wait began before the recording, and ended before the user half of its stack could be read.
     pub const BEFORE: &str = "[since before the recording]";
-    /// The stack would have cost more than the limit, and no other stands for it.
-    pub const NOT_TAKEN: &str = "[beyond --max-overhead]";
     /// There is time, and no stack for it.
     pub const NO_STACK: &str = "[no stack]";
     /// Functions between the two frames beside it: they are known to be missing.
@@ -23,7 +21,7 @@ pub mod stand_in {
     pub const NOT_SAMPLED: &str = "[not sampled]";
 
     /// All of them.
-    pub const ALL: [&str; 6] = [SHORT, BEFORE, NOT_TAKEN, NO_STACK, NOT_SAMPLED, SKIPPED];
+    pub const ALL: [&str; 5] = [SHORT, BEFORE, NO_STACK, NOT_SAMPLED, SKIPPED];
 }
 
 /// One program image: a process between two `execve` calls.

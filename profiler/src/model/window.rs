@@ -3,10 +3,7 @@
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use super::{
-    Container, ContainerIdentity, FrameTable, Losses, Pod, Problem, Runtime, StackPrice,
-    Unavailable,
-};
+use super::{Container, ContainerIdentity, FrameTable, Losses, Pod, Problem, Runtime, Unavailable};
 
 /// Why some frames have no names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +55,6 @@ pub struct Window {
     pub cpus: u64,
     /// CPU time that was taken from all threads; `None` where the kernel does not say.
     pub stolen: Option<Stolen>,
-    /// What stacks of waits took; `None` where none were taken.
-    pub stack_price: Option<StackPrice>,
     /// What was lost.
     pub lost: Losses,
     /// Views that this host could not give.

@@ -109,51 +109,6 @@ pub fn stolen(summary: &Summary) -> Option<String> {
     })
 }
 
-/// Below this part of a CPU what stacks cost is not worth a line.
-const NOTABLE_COST: u64 = 200;
-
-/// What stacks of waits took of the CPUs, where it is worth a line, and what that means for figures of functions.
-#[must_use]
-pub fn stack_price(summary: &Summary) -> Vec<String> {
-    let Some(price) = summary.stack_price else {
-        return Vec::new();
-    };
-    let cpus_ns = summary
-        .window_ns
-        .saturating_mul(summary.sampling.cpus.max(1));
-    let mut lines = Vec::new();
-    if price.skipped > 0 {
-        let waits = price.taken + price.reused + price.skipped;
-        lines.push(format!(
-            "stacks of all waits would have cost more than --max-overhead: {} of {} have none of their own, and at least 1 in {} was \
-             taken of those; times are exact, shares of functions are those of {}",
-            units::percent(price.skipped, waits),
-            units::counted(waits, "wait"),
-            units::count(price.one_in),
-            units::counted(price.taken + price.reused, "wait"),
-        ));
-    }
-    if price.cpu_ns.saturating_mul(NOTABLE_COST) > cpus_ns {
-        lines.push(format!(
-            "taking the stacks of waits took {} of the CPUs' time ({}); {} of {} are those of the wait before at the same place",
-            units::percent(price.cpu_ns, cpus_ns),
-            units::duration(price.cpu_ns),
-            units::percent(price.reused, price.taken + price.reused),
-            units::counted(price.taken + price.reused, "stack"),
-        ));
-    }
-    if price.differed > 0 && price.differed.saturating_mul(100) > price.checked {
-        lines.push(format!(
-            "of {} that were taken to see whether they are those of the wait before, {} were others: so may be as many of the {} \
-             that were not",
-            units::counted(price.checked, "stack"),
-            units::percent(price.differed, price.checked),
-            units::count(price.reused),
-        ));
-    }
-    lines
-}
-
 /// Each cause of frames without names: `3 × processes exited before their mappings could be read`.
 #[must_use]
 pub fn unnamed(summary: &Summary) -> Vec<String> {

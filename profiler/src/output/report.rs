@@ -256,7 +256,6 @@ fn print_notes(
         lines.extend(why.map(|why| format!("no samples: {why}")));
     }
     lines.extend(notes::stolen(summary));
-    lines.extend(notes::stack_price(summary));
     lines.extend(notes::losses(summary));
     lines.extend(notes::containers_with_incomplete_stacks(containers()));
     if shown.by_ledger {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::beside::{self, Figures};
 use crate::aggregate::{
     Addresses, Given, Names, Placeholders, balance, container_ledgers, container_slices,
-    container_stacks, container_wakers, estimate, retain_rows, scheduler_frames,
+    container_stacks, container_wakers, retain_rows, scheduler_frames,
 };
 use crate::bpf::SamplingEvent;
 use crate::collect::{Recorded, WatchList};
@@ -45,7 +45,7 @@ pub(super) fn profile(input: Input) -> Window {
         frequency_hz,
         event,
         start_unix,
-        mut recorded,
+        recorded,
         before,
         after,
         mut views,
@@ -58,7 +58,6 @@ pub(super) fn profile(input: Input) -> Window {
         views.last_look(&cgroups);
         Figures::read(&hierarchy, &cgroups)
     });
-    estimate(&mut recorded.samples, recorded.slices.as_mut());
     naming.settle();
     let mut frames = FrameTable::default();
     let names = symbolize(
@@ -159,7 +158,6 @@ pub(super) fn profile(input: Input) -> Window {
         event: event.name().to_owned(),
         cpus: recorded.cpus as u64,
         stolen: beside::stolen_since(before.stolen, after.stolen),
-        stack_price: recorded.stack_price,
         lost,
         unavailable,
         unnamed: unnamed(&symbolizer),

@@ -13,8 +13,8 @@ use super::{limits, slices};
 use crate::model::text::printable;
 use crate::model::{
     Bucket, CfsFigures, Container, ContainerIdentity, Culprit, Cut, Cuts, Delay, Frame, FrameId,
-    FrameKind, Histogram, Ledger, Measured, Module, ModuleId, Pod, Runtime, Stack, StackPrice,
-    StackQuality, State, Stolen, Unavailable, Unnamed, ViewId, Window,
+    FrameKind, Histogram, Ledger, Measured, Module, ModuleId, Pod, Runtime, Stack, StackQuality,
+    State, Stolen, Unavailable, Unnamed, ViewId, Window,
 };
 use crate::views;
 
@@ -130,27 +130,6 @@ pub(super) fn window(records: &[u8]) -> Decoded<Window> {
             hypervisor_ns,
             interrupts_ns,
         }),
-        stack_price: head.stack_price.map(
-            |[
-                cpu_ns,
-                taken,
-                reused,
-                checked,
-                differed,
-                skipped,
-                limited_tenths,
-                one_in,
-            ]| StackPrice {
-                cpu_ns,
-                taken,
-                reused,
-                checked,
-                differed,
-                skipped,
-                limited_tenths,
-                one_in,
-            },
-        ),
         ..Window::default()
     };
     for (name, count) in &head.lost {

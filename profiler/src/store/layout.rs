@@ -19,8 +19,6 @@ pub(super) struct Head {
     pub(super) cpus: u64,
     /// By the hypervisor, by interrupts.
     pub(super) stolen_ns: Option<(u64, u64)>,
-    /// CPU time, waits taken, reused, checked, differed, skipped; tenths of a second under the limit, one in how many.
-    pub(super) stack_price: Option<[u64; 8]>,
     /// Cause, count.
     pub(super) lost: Vec<(String, u64)>,
     /// View, cause.

@@ -27,7 +27,7 @@ const MAGIC: [u8; 8] = *b"\x89ctprof\n";
 
 /// Version of the layout: goes up with every change of [`layout`], and of the record of a view, but not with a
 /// new view.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 3;
 
 /// What a file may hold, so that a hostile one costs no more than a few hundred megabytes. A hundred times a busy host.
 mod limits {

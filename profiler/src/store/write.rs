@@ -192,18 +192,6 @@ fn head(window: &Window, strings: &Strings<'_>) -> Head {
         stolen_ns: window
             .stolen
             .map(|stolen| (stolen.hypervisor_ns, stolen.interrupts_ns)),
-        stack_price: window.stack_price.map(|it| {
-            [
-                it.cpu_ns,
-                it.taken,
-                it.reused,
-                it.checked,
-                it.differed,
-                it.skipped,
-                it.limited_tenths,
-                it.one_in,
-            ]
-        }),
         lost: window
             .lost
             .iter()

@@ -6,7 +6,7 @@ use super::kernels::Series;
 /// Subjects that are about user space, whatever the kernel; what runs programs that a machine does not have; and what
 /// other subjects try along with the kernel's part of it: births and moves of `scope`, attaching of `lifecycle`, visits and
 /// batches of the agent (`quota` and `blocked` make recordings with the same ones).
-const USER_SPACE: [&str; 25] = [
+const USER_SPACE: [&str; 24] = [
     "agent",
     // Reading the names of all functions of the kernel takes minutes there.
     "agent_isolation",
@@ -27,8 +27,6 @@ const USER_SPACE: [&str; 25] = [
     "on_demand",
     "options",
     "passwords",
-    // The same as `moments`.
-    "price",
     "scope",
     "seccomp",
     "service",

@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::collect::{MaxOverhead, Unwind};
+use crate::collect::Unwind;
 use crate::model::{Grouping, ViewId};
 pub(crate) use file::{at, read_text};
 pub use layers::{Changes, Layers, Resolved};
@@ -58,8 +58,6 @@ pub struct Settings {
     pub max_profiles: usize,
     /// How user stacks of recordings are unwound.
     pub unwind: Unwind,
-    /// What stacks of waits may take of each CPU meanwhile.
-    pub max_overhead: MaxOverhead,
     /// Longest recording.
     pub max_profile_time: Duration,
     /// How often containers are looked at for what is wrong with them; zero for never.

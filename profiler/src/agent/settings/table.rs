@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::values::{choice, host_name, number, path, quoted, switch, time};
 use super::{Labels, LogFormat, Settings};
-use crate::collect::{MaxOverhead, Unwind};
+use crate::collect::Unwind;
 use crate::model::{Grouping, ViewId};
 use crate::views;
 
@@ -231,17 +231,6 @@ const AFTER_VIEWS: &[Setting] = &[
         },
     },
     Setting {
-        name: "max-overhead",
-        kind: Kind::Value("PERCENT"),
-        help: "What stacks of waits may take of each CPU while profiles are recorded; beyond it some waits stand for others",
-        default: "2%",
-        live: false,
-        set: |_, settings, text| {
-            settings.max_overhead = text.parse()?;
-            Ok(())
-        },
-    },
-    Setting {
         name: "unwind",
         kind: Kind::Value("HOW"),
         help: "How user stacks of profiles are unwound: auto, by unwind tables, or frame-pointer, without them",
@@ -366,7 +355,6 @@ impl Default for Settings {
             profiles: true,
             max_profiles: 0,
             unwind: Unwind::Auto,
-            max_overhead: MaxOverhead::default(),
             max_profile_time: Duration::ZERO,
             doctor_every: Duration::ZERO,
             web_config: None,

@@ -21,8 +21,6 @@ pub struct Placeholders {
     pub short: FrameId,
     /// The user half of a stack that the thread had before the recording began.
     pub before: FrameId,
-    /// Waits whose stacks would have cost too much, and that are like no others.
-    pub not_taken: FrameId,
     /// Time that no sample or row accounts for.
     pub missing: FrameId,
     /// Functions that are known to be missing between two others.
@@ -46,7 +44,6 @@ impl Placeholders {
         Self {
             short: named(stand_in::SHORT),
             before: named(stand_in::BEFORE),
-            not_taken: named(stand_in::NOT_TAKEN),
             missing: named(stand_in::NO_STACK),
             skipped: named(stand_in::SKIPPED),
         }

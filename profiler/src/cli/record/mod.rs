@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{duration, output_error, rows};
 use crate::bpf::SamplingEvent;
 use crate::cli::switches::{Switches, ToRecord};
-use crate::collect::{Ended, Environment, Hooks, MaxOverhead, SessionPlan, Unwind, block_on};
+use crate::collect::{Ended, Environment, Hooks, SessionPlan, Unwind, block_on};
 use crate::host::btf::Throttle;
 use crate::host::{Host, kernel};
 use crate::model::{Grouping, StateGroup};
@@ -100,16 +100,6 @@ pub struct RecordArgs {
     /// How user stacks are unwound
     #[arg(long, value_enum, default_value_t, conflicts_with = "no_stacks")]
     unwind: Unwind,
-
-    /// What taking the stacks of waits may take of each CPU. Beyond it only some waits have their stacks taken, and stand for the
-    /// others: times stay exact. 100% for no limit
-    #[arg(
-        long,
-        value_name = "PERCENT",
-        default_value_t,
-        conflicts_with = "no_stacks"
-    )]
-    max_overhead: MaxOverhead,
 
     #[command(flatten)]
     views: Switches<ToRecord>,
@@ -264,7 +254,6 @@ async fn record(args: &RecordArgs, log: bool) -> Result<ExitCode> {
         throttle: args.throttle.map(ThrottleChoice::way),
         stacks: &stacks,
         unwind: args.unwind,
-        max_overhead: args.max_overhead,
         min_block: args.min_block,
         slices: Some(SLICE),
         views: &views,

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use super::{Op, Sums, combine_lists};
 use crate::model::{
     Bucket, CfsFigures, Container, Cuts, Delay, Histogram, Latency, LatencyBucket, Ledger, Stack,
-    StackPrice, StackQuality, Stolen, Unnamed,
+    StackQuality, Stolen, Unnamed,
 };
 
 /// Sums only: who the row is and its gauges are the caller's.
@@ -36,34 +36,6 @@ impl Sums for Container {
         self.quality.combine(quality, op);
         self.wait_quality.combine(wait_quality, op);
         combine_lists(&mut self.stacks, stacks, op, Stack::order);
-    }
-}
-
-impl Sums for StackPrice {
-    fn combine(&mut self, other: &Self, op: Op) {
-        let Self {
-            cpu_ns,
-            taken,
-            reused,
-            checked,
-            differed,
-            skipped,
-            limited_tenths,
-            one_in,
-        } = other;
-        op.on(&mut self.cpu_ns, *cpu_ns);
-        op.on(&mut self.taken, *taken);
-        op.on(&mut self.reused, *reused);
-        op.on(&mut self.checked, *checked);
-        op.on(&mut self.differed, *differed);
-        op.on(&mut self.skipped, *skipped);
-        op.on(&mut self.limited_tenths, *limited_tenths);
-        // Of a part nobody knows whether it had the highest rate.
-        if self.skipped == 0 {
-            self.one_in = 1;
-        } else if op == Op::Add {
-            self.one_in = self.one_in.max(*one_in);
-        }
     }
 }
 

@@ -29,7 +29,6 @@ mod on_cpu;
 mod on_demand;
 mod options;
 mod passwords;
-mod price;
 mod quota;
 mod scope;
 mod seccomp;
@@ -95,7 +94,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         agent_limits::trials(),
         serving::trials(),
         passwords::trials(),
-        price::trials(),
         http_fuzz::trials(),
         service::trials(),
         on_demand::trials(),
