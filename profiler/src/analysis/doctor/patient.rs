@@ -13,7 +13,7 @@ use crate::views::limits::Limits;
 use crate::views::moments::Moments;
 use crate::views::psi::{Psi, Stall};
 use crate::views::syscalls::Syscalls;
-use crate::views::workload::{Waiting, Workload};
+use crate::views::workload::{Program, Waiting, Workload};
 
 /// Nothing below this part of the window is a cause of anything.
 pub(super) const FLOOR: f64 = 0.01;
@@ -257,6 +257,11 @@ impl<'a> Patient<'a> {
 
     pub(super) fn workload(&self) -> Option<&'a Workload> {
         self.row.measured.get()
+    }
+
+    /// What it runs, as far as that was looked at.
+    pub(super) fn programs(&self) -> &'a [Program] {
+        self.workload().map_or(&[], |it| &it.programs)
     }
 
     pub(super) fn moments(&self) -> Option<&'a Moments> {

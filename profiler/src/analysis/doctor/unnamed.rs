@@ -56,7 +56,7 @@ pub(super) fn of(patient: &Patient<'_>) -> Option<Unnamed> {
 
 /// How a runtime tells the names of the code that it makes.
 fn how(patient: &Patient<'_>) -> &'static str {
-    let programs = patient.workload().map_or(&[][..], |it| &it.programs);
+    let programs = patient.programs();
     let mut languages = programs.iter().map(|it| it.language);
     let told = languages.find_map(|language| match language {
         Language::Java => Some(

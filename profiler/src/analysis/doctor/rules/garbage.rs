@@ -32,7 +32,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     } else {
         Severity::Warning
     };
-    let programs = patient.workload().map_or(&[][..], |it| &it.programs);
+    let programs = patient.programs();
     let program = programs.iter().find(|it| it.language != Language::Native);
     let limit = program.and_then(own_limit);
     let memory = patient.limits().and_then(|it| it.memory.as_ref());

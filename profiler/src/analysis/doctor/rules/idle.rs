@@ -20,21 +20,15 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
         return None;
     }
     let threads = patient.row.threads.unwrap_or(0);
-    let programs = patient.workload().map_or(&[][..], |it| &it.programs);
+    let programs = patient.programs();
     let is_go = programs.iter().any(|it| it.language == Language::Go);
-    let title = if is_go {
-        "Its threads wait for work."
+    let (title, sure) = if is_go {
+        ("Its threads wait for work.", Confidence::Possible)
     } else {
-        "It waits for work."
-    };
-    let finding = Finding::new(RULE.id, Severity::Info, title.to_owned());
-    let sure = if is_go {
-        Confidence::Possible
-    } else {
-        Confidence::Likely
+        ("It waits for work.", Confidence::Likely)
     };
     Some(
-        finding
+        Finding::new(RULE.id, Severity::Info, title.to_owned())
             .about(patient.ns(Spent::Idle), 0.0)
             .sure(sure)
             .shown_by([format!(

@@ -48,7 +48,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
     };
     let pages = memory.refaults.max(memory.major_faults);
     // What it has mapped would be there, or twice as much as now, where it reads its files.
-    let programs = patient.workload().map_or(&[][..], |it| &it.programs);
+    let programs = patient.programs();
     let mapped = programs.iter().map(|it| it.mapped).max().unwrap_or(0);
     let anonymous = memory.used.saturating_sub(memory.files);
     let mapped = anonymous.saturating_add(mapped / 10 * 11);

@@ -79,7 +79,7 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             units::count(traffic.sent)
         ));
     }
-    let advice = match worst.map(|it| it.waiting) {
+    let mut advice = match worst.map(|it| it.waiting) {
         Some(Waiting::Connection) => vec![format!(
             "see whether {whom} is there, lets connections through, and accepts them as fast as they come: its backlog may be full (listen(), net.core.somaxconn); set a time limit for connecting"
         )],
@@ -101,7 +101,6 @@ fn judge(patient: &Patient<'_>) -> Option<Finding> {
             "ask it for several things at once, or keep what it answered".to_owned(),
         ],
     };
-    let mut advice = advice;
     let crowded = worst.and_then(|it| crowded(patient, it));
     if let Some(crowded) = &crowded {
         advice.insert(0, format!("a larger backlog in {whom}'s call of listen(), net.core.somaxconn at least as large, and connections accepted sooner"));

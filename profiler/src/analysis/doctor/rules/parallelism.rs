@@ -173,7 +173,7 @@ const VARIABLES: [&str; 7] = [
 ];
 
 fn settings<'p>(patient: &Patient<'p>, fitting: u64) -> impl Iterator<Item = Setting> + 'p {
-    let programs = patient.workload().map_or(&[][..], |it| &it.programs);
+    let programs = patient.programs();
     programs
         .iter()
         .flat_map(move |program| of_program(program, fitting))
